@@ -1,0 +1,100 @@
+/**
+ * The one place that touches onnxruntime-node's binding. Plain promises, no Effect: it runs inside worker threads.
+ *
+ * Manners of the binding (1.30.0, measured): `create` and `run` block their thread; inputs are read in place, outputs
+ * are copied out; a run cannot be cancelled, and ending the thread under it aborts the process. So every session lives
+ * in a worker (onnx-runtime.ts) and is released there, when idle.
+ */
+import * as ort from "onnxruntime-node"
+import type { DType, Graph } from "../../src/numerics/graph.ts"
+import { encodeModel, inputNames } from "../../src/numerics/onnx.ts"
+
+export type Device = "cpu" | "webgpu" | "cuda"
+
+export interface SessionOptions {
+  readonly device: Device
+  /** Threads of one run; 0 lets onnxruntime decide. */
+  readonly threads: number
+  /** Where External initializers are looked for; an absolute path without symbolic links. */
+  readonly weightsFolder?: string | undefined
+  /**
+   * `decode`: weights are folded to float32 and prepacked once, for many small runs.
+   * `train`: weights stay as they are in the file, memory is given back between ops, for few large runs.
+   */
+  readonly use: "decode" | "train"
+}
+
+export interface Feed {
+  readonly dtype: DType
+  readonly shape: ReadonlyArray<number>
+  readonly data: Float32Array | BigInt64Array | Int32Array | Uint8Array | Uint16Array
+}
+export type Feeds = Readonly<Record<string, Feed>>
+
+/** Owns one native session until `release`. */
+export interface Session {
+  /** Values the model reads; a run must feed each. */
+  readonly inputs: ReadonlyArray<string>
+  /** Extra feeds are ignored, so that one set of parameters serves several graphs. */
+  readonly run: (feeds: Feeds) => Promise<Readonly<Record<string, Feed>>>
+  readonly release: () => Promise<void>
+}
+
+const nativeOptions = (options: SessionOptions): ort.InferenceSession.SessionOptions => ({
+  executionProviders: options.device === "cpu" ? ["cpu"] : [options.device, "cpu"],
+  intraOpNumThreads: options.threads,
+  interOpNumThreads: 1,
+  graphOptimizationLevel: options.use === "decode" ? "all" : "disabled",
+  enableMemPattern: false, // it keeps every buffer of the largest run: 5.0 -> 3.1 GB for a 0.6B training step
+  logSeverityLevel: 3,
+  extra: {
+    session: {
+      // Sampler and trainer share the cores: a thread that spins while it waits takes the other's time.
+      intra_op: { allow_spinning: "0" },
+      ...(options.use === "train" ? { disable_prepacking: "1" } : {}),
+      ...(options.weightsFolder === undefined
+        ? {}
+        : { model_external_initializers_file_folder_path: options.weightsFolder })
+    }
+  }
+})
+
+/** Builds the native session of a graph. Rejects with onnxruntime's own message when it cannot. */
+export const createSession = async (graph: Graph, options: SessionOptions): Promise<Session> => {
+  const native = await ort.InferenceSession.create(encodeModel(graph), nativeOptions(options))
+  const inputs = inputNames(graph)
+  let released = false
+  return {
+    inputs,
+    run: async (feeds) => {
+      const tensors: Record<string, ort.Tensor> = {}
+      for (const name of inputs) {
+        const feed = feeds[name]
+        if (feed === undefined) throw new Error(`the graph reads "${name}", which was not fed`)
+        tensors[name] = new ort.Tensor(feed.dtype as "float32", feed.data as Float32Array, feed.shape)
+      }
+      const outputs = await native.run(tensors)
+      return Object.fromEntries(
+        Object.entries(outputs).map(([name, { data, dims, type }]) => [name, {
+          dtype: type as DType,
+          shape: dims,
+          data: data as Float32Array
+        }])
+      )
+    },
+    release: async () => {
+      if (released) return
+      released = true
+      await native.release()
+    }
+  }
+}
+
+/** Feeds of a float32 tensor, by the names a graph gave its parameter inputs. */
+export const float32 = (shape: ReadonlyArray<number>, data: Float32Array): Feed => ({ dtype: "float32", shape, data })
+
+export const int64 = (shape: ReadonlyArray<number>, data: ArrayLike<number>): Feed => ({
+  dtype: "int64",
+  shape,
+  data: BigInt64Array.from({ length: data.length }, (_, i) => BigInt(data[i]!))
+})

@@ -1,0 +1,148 @@
+/**
+ * A graph under construction: values, the nodes that make them, and what a session will be fed and asked for.
+ *
+ * Shapes may hold names for axes whose length is only known when the graph runs ("batch", "time"). Two axes agree when
+ * their lengths or names are equal. A wrong shape is a bug in the caller, so it throws `ShapeError` while the graph is
+ * built, never when it runs.
+ */
+import { type OpName, ops } from "./ops.ts"
+
+export type DType = "float32" | "float16" | "bfloat16" | "int64" | "int32" | "bool" | "uint8" | "int8"
+/** A length, or the name of an axis whose length is known at run time. */
+export type Dim = number | string
+export type Shape = ReadonlyArray<Dim>
+/** ONNX attributes: integers unless the name says otherwise (`floatAttributes` in onnx.ts). */
+export type Attributes = Readonly<Record<string, number | string | ReadonlyArray<number>>>
+
+export interface Value {
+  readonly name: string
+  readonly dtype: DType
+  readonly shape: Shape
+  /** The node it comes from; undefined for inputs, constants and weights. */
+  readonly node: Node | undefined
+}
+
+export interface Node {
+  readonly op: OpName
+  readonly inputs: ReadonlyArray<Value | undefined>
+  readonly attributes: Attributes
+  readonly outputs: ReadonlyArray<Value>
+}
+
+/** Where an initializer's bytes are: in the model, or in a file beside it (a .safetensors file, say). */
+export type Bytes =
+  | { readonly _tag: "Inline"; readonly data: Uint8Array }
+  | { readonly _tag: "External"; readonly file: string; readonly offset: number; readonly length: number }
+
+export interface Initializer {
+  readonly value: Value
+  readonly bytes: Bytes
+}
+
+export class ShapeError extends Error {
+  override readonly name = "ShapeError"
+}
+
+export const wrongShape = (message: string): never => {
+  throw new ShapeError(message)
+}
+
+export class Graph {
+  readonly nodes: Array<Node> = []
+  readonly inputs: Array<Value> = []
+  readonly initializers: Array<Initializer> = []
+  readonly outputs: Array<{ readonly name: string; readonly value: Value }> = []
+  readonly #constants = new Map<string, Value>()
+  #count = 0
+
+  /** A tensor fed at each run. */
+  input(name: string, dtype: DType, shape: Shape): Value {
+    const value: Value = { name, dtype, shape, node: undefined }
+    this.inputs.push(value)
+    return value
+  }
+
+  /** Names a value that a run can be asked for. */
+  output(name: string, value: Value): void {
+    this.outputs.push({ name, value })
+  }
+
+  /** A frozen tensor of the checkpoint. */
+  weight(name: string, dtype: DType, shape: ReadonlyArray<number>, bytes: Bytes): Value {
+    const value: Value = { name, dtype, shape, node: undefined }
+    this.initializers.push({ value, bytes })
+    return value
+  }
+
+  /** A float32 constant; equal ones are shared. */
+  constant(data: ReadonlyArray<number>, shape: ReadonlyArray<number> = [data.length]): Value {
+    return this.#constant("float32", new Uint8Array(new Float32Array(data).buffer), shape, `f:${data}:${shape}`)
+  }
+
+  /** A float32 constant without axes. */
+  scalar(x: number): Value {
+    return this.constant([x], [])
+  }
+
+  /** An int64 constant: axes, shapes, indices. */
+  ints(data: ReadonlyArray<number>, shape: ReadonlyArray<number> = [data.length]): Value {
+    const bytes = new Uint8Array(BigInt64Array.from(data.map(BigInt)).buffer)
+    return this.#constant("int64", bytes, shape, `i:${data}:${shape}`)
+  }
+
+  #constant(dtype: DType, data: Uint8Array, shape: ReadonlyArray<number>, key: string): Value {
+    const known = this.#constants.get(key)
+    if (known) return known
+    const value = this.weight(`const_${this.#constants.size}`, dtype, shape, { _tag: "Inline", data })
+    this.#constants.set(key, value)
+    return value
+  }
+
+  /** Adds one node and returns all its outputs. */
+  emitAll(op: OpName, inputs: ReadonlyArray<Value | undefined>, attributes: Attributes = {}): ReadonlyArray<Value> {
+    const made = ops[op].infer(inputs.filter((x) => x !== undefined), attributes)
+    const node: { -readonly [K in keyof Node]: Node[K] } = { op, inputs, attributes, outputs: [] }
+    node.outputs = made.map(({ dtype, shape }) => ({ name: `${op}_${this.#count++}`, dtype, shape, node }))
+    this.nodes.push(node)
+    return node.outputs
+  }
+
+  /** Adds one node and returns its first output. */
+  emit(op: OpName, inputs: ReadonlyArray<Value | undefined>, attributes: Attributes = {}): Value {
+    return this.emitAll(op, inputs, attributes)[0]!
+  }
+
+  // The ops in daily use, by short names: `g.mul(x, g.scalar(2))`.
+  add = (a: Value, b: Value): Value => this.emit("Add", [a, b])
+  sub = (a: Value, b: Value): Value => this.emit("Sub", [a, b])
+  mul = (a: Value, b: Value): Value => this.emit("Mul", [a, b])
+  div = (a: Value, b: Value): Value => this.emit("Div", [a, b])
+  neg = (x: Value): Value => this.emit("Neg", [x])
+  scale = (x: Value, factor: number): Value => (factor === 1 ? x : this.mul(x, this.scalar(factor)))
+  matmul = (a: Value, b: Value): Value => this.emit("MatMul", [a, b])
+  transpose = (x: Value, perm: ReadonlyArray<number>): Value => this.emit("Transpose", [x], { perm })
+  sum = (x: Value, axes: ReadonlyArray<number>, keepdims = false): Value =>
+    this.emit("ReduceSum", [x, this.ints(axes)], { axes, keepdims: keepdims ? 1 : 0 })
+  concat = (xs: ReadonlyArray<Value>, axis: number): Value =>
+    xs.length === 1 ? xs[0]! : this.emit("Concat", xs, { axis })
+  /** Elements `start` (inclusive) to `end` (exclusive) of one axis. */
+  slice = (x: Value, axis: number, start: number, end: number): Value =>
+    this.emit("Slice", [x, this.ints([start]), this.ints([end]), this.ints([axis])], { axis, start, end })
+  unsqueeze = (x: Value, axes: ReadonlyArray<number>): Value => this.emit("Unsqueeze", [x, this.ints(axes)], { axes })
+  squeeze = (x: Value, axes: ReadonlyArray<number>): Value => this.emit("Squeeze", [x, this.ints(axes)], { axes })
+  /**
+   * The same elements under another shape. `to` names the result's axes; at most one of them may be an axis name that x
+   * does not have at the same position (its length follows from the others).
+   */
+  reshape(x: Value, to: Shape): Value {
+    let inferred = false
+    const target = to.map((dim, i) => {
+      if (typeof dim === "number") return dim
+      if (x.shape[i] === dim && !inferred) return 0
+      if (inferred) return wrongShape(`cannot reshape [${x.shape}] to [${to}]: two unknown axes`)
+      inferred = true
+      return -1
+    })
+    return this.emit("Reshape", [x, this.ints(target)], { to: to.join() })
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Where a graph gets its parameters: frozen ones from the checkpoint's files, trainable ones fed at each run, LoRA
+ * factors added beside the frozen matrix.
+ */
+import type { DType, Graph, Value } from "./graph.ts"
+import { wrongShape } from "./graph.ts"
+import type { TensorEntry } from "./safetensors.ts"
+import { sizeOf, type Tensor } from "./tensor.ts"
+import { gaussian, random, hash32 } from "./random.ts"
+
+/** The tensors of a checkpoint folder: the file of each, beside its entry in that file. */
+export type WeightIndex = ReadonlyMap<string, TensorEntry & { readonly file: string }>
+
+/** Low-rank adaptation of some matrices: y = x Wᵀ + (alpha / r) (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685). */
+export interface LoraConfig {
+  readonly r: number
+  readonly alpha: number
+  /** Last part of the module names, as PEFT's `target_modules`: `q_proj`, `down_proj`, ... */
+  readonly targets: ReadonlyArray<string>
+}
+
+const dtypes: Readonly<Record<string, DType>> = { F32: "float32", F16: "float16", BF16: "bfloat16" }
+
+/** A module's PEFT parameter names. */
+export const loraNames = (module: string): { readonly A: string; readonly B: string } => ({
+  A: `base_model.model.${module}.lora_A.weight`,
+  B: `base_model.model.${module}.lora_B.weight`
+})
+
+export interface ParameterSource {
+  /** The tensor of that name, float32, `shape` as the model family demands; throws ShapeError when the file disagrees. */
+  readonly get: (name: string, shape: ReadonlyArray<number>) => Value
+  /** x [rows, in] times the module's weight [out, in] transposed, its adapter included. */
+  readonly linear: (module: string, x: Value, out: number) => Value
+}
+
+/**
+ * @param trainable `"none"`: all weights frozen; `"all"`: every parameter is a graph input under its own name
+ * @param lora when given, factors of the targeted modules are graph inputs under their PEFT names
+ */
+export const parameterSource = (
+  g: Graph,
+  index: WeightIndex,
+  trainable: "none" | "all",
+  lora: LoraConfig | undefined
+): ParameterSource => {
+  const known = new Map<string, Value>()
+  const once = (name: string, make: () => Value): Value => {
+    const value = known.get(name) ?? make()
+    known.set(name, value)
+    return value
+  }
+  const input = (name: string, shape: ReadonlyArray<number>) => once(name, () => g.input(name, "float32", shape))
+  const frozen = (name: string, shape: ReadonlyArray<number>) =>
+    once(name, () => {
+      const entry = index.get(name)
+      if (entry === undefined) return wrongShape(`the checkpoint has no tensor ${name}`)
+      if (entry.shape.join() !== shape.join()) {
+        return wrongShape(`${name} is [${entry.shape}] in the checkpoint; its config.json asks for [${shape}]`)
+      }
+      const dtype = dtypes[entry.dtype] ?? wrongShape(`${name} has dtype ${entry.dtype}; F32, F16 and BF16 are read`)
+      const weight = g.weight(name, dtype, shape, { _tag: "External", ...entry })
+      return dtype === "float32" ? weight : g.emit("Cast", [weight], { to: 1 })
+    })
+  const get = trainable === "all" ? input : frozen
+  const linear = (module: string, x: Value, out: number): Value => {
+    const width = Number(x.shape[1])
+    const base = g.emit("Gemm", [x, get(`${module}.weight`, [out, width])], { transB: 1 })
+    if (lora === undefined || !isTarget(lora, module)) return base
+    const { A, B } = loraNames(module)
+    const low = g.scale(g.emit("Gemm", [x, input(A, [lora.r, width])], { transB: 1 }), lora.alpha / lora.r)
+    return g.add(base, g.emit("Gemm", [low, input(B, [out, lora.r])], { transB: 1 }))
+  }
+  return { get, linear }
+}
+
+export const isTarget = (lora: LoraConfig, module: string): boolean =>
+  lora.targets.includes(module.slice(module.lastIndexOf(".") + 1))
+
+/**
+ * A fresh adapter, as PEFT makes one: A from Kaiming-uniform with a = √5 (so U(-1/√in, 1/√in)), B zero; the adapted
+ * model therefore starts equal to its base.
+ */
+export const initialAdapter = (
+  modules: ReadonlyArray<{ readonly module: string; readonly out: number; readonly in: number }>,
+  lora: LoraConfig,
+  seed: number
+): Map<string, Tensor> => {
+  const adapter = new Map<string, Tensor>()
+  modules.filter(({ module }) => isTarget(lora, module)).forEach(({ in: width, module, out }, i) => {
+    const { A, B } = loraNames(module)
+    const draw = random(seed, 0x10a, i)
+    const bound = 1 / Math.sqrt(width)
+    adapter.set(A, {
+      shape: [lora.r, width],
+      data: Float32Array.from({ length: lora.r * width }, () => (2 * draw() - 1) * bound)
+    })
+    adapter.set(B, { shape: [out, lora.r], data: new Float32Array(out * lora.r) })
+  })
+  return adapter
+}
+
+/** Weights to start training from nothing: normal with `std`, norm weights 1, biases 0. */
+export const initialParameters = (
+  shapes: ReadonlyMap<string, ReadonlyArray<number>>,
+  seed: number,
+  std = 0.02
+): Map<string, Tensor> =>
+  new Map([...shapes].map(([name, shape]) => {
+    const draw = random(seed, hash32(...[...name].map((c) => c.charCodeAt(0))))
+    const value = /norm[^.]*\.weight$/.test(name)
+      ? () => 1
+      : name.endsWith(".bias")
+      ? () => 0
+      : () => gaussian(draw) * std
+    return [name, { shape, data: Float32Array.from({ length: sizeOf(shape) }, value) }]
+  }))

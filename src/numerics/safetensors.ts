@@ -1,0 +1,146 @@
+/**
+ * The safetensors format: u64 little-endian header length, JSON header, raw tensors. Parsing reads the header only;
+ * the tensors stay in the file, and onnxruntime is pointed at their offsets.
+ */
+import { sizeOf, type Tensor } from "./tensor.ts"
+
+export type FileDType = "F32" | "F16" | "BF16"
+const bytesOf: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 }
+
+export interface TensorEntry {
+  readonly dtype: string
+  readonly shape: ReadonlyArray<number>
+  /** Bytes from the start of the file. */
+  readonly offset: number
+  /** Bytes. */
+  readonly length: number
+}
+
+/** The file is not what it says it is; the message names what is wrong, not which file. */
+export class SafetensorsError extends Error {
+  override readonly name = "SafetensorsError"
+}
+const broken = (message: string): never => {
+  throw new SafetensorsError(message)
+}
+
+/** Length in bytes of the JSON header, from the first 8 bytes of a file. */
+export const headerLength = (first8: Uint8Array, fileLength: number): number => {
+  if (fileLength < 8 || first8.length < 8) return broken("it is shorter than a header")
+  const length = Number(new DataView(first8.buffer, first8.byteOffset, 8).getBigUint64(0, true))
+  return length > fileLength - 8 || length < 2 ? broken(`its header claims ${length} bytes of ${fileLength}`) : length
+}
+
+/** The tensors of a file, checked against its size: offsets in range, lengths that agree with dtype and shape. */
+export const parseHeader = (json: Uint8Array, fileLength: number): ReadonlyMap<string, TensorEntry> => {
+  let header: unknown
+  try {
+    header = JSON.parse(new TextDecoder().decode(json))
+  } catch {
+    return broken("its header is not JSON")
+  }
+  if (typeof header !== "object" || header === null) return broken("its header is not an object")
+  const start = 8 + json.length
+  const entries = new Map<string, TensorEntry>()
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") continue
+    const { data_offsets: offsets, dtype, shape } = value as Record<string, unknown>
+    if (typeof dtype !== "string" || !Array.isArray(shape) || !Array.isArray(offsets)) {
+      return broken(`tensor ${name} has no dtype, shape or data_offsets`)
+    }
+    const [from, to] = offsets as [number, number]
+    const width = bytesOf[dtype] ?? broken(`tensor ${name} has the unknown dtype ${dtype}`)
+    if (to - from !== sizeOf(shape) * width) broken(`tensor ${name} has ${to - from} bytes, not what [${shape}] needs`)
+    if (from < 0 || start + to > fileLength) broken(`tensor ${name} ends after the file does`)
+    entries.set(name, { dtype, shape, offset: start + from, length: to - from })
+  }
+  return entries
+}
+
+const halfOf = new Float32Array(1)
+const halfBits = new Uint32Array(halfOf.buffer)
+
+/** float32 to bfloat16, rounded to nearest even. */
+export const toBfloat16 = (x: number): number => {
+  halfOf[0] = x
+  const bits = halfBits[0]!
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff
+}
+
+/** float32 to IEEE half, rounded to nearest even; out of range becomes infinity. */
+export const toFloat16 = (x: number): number => {
+  halfOf[0] = x
+  const bits = halfBits[0]!
+  const sign = (bits >>> 16) & 0x8000
+  const exponent = ((bits >>> 23) & 0xff) - 112
+  const fraction = bits & 0x7fffff
+  if (((bits >>> 23) & 0xff) === 0xff) return sign | 0x7c00 | (fraction === 0 ? 0 : 0x200)
+  if (exponent >= 31) return sign | 0x7c00
+  if (exponent <= 0) {
+    if (exponent < -10) return sign
+    const full = fraction | 0x800000
+    const shift = 14 - exponent
+    const half = full >>> shift
+    const rest = full & ((1 << shift) - 1)
+    const middle = 1 << (shift - 1)
+    return sign | (rest > middle || (rest === middle && (half & 1)) ? half + 1 : half)
+  }
+  const half = (exponent << 10) | (fraction >>> 13)
+  const rest = fraction & 0x1fff
+  return sign | (rest > 0x1000 || (rest === 0x1000 && (half & 1)) ? half + 1 : half)
+}
+
+const fromFloat16 = (bits: number): number => {
+  const sign = bits & 0x8000 ? -1 : 1
+  const exponent = (bits >>> 10) & 31
+  const fraction = bits & 0x3ff
+  if (exponent === 0) return sign * fraction * 2 ** -24
+  if (exponent === 31) return fraction ? NaN : sign * Infinity
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+/** The raw bytes of one tensor as float32: a view where the dtype allows, else a copy. */
+export const toFloat32 = (bytes: Uint8Array, dtype: string): Float32Array => {
+  if (dtype === "F32") return new Float32Array(bytes.slice().buffer)
+  const words = new Uint16Array(bytes.slice().buffer)
+  if (dtype === "F16") return Float32Array.from(words, fromFloat16)
+  if (dtype !== "BF16") return broken(`dtype ${dtype} cannot be read as float32`)
+  const out = new Float32Array(words.length)
+  const bits = new Uint32Array(out.buffer)
+  for (let i = 0; i < words.length; i++) bits[i] = words[i]! << 16
+  return out
+}
+
+const encodeTensor = (data: Float32Array, dtype: FileDType): Uint8Array => {
+  if (dtype === "F32") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  return new Uint8Array(Uint16Array.from(data, dtype === "F16" ? toFloat16 : toBfloat16).buffer)
+}
+
+/** A whole file. Tensors are laid out by name, so equal parameters give equal bytes. */
+export const encodeSafetensors = (
+  tensors: ReadonlyMap<string, Tensor>,
+  dtype: FileDType = "F32",
+  metadata: Readonly<Record<string, string>> = { format: "pt" }
+): Uint8Array => {
+  const names = [...tensors.keys()].sort()
+  const header: Record<string, unknown> = { __metadata__: metadata }
+  let at = 0
+  for (const name of names) {
+    const { shape } = tensors.get(name)!
+    const length = sizeOf(shape) * bytesOf[dtype]!
+    header[name] = { dtype, shape, data_offsets: [at, at + length] }
+    at += length
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header))
+  const padded = Math.ceil(json.length / 8) * 8
+  const file = new Uint8Array(8 + padded + at).fill(0x20, 8, 8 + padded)
+  new DataView(file.buffer).setBigUint64(0, BigInt(padded), true)
+  file.set(json, 8)
+  let end = 8 + padded
+  for (const name of names) {
+    const bytes = encodeTensor(tensors.get(name)!.data, dtype)
+    file.set(bytes, end)
+    end += bytes.length
+  }
+  return file
+}
