@@ -1,0 +1,139 @@
+/**
+ * The things that flow through the pipeline. Plain data: no services, no native handles.
+ *
+ * A drawing lives as text until the renderer; from there on only its pixels travel to a judge.
+ */
+import { Schema } from "effect"
+
+/** One thing to draw. `id` is stable across runs: the same text has the same id. */
+export class Prompt extends Schema.Class<Prompt>("vequinox/Prompt")({
+  id: Schema.String,
+  text: Schema.String
+}) {}
+
+/** Why a candidate's text ended: the stop string, the end-of-sequence token, or the limit on new tokens. */
+export const Finish = Schema.Literals(["stop", "eos", "length"])
+export type Finish = typeof Finish.Type
+
+/** One completion of one prompt, exactly as it was sampled. */
+export class Candidate extends Schema.Class<Candidate>("vequinox/Candidate")({
+  prompt: Prompt,
+  /** Which rollout (training step, from 0) it was sampled for. */
+  step: Schema.Int,
+  /** Position among the K candidates of its prompt, 0..K-1. */
+  index: Schema.Int,
+  /** The policy version its tokens were drawn from. */
+  policyVersion: Schema.Int,
+  /** Key of its random numbers: the same seed, prompt and policy give the same tokens. */
+  seed: Schema.Int,
+  /** Prompt tokens, the chat template and the assistant prefill included. Never trained. */
+  promptIds: Schema.Array(Schema.Int),
+  /** Sampled tokens, the end-of-sequence token included when one was drawn. */
+  completionIds: Schema.Array(Schema.Int),
+  /** log p(token) in nats of each completion token under the sampling policy at temperature 1, before any filter. */
+  logps: Schema.Array(Schema.Finite),
+  /** Prefill and completion as text: what the renderer is given. */
+  svg: Schema.String,
+  finish: Finish
+}) {}
+
+/** RGBA, 8 bits a channel, row by row from the top left, opaque background. All that a judge may see of a drawing. */
+export class Picture extends Schema.Class<Picture>("vequinox/Picture")({
+  /** SHA-256 of the pixels, hex. */
+  hash: Schema.String,
+  /** Pixels. */
+  width: Schema.Int,
+  /** Pixels. */
+  height: Schema.Int,
+  /** `[height * width * 4]` */
+  rgba: Schema.Uint8Array
+}) {}
+
+/** Why the gate turned a drawing away, cheapest test first. */
+export const RejectReason = Schema.Literals([
+  "no-svg", // no <svg ...>...</svg> in the text, or cut off before its end
+  "too-large", // bytes, elements, attributes or nesting over the limits
+  "malformed", // not well-formed XML
+  "not-svg", // the root is not svg in the SVG namespace
+  "forbidden", // script, foreignObject, image, external references, DTD, animation, unknown elements
+  "text", // drawn letters, where the prompt does not ask for text
+  "bad-number", // a number that is not finite or is out of range, an aspect ratio over the limit
+  "cycle", // references that form a cycle, or cost too much when expanded
+  "render-error", // the renderer refused it
+  "blank" // nothing, or next to nothing, is visible
+])
+export type RejectReason = typeof RejectReason.Type
+
+/** Why the renderer's child process was ended. */
+export const KillReason = Schema.Literals(["deadline", "memory", "crash"])
+export type KillReason = typeof KillReason.Type
+
+/** What became of a drawing's text. A rejected or killed one is a result like any other: counted, stored and shown. */
+export const Rendering = Schema.Union([
+  Schema.TaggedStruct("Rendered", { picture: Picture }),
+  Schema.TaggedStruct("Rejected", { reason: RejectReason, detail: Schema.String }),
+  Schema.TaggedStruct("Killed", { reason: KillReason, detail: Schema.String })
+])
+export type Rendering = typeof Rendering.Type
+
+/**
+ * What is known of a pair. Only `A` and `B` may become preferences.
+ * `invalid`: both drawings failed to render. `failed`: the judge gave no usable answer; never a label.
+ */
+export const Outcome = Schema.Literals(["A", "B", "tie", "invalid", "failed"])
+export type Outcome = typeof Outcome.Type
+
+/** An answer about drawing A and drawing B of one prompt. */
+export class Verdict extends Schema.Class<Verdict>("vequinox/Verdict")({
+  outcome: Outcome,
+  /** How sure, in [0, 1]; 0 for tie, invalid and failed. */
+  confidence: Schema.Finite,
+  /** The judge's scores of A and B in its own unit, where it has scores. */
+  scores: Schema.optionalKey(Schema.Tuple([Schema.Finite, Schema.Finite])),
+  /** `gate` when one drawing was invalid and no judge was asked; else the judge's name. */
+  by: Schema.String,
+  /** One line for people. */
+  reason: Schema.optionalKey(Schema.String),
+  /** What this verdict cost, USD. */
+  costUsd: Schema.optionalKey(Schema.Finite)
+}) {}
+
+/** Two candidates of one prompt and what was decided about them. */
+export class JudgedPair extends Schema.Class<JudgedPair>("vequinox/JudgedPair")({
+  a: Candidate,
+  b: Candidate,
+  verdict: Verdict
+}) {}
+
+/** A trainable pair. */
+export class Preference extends Schema.Class<Preference>("vequinox/Preference")({
+  prompt: Prompt,
+  chosen: Candidate,
+  rejected: Candidate,
+  /** Multiplies the pair's loss; >= 0, 1 unless something says otherwise. */
+  weight: Schema.Finite,
+  verdict: Verdict
+}) {}
+
+/** A drawing, its rendering included: what the run folder keeps. */
+export interface Drawing {
+  readonly candidate: Candidate
+  readonly rendering: Rendering
+}
+
+/** Everything one rollout (the K candidates of the prompts of one step) led to, before training. */
+export interface Rollout {
+  readonly step: number
+  readonly policyVersion: number
+  readonly drawings: ReadonlyArray<Drawing>
+  readonly pairs: ReadonlyArray<JudgedPair>
+  readonly preferences: ReadonlyArray<Preference>
+  readonly seconds: { readonly sample: number; readonly render: number; readonly judge: number }
+}
+
+/** One line of metrics.jsonl: TRL's names, and `step`, `policyVersion`, `judge/*`, `svg/*`, `pairs/*`, `seconds/*`. */
+export interface StepReport {
+  readonly step: number
+  readonly policyVersion: number
+  readonly metrics: Readonly<Record<string, number>>
+}

@@ -1,0 +1,35 @@
+/**
+ * Says which of two drawings is better. A judge is given pixels and the prompt, never the SVG's text (invariant 2).
+ */
+import { Context, type Effect, Schema } from "effect"
+import type { Picture, Prompt, Verdict } from "../domain.ts"
+
+/** The judge was too slow or asked us to back off. Worth retrying. */
+export class JudgeBusy extends Schema.TaggedError<JudgeBusy>()("JudgeBusy", {
+  message: Schema.String,
+  /** What the judge asked us to wait, where it did. */
+  retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
+}) {}
+
+/** The answer is not a verdict. Asking again does not help; the pair is skipped. */
+export class JudgeRefused extends Schema.TaggedError<JudgeRefused>()("JudgeRefused", {
+  message: Schema.String
+}) {}
+
+/** No further pair can be judged (no credit, no permission, budget spent). The run stops and can be resumed. */
+export class JudgeStopped extends Schema.TaggedError<JudgeStopped>()("JudgeStopped", {
+  message: Schema.String
+}) {}
+
+export type JudgeError = JudgeBusy | JudgeRefused | JudgeStopped
+
+export class Judge extends Context.Service<Judge, {
+  /** Short, stable: part of what a run's config.json records. */
+  readonly name: string
+  /** Model, rubric version, thresholds: a judgment is only ever reused under the same identity. */
+  readonly identity: string
+  /** Pairs that may be asked at the same time. */
+  readonly concurrency: number
+  /** A or B or tie. `A` names the first picture. Swapping the pictures swaps A and B. */
+  readonly compare: (prompt: Prompt, a: Picture, b: Picture) => Effect.Effect<Verdict, JudgeError>
+}>()("vequinox/Judge") {}

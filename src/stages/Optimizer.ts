@@ -1,0 +1,32 @@
+/** Moves the policy towards the chosen drawings. Owns the trainable parameters and the optimizer state. */
+import { Context, type Effect, Schema } from "effect"
+import type { Preference } from "../domain.ts"
+import type { Parameters } from "../numerics/tensor.ts"
+import type { PolicySnapshot } from "./Policy.ts"
+
+/** The update could not be made: the runtime failed, or the loss is not finite. The parameters are as they were. */
+export class OptimizerFailed extends Schema.TaggedError<OptimizerFailed>()("OptimizerFailed", {
+  message: Schema.String
+}) {}
+
+/** All a resumed run needs to go on bit for bit. */
+export interface OptimizerState {
+  readonly version: number
+  /** Updates AdamW has made: steps without a pair count in the version only. */
+  readonly updates: number
+  readonly parameters: Parameters
+  /** First and second moments of AdamW, by `exp_avg.<name>` and `exp_avg_sq.<name>`. */
+  readonly moments: Parameters
+}
+
+export class Optimizer extends Context.Service<Optimizer, {
+  readonly name: string
+  /**
+   * One optimizer step on these pairs: version v becomes v + 1 (with no pairs the parameters stay, the version still
+   * counts). Metrics under TRL's names: `loss`, `rewards/*`, `logps/*`, `grad_norm`, `learning_rate`, ...
+   */
+  readonly step: (
+    preferences: ReadonlyArray<Preference>
+  ) => Effect.Effect<{ readonly snapshot: PolicySnapshot; readonly metrics: Record<string, number> }, OptimizerFailed>
+  readonly state: Effect.Effect<OptimizerState, OptimizerFailed>
+}>()("vequinox/Optimizer") {}

@@ -1,0 +1,26 @@
+/** Draws candidates from the policy. */
+import { Context, type Effect, Schema } from "effect"
+import type { Candidate, Prompt } from "../domain.ts"
+import type { PolicySnapshot } from "./Policy.ts"
+
+/** The sampler cannot go on: the runtime failed, or memory is short. */
+export class SamplerFailed extends Schema.TaggedError<SamplerFailed>()("SamplerFailed", {
+  message: Schema.String
+}) {}
+
+export interface SampleRequest {
+  /** Training step the candidates are for; only recorded and hashed into their seeds. */
+  readonly step: number
+  readonly prompts: ReadonlyArray<Prompt>
+  /** Candidates a prompt. */
+  readonly k: number
+  /** The run's seed: a candidate's own seed is hash(seed, step, prompt id, index). */
+  readonly seed: number
+  readonly policy: PolicySnapshot
+}
+
+export class Sampler extends Context.Service<Sampler, {
+  readonly name: string
+  /** `[prompt][k]`, in the order asked for. A candidate's random numbers do not depend on what is sampled beside it. */
+  readonly sample: (request: SampleRequest) => Effect.Effect<ReadonlyArray<ReadonlyArray<Candidate>>, SamplerFailed>
+}>()("vequinox/Sampler") {}
