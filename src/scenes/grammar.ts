@@ -1,0 +1,271 @@
+/**
+ * A small grammar of drawable scenes: which scenes exist, how each is said in English, and which of them no training
+ * data may show.
+ */
+import { hash32, integer, pick, type Random } from "../numerics/random.ts"
+
+export const colours = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "gray"] as const
+export type Colour = (typeof colours)[number]
+
+export const creatures = ["pelican", "cat", "fish", "snail", "owl", "rabbit"] as const
+export type Creature = (typeof creatures)[number]
+
+export const vehicles = ["bicycle", "unicycle", "skateboard", "scooter"] as const
+export type Vehicle = (typeof vehicles)[number]
+
+export const figures = ["circle", "square", "triangle", "star", "heart", "diamond"] as const
+export type Figure = (typeof figures)[number]
+
+export const relations = ["above", "below", "left of", "right of", "inside"] as const
+export type Relation = (typeof relations)[number]
+
+/** How many figures a counted scene shows. */
+export type Count = 1 | 2 | 3 | 4 | 5
+
+/** A figure with its colour, as in "a blue star". */
+export interface Thing {
+  readonly figure: Figure
+  readonly colour: Colour
+}
+
+/** What a caption means. A `null` colour is one the caption leaves open. */
+export type Scene =
+  | { readonly kind: "creature"; readonly creature: Creature; readonly colour: Colour | null }
+  | { readonly kind: "vehicle"; readonly vehicle: Vehicle; readonly colour: Colour | null }
+  | {
+    readonly kind: "rider"
+    readonly creature: Creature
+    readonly creatureColour: Colour | null
+    readonly vehicle: Vehicle
+    readonly vehicleColour: Colour | null
+  }
+  | { readonly kind: "count"; readonly count: Count; readonly thing: Thing }
+  | { readonly kind: "relation"; readonly first: Thing; readonly relation: Relation; readonly second: Thing }
+  | { readonly kind: "sizes"; readonly big: Thing; readonly small: Thing }
+
+export type Split = "train" | "heldout"
+
+const numerals = ["one", "two", "three", "four", "five"] as const
+
+const withArticle = (words: string): string => (/^(?!uni)[aeiou]/.test(words) ? "an " : "a ") + words
+const noun = (colour: Colour | null, name: string): string => (colour === null ? name : `${colour} ${name}`)
+const named = (colour: Colour | null, name: string): string => withArticle(noun(colour, name))
+
+/** Every way the grammar says a scene; the first is the canonical one. */
+export const captions = (scene: Scene): ReadonlyArray<string> => {
+  switch (scene.kind) {
+    case "creature":
+      return [named(scene.colour, scene.creature), `a drawing of ${named(scene.colour, scene.creature)}`]
+    case "vehicle":
+      return [named(scene.colour, scene.vehicle), `a drawing of ${named(scene.colour, scene.vehicle)}`]
+    case "rider": {
+      const who = named(scene.creatureColour, scene.creature)
+      const what = named(scene.vehicleColour, scene.vehicle)
+      return [`${who} riding ${what}`, `${who} on ${what}`, `${who} that rides ${what}`]
+    }
+    case "count": {
+      const words = noun(scene.thing.colour, scene.thing.figure)
+      return scene.count === 1
+        ? [`one ${words}`, withArticle(words)]
+        : [`${numerals[scene.count - 1]} ${words}s`, `${scene.count} ${words}s`]
+    }
+    case "relation": {
+      const first = named(scene.first.colour, scene.first.figure)
+      const second = named(scene.second.colour, scene.second.figure)
+      return relationWords[scene.relation].map((words) => `${first} ${words} ${second}`)
+    }
+    case "sizes": {
+      const big = `a big ${noun(scene.big.colour, scene.big.figure)}`
+      const small = `a small ${noun(scene.small.colour, scene.small.figure)}`
+      return [`${big} and ${small}`, `${small} and ${big}`]
+    }
+  }
+}
+
+const relationWords: Record<Relation, ReadonlyArray<string>> = {
+  above: ["above", "over"],
+  below: ["below", "under"],
+  "left of": ["left of", "to the left of"],
+  "right of": ["right of", "to the right of"],
+  inside: ["inside", "in"]
+}
+
+/** One caption of a scene: the canonical one, or with `draw` any of the paraphrases (canonical half of the time). */
+export const caption = (scene: Scene, draw?: Random): string => {
+  const all = captions(scene)
+  if (draw === undefined || draw() < 0.5) return all[0]!
+  return pick(draw, all)
+}
+
+const colourPattern = `(?:(${colours.join("|")}) )?`
+const fixedColour = `(${colours.join("|")}) `
+const figurePattern = `(${figures.join("|")})`
+const thingPattern = `an? ${fixedColour}${figurePattern}`
+const patterns = {
+  creature: new RegExp(`^(?:a drawing of )?an? ${colourPattern}(${creatures.join("|")})$`),
+  vehicle: new RegExp(`^(?:a drawing of )?an? ${colourPattern}(${vehicles.join("|")})$`),
+  rider: new RegExp(
+    `^an? ${colourPattern}(${creatures.join("|")}) (?:riding|on|that rides) an? ${colourPattern}(${vehicles.join("|")})$`
+  ),
+  count: new RegExp(`^(an?|[1-5]|${numerals.join("|")}) ${fixedColour}${figurePattern}(s?)$`),
+  relation: new RegExp(`^${thingPattern} (${Object.values(relationWords).flat().join("|")}) ${thingPattern}$`),
+  bigFirst: new RegExp(`^a big ${fixedColour}${figurePattern} and a small ${fixedColour}${figurePattern}$`),
+  smallFirst: new RegExp(`^a small ${fixedColour}${figurePattern} and a big ${fixedColour}${figurePattern}$`)
+}
+
+const thing = (colour: string | undefined, figure: string | undefined): Thing => ({
+  figure: figure as Figure,
+  colour: colour as Colour
+})
+
+const parseCount = (word: string): Count => {
+  const digit = Number(word)
+  if (digit > 0) return digit as Count
+  return (Math.max(0, numerals.indexOf(word as (typeof numerals)[number])) + 1) as Count
+}
+
+/** The scene a caption of this grammar means; `undefined` for any other text. */
+export const parseCaption = (text: string): Scene | undefined => {
+  let m = patterns.creature.exec(text)
+  if (m) return { kind: "creature", creature: m[2] as Creature, colour: (m[1] ?? null) as Colour | null }
+  m = patterns.vehicle.exec(text)
+  if (m) return { kind: "vehicle", vehicle: m[2] as Vehicle, colour: (m[1] ?? null) as Colour | null }
+  m = patterns.rider.exec(text)
+  if (m) {
+    return {
+      kind: "rider",
+      creature: m[2] as Creature,
+      creatureColour: (m[1] ?? null) as Colour | null,
+      vehicle: m[4] as Vehicle,
+      vehicleColour: (m[3] ?? null) as Colour | null
+    }
+  }
+  m = patterns.count.exec(text)
+  if (m) {
+    const count = parseCount(m[1]!)
+    return (count === 1) === (m[4] === "") ? { kind: "count", count, thing: thing(m[2], m[3]) } : undefined
+  }
+  m = patterns.relation.exec(text)
+  if (m) {
+    const relation = relations.find((r) => relationWords[r].includes(m![3]!))!
+    return { kind: "relation", first: thing(m[1], m[2]), relation, second: thing(m[4], m[5]) }
+  }
+  m = patterns.bigFirst.exec(text)
+  if (m) return { kind: "sizes", big: thing(m[1], m[2]), small: thing(m[3], m[4]) }
+  m = patterns.smallFirst.exec(text)
+  if (m) return { kind: "sizes", big: thing(m[3], m[4]), small: thing(m[1], m[2]) }
+  return undefined
+}
+
+/**
+ * The key by which scenes are dealt to train or held-out; colours and paraphrases count only where named here.
+ *
+ * - creature, vehicle: (object, colour or none)
+ * - rider: (creature, vehicle)
+ * - count: (figure, count)
+ * - relation: (figure, relation, figure) in order; "a below b" is keyed as "b above a" and "a right of b" as
+ *   "b left of a", since these show the same picture
+ * - sizes: the pair of figures, unordered
+ */
+export const combination = (scene: Scene): string => {
+  switch (scene.kind) {
+    case "creature":
+      return `creature/${scene.creature}/${scene.colour ?? "any"}`
+    case "vehicle":
+      return `vehicle/${scene.vehicle}/${scene.colour ?? "any"}`
+    case "rider":
+      return `rider/${scene.creature}/${scene.vehicle}`
+    case "count":
+      return `count/${scene.thing.figure}/${scene.count}`
+    case "relation": {
+      const a = scene.first.figure
+      const b = scene.second.figure
+      if (scene.relation === "below") return `relation/${b}/above/${a}`
+      if (scene.relation === "right of") return `relation/${b}/left of/${a}`
+      return `relation/${a}/${scene.relation}/${b}`
+    }
+    case "sizes":
+      return `sizes/${[scene.big.figure, scene.small.figure].sort().join("/")}`
+  }
+}
+
+const alwaysTrained = new Set(["creature/pelican/any", "vehicle/bicycle/any", "rider/pelican/bicycle"])
+
+/** Changing this number deals the combinations anew, so that earlier held-out figures are no longer comparable. */
+const splitSalt = 1
+
+/** Whether a scene's `combination` is among the about 15 % that training never sees. */
+export const isHeldOut = (scene: Scene): boolean => {
+  const key = combination(scene)
+  if (alwaysTrained.has(key)) return false
+  return hash32(splitSalt, ...Array.from(key, (c) => c.charCodeAt(0))) % 100 < 15
+}
+
+/** Odds of each kind; riders and pelicans are what the project is about. */
+const kindOdds: ReadonlyArray<readonly [Scene["kind"], number]> = [
+  ["rider", 0.4],
+  ["creature", 0.16],
+  ["relation", 0.14],
+  ["count", 0.12],
+  ["vehicle", 0.1],
+  ["sizes", 0.08]
+]
+
+const pickKind = (draw: Random): Scene["kind"] => {
+  let left = draw()
+  for (const [kind, odds] of kindOdds) {
+    left -= odds
+    if (left < 0) return kind
+  }
+  return "rider"
+}
+
+const pickCreature = (draw: Random): Creature => (draw() < 0.4 ? "pelican" : pick(draw, creatures))
+const pickVehicle = (draw: Random): Vehicle => (draw() < 0.3 ? "bicycle" : pick(draw, vehicles))
+const maybeColour = (draw: Random): Colour | null => (draw() < 0.35 ? null : pick(draw, colours))
+
+const pickThings = (draw: Random): readonly [Thing, Thing] => {
+  const first: Thing = { figure: pick(draw, figures), colour: pick(draw, colours) }
+  // Two things of one colour could not be told apart once they touch.
+  const second: Thing = { figure: pick(draw, figures), colour: pick(draw, colours.filter((c) => c !== first.colour)) }
+  return [first, second]
+}
+
+const sampleKind = (draw: Random, kind: Scene["kind"]): Scene => {
+  switch (kind) {
+    case "creature":
+      return { kind, creature: pickCreature(draw), colour: maybeColour(draw) }
+    case "vehicle":
+      return { kind, vehicle: pickVehicle(draw), colour: maybeColour(draw) }
+    case "rider": {
+      const creatureColour = maybeColour(draw)
+      const drawn = maybeColour(draw)
+      const clash = drawn !== null && drawn === creatureColour
+      const vehicleColour = clash ? pick(draw, colours.filter((c) => c !== drawn)) : drawn
+      return { kind, creature: pickCreature(draw), creatureColour, vehicle: pickVehicle(draw), vehicleColour }
+    }
+    case "count":
+      return {
+        kind,
+        count: (integer(draw, 5) + 1) as Count,
+        thing: { figure: pick(draw, figures), colour: pick(draw, colours) }
+      }
+    case "relation": {
+      const [first, second] = pickThings(draw)
+      return { kind, first, relation: pick(draw, relations), second }
+    }
+    case "sizes": {
+      const [big, small] = pickThings(draw)
+      return { kind, big, small }
+    }
+  }
+}
+
+/** A scene of the split asked for. The kind is drawn first, so both splits show the kinds equally often. */
+export const sampleScene = (draw: Random, split: Split): Scene => {
+  const kind = pickKind(draw)
+  for (;;) {
+    const scene = sampleKind(draw, kind)
+    if (isHeldOut(scene) === (split === "heldout")) return scene
+  }
+}

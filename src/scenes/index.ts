@@ -1,0 +1,7 @@
+/** Scenes: what captions mean, drawings of them good and flawed, and a check of pictures against them. */
+export * from "./check.ts"
+export { drawScene } from "./draw.ts"
+export * from "./flaws.ts"
+export * from "./grammar.ts"
+export type { Image } from "./pixels.ts"
+export { svgOpen } from "./shape.ts"

@@ -1,0 +1,173 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Resvg } from "@resvg/resvg-js"
+import { SaxesParser } from "saxes"
+import { random } from "../../src/numerics/random.ts"
+import { checkScene } from "../../src/scenes/check.ts"
+import { drawScene } from "../../src/scenes/draw.ts"
+import { drawFlawed, type FlawName, flawsFor, perturbCaption } from "../../src/scenes/flaws.ts"
+import {
+  caption,
+  captions,
+  combination,
+  isHeldOut,
+  parseCaption,
+  sampleScene,
+  type Scene
+} from "../../src/scenes/grammar.ts"
+import { svgOpen } from "../../src/scenes/shape.ts"
+
+const sampled = (n: number, seed: number): ReadonlyArray<Scene> =>
+  Array.from({ length: n }, (_, i) => sampleScene(random(seed, i), i % 4 === 0 ? "heldout" : "train"))
+
+const render = (svg: string, side = 64) => {
+  const image = new Resvg(svg, {
+    fitTo: { mode: "width", value: side },
+    background: "#ffffff",
+    font: { loadSystemFonts: false }
+  }).render()
+  return { width: image.width, height: image.height, rgba: new Uint8Array(image.pixels) }
+}
+
+const isWellFormed = (xml: string): boolean => {
+  let fine = true
+  const parser = new SaxesParser()
+  parser.on("error", () => {
+    fine = false
+  })
+  parser.write(xml).close()
+  return fine
+}
+
+describe("grammar", () => {
+  it("parses every paraphrase back to its scene", () => {
+    for (const scene of sampled(1000, 1)) {
+      for (const text of captions(scene)) assert.deepStrictEqual(parseCaption(text), scene, text)
+    }
+  })
+
+  it("says the scenes in plain English", () => {
+    const said = (text: string) => {
+      const scene = parseCaption(text)
+      return scene === undefined ? undefined : caption(scene)
+    }
+    assert.strictEqual(said("a red pelican on a blue bicycle"), "a red pelican riding a blue bicycle")
+    assert.strictEqual(said("an orange owl riding a unicycle"), "an orange owl riding a unicycle")
+    assert.strictEqual(said("3 green circles"), "three green circles")
+    assert.strictEqual(said("a small blue star and a big red circle"), "a big red circle and a small blue star")
+    for (const text of ["", "pelican", "a teal pelican", "two red circle", "one red circles", "a pelican ", "6 red stars"]) {
+      assert.isUndefined(parseCaption(text), text)
+    }
+  })
+
+  it("shares no combination between the splits", () => {
+    const keys = (split: "train" | "heldout") =>
+      new Set(Array.from({ length: 3000 }, (_, i) => combination(sampleScene(random(2, i), split))))
+    const [train, heldout] = [keys("train"), keys("heldout")]
+    for (const key of heldout) assert.isFalse(train.has(key), key)
+    const kinds = new Set([...heldout].map((key) => key.split("/")[0]))
+    assert.strictEqual(kinds.size, 6)
+    for (const text of ["a pelican", "a bicycle", "a pelican riding a bicycle", "a red pelican on a blue bicycle"]) {
+      assert.isFalse(isHeldOut(parseCaption(text)!), text)
+    }
+  })
+
+  it("treats converse relations as one combination", () => {
+    const key = (text: string) => combination(parseCaption(text)!)
+    assert.strictEqual(key("a red star below a blue heart"), key("a red heart above a blue star"))
+    assert.strictEqual(key("a red star right of a blue heart"), key("a red heart left of a blue star"))
+    assert.notStrictEqual(key("a red star above a blue heart"), key("a red heart above a blue star"))
+  })
+})
+
+describe("drawings", () => {
+  it("repeat from the same seed and vary with it", () => {
+    for (const scene of sampled(50, 3)) {
+      assert.strictEqual(drawScene(scene, random(5)), drawScene(scene, random(5)))
+      assert.deepStrictEqual(drawFlawed(scene, random(5)), drawFlawed(scene, random(5)))
+      assert.isAbove(new Set(Array.from({ length: 8 }, (_, k) => drawScene(scene, random(6, k)))).size, 1)
+    }
+  })
+
+  it("are short well-formed XML with integers in 0..64", () => {
+    for (const [i, scene] of sampled(500, 4).entries()) {
+      const svg = drawScene(scene, random(7, i))
+      assert.isTrue(svg.startsWith(svgOpen) && svg.endsWith("</svg>"))
+      assert.isTrue(isWellFormed(svg), svg)
+      const numbers = svg.slice(svgOpen.length).match(/-?\d+(\.\d+)?/g) ?? []
+      assert.isTrue(numbers.every((n) => /^\d+$/.test(n) && Number(n) <= 64), svg)
+      assert.isBelow(svg.length - svgOpen.length, 660, svg)
+      assert.isAtMost(svg.split("<").length - 3, 12)
+    }
+  })
+
+  it("with broken XML do not parse", () => {
+    for (const [i, scene] of sampled(60, 5).entries()) {
+      assert.isFalse(isWellFormed(drawFlawed(scene, random(8, i), "broken-xml").svg))
+    }
+  })
+})
+
+describe("perturbCaption", () => {
+  it("means another scene, and stays within the training split", () => {
+    for (const [i, scene] of sampled(400, 6).entries()) {
+      const near = parseCaption(perturbCaption(scene, random(9, i)))
+      assert.isDefined(near)
+      assert.notDeepEqual(near, scene)
+      if (!isHeldOut(scene)) assert.isFalse(isHeldOut(near!))
+    }
+  })
+})
+
+describe("checkScene", () => {
+  it("rates good drawings high and above flawed ones", { timeout: 30_000 }, () => {
+    const scenes = sampled(300, 10)
+    const tally = new Map<FlawName, { pairs: number; right: number }>()
+    let sum = 0
+    for (const [i, scene] of scenes.entries()) {
+      const draw = random(11, i)
+      const good = checkScene(scene, render(drawScene(scene, draw))).score
+      sum += good
+      const visible = flawsFor(scene).filter((flaw) => flaw !== "broken-xml")
+      // Two flaws a scene, in turn, keep this quick.
+      for (const flaw of [visible[i % visible.length]!, visible[(i + 3) % visible.length]!]) {
+        const row = tally.get(flaw) ?? { pairs: 0, right: 0 }
+        tally.set(flaw, row)
+        row.pairs += 1
+        if (good > checkScene(scene, render(drawFlawed(scene, draw, flaw).svg)).score) row.right += 1
+      }
+    }
+    assert.isAbove(sum / scenes.length, 0.9)
+    const rows = [...tally.values()]
+    assert.isAbove(rows.reduce((n, r) => n + r.right, 0) / rows.reduce((n, r) => n + r.pairs, 0), 0.95)
+    for (const [flaw, { pairs, right }] of tally) assert.isAtLeast(right / pairs, 0.9, flaw)
+  })
+
+  it("rates a drawing of another scene lower", () => {
+    const scenes = sampled(80, 12)
+    let right = 0
+    for (const [i, scene] of scenes.entries()) {
+      const other = parseCaption(perturbCaption(scene, random(13, i)))!
+      const own = checkScene(scene, render(drawScene(scene, random(14, i)))).score
+      if (own > checkScene(scene, render(drawScene(other, random(15, i)))).score) right += 1
+    }
+    assert.isAbove(right / scenes.length, 0.9)
+  })
+
+  it("gives nothing for an empty picture and little for noise", () => {
+    const draw = random(16)
+    const noise = { width: 64, height: 64, rgba: Uint8Array.from({ length: 64 * 64 * 4 }, () => Math.floor(256 * draw())) }
+    const filled = (v: number) => ({ width: 64, height: 64, rgba: new Uint8ClampedArray(64 * 64 * 4).fill(v) })
+    for (const scene of sampled(20, 17)) {
+      assert.strictEqual(checkScene(scene, filled(255)).score, 0)
+      assert.isBelow(checkScene(scene, noise).score, 0.35, caption(scene))
+      assert.isBelow(checkScene(scene, filled(0)).score, 0.3, caption(scene))
+    }
+  })
+
+  it("reads larger pictures alike", () => {
+    for (const [i, scene] of sampled(16, 18).entries()) {
+      const svg = drawScene(scene, random(19, i))
+      assert.closeTo(checkScene(scene, render(svg, 128)).score, checkScene(scene, render(svg)).score, 0.12, caption(scene))
+    }
+  })
+})
