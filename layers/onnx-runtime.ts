@@ -1,0 +1,164 @@
+/**
+ * onnxruntime behind scopes: each owner of sessions (sampler, trainer, CLIP) is a program in a worker thread of its own.
+ *
+ * Ordering: calls to one worker run one after the other. A run cannot be cancelled, and ending a thread under one
+ * aborts the process; so closing the scope asks the program to release its sessions, waits until it has, and only then
+ * is the thread gone. An interrupted caller stops waiting; the run it started goes on to its end.
+ */
+import * as os from "node:os"
+import { Worker } from "node:worker_threads"
+import { Effect, Layer, Schema, type Scope } from "effect"
+import * as Context from "effect/Context"
+import type { Device } from "./onnx/session.ts"
+import type { Program, ProgramName, Spec } from "./onnx/programs.ts"
+import type { Answer, Call, Start } from "./onnx/worker.ts"
+
+/** onnxruntime refused a model or failed in a run; the message is its own, first line. */
+export class OnnxError extends Schema.TaggedError<OnnxError>()("OnnxError", {
+  program: Schema.String,
+  method: Schema.String,
+  message: Schema.String
+}) {}
+
+/** The device asked for by name does not run here. */
+export class DeviceUnavailable extends Schema.TaggedError<DeviceUnavailable>()("DeviceUnavailable", {
+  device: Schema.String,
+  message: Schema.String
+}) {}
+
+/** What is asked for needs more memory than is free; nothing was allocated. */
+export class NotEnoughMemory extends Schema.TaggedError<NotEnoughMemory>()("NotEnoughMemory", {
+  message: Schema.String
+}) {}
+
+export type DeviceChoice = "auto" | Device
+
+type Methods<Name extends ProgramName> = {
+  readonly [M in keyof Program<Name>]: Program<Name>[M] extends (...args: infer A) => infer R
+    ? (...args: A) => Effect.Effect<Awaited<R>, OnnxError>
+    : never
+}
+
+/** Starts a program in a worker thread; its methods become Effects. The thread ends with the scope. */
+export const startProgram = <Name extends ProgramName>(
+  program: Name,
+  spec: Spec<Name>
+): Effect.Effect<Methods<Name>, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => connect(program, spec)),
+      ({ call, exited }) => Effect.andThen(Effect.ignore(call("release", [])), Effect.promise(() => exited))
+    ),
+    ({ call }) =>
+      new Proxy({} as Methods<Name>, {
+        get: (_, method: string) => (...args: ReadonlyArray<unknown>) => call(method, args)
+      })
+  )
+
+const connect = <Name extends ProgramName>(program: Name, spec: Spec<Name>) => {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
+  const workerData: Start = { program, spec }
+  const worker = new Worker(new URL(`./onnx/worker.${extension}`, import.meta.url), { workerData, name: program })
+  const waiting = new Map<number, (answer: Answer) => void>()
+  let next = 0
+  let ended: string | undefined
+  const end = (message: string) => {
+    ended ??= message
+    for (const [id, resume] of waiting) resume({ id, ok: false, message: ended })
+    waiting.clear()
+  }
+  worker.on("message", (answer: Answer) => {
+    waiting.get(answer.id)?.(answer)
+    waiting.delete(answer.id)
+  })
+  worker.on("error", (error) => end(`the ${program} thread failed: ${(error as Error).message}`))
+  const exited = new Promise<void>((resolve) =>
+    worker.on("exit", () => {
+      end(`the ${program} thread has ended`)
+      resolve()
+    })
+  )
+  const call = (method: string, args: ReadonlyArray<unknown>) =>
+    Effect.callback<unknown, OnnxError>((resume) => {
+      if (ended !== undefined) return resume(Effect.fail(new OnnxError({ program, method, message: ended })))
+      const id = next++
+      waiting.set(id, (answer) =>
+        resume(
+          answer.ok
+            ? Effect.succeed(answer.value)
+            : Effect.fail(new OnnxError({ program, method, message: answer.message }))
+        ))
+      worker.postMessage({ id, method, args } satisfies Call)
+    })
+  return { call: call as (method: string, args: ReadonlyArray<unknown>) => Effect.Effect<never, OnnxError>, exited }
+}
+
+/** Models under this many parameters are faster on the CPU: a step is over before a GPU's launches are. */
+const smallModel = 50_000_000
+
+export class OnnxRuntime extends Context.Service<OnnxRuntime, {
+  readonly device: Device
+  /** What was chosen and why: one line for people. */
+  readonly choice: string
+  /** Threads of one run, for each of two owners that work at the same time. */
+  readonly threads: number
+  /** Fails when `bytes` are more than this process can still get. */
+  readonly reserve: (what: string, bytes: number) => Effect.Effect<void, NotEnoughMemory>
+}>()("vequinox/OnnxRuntime") {
+  /**
+   * @param choice `auto` takes CUDA, then WebGPU, where one runs and the model is large enough to gain; a device asked
+   * for by name must run, or the layer fails with `DeviceUnavailable`
+   * @param parameters size of the policy, parameters
+   * @param threads of one run; 0 shares the cores between sampler and trainer
+   */
+  static readonly layer = (choice: DeviceChoice, parameters: number, threads = 0) =>
+    Layer.effect(
+      OnnxRuntime,
+      Effect.gen(function*() {
+        const picked = yield* pickDevice(choice, parameters)
+        return OnnxRuntime.of({
+          ...picked,
+          threads: threads > 0 ? threads : Math.max(1, os.availableParallelism()),
+          reserve: (what, bytes) => {
+            const free = Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
+            const gb = (n: number) => (n / 1e9).toFixed(1)
+            return bytes <= free ? Effect.void : Effect.fail(
+              new NotEnoughMemory({
+                message: `The ${what} needs about ${gb(bytes)} GB and ${
+                  gb(free)
+                } GB are free: take a smaller model, fewer prompts per batch, or a shorter max length.`
+              })
+            )
+          }
+        })
+      })
+    )
+}
+
+/** Linux counts its file cache as used; it is given back on demand. */
+const reclaimable = (): number => Math.max(0, process.availableMemory() - os.freemem())
+
+const pickDevice = Effect.fnUntraced(function*(choice: DeviceChoice, parameters: number) {
+  if (choice === "cpu") return { device: "cpu" as const, choice: "CPU, as asked" }
+  if (choice === "auto" && parameters < smallModel) {
+    return { device: "cpu" as const, choice: `CPU: a model of ${Math.round(parameters / 1e5) / 10} M parameters gains nothing on a GPU` }
+  }
+  const test = (device: Device) =>
+    Effect.scoped(Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.test(device))).pipe(
+      Effect.catch((error) => Effect.succeed(error.message))
+    )
+  const candidates: ReadonlyArray<Device> = choice === "auto" ? ["cuda", "webgpu"] : [choice]
+  const refusals: Array<string> = []
+  for (const device of candidates) {
+    const refusal = yield* test(device)
+    if (refusal === undefined) return { device, choice: `${device}, ${choice === "auto" ? "found" : "as asked"}` }
+    refusals.push(`${device}: ${refusal}`)
+  }
+  if (choice !== "auto") {
+    return yield* new DeviceUnavailable({
+      device: choice,
+      message: `--device ${choice} does not run on this machine (${refusals[0]}): use --device auto or cpu.`
+    })
+  }
+  return { device: "cpu" as const, choice: `CPU, because no GPU answered (${refusals.join("; ")})` }
+})

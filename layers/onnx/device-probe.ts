@@ -1,0 +1,22 @@
+/** Finds out whether a device really runs: one small product, created and computed there. */
+import { Graph } from "../../src/numerics/graph.ts"
+import { createSession, type Device, float32 } from "./session.ts"
+
+export class DeviceProbe {
+  /** Undefined when the device answered rightly; else what onnxruntime said, first line only. */
+  async test(device: Device): Promise<string | undefined> {
+    const g = new Graph()
+    const x = g.input("x", "float32", [1, 2])
+    g.output("y", g.matmul(x, g.constant([1, 2, 3, 4], [2, 2])))
+    try {
+      const session = await createSession(g, { device, threads: 1, use: "decode" })
+      const { y } = await session.run({ x: float32([1, 2], Float32Array.of(1, 1)) })
+      await session.release()
+      return y!.data[0] === 4 && y!.data[1] === 6 ? undefined : `1 + 3, 2 + 4 came out as ${y!.data.join(", ")}`
+    } catch (error) {
+      return String(error instanceof Error ? error.message : error).split("\n")[0]!
+    }
+  }
+
+  async release(): Promise<void> {}
+}

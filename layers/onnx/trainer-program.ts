@@ -1,0 +1,318 @@
+/**
+ * The trainer: forward and backward graphs, gradient accumulation, AdamW. Plain promises, no Effect: it lives in a
+ * worker thread (onnx-runtime.ts) and owns its sessions, its parameters and the optimizer state.
+ */
+import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
+import {
+  adamwStep,
+  type AdamWState,
+  clipGradients,
+  initialState,
+  schedule,
+  type SchedulerType
+} from "../../src/numerics/adamw.ts"
+import { gradients } from "../../src/numerics/gradients.ts"
+import { Graph, type Value } from "../../src/numerics/graph.ts"
+import { type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/numerics/losses.ts"
+import type { LoraConfig } from "../../src/numerics/parameters.ts"
+import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
+import { forward, type Weights } from "../../src/numerics/transformer.ts"
+import { completionLength, microBatches, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
+import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session } from "./session.ts"
+
+export interface TrainerOptions {
+  readonly learningRate: number
+  readonly schedulerType: SchedulerType
+  readonly warmupSteps: number
+  /** Updates the schedule is stretched over. */
+  readonly totalSteps: number
+  /** 0 clips nothing. */
+  readonly maxGradNorm: number
+  readonly weightDecay: number
+  readonly adamBeta1: number
+  readonly adamBeta2: number
+  readonly adamEpsilon: number
+  /** Longest sequence, tokens; longer ones lose their end. */
+  readonly maxLength: number
+  /** Padded tokens of one forward and backward run; larger batches are accumulated. */
+  readonly tokensPerRun: number
+}
+
+export interface TrainerSpec {
+  readonly checkpoint: DecoderCheckpoint
+  /** Undefined: every parameter is trained. */
+  readonly lora: LoraConfig | undefined
+  /** The trainable parameters to start from. */
+  readonly parameters: Parameters
+  readonly state?: AdamWState
+  readonly loss: PreferenceLoss
+  readonly options: TrainerOptions
+  readonly device: Device
+  readonly threads: number
+}
+
+/** Pairs by index into the sequences they share: a candidate in three pairs is computed once. */
+export interface PreferenceBatch {
+  readonly sequences: ReadonlyArray<Sequence>
+  readonly pairs: ReadonlyArray<{ readonly chosen: number; readonly rejected: number; readonly weight: number }>
+}
+
+export interface TrainerStep {
+  readonly parameters: Parameters
+  /** TRL's names. */
+  readonly metrics: Record<string, number>
+}
+
+/** One run's share of a preference batch. */
+type Part = PreferenceBatch
+
+export class Trainer {
+  readonly #spec: TrainerSpec
+  readonly #parameters: Map<string, { shape: ReadonlyArray<number>; data: Float32Array }>
+  readonly #state: AdamWState
+  readonly #sessions = new Map<string, Promise<Session>>()
+
+  constructor(spec: TrainerSpec) {
+    this.#spec = spec
+    this.#parameters = copyParameters(spec.parameters)
+    this.#state = spec.state ?? initialState()
+  }
+
+  /** The trainable parameters and AdamW's moments: copies. */
+  state(): { parameters: Parameters; moments: Parameters; step: number } {
+    return {
+      parameters: copyParameters(this.#parameters),
+      moments: copyParameters(this.#state.moments),
+      step: this.#state.step
+    }
+  }
+
+  /** Per-token log-probabilities of each completion, nats; `reference` switches the adapter (or the training) off. */
+  async logps(sequences: ReadonlyArray<Sequence>, reference: boolean): Promise<Array<Array<number>>> {
+    const { checkpoint, options } = this.#spec
+    const cut = sequences.map((s) => truncated(s, options.maxLength))
+    const session = await this.#session(reference ? "reference" : "policy")
+    const out: Array<Array<number>> = cut.map(() => [])
+    const sized = (n: number) => ({ rows: 1, length: cut[n]!.ids.length })
+    const scored = cut.flatMap((s, n) => (completionLength(s) > 0 ? [n] : []))
+    for (const batch of microBatches(scored, sized, options.tokensPerRun)) {
+      const feeds = sequenceFeeds(checkpoint.config, batch.map((n) => cut[n]!))
+      const { logps } = await session.run({ ...feeds, ...this.#feeds() })
+      const tokens = logps!.data as Float32Array
+      let at = 0
+      for (const n of batch) out[n] = Array.from(tokens.subarray(at, at += completionLength(cut[n]!)))
+    }
+    return out
+  }
+
+  /**
+   * One update on weighted pairs: gradients of Σ weight · loss / Σ weight, accumulated over runs, clipped, AdamW.
+   * When the loss or a gradient is not finite it throws, and parameters and optimizer state stay as they were.
+   */
+  async preferenceStep(batch: PreferenceBatch): Promise<TrainerStep> {
+    const { checkpoint, loss, options } = this.#spec
+    const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
+    const reference = (await this.logps(sequences, true)).map(sum)
+    const total = batch.pairs.reduce((n, { weight }) => n + weight, 0)
+    const session = await this.#session("preference")
+    const accumulated = new Map<string, Float32Array>()
+    const policy = new Float64Array(sequences.length)
+    let lossSum = 0
+    for (const part of parts({ ...batch, sequences }, options.tokensPerRun)) {
+      const own = part.sequences.map((s) => sequences.indexOf(s))
+      const out = await session.run({
+        ...sequenceFeeds(checkpoint.config, part.sequences),
+        ...this.#feeds(),
+        reference: float32([own.length], Float32Array.from(own, (n) => reference[n]!)),
+        lengths: float32([own.length], Float32Array.from(part.sequences, completionLength)),
+        chosen: int64([part.pairs.length], part.pairs.map(({ chosen }) => chosen)),
+        rejected: int64([part.pairs.length], part.pairs.map(({ rejected }) => rejected)),
+        weights: float32([part.pairs.length], Float32Array.from(part.pairs, ({ weight }) => weight / total))
+      })
+      lossSum += Number(out["loss"]!.data[0])
+      own.forEach((n, i) => (policy[n] = Number(out["logps"]!.data[i])))
+      this.#accumulate(accumulated, out)
+    }
+    const update = this.#update(accumulated, lossSum)
+    const mean = (f: (pair: PreferenceBatch["pairs"][number]) => number) =>
+      batch.pairs.reduce((n, pair) => n + f(pair) * pair.weight, 0) / total
+    const reward = (n: number) => loss.beta * (policy[n]! - reference[n]!)
+    const used = [...new Set(batch.pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]))]
+    return {
+      parameters: copyParameters(this.#parameters),
+      metrics: {
+        loss: lossSum,
+        "rewards/chosen": mean(({ chosen }) => reward(chosen)),
+        "rewards/rejected": mean(({ rejected }) => reward(rejected)),
+        "rewards/accuracies": mean(({ chosen, rejected }) => (reward(chosen) > reward(rejected) ? 1 : 0)),
+        "rewards/margins": mean(({ chosen, rejected }) => reward(chosen) - reward(rejected)),
+        "logps/chosen": mean(({ chosen }) => policy[chosen]!),
+        "logps/rejected": mean(({ rejected }) => policy[rejected]!),
+        "objective/kl": used.reduce((n, i) => n + policy[i]! - reference[i]!, 0) / used.length,
+        num_tokens: used.reduce((n, i) => n + sequences[i]!.ids.length, 0),
+        beta: loss.beta,
+        ...update
+      }
+    }
+  }
+
+  /** One update on cross-entropy over completion tokens, mean over all tokens of the batch. */
+  async crossEntropyStep(given: ReadonlyArray<Sequence>): Promise<TrainerStep["metrics"]> {
+    const { checkpoint, options } = this.#spec
+    const sequences = given.map((s) => truncated(s, options.maxLength)).filter((s) => completionLength(s) > 0)
+    const tokens = sequences.reduce((n, s) => n + completionLength(s), 0)
+    const session = await this.#session("crossEntropy")
+    const accumulated = new Map<string, Float32Array>()
+    let loss = 0
+    const sized = (s: Sequence) => ({ rows: 1, length: s.ids.length })
+    for (const batch of microBatches(sequences, sized, options.tokensPerRun)) {
+      const out = await session.run({
+        ...sequenceFeeds(checkpoint.config, batch),
+        ...this.#feeds(),
+        scale: float32([1], Float32Array.of(-1 / tokens))
+      })
+      loss += Number(out["loss"]!.data[0])
+      this.#accumulate(accumulated, out)
+    }
+    return { loss, num_tokens: tokens, ...this.#update(accumulated, loss) }
+  }
+
+  async release(): Promise<void> {
+    for (const session of this.#sessions.values()) await (await session).release()
+    this.#sessions.clear()
+  }
+
+  #feeds(): Feeds {
+    return Object.fromEntries([...this.#parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
+  }
+
+  #accumulate(into: Map<string, Float32Array>, out: Readonly<Record<string, Feed>>): void {
+    for (const name of this.#parameters.keys()) {
+      const part = out[`grad.${name}`]
+      if (part === undefined) continue
+      const data = part.data as Float32Array
+      const known = into.get(name)
+      if (known === undefined) into.set(name, data)
+      else for (let i = 0; i < data.length; i++) known[i]! += data[i]!
+    }
+  }
+
+  #update(accumulated: Map<string, Float32Array>, loss: number): Record<string, number> {
+    const { options } = this.#spec
+    const norm = clipGradients(accumulated, options.maxGradNorm)
+    if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
+      throw new Error(`the loss is ${loss} and the gradient's norm ${norm}: lower the learning rate`)
+    }
+    const learningRate = options.learningRate *
+      schedule(options.schedulerType, this.#state.step, options.warmupSteps, options.totalSteps)
+    adamwStep(this.#parameters, accumulated, this.#state, {
+      learningRate,
+      beta1: options.adamBeta1,
+      beta2: options.adamBeta2,
+      epsilon: options.adamEpsilon,
+      weightDecay: options.weightDecay
+    })
+    return { grad_norm: norm, learning_rate: learningRate }
+  }
+
+  #session(kind: keyof typeof graphs): Promise<Session> {
+    const known = this.#sessions.get(kind)
+    if (known !== undefined) return known
+    const { checkpoint, device, threads } = this.#spec
+    const made = createSession(graphs[kind](this.#spec), {
+      device,
+      threads,
+      use: "train",
+      weightsFolder: checkpoint.folder
+    })
+    this.#sessions.set(kind, made)
+    return made
+  }
+}
+
+const sum = (xs: ReadonlyArray<number>): number => xs.reduce((n, x) => n + x, 0)
+
+/** Pairs that share a sequence stay together; the sequences of a part are numbered anew. */
+const parts = (batch: PreferenceBatch, budget: number): Array<Part> => {
+  const groupOf = batch.sequences.map((_, n) => n)
+  const root = (n: number): number => (groupOf[n] === n ? n : (groupOf[n] = root(groupOf[n]!)))
+  for (const { chosen, rejected } of batch.pairs) groupOf[root(chosen)] = root(rejected)
+  const groups = new Map<number, Array<PreferenceBatch["pairs"][number]>>()
+  for (const pair of batch.pairs) groups.set(root(pair.chosen), [...groups.get(root(pair.chosen)) ?? [], pair])
+  const members = (pairs: ReadonlyArray<PreferenceBatch["pairs"][number]>) =>
+    [...new Set(pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]))]
+  const sized = (pairs: ReadonlyArray<PreferenceBatch["pairs"][number]>) => ({
+    rows: members(pairs).length,
+    length: Math.max(...members(pairs).map((n) => batch.sequences[n]!.ids.length))
+  })
+  return microBatches([...groups.values()], sized, budget).map((batches) => {
+    const pairs = batches.flat()
+    const used = members(pairs)
+    return {
+      sequences: used.map((n) => batch.sequences[n]!),
+      pairs: pairs.map(({ chosen, rejected, weight }) => ({
+        chosen: used.indexOf(chosen),
+        rejected: used.indexOf(rejected),
+        weight
+      }))
+    }
+  })
+}
+
+const trainableWeights = ({ checkpoint, lora }: TrainerSpec): Weights => ({
+  index: checkpoint.index,
+  trainable: lora === undefined ? "all" : "none",
+  lora
+})
+
+const withGradients = (g: Graph, spec: TrainerSpec, loss: Value): Graph => {
+  const wrt = g.inputs.filter(({ name }) => spec.parameters.has(name))
+  gradients(g, loss, g.constant([1], [1]), wrt).forEach((dx, i) => {
+    if (dx !== undefined) g.output(`grad.${wrt[i]!.name}`, dx)
+  })
+  return g
+}
+
+const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
+  const g = new Graph()
+  g.output("logps", forward(g, spec.checkpoint.config, weights, spec.options.maxLength))
+  return g
+}
+
+/** What the sessions of a trainer compute. */
+export const graphs = {
+  /** Asking a training session for less does not make it do less, so scoring has graphs of its own. */
+  policy: (spec: TrainerSpec): Graph => scoring(spec, trainableWeights(spec)),
+  reference: (spec: TrainerSpec): Graph =>
+    scoring(spec, { index: spec.checkpoint.index, trainable: "none", lora: undefined }),
+  preference: (spec: TrainerSpec): Graph => {
+    const g = new Graph()
+    const tokens = forward(g, spec.checkpoint.config, trainableWeights(spec), spec.options.maxLength)
+    const zeros = g.input("zeros", "float32", ["sequence"])
+    const logps = sumBySequence(g, tokens, g.input("segments", "int64", ["token"]), zeros)
+    const reference = g.input("reference", "float32", ["sequence"])
+    const lengths = g.input("lengths", "float32", ["sequence"])
+    const chosen = g.input("chosen", "int64", ["pair"])
+    const rejected = g.input("rejected", "int64", ["pair"])
+    const of = (x: Value, which: Value) => g.emit("Gather", [x, which])
+    const loss_pair = preferenceLoss(g, spec.loss, {
+      chosen: of(logps, chosen),
+      rejected: of(logps, rejected),
+      refChosen: of(reference, chosen),
+      refRejected: of(reference, rejected),
+      chosenLength: of(lengths, chosen),
+      rejectedLength: of(lengths, rejected)
+    })
+    const loss = g.sum(g.mul(loss_pair, g.input("weights", "float32", ["pair"])), [0], true)
+    g.output("loss", loss)
+    g.output("logps", logps)
+    return withGradients(g, spec, loss)
+  },
+  crossEntropy: (spec: TrainerSpec): Graph => {
+    const g = new Graph()
+    const tokens = forward(g, spec.checkpoint.config, trainableWeights(spec), spec.options.maxLength)
+    const loss = g.sum(g.mul(tokens, g.input("scale", "float32", [1])), [0], true)
+    g.output("loss", loss)
+    return withGradients(g, spec, loss)
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * The thread that owns sessions: started by onnx-runtime.ts with a program's name and settings, it answers one call
+ * after the other until it is told to release what it owns.
+ */
+import { parentPort, workerData } from "node:worker_threads"
+import { type ProgramName, programs } from "./programs.ts"
+
+export interface Start {
+  readonly program: ProgramName
+  readonly spec: unknown
+}
+export interface Call {
+  readonly id: number
+  readonly method: string
+  readonly args: ReadonlyArray<unknown>
+}
+export type Answer =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly message: string }
+
+const port = parentPort!
+const { program, spec } = workerData as Start
+const instance = programs[program](spec as never) as unknown as Record<string, (...args: ReadonlyArray<unknown>) => unknown>
+
+// A chain, not a pool: the binding blocks the thread anyway, and order keeps runs reproducible.
+let chain: Promise<void> = Promise.resolve()
+port.on("message", ({ args, id, method }: Call) => {
+  chain = chain.then(async () => {
+    let answer: Answer
+    try {
+      answer = { id, ok: true, value: await instance[method]!(...args) }
+    } catch (error) {
+      answer = { id, ok: false, message: error instanceof Error ? error.message : String(error) }
+    }
+    port.postMessage(answer)
+    if (method === "release") port.close()
+  })
+})

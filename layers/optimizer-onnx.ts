@@ -1,0 +1,85 @@
+/** Optimizer: preference loss, backward graph and AdamW with onnxruntime (layers/onnx/trainer-program.ts). */
+import { Effect, Layer, Ref } from "effect"
+import type { DecoderCheckpoint } from "../src/checkpoint.ts"
+import type { Candidate, Preference } from "../src/domain.ts"
+import type { PreferenceLoss } from "../src/numerics/losses.ts"
+import { trainerBytes } from "../src/numerics/memory.ts"
+import type { LoraConfig } from "../src/numerics/parameters.ts"
+import { copyParameters, type Parameters } from "../src/numerics/tensor.ts"
+import { Optimizer, OptimizerFailed, type OptimizerState } from "../src/stages/Optimizer.ts"
+import type { PreferenceBatch, TrainerOptions } from "./onnx/trainer-program.ts"
+import { type OnnxError, OnnxRuntime, startProgram } from "./onnx-runtime.ts"
+
+export interface OptimizerOnnxOptions {
+  readonly checkpoint: DecoderCheckpoint
+  /** Undefined: full fine-tuning; the reference is then the checkpoint as it was loaded. */
+  readonly lora: LoraConfig | undefined
+  /** Trainable parameters, version and moments to start from: a fresh adapter, or a resumed run's. */
+  readonly initial: OptimizerState
+  readonly loss: PreferenceLoss
+  readonly options: TrainerOptions
+}
+
+/** Candidates that several pairs share are computed once. */
+const batchOf = (preferences: ReadonlyArray<Preference>): PreferenceBatch => {
+  const places = new Map<string, number>()
+  const sequences: Array<PreferenceBatch["sequences"][number]> = []
+  const place = ({ completionIds, index, prompt, promptIds, step }: Candidate): number => {
+    const key = `${step} ${prompt.id} ${index}`
+    const known = places.get(key)
+    if (known !== undefined) return known
+    places.set(key, sequences.length)
+    return sequences.push({ ids: [...promptIds, ...completionIds], promptLength: promptIds.length }) - 1
+  }
+  const pairs = preferences.map(({ chosen, rejected, weight }) => ({
+    chosen: place(chosen),
+    rejected: place(rejected),
+    weight
+  }))
+  return { sequences, pairs }
+}
+
+/** Fails with `NotEnoughMemory` before anything is allocated; the thread and its sessions end with the scope. */
+export const layer = ({ checkpoint, initial, lora, loss, options }: OptimizerOnnxOptions) =>
+  Layer.effect(
+    Optimizer,
+    Effect.gen(function*() {
+      const runtime = yield* OnnxRuntime
+      yield* runtime.reserve(
+        "trainer",
+        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength)
+      )
+      const program = yield* startProgram("trainer", {
+        checkpoint,
+        lora,
+        parameters: initial.parameters,
+        state: { step: initial.updates, moments: new Map(copyParameters(initial.moments)) },
+        loss,
+        options,
+        device: runtime.device,
+        threads: runtime.threads
+      })
+      const current = yield* Ref.make<{ version: number; parameters: Parameters }>(initial)
+      const failed = <A>(effect: Effect.Effect<A, OnnxError>) =>
+        Effect.mapError(effect, ({ message }) => new OptimizerFailed({ message }))
+      const step = Effect.fn("Optimizer.step")(function*(preferences: ReadonlyArray<Preference>) {
+        const { parameters, version } = yield* Ref.get(current)
+        const weighed = preferences.filter(({ weight }) => weight > 0)
+        if (weighed.length === 0) {
+          const snapshot = { version: version + 1, parameters }
+          yield* Ref.set(current, snapshot)
+          return { snapshot, metrics: {} }
+        }
+        const { metrics, parameters: next } = yield* program.preferenceStep(batchOf(weighed))
+        const snapshot = { version: version + 1, parameters: next }
+        yield* Ref.set(current, snapshot)
+        return { snapshot, metrics }
+      }, failed)
+      const state = Effect.gen(function*() {
+        const { moments, parameters, step } = yield* program.state()
+        const { version } = yield* Ref.get(current)
+        return { version, updates: step, parameters, moments } satisfies OptimizerState
+      }).pipe(failed)
+      return Optimizer.of({ name: "onnx", step, state })
+    })
+  )

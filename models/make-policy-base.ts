@@ -1,0 +1,112 @@
+/**
+ * What the policy is trained from: rows of {prompt, completion} out of the scene grammar, a byte-level BPE learned on
+ * them, and a checkpoint folder with random weights. `vequinox sft` does the rest (models/build.sh).
+ *
+ * Half of the drawings are flawed, as half of what real models have read is: the policy learns to draw, and has
+ * something to unlearn. Usage: node models/make-policy-base.ts OUT_FOLDER [ROWS] [SEED]
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { initialParameters } from "../src/numerics/parameters.ts"
+import { random } from "../src/numerics/random.ts"
+import { encodeSafetensors } from "../src/numerics/safetensors.ts"
+import { type DecoderConfig, parameterShapes } from "../src/numerics/transformer.ts"
+import { caption, drawFlawed, drawScene, sampleScene } from "../src/scenes/index.ts"
+import { trainBpe } from "../src/tokenizer/bpe.ts"
+
+const [out, rowCount = "60000", seedText = "0"] = process.argv.slice(2)
+if (out === undefined) throw new Error("usage: node models/make-policy-base.ts OUT_FOLDER [ROWS] [SEED]")
+const seed = Number(seedText)
+
+/** Share of drawings with a flaw. */
+const flawed = 0.5
+
+const rows = Array.from({ length: Number(rowCount) }, (_, n) => {
+  const draw = random(seed, 0xda7a, n)
+  const scene = sampleScene(draw, "train")
+  const prompt = caption(scene, draw)
+  return { prompt, completion: draw() < flawed ? drawFlawed(scene, draw).svg : drawScene(scene, draw) }
+})
+
+const specialTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+/**
+ * Cuts that suit SVG: an opened <svg ...> tag is one piece; everything between two values (`" cy="`, or
+ * `" stroke-width="3"/><circle cx="`) is one piece; a number keeps its path letter or its space; words stand alone, so a
+ * colour in a caption and a colour in a drawing are built alike.
+ */
+const split = [
+  "<svg [^>]*>",
+  "<[^\"0-9]*\"?",
+  "Z?\"(?: fill=\"none\"| stroke-width=\"[0-9]\"|[^\"0-9])*\"?",
+  "[A-Z ]?[0-9]+",
+  " ?[A-Za-z]+",
+  "\\s+",
+  "[^\\sA-Za-z0-9<\"]+"
+].join("|")
+const chat = (prompt: string, completion: string) =>
+  `user\n${prompt}\nassistant\n${completion}`
+const tokenizer = trainBpe(rows.slice(0, 20_000).map(({ completion, prompt }) => chat(prompt, completion)), {
+  vocabSize: 1024,
+  specialTokens,
+  split
+})
+
+const config: DecoderConfig = {
+  family: "qwen3",
+  vocab: 1024,
+  hidden: 192,
+  intermediate: 512,
+  layers: 6,
+  heads: 6,
+  kvHeads: 3,
+  headDim: 32,
+  normEpsilon: 1e-6,
+  ropeTheta: 10_000,
+  ropeScaling: undefined,
+  tied: true,
+  maxPositions: 512
+}
+
+const configJson = {
+  architectures: ["Qwen3ForCausalLM"],
+  model_type: "qwen3",
+  vocab_size: config.vocab,
+  hidden_size: config.hidden,
+  intermediate_size: config.intermediate,
+  num_hidden_layers: config.layers,
+  num_attention_heads: config.heads,
+  num_key_value_heads: config.kvHeads,
+  head_dim: config.headDim,
+  hidden_act: "silu",
+  attention_bias: false,
+  attention_dropout: 0,
+  rms_norm_eps: config.normEpsilon,
+  rope_theta: config.ropeTheta,
+  tie_word_embeddings: true,
+  max_position_embeddings: config.maxPositions,
+  bos_token_id: null,
+  eos_token_id: 2,
+  pad_token_id: 0,
+  torch_dtype: "float32",
+  use_cache: true
+}
+
+const tokenizerConfig = {
+  tokenizer_class: "PreTrainedTokenizerFast",
+  model_max_length: config.maxPositions,
+  eos_token: "<|im_end|>",
+  pad_token: "<|endoftext|>",
+  clean_up_tokenization_spaces: false,
+  chat_template:
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+}
+
+fs.mkdirSync(out, { recursive: true })
+const write = (file: string, data: string | Uint8Array) => fs.writeFileSync(path.join(out, file), data)
+write("rows.jsonl", rows.map((row) => JSON.stringify(row)).join("\n") + "\n")
+write("config.json", JSON.stringify(configJson, null, 2) + "\n")
+write("generation_config.json", JSON.stringify({ eos_token_id: 2, pad_token_id: 0 }, null, 2) + "\n")
+write("tokenizer.json", JSON.stringify(tokenizer) + "\n")
+write("tokenizer_config.json", JSON.stringify(tokenizerConfig, null, 2) + "\n")
+write("model.safetensors", encodeSafetensors(initialParameters(parameterShapes(config), seed, 0.03)))
+console.log(`${out}: ${rows.length} rows, ${tokenizer.model.merges.length} merges`)

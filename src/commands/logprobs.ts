@@ -1,0 +1,73 @@
+/** `vequinox logprobs`: log-probabilities of given completions, summed and by token, one JSON line a row. */
+import { Console, Effect, Option, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
+import type { Sequence } from "../../layers/onnx/sequences.ts"
+import { openAdapter } from "../adapter.ts"
+import { openDecoder } from "../checkpoint.ts"
+import { readRows } from "../files.ts"
+import { parameterCount, trainerBytes } from "../numerics/memory.ts"
+import { openTokenizer } from "../tokenizer/tokenizer.ts"
+import * as Flags from "./flags.ts"
+import { trainerDefaults } from "./trainer-defaults.ts"
+
+const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
+/**
+ * TRL's prompt-completion rows. Strings are taken as they are; messages go through the chat template. Token ids may be
+ * given instead of text.
+ */
+const Text = Schema.Union([Schema.String, Messages, Schema.Array(Schema.Int)])
+const Row = Schema.Struct({ prompt: Text, completion: Text })
+
+const tokensPerRun = 4096
+
+export const logprobs = Command.make("logprobs", {
+  model: Flags.model,
+  adapter: Flags.adapter,
+  input: Flag.String("input").pipe(Flag.withDescription("JSONL rows of {prompt, completion}: text, messages or token ids")),
+  maxLength: Flag.Int("max-length").pipe(Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1024)),
+  device: Flags.device,
+  threads: Flags.threads
+}, Effect.fn(function*(o) {
+  const checkpoint = yield* openDecoder(o.model)
+  const tokenizer = yield* openTokenizer(o.model)
+  const rows = yield* readRows(o.input, Row)
+  const adapter = yield* Effect.transposeOption(Option.map(o.adapter, (folder) => openAdapter(folder, checkpoint)))
+  const tokens = (text: typeof Text.Type, prompt: boolean): ReadonlyArray<number> =>
+    typeof text === "string"
+      ? tokenizer.encode(text)
+      : isIds(text)
+      ? text
+      : tokenizer.encode(prompt ? tokenizer.chat(text) : text.map(({ content }) => content).join(""))
+  const sequences = rows.map(({ completion, prompt }): Sequence => {
+    const start = tokens(prompt, true)
+    return { ids: [...start, ...tokens(completion, false)], promptLength: start.length }
+  })
+  const empty = sequences.findIndex(({ promptLength }) => promptLength === 0)
+  if (empty >= 0) {
+    return yield* new Flags.BadInput({ message: `${o.input}, row ${empty + 1}: the prompt is empty; the first token has no log-probability.` })
+  }
+  const lora = Option.getOrUndefined(adapter)?.lora
+  yield* Effect.scoped(Effect.gen(function*() {
+    const runtime = yield* OnnxRuntime
+    yield* runtime.reserve("trainer", trainerBytes(checkpoint.config, lora, tokensPerRun, o.maxLength))
+    const program = yield* startProgram("trainer", {
+      checkpoint,
+      lora,
+      parameters: Option.getOrUndefined(adapter)?.parameters ?? new Map(),
+      ...trainerDefaults(o.maxLength, tokensPerRun),
+      device: runtime.device,
+      threads: runtime.threads
+    })
+    const logps = yield* program.logps(sequences, Option.isNone(adapter))
+    yield* Effect.forEach(logps, (token_logps, n) =>
+      Console.log(JSON.stringify({
+        row: n + 1,
+        logps: token_logps.reduce((a, b) => a + b, 0),
+        token_logps,
+        completion_ids: sequences[n]!.ids.slice(sequences[n]!.promptLength)
+      })), { discard: true })
+  }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), o.threads))))
+})).pipe(Command.withDescription("Log-probabilities of given completions, nats"))
+
+const isIds = (text: ReadonlyArray<unknown>): text is ReadonlyArray<number> => typeof text[0] === "number" || text.length === 0

@@ -1,0 +1,110 @@
+/** `vequinox sft`: supervised fine-tuning on prompt and completion rows; full, or LoRA when a rank is given. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Console, Effect, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
+import type { Sequence } from "../../layers/onnx/sequences.ts"
+import { openDecoder, readParameters } from "../checkpoint.ts"
+import { schedulerTypes } from "../numerics/adamw.ts"
+import { parameterCount, trainerBytes } from "../numerics/memory.ts"
+import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
+import { random, shuffled } from "../numerics/random.ts"
+import { encodeSafetensors } from "../numerics/safetensors.ts"
+import { modulesOf } from "../numerics/transformer.ts"
+import { makeProgress, progressStyle } from "../progress.ts"
+import { defaultFormat, openTokenizer, promptIds } from "../tokenizer/tokenizer.ts"
+import { adapterFiles } from "../adapter.ts"
+import { readRows, writeFile } from "../files.ts"
+import * as Flags from "./flags.ts"
+import { trainerDefaults } from "./trainer-defaults.ts"
+
+const Row = Schema.Struct({ prompt: Schema.String, completion: Schema.String })
+
+export const sft = Command.make("sft", {
+  model: Flags.model,
+  data: Flag.String("data").pipe(Flag.withDescription("JSONL rows of {prompt, completion}; the chat template and prefill are added")),
+  out: Flag.String("out").pipe(Flag.withDescription("folder for the trained checkpoint, or for the adapter with --lora-r")),
+  steps: Flag.Int("steps").pipe(Flag.withDescription("optimizer steps"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1000)),
+  batchSize: Flag.Int("batch-size").pipe(Flag.withDescription("rows a step"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(64)),
+  learningRate: Flags.learningRate(1e-3),
+  scheduler: Flag.Literals("lr-scheduler-type", schedulerTypes).pipe(Flag.withDefault("cosine")),
+  warmupSteps: Flag.Int("warmup-steps").pipe(Flag.withDefault(50)),
+  weightDecay: Flag.Finite("weight-decay").pipe(Flag.withDefault(0.05)),
+  maxGradNorm: Flag.Finite("max-grad-norm").pipe(Flag.withDefault(1)),
+  maxLength: Flag.Int("max-length").pipe(Flag.withSchema(Flags.PositiveInt), Flag.withDefault(256)),
+  loraR: Flag.Int("lora-r").pipe(Flag.withDescription("LoRA rank; 0 trains every parameter"), Flag.withDefault(0)),
+  saveDtype: Flag.Literals("save-dtype", ["F32", "F16", "BF16"]).pipe(Flag.withDefault("F16")),
+  seed: Flags.seed,
+  device: Flags.device,
+  threads: Flags.threads,
+  json: Flags.json
+}, Effect.fn(function*(o) {
+  const checkpoint = yield* openDecoder(o.model)
+  const tokenizer = yield* openTokenizer(o.model)
+  const rows = yield* readRows(o.data, Row)
+  const { prefill } = defaultFormat
+  const sequences = rows.map(({ completion, prompt }): Sequence => {
+    const start = promptIds(tokenizer, defaultFormat, prompt)
+    const rest = completion.startsWith(prefill) ? completion.slice(prefill.length) : completion
+    return { ids: [...start, ...tokenizer.encode(rest), ...tokenizer.eosIds.slice(0, 1)], promptLength: start.length }
+  }).filter(({ ids }) => ids.length <= o.maxLength)
+  const lora: LoraConfig | undefined = o.loraR > 0
+    ? { r: o.loraR, alpha: 2 * o.loraR, targets: Flags.allLinear }
+    : undefined
+  const tokensPerRun = 8192
+  yield* Effect.scoped(Effect.gen(function*() {
+    const runtime = yield* OnnxRuntime
+    yield* runtime.reserve("trainer", trainerBytes(checkpoint.config, lora, tokensPerRun, o.maxLength))
+    const trainer = yield* startProgram("trainer", {
+      checkpoint,
+      lora,
+      parameters: lora === undefined
+        ? readParameters(checkpoint)
+        : initialAdapter(modulesOf(checkpoint.config), lora, o.seed),
+      ...trainerDefaults(o.maxLength, tokensPerRun, {
+        learningRate: o.learningRate,
+        schedulerType: o.scheduler,
+        warmupSteps: o.warmupSteps,
+        totalSteps: o.steps,
+        maxGradNorm: o.maxGradNorm,
+        weightDecay: o.weightDecay,
+        adamBeta2: 0.98
+      }),
+      device: runtime.device,
+      threads: runtime.threads
+    })
+    const progress = yield* makeProgress(progressStyle(o.json), "step", o.steps)
+    const curve: Array<Record<string, number>> = []
+    let order: Array<number> = []
+    let epoch = 0
+    const started = Date.now()
+    for (let step = 0; step < o.steps; step++) {
+      while (order.length < o.batchSize) order = [...order, ...shuffled(random(o.seed, epoch++), [...sequences.keys()])]
+      const batch = order.slice(0, o.batchSize).map((n) => sequences[n]!)
+      order = order.slice(o.batchSize)
+      const metrics = yield* trainer.crossEntropyStep(batch)
+      const line = { step: step + 1, ...metrics, seconds: (Date.now() - started) / 1000 }
+      if (step % 10 === 9 || step === 0) curve.push(line)
+      if (o.json) yield* Console.log(JSON.stringify(line))
+      yield* progress.tick(step + 1, `loss ${metrics["loss"]!.toFixed(3)}`)
+    }
+    yield* progress.end
+    const { parameters } = yield* trainer.state()
+    if (lora === undefined) {
+      for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]) {
+        const from = path.join(checkpoint.folder, file)
+        if (fs.existsSync(from)) yield* writeFile(path.join(o.out, file), fs.readFileSync(from))
+      }
+      yield* writeFile(path.join(o.out, "model.safetensors"), encodeSafetensors(parameters, o.saveDtype))
+    } else {
+      for (const [name, bytes] of adapterFiles(parameters, lora, o.model)) yield* writeFile(path.join(o.out, name), bytes)
+    }
+    const { model, ...settings } = o
+    yield* writeFile(
+      path.join(o.out, "training.json"),
+      JSON.stringify({ ...settings, rows: sequences.length, curve }, null, 1)
+    )
+    yield* progress.note(`Wrote ${o.out}: loss ${curve.at(-1)?.["loss"]?.toFixed(3)} after ${o.steps} steps on ${sequences.length} rows, from ${model}.`)
+  }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), o.threads))))
+})).pipe(Command.withDescription("Supervised fine-tuning on {prompt, completion} rows"))

@@ -1,0 +1,63 @@
+/**
+ * Long work shows itself: one line that rewrites itself on a terminal, a plain line now and then elsewhere, nothing when
+ * the output is for machines. Everything goes to stderr, so stdout stays clean for results.
+ */
+import { Clock, Effect } from "effect"
+
+/** `json`: silent, because results go to stdout as JSON. */
+export type ProgressStyle = "terminal" | "plain" | "json"
+
+export const progressStyle = (json: boolean): ProgressStyle =>
+  json ? "json" : process.stderr.isTTY ? "terminal" : "plain"
+
+/** `95` seconds as `1m35s`. */
+export const duration = (seconds: number): string => {
+  const s = Math.max(0, Math.round(seconds))
+  if (s < 60) return `${s}s`
+  return s < 3600 ? `${Math.floor(s / 60)}m${String(s % 60).padStart(2, "0")}s` : `${Math.floor(s / 3600)}h${String(Math.floor(s % 3600 / 60)).padStart(2, "0")}m`
+}
+
+export interface Progress {
+  /** `done` of the total, and what to say beside it. */
+  readonly tick: (done: number, detail: string) => Effect.Effect<void>
+  /** A line of its own that stays. */
+  readonly note: (line: string) => Effect.Effect<void>
+  /** Leaves the last line standing. */
+  readonly end: Effect.Effect<void>
+}
+
+/** Seconds between plain lines. */
+const plainEvery = 10
+
+/**
+ * @param label what is counted: `step`, `drawing`, ...
+ * @param from how much of `total` was done before: a resumed run's rate counts only its own work
+ */
+export const makeProgress = (style: ProgressStyle, label: string, total: number, from = 0): Effect.Effect<Progress> =>
+  Effect.gen(function*() {
+    const start = yield* Clock.currentTimeMillis
+    let printed = -Infinity
+    let open = false
+    const write = (text: string) => Effect.sync(() => void process.stderr.write(text))
+    const tick = Effect.fnUntraced(function*(done: number, detail: string) {
+      if (style === "json") return
+      const now = yield* Clock.currentTimeMillis
+      const seconds = (now - start) / 1000
+      if (style === "plain" && done < total && seconds - printed < plainEvery) return
+      printed = seconds
+      const rate = (done - from) / Math.max(seconds, 1e-9)
+      const left = rate > 0 && Number.isFinite(rate) ? `, ${duration((total - done) / rate)} left` : ""
+      const speed = rate >= 1 ? `${rate.toFixed(1)} ${label}s/s` : `${(1 / rate).toFixed(1)} s a ${label}`
+      const line = `${label} ${done}/${total}  ${detail}  ${speed}${left}`
+      if (style === "plain") return yield* write(line + "\n")
+      open = true
+      yield* write(`\r\x1b[2K${line.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1))}`)
+    })
+    const end = Effect.suspend(() => {
+      if (!open) return Effect.void
+      open = false
+      return write("\n")
+    })
+    const note = (line: string) => style === "json" ? Effect.void : Effect.andThen(end, write(line + "\n"))
+    return { tick, note, end }
+  })
