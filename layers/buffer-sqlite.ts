@@ -59,10 +59,9 @@ export interface BufferSqliteOptions extends StalenessOptions {
    * untrained again, because the parameters are those from before it. Default: nothing is undone.
    */
   readonly resumeAt?: number | undefined
+  /** How long a file that another program writes is waited for, milliseconds; the thread stands still. Default 2000. */
+  readonly timeout?: number
 }
-
-/** A file that another writer holds is waited for, milliseconds. */
-const patience = 2000
 
 /** Every error is a `BufferFailed`, and then nothing of the call was written. The file is closed with the scope. */
 export const layer = (options: BufferSqliteOptions) =>
@@ -117,8 +116,8 @@ const atomically = <A>(db: DatabaseSync, work: () => A): A => {
   }
 }
 
-const open = ({ path, resumeAt }: BufferSqliteOptions): DatabaseSync => {
-  const db = new DatabaseSync(path, { timeout: patience })
+const open = ({ path, resumeAt, timeout = 2000 }: BufferSqliteOptions): DatabaseSync => {
+  const db = new DatabaseSync(path, { timeout })
   try {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
     atomically(db, () => {

@@ -43,7 +43,7 @@ export const layer = ({ cutOff = 0.1, delay = 0, spread = 0.15 }: SamplerFakeOpt
     const fill = pick(next, ["#2f9e44", "#e8590c", "#1971c2", "#343a40"])
     const whole = ` xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><circle cx="50" cy="50" r="${r.toFixed(2)}" fill="${fill}"/></svg>`
     const cut = next() < cutOff
-    const completion = cut ? whole.slice(0, Math.floor(whole.length / 2)) : whole
+    const completion = cut ? whole.slice(0, -8) : whole // without the end of the circle and of the svg
     const completionIds = codes(completion)
     const nats = z * z / 2 + Math.log(4) // of the radius and of the colour, spread evenly over the tokens
     return new Candidate({

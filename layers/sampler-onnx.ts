@@ -1,11 +1,11 @@
 /** Sampler: batched decoding with onnxruntime, K candidates a prompt from one prompt cache (layers/onnx/sampler-program.ts). */
 import { Effect, Layer } from "effect"
 import type { DecoderCheckpoint } from "../src/checkpoint.ts"
-import { Candidate, type Prompt } from "../src/domain.ts"
+import { Candidate } from "../src/domain.ts"
 import { samplerBytes } from "../src/numerics/memory.ts"
 import type { LoraConfig } from "../src/numerics/parameters.ts"
-import { hash32 } from "../src/numerics/random.ts"
 import type { SamplingOptions } from "../src/numerics/sampling.ts"
+import { candidateSeed } from "../src/rollout.ts"
 import { Sampler, SamplerFailed } from "../src/stages/Sampler.ts"
 import { type PolicyTokenizer, promptIds, type PromptFormat } from "../src/tokenizer/tokenizer.ts"
 import { OnnxRuntime, startProgram } from "./onnx-runtime.ts"
@@ -26,10 +26,6 @@ export interface SamplerOnnxOptions {
   /** Candidates decoded at the same time, at most: for the memory estimate. */
   readonly rows: number
 }
-
-/** Key of a candidate's random numbers: the same whatever else is sampled beside it. */
-export const candidateSeed = (seed: number, step: number, prompt: Prompt, index: number): number =>
-  hash32(seed, step, ...Array.from(prompt.id, (char) => char.codePointAt(0)!), index)
 
 /** Fails with `NotEnoughMemory` before anything is allocated; the thread and its sessions end with the scope. */
 export const layer = (options: SamplerOnnxOptions) =>

@@ -1,0 +1,120 @@
+/**
+ * From drawings to preferences: which pairs of one prompt are looked at, who decides them, and what may be trained.
+ *
+ * Only two things make a label: the gate (a valid drawing beats an invalid one) and a judge's A or B. Ties, refusals,
+ * a judge that stays busy and pairs of two invalid drawings never do (invariant 1).
+ */
+import { Duration, Effect, Schedule } from "effect"
+import { type Drawing, JudgedPair, type Outcome, Preference, type Prompt, Verdict } from "./domain.ts"
+import { random, shuffled } from "./numerics/random.ts"
+import { Judge, type JudgeError, type JudgeStopped } from "./stages/Judge.ts"
+
+export type DrawingPair = readonly [Drawing, Drawing]
+
+/** All pairs i < j, in this order. */
+export const allPairs = (drawings: ReadonlyArray<Drawing>): Array<DrawingPair> =>
+  drawings.flatMap((a, i) => drawings.slice(i + 1).map((b): DrawingPair => [a, b]))
+
+/** Nothing can be learned from two drawings with the same text or the same pixels. */
+export const isDuplicate = ([a, b]: DrawingPair): boolean =>
+  a.candidate.svg === b.candidate.svg ||
+  (a.rendering._tag === "Rendered" && b.rendering._tag === "Rendered" &&
+    a.rendering.picture.hash === b.rendering.picture.hash)
+
+/**
+ * The pairs of one prompt that are decided: duplicates left out, at most `limit` of the rest, drawn at random by
+ * hash(seed, step, prompt position) and kept in the order i < j.
+ */
+export const pairsToDecide = (
+  drawings: ReadonlyArray<Drawing>,
+  limit: number | undefined,
+  counters: ReadonlyArray<number>
+): ReadonlyArray<DrawingPair> => {
+  const pairs = allPairs(drawings).filter((pair) => !isDuplicate(pair))
+  if (limit === undefined || pairs.length <= limit) return pairs
+  const drawn = new Set(shuffled(random(...counters), pairs).slice(0, limit))
+  return pairs.filter((pair) => drawn.has(pair))
+}
+
+/** 0.5 s, 1 s, 2 s ... capped at 30 s, then jittered; 6 retries; JudgeBusy only; never before the judge allows. */
+export const judgeRetry = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")]).pipe(
+  Schedule.jittered,
+  Schedule.upTo({ times: 6 }),
+  Schedule.setInputType<JudgeError>(),
+  Schedule.while(({ input }) => input._tag === "JudgeBusy"),
+  Schedule.modifyDelay(({ duration, input }) =>
+    Effect.succeed(
+      input._tag === "JudgeBusy" && input.retryAfter !== undefined ? Duration.max(duration, input.retryAfter) : duration
+    )
+  )
+)
+
+/** The one place where a judge is asked again; every judge relies on it and retries nothing itself. */
+export const withJudgeRetry = <A, R>(call: Effect.Effect<A, JudgeError, R>) => Effect.retry(call, judgeRetry)
+
+const byGate = (outcome: Outcome): Verdict =>
+  new Verdict({ outcome, confidence: outcome === "invalid" ? 0 : 1, by: "gate" })
+
+/** What is known of the pair: from the gate where a drawing is invalid, else from the judge. Fails only with `JudgeStopped`. */
+export const decide = Effect.fn("pipeline.decide")(
+  function*(prompt: Prompt, [a, b]: DrawingPair): Effect.fn.Return<JudgedPair, JudgeStopped, Judge> {
+    const judge = yield* Judge
+    const decided = (verdict: Verdict) => new JudgedPair({ a: a.candidate, b: b.candidate, verdict })
+    const failed = (reason: string) => new Verdict({ outcome: "failed", confidence: 0, by: judge.name, reason })
+
+    if (a.rendering._tag !== "Rendered") return decided(byGate(b.rendering._tag === "Rendered" ? "B" : "invalid"))
+    if (b.rendering._tag !== "Rendered") return decided(byGate("A"))
+    const verdict = yield* judge.compare(prompt, a.rendering.picture, b.rendering.picture).pipe(
+      withJudgeRetry,
+      Effect.catchTag(["JudgeBusy", "JudgeRefused"], ({ message }) => Effect.succeed(failed(message)))
+    )
+    return decided(verdict)
+  }
+)
+
+/** The trainable ones: A and B. A weight of 0 would only pass through the network in vain, so it is left out. */
+export const preferencesOf = (pairs: ReadonlyArray<JudgedPair>, invalidPairWeight: number): Array<Preference> =>
+  pairs.flatMap(({ a, b, verdict }) => {
+    const weight = verdict.by === "gate" ? invalidPairWeight : 1
+    if ((verdict.outcome !== "A" && verdict.outcome !== "B") || weight <= 0) return []
+    const [chosen, rejected] = verdict.outcome === "A" ? [a, b] : [b, a]
+    return [new Preference({ prompt: a.prompt, chosen, rejected, weight, verdict })]
+  })
+
+/**
+ * The one pair of a prompt between the drawing with most and the one with fewest wins (wins minus losses; the earlier
+ * index first among equals), if that very pair was decided. No preference otherwise.
+ */
+export const bestWorst = (preferences: ReadonlyArray<Preference>): Array<Preference> => {
+  const wins = new Map<number, number>()
+  for (const { chosen, rejected } of preferences) {
+    wins.set(chosen.index, (wins.get(chosen.index) ?? 0) + 1)
+    wins.set(rejected.index, (wins.get(rejected.index) ?? 0) - 1)
+  }
+  const ranked = [...wins].toSorted(([i, m], [j, n]) => n - m || i - j)
+  const [best, worst] = [ranked[0]?.[0], ranked.at(-1)?.[0]]
+  return preferences.filter(({ chosen, rejected }) => chosen.index === best && rejected.index === worst)
+}
+
+/** How old a preference may get, and what its age does to its weight. */
+export interface StalenessOptions {
+  /** Versions, >= 0: older preferences are dropped. */
+  readonly maxStaleness: number
+  /** In (0, 1]; a preference of age a has its weight multiplied by `staleWeight ** a`. 1 treats all alike. */
+  readonly staleWeight: number
+}
+
+/** Versions between what the pair was drawn from and the parameters it would train. */
+export const ageOf = ({ chosen, rejected }: Preference, version: number): number =>
+  version - Math.min(chosen.policyVersion, rejected.policyVersion)
+
+/** The preference as it is trained at `version`, or undefined when it is too old. */
+export const admit = (
+  preference: Preference,
+  version: number,
+  { maxStaleness, staleWeight }: StalenessOptions
+): Preference | undefined => {
+  const age = ageOf(preference, version)
+  if (age > maxStaleness) return undefined
+  return age === 0 ? preference : new Preference({ ...preference, weight: preference.weight * staleWeight ** age })
+}

@@ -1,0 +1,69 @@
+/**
+ * The map. Drawings flow down, the policy flows back:
+ *
+ *     Prompts ──▶ Sampler ──▶ Renderer ──▶ Judge ──▶ PreferenceBuffer ──▶ Optimizer
+ *                    ▲         (gate)                                        │
+ *                    └──────────── Policy: weights + version ◀───────────────┘
+ *
+ * Every box is a service; layers/ has the implementations. Ordering rules:
+ *
+ * 1. Rollout n is drawn from policy version `max(oldestVersion, n - maxStaleness)`, waiting until it was published.
+ *    No number depends on how fast a stage is; at `maxStaleness` 0 the run is sequential.ts, bit for bit.
+ * 2. The optimizer's step n stores rollout n, takes what the buffer allows, trains, publishes version n + 1.
+ *    Rollouts arrive in order, so it never sees a later one.
+ * 3. Batches keep their order everywhere. The sampler works on one at a time; the judge on up to two, so that the next
+ *    fills the places that the last pairs of one leave free, never more than `judge.concurrency` pairs together.
+ * 4. Everything is pulled and every queue is bounded: sampling is at most `maxStaleness + 1` rollouts ahead of the last
+ *    trained one. Step n + 1 is not trained before the consumer of report n asks for more, so the optimizer's state may
+ *    be saved between two reports.
+ * 5. The first error ends the stream, interrupts whatever is under way and waits for it to let go of what it holds.
+ */
+import { Effect, Semaphore, Stream } from "effect"
+import type { PipelineConfig } from "./config-pipeline.ts"
+import type { Prompt } from "./domain.ts"
+import { makeReport, type StepOutcome } from "./metrics.ts"
+import { batchesOf, gather, judgeBatch, noBatches, optimize, renderBatch, sampleBatch } from "./rollout.ts"
+import { Judge, type JudgeStopped } from "./stages/Judge.ts"
+import type { Optimizer, OptimizerFailed } from "./stages/Optimizer.ts"
+import type { Policy, VersionGone } from "./stages/Policy.ts"
+import type { BufferFailed, PreferenceBuffer } from "./stages/PreferenceBuffer.ts"
+import type { Renderer, RendererUnavailable } from "./stages/Renderer.ts"
+import type { Sampler, SamplerFailed } from "./stages/Sampler.ts"
+
+export { defaultPipeline, type PipelineConfig } from "./config-pipeline.ts"
+export type { StepOutcome } from "./metrics.ts"
+
+/** What ends a run. Everything smaller is counted, stored and shown. */
+export type PipelineError =
+  | SamplerFailed
+  | RendererUnavailable
+  | JudgeStopped
+  | BufferFailed
+  | OptimizerFailed
+  | VersionGone
+
+/** The boxes of the map. */
+export type Stages = Sampler | Renderer | Judge | PreferenceBuffer | Optimizer | Policy
+
+/** Batches waiting between two boxes; when full, the box before pauses. */
+const capacity = 2
+
+/** The run: one outcome a step, in order, each after its policy version was published. */
+export const train = (
+  config: PipelineConfig,
+  prompts: ReadonlyArray<Prompt>
+): Stream.Stream<StepOutcome, PipelineError, Stages> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const places = yield* Semaphore.make((yield* Judge).concurrency)
+    const report = yield* makeReport
+    return Stream.fromIterable(batchesOf(config, prompts)).pipe(
+      Stream.mapEffect(sampleBatch(config)),
+      Stream.buffer({ capacity }),
+      Stream.mapEffect(renderBatch(config)),
+      Stream.buffer({ capacity }),
+      Stream.mapEffect(judgeBatch(config, Semaphore.withPermit(places)), { concurrency: 2 }),
+      Stream.mapAccum(noBatches, gather(config)), // batches of one step to a rollout
+      Stream.buffer({ capacity }),
+      Stream.mapEffect((rollout) => report(optimize(rollout)))
+    )
+  }))

@@ -1,0 +1,55 @@
+/** What every Optimizer must do. `preferences` must move its parameters. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type Layer } from "effect"
+import type { Preference } from "../../src/domain.ts"
+import type { Parameters } from "../../src/numerics/tensor.ts"
+import { Optimizer, type OptimizerState } from "../../src/stages/Optimizer.ts"
+
+const plain = (parameters: Parameters) => [...parameters].map(([name, { data, shape }]) => [name, [...shape], [...data]])
+
+export const optimizerContract = <E>(
+  name: string,
+  layer: (initial: OptimizerState) => Layer.Layer<Optimizer, E>,
+  initial: OptimizerState,
+  preferences: ReadonlyArray<Preference>
+) =>
+  describe(`Optimizer contract: ${name}`, () => {
+    const from = (state: OptimizerState) =>
+      <A, E2>(work: (optimizer: Optimizer["Service"]) => Effect.Effect<A, E2>) =>
+        Optimizer.use(work).pipe(Effect.provide(layer(state)))
+
+    it.live("counts versions and gives finite metrics", () =>
+      from(initial)((optimizer) => Effect.gen(function*() {
+        const first = yield* optimizer.step(preferences)
+        const second = yield* optimizer.step(preferences)
+        assert.deepStrictEqual([first.snapshot.version, second.snapshot.version], [initial.version + 1, initial.version + 2])
+        assert.isTrue(Object.values(first.metrics).every(Number.isFinite))
+        assert.property(first.metrics, "loss")
+        assert.notDeepEqual(plain(first.snapshot.parameters), plain(initial.parameters))
+        assert.notDeepEqual(plain(second.snapshot.parameters), plain(first.snapshot.parameters))
+      })))
+
+    it.live("keeps the parameters of an empty step and counts its version only", () =>
+      from(initial)((optimizer) => Effect.gen(function*() {
+        const { snapshot } = yield* optimizer.step([])
+        assert.strictEqual(snapshot.version, initial.version + 1)
+        assert.deepStrictEqual(plain(snapshot.parameters), plain(initial.parameters))
+        const state = yield* optimizer.state
+        assert.deepStrictEqual([state.version, state.updates], [initial.version + 1, initial.updates])
+      })))
+
+    it.live("goes on from a saved state bit for bit", () =>
+      Effect.gen(function*() {
+        const [saved, straight] = yield* from(initial)((optimizer) => Effect.gen(function*() {
+          yield* optimizer.step(preferences)
+          const state = yield* optimizer.state
+          yield* optimizer.step(preferences)
+          return [state, yield* optimizer.state] as const
+        }))
+        const resumed = yield* from(saved)((optimizer) => Effect.andThen(optimizer.step(preferences), optimizer.state))
+        assert.deepStrictEqual([saved.version, saved.updates], [initial.version + 1, initial.updates + 1])
+        assert.deepStrictEqual([resumed.version, resumed.updates], [straight.version, straight.updates])
+        assert.deepStrictEqual(plain(resumed.parameters), plain(straight.parameters))
+        assert.deepStrictEqual(plain(resumed.moments), plain(straight.moments))
+      }))
+  })

@@ -1,0 +1,50 @@
+/** What every Sampler must do. `policy` is a snapshot that the layer can draw from. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type Layer } from "effect"
+import type { PolicySnapshot } from "../../src/stages/Policy.ts"
+import { Sampler } from "../../src/stages/Sampler.ts"
+import { prompt } from "./make.ts"
+
+export const samplerContract = <E>(name: string, layer: Layer.Layer<Sampler, E>, policy: PolicySnapshot) =>
+  describe(`Sampler contract: ${name}`, () => {
+    const [cat, hat] = [prompt("a cat"), prompt("a hat")]
+    const request = { step: 3, prompts: [cat, hat], k: 3, seed: 7, policy }
+    const sample = (changes: Partial<typeof request> = {}) =>
+      Sampler.use((sampler) => sampler.sample({ ...request, ...changes })).pipe(Effect.provide(layer))
+
+    it.live("gives k candidates a prompt, in order, with all they must carry", () =>
+      Effect.gen(function*() {
+        const groups = yield* sample()
+        assert.deepStrictEqual(groups.map((group) => group.length), [3, 3])
+        groups.forEach((group, n) =>
+          group.forEach((candidate, index) => {
+            assert.deepStrictEqual(candidate.prompt, request.prompts[n])
+            assert.deepStrictEqual([candidate.step, candidate.index, candidate.policyVersion], [3, index, policy.version])
+            assert.strictEqual(candidate.logps.length, candidate.completionIds.length)
+            assert.isTrue(candidate.logps.every((logp) => logp <= 0))
+            assert.isAbove(candidate.promptIds.length, 0)
+          })
+        )
+        assert.strictEqual(new Set(groups.flat().map(({ seed }) => seed)).size, 6)
+      }))
+
+    it.live("is deterministic", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* sample(), yield* sample())
+      }))
+
+    it.live("draws a candidate's random numbers apart from what is sampled beside it", () =>
+      Effect.gen(function*() {
+        const together = yield* sample()
+        const alone = yield* sample({ prompts: [hat], k: 2 })
+        assert.deepStrictEqual(alone[0]!.map(({ seed }) => seed), together[1]!.slice(0, 2).map(({ seed }) => seed))
+        assert.deepStrictEqual(alone[0]!.map(({ svg }) => svg), together[1]!.slice(0, 2).map(({ svg }) => svg))
+      }))
+
+    it.live("draws anew for another step and another seed", () =>
+      Effect.gen(function*() {
+        const seeds = [yield* sample(), yield* sample({ step: 4 }), yield* sample({ seed: 8 })]
+          .map((groups) => groups.flat().map(({ seed }) => seed).join())
+        assert.strictEqual(new Set(seeds).size, 3)
+      }))
+  })
