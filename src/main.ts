@@ -2,11 +2,20 @@
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { Command } from "effect/cli"
+import { version } from "./commands/flags.ts"
+import { judge } from "./commands/judge.ts"
+import { logprobs } from "./commands/logprobs.ts"
+import { render } from "./commands/render.ts"
+import { sample } from "./commands/sample.ts"
 import { sft } from "./commands/sft.ts"
+import { train } from "./commands/train.ts"
+import { oneSentence } from "./errors.ts"
 
 Command.make("vequinox").pipe(
-  Command.withSubcommands([sft]),
-  Command.run({ version: "0.1.0" }),
+  Command.withDescription("Teach a small language model to draw SVG by preference"),
+  Command.withSubcommands([train, sample, render, judge, logprobs, sft]),
+  Command.run({ version }),
+  Effect.catch(oneSentence),
   Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain
+  NodeRuntime.runMain({ disableErrorReporting: true })
 )

@@ -5,7 +5,7 @@
  * a judge that stays busy and pairs of two invalid drawings never do (invariant 1).
  */
 import { Duration, Effect, Schedule } from "effect"
-import { type Drawing, JudgedPair, type Outcome, Preference, type Prompt, Verdict } from "./domain.ts"
+import { type Drawing, JudgedPair, type Outcome, Preference, type Prompt, type Rendering, Verdict } from "./domain.ts"
 import { random, shuffled } from "./numerics/random.ts"
 import { Judge, type JudgeError, type JudgeStopped } from "./stages/Judge.ts"
 
@@ -55,22 +55,28 @@ export const withJudgeRetry = <A, R>(call: Effect.Effect<A, JudgeError, R>) => E
 const byGate = (outcome: Outcome): Verdict =>
   new Verdict({ outcome, confidence: outcome === "invalid" ? 0 : 1, by: "gate" })
 
-/** What is known of the pair: from the gate where a drawing is invalid, else from the judge. Fails only with `JudgeStopped`. */
-export const decide = Effect.fn("pipeline.decide")(
-  function*(prompt: Prompt, [a, b]: DrawingPair): Effect.fn.Return<JudgedPair, JudgeStopped, Judge> {
+/** A verdict on two renderings: from the gate where one is invalid, else from the judge. Fails only with `JudgeStopped`. */
+export const decideRenderings = Effect.fn("pipeline.decide")(
+  function*(prompt: Prompt, a: Rendering, b: Rendering): Effect.fn.Return<Verdict, JudgeStopped, Judge> {
     const judge = yield* Judge
-    const decided = (verdict: Verdict) => new JudgedPair({ a: a.candidate, b: b.candidate, verdict })
-    const failed = (reason: string) => new Verdict({ outcome: "failed", confidence: 0, by: judge.name, reason })
-
-    if (a.rendering._tag !== "Rendered") return decided(byGate(b.rendering._tag === "Rendered" ? "B" : "invalid"))
-    if (b.rendering._tag !== "Rendered") return decided(byGate("A"))
-    const verdict = yield* judge.compare(prompt, a.rendering.picture, b.rendering.picture).pipe(
+    if (a._tag !== "Rendered") return byGate(b._tag === "Rendered" ? "B" : "invalid")
+    if (b._tag !== "Rendered") return byGate("A")
+    return yield* judge.compare(prompt, a.picture, b.picture).pipe(
       withJudgeRetry,
-      Effect.catchTag(["JudgeBusy", "JudgeRefused"], ({ message }) => Effect.succeed(failed(message)))
+      Effect.catchTag(
+        ["JudgeBusy", "JudgeRefused"],
+        ({ message }) =>
+          Effect.succeed(new Verdict({ outcome: "failed", confidence: 0, by: judge.name, reason: message }))
+      )
     )
-    return decided(verdict)
   }
 )
+
+export const decide = (prompt: Prompt, [a, b]: DrawingPair) =>
+  Effect.map(
+    decideRenderings(prompt, a.rendering, b.rendering),
+    (verdict) => new JudgedPair({ a: a.candidate, b: b.candidate, verdict })
+  )
 
 /** The trainable ones: A and B. A weight of 0 would only pass through the network in vain, so it is left out. */
 export const preferencesOf = (pairs: ReadonlyArray<JudgedPair>, invalidPairWeight: number): Array<Preference> =>

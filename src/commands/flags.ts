@@ -1,4 +1,5 @@
 /** Flags that several subcommands share, each with its description, range and default in one place. */
+import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { Schema } from "effect"
@@ -52,3 +53,10 @@ export const adapter = Flag.String("adapter").pipe(
   Flag.withDescription("PEFT adapter folder to put on the policy"),
   Flag.optional
 )
+
+const packageJson = JSON.parse(fs.readFileSync(path.join(packageRoot, "package.json"), "utf8")) as {
+  readonly version: string
+  readonly dependencies: Readonly<Record<string, string>>
+}
+export const version = packageJson.version
+export const onnxVersion = packageJson.dependencies["onnxruntime-node"]!

@@ -1,0 +1,30 @@
+/**
+ * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
+ *
+ *     pnpm run bench [sampler] [trainer] [renderer] [overlap]
+ */
+import { Effect } from "effect"
+import { overlap } from "./overlap.ts"
+import { benchRenderer } from "./renderer.ts"
+import { benchSampler } from "./sampler.ts"
+import { benchTrainer } from "./trainer.ts"
+
+const parts: Readonly<Record<string, () => Promise<unknown>>> = {
+  sampler: benchSampler,
+  trainer: () => benchTrainer(),
+  renderer: benchRenderer,
+  overlap: () => Effect.runPromise(overlap())
+}
+
+const asked = process.argv.slice(2)
+const unknown = asked.find((name) => !Object.hasOwn(parts, name))
+if (unknown !== undefined) {
+  console.error(`There is no benchmark "${unknown}": choose from ${Object.keys(parts).join(", ")}.`)
+  process.exit(1)
+}
+const results: Record<string, unknown> = {}
+for (const name of asked.length > 0 ? asked : Object.keys(parts)) {
+  console.error(`${name} ...`)
+  results[name] = await parts[name]!()
+}
+console.log(JSON.stringify(results, null, 2))

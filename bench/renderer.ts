@@ -1,0 +1,45 @@
+/** Drawings a second in child processes beside the same drawings in this process: what isolation costs. */
+import { Resvg } from "@resvg/resvg-js"
+import { RendererPool } from "../layers/renderer-pool.ts"
+import { defaults } from "../layers/renderer-resvg.ts"
+import { random } from "../src/numerics/random.ts"
+import { drawScene, sampleScene } from "../src/scenes/index.ts"
+import { median } from "./median.ts"
+
+const drawings = Array.from({ length: 100 }, (_, n) => {
+  const draw = random(0xbe7c, n)
+  return drawScene(sampleScene(draw, "train"), draw)
+})
+
+const rate = async (work: () => Promise<void>): Promise<number> => {
+  const start = performance.now()
+  await work()
+  return drawings.length / (performance.now() - start) * 1000
+}
+
+export const benchRenderer = async (processes = 2) => {
+  const rows = []
+  for (const size of [64, 224, 512]) {
+    const pool = new RendererPool({ ...defaults, processes, size })
+    const isolated = () => rate(async () => void await Promise.all(drawings.map((svg) => pool.render(svg))))
+    const inProcess = () =>
+      rate(async () => {
+        for (const svg of drawings) {
+          // As the child does: pixels out, nothing kept.
+          void new Resvg(svg, {
+            fitTo: { mode: "width", value: size },
+            background: "#ffffff",
+            font: { loadSystemFonts: false }
+          }).render().pixels
+        }
+      })
+    await isolated()
+    await inProcess()
+    const both: Array<readonly [number, number]> = []
+    for (let i = 0; i < 7; i++) both.push([await isolated(), await inProcess()])
+    await pool.close()
+    const [a, b] = [median(both.map(([x]) => x)), median(both.map(([, y]) => y))]
+    rows.push({ size, isolated: Math.round(a), inProcess: Math.round(b), ratio: Math.round(100 * a / b) / 100 })
+  }
+  return rows
+}

@@ -1,0 +1,127 @@
+/**
+ * Renderer: the validity gate, then resvg in a pool of child processes (renderer-pool.ts). A hostile drawing ends a
+ * child, never the run; what became of it is remembered by its text, so it is not tried twice.
+ */
+import { createHash } from "node:crypto"
+import * as os from "node:os"
+import { Effect, Layer, Semaphore } from "effect"
+import { Picture, type Rendering } from "../src/domain.ts"
+import { Renderer, RendererUnavailable, type RenderOptions } from "../src/stages/Renderer.ts"
+import { extractSvg, gate } from "../src/svg/gate.ts"
+import { type PoolOptions, type PoolResult, RendererPool } from "./renderer-pool.ts"
+
+export interface RendererResvgOptions extends Partial<PoolOptions> {
+  /** False skips the gate: for tests of the pool itself. Default true. */
+  readonly gate?: boolean
+}
+
+export const defaults: PoolOptions = {
+  processes: Math.min(4, Math.max(1, os.availableParallelism() - 1)),
+  size: 224,
+  deadline: 2,
+  patience: 20,
+  memory: 512e6,
+  recycleAfter: 5000
+}
+
+/** Share of pixels that must differ from the most common colour for a drawing to count as one. */
+const leastInk = 0.005
+/** Killed drawings remembered. */
+const poisons = 1024
+/** Drawings in work and waiting for a process, for each process; callers beyond that wait outside the pool. */
+const queued = 8
+
+/**
+ * Nothing, or next to nothing, can be seen: nearly all pixels are of one colour, white or not, or all colours are nearly
+ * the same. Colours count as one when their channels agree in their upper 4 bits, so a page of #fefefe on white is blank.
+ */
+const isBlank = (rgba: Uint8Array): boolean => {
+  const bins = new Uint32Array(4096)
+  let [low, high] = [765, 0]
+  let spread = 0
+  for (let i = 0; i < rgba.length; i += 4) {
+    const [r, g, b] = [rgba[i]!, rgba[i + 1]!, rgba[i + 2]!]
+    bins[(r >> 4) << 8 | (g >> 4) << 4 | b >> 4]!++
+    const sum = r + g + b
+    if (sum < low) low = sum
+    if (sum > high) high = sum
+    const from = Math.abs(r - rgba[0]!) + Math.abs(g - rgba[1]!) + Math.abs(b - rgba[2]!)
+    if (from > spread) spread = from
+  }
+  const pixels = rgba.length / 4
+  return Math.max(high - low, spread) <= 24 || pixels - bins.reduce((a, b) => Math.max(a, b), 0) < leastInk * pixels
+}
+
+/** Any process that works at all can draw this. */
+const probe = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h1v2h-1z"/></svg>`
+
+const rejected = (reason: Extract<Rendering, { _tag: "Rejected" }>["reason"], detail: string): Rendering => ({
+  _tag: "Rejected",
+  reason,
+  detail
+})
+
+const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex")
+
+/**
+ * Pictures are `size` x `size` pixels on white; a drawing that is not square is centred. Letters are checked by the gate
+ * and, having no font, are not drawn. Fails with `RendererUnavailable` while it is built when no process can be started.
+ */
+export const layer = (given: RendererResvgOptions = {}) =>
+  Layer.effect(
+    Renderer,
+    Effect.gen(function*() {
+      const options = { ...defaults, ...given }
+      const { size } = options
+      const pool = yield* Effect.acquireRelease(
+        Effect.try({
+          try: () => new RendererPool(options),
+          catch: (cause) =>
+            new RendererUnavailable({ message: `No renderer process can be started: ${(cause as Error).message}.` })
+        }),
+        (pool) => Effect.promise(() => pool.close())
+      )
+      // Without this, a machine on which resvg cannot load would look like one on which every drawing crashes.
+      const first = yield* Effect.promise(() => pool.render(probe))
+      if (first._tag !== "Pixels") {
+        return yield* new RendererUnavailable({
+          message: `The renderer process cannot draw a test picture of ${size} pixels (${
+            first._tag === "Error" ? first.message : first.detail
+          }): check that @resvg/resvg-js is installed for this platform and that size is a whole number.`
+        })
+      }
+      const places = yield* Semaphore.make(options.processes * queued)
+      const killers = new Map<string, Rendering>()
+      const toRendering = (result: PoolResult): Rendering => {
+        switch (result._tag) {
+          case "Killed":
+            return { _tag: "Killed", reason: result.reason, detail: result.detail }
+          case "Error":
+            return rejected("render-error", result.message)
+          case "Pixels":
+            return isBlank(result.rgba)
+              ? rejected("blank", "nothing, or next to nothing, is visible")
+              : {
+                _tag: "Rendered",
+                picture: new Picture({ hash: sha256(result.rgba), width: size, height: size, rgba: result.rgba })
+              }
+        }
+      }
+      const render = Effect.fn("Renderer.render")(function*(text: string, { allowText = false }: RenderOptions = {}) {
+        const svg = extractSvg(text)
+        if (svg === undefined) return rejected("no-svg", "there is no <svg> element, or it is cut off")
+        const checked = given.gate === false ? { ok: true as const } : gate(svg, { allowText })
+        if (!checked.ok) return rejected(checked.reason, checked.detail)
+        const key = sha256(svg)
+        const known = killers.get(key)
+        if (known !== undefined) return known
+        const rendering = toRendering(yield* places.withPermit(Effect.promise(() => pool.render(svg))))
+        if (rendering._tag === "Killed") {
+          killers.set(key, rendering)
+          if (killers.size > poisons) killers.delete(killers.keys().next().value!)
+        }
+        return rendering
+      })
+      return Renderer.of({ name: "resvg", size, render })
+    })
+  )

@@ -1,0 +1,310 @@
+/**
+ * Trains a small CLIP on the scene grammar: captions, good drawings of them, flawed drawings of the same captions and
+ * wrong captions of the same drawings as hard negatives.
+ *
+ * Usage: node models/train-clip.ts --out FOLDER [--seed N] [--steps N] [--image N] [--patch N] [--hidden N] [--layers N]
+ *        [--text-hidden N] [--text-layers N] [--threads N]
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { parseArgs } from "node:util"
+import { Resvg } from "@resvg/resvg-js"
+import { Tokenizer } from "@huggingface/tokenizers"
+import { createSession, type Feeds, float32, int64, type Session } from "../layers/onnx/session.ts"
+import { adamwStep, clipGradients, initialState, schedule } from "../src/numerics/adamw.ts"
+import {
+  type ClipConfig,
+  clipShapes,
+  contrastiveLoss,
+  encodeImages,
+  encodeTexts,
+  normalisePixels,
+  textEnd
+} from "../src/numerics/clip.ts"
+import { gradients } from "../src/numerics/gradients.ts"
+import { Graph, type Value } from "../src/numerics/graph.ts"
+import { initialParameters } from "../src/numerics/parameters.ts"
+import { random } from "../src/numerics/random.ts"
+import { encodeSafetensors } from "../src/numerics/safetensors.ts"
+import type { Tensor } from "../src/numerics/tensor.ts"
+import {
+  caption,
+  drawFlawed,
+  drawScene,
+  type FlawName,
+  perturbCaption,
+  sampleScene,
+  type Scene,
+  type Split
+} from "../src/scenes/index.ts"
+import { trainBpe } from "../src/tokenizer/bpe.ts"
+
+const { values } = parseArgs({
+  options: {
+    out: { type: "string" },
+    seed: { type: "string", default: "1" },
+    steps: { type: "string", default: "1000" },
+    batch: { type: "string", default: "32" },
+    image: { type: "string", default: "64" },
+    patch: { type: "string", default: "8" },
+    hidden: { type: "string", default: "160" },
+    layers: { type: "string", default: "4" },
+    "text-hidden": { type: "string", default: "128" },
+    "text-layers": { type: "string", default: "2" },
+    lr: { type: "string", default: "1e-3" },
+    threads: { type: "string", default: "1" }
+  }
+})
+const number = (name: keyof typeof values): number => Number(values[name])
+const out = values.out
+if (out === undefined) throw new Error("usage: node models/train-clip.ts --out FOLDER")
+const seed = number("seed")
+const pairs = number("batch")
+const steps = number("steps")
+const size = number("image")
+
+// With an end token of id 2 transformers would read the embedding at the highest id instead: 2 stays unused.
+const specialTokens = ["<|pad|>", "<|startoftext|>", "<|unused|>", "<|endoftext|>"]
+const eosTokenId = 3
+const tokenizerJson = trainBpe(
+  (function*() {
+    for (let n = 0; n < 20_000; n++) {
+      const draw = random(seed, 0x70c, n)
+      yield caption(sampleScene(draw, "train"), draw)
+    }
+  })(),
+  { vocabSize: 512, specialTokens, split: " ?[A-Za-z]+| ?[0-9]+|\\s+|[^\\sA-Za-z0-9]+" }
+)
+const vocab = Object.keys(tokenizerJson.model.vocab).length
+const tokenizerConfig = {
+  tokenizer_class: "PreTrainedTokenizerFast",
+  model_max_length: 24,
+  bos_token: "<|startoftext|>",
+  eos_token: "<|endoftext|>",
+  pad_token: "<|pad|>",
+  clean_up_tokenization_spaces: false
+}
+const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig)
+
+const config: ClipConfig = {
+  text: {
+    vocab,
+    hidden: number("text-hidden"),
+    intermediate: 4 * number("text-hidden"),
+    layers: number("text-layers"),
+    heads: 4,
+    normEpsilon: 1e-5,
+    activation: "quick_gelu",
+    maxPositions: 24,
+    eosTokenId
+  },
+  vision: {
+    hidden: number("hidden"),
+    intermediate: 4 * number("hidden"),
+    layers: number("layers"),
+    heads: 4,
+    normEpsilon: 1e-5,
+    activation: "quick_gelu",
+    imageSize: size,
+    patchSize: number("patch")
+  },
+  projection: 128
+}
+
+const tokensOf = (text: string): Array<number> => {
+  const ids = [...tokenizer.encode(text).ids.slice(0, config.text.maxPositions - 1), eosTokenId]
+  return [...ids, ...new Array<number>(config.text.maxPositions - ids.length).fill(0)]
+}
+
+/** Pixels of a drawing, or undefined where it cannot be rendered. */
+const render = (svg: string): Uint8Array | undefined => {
+  try {
+    const picture = new Resvg(svg, {
+      fitTo: { mode: "width", value: size },
+      background: "#ffffff",
+      font: { loadSystemFonts: false }
+    }).render()
+    return picture.width === size && picture.height === size ? new Uint8Array(picture.pixels) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+interface Example {
+  readonly scene: Scene
+  readonly text: string
+  readonly wrongText: string
+  readonly good: Uint8Array
+  readonly flawed: Uint8Array
+  readonly flaw: FlawName
+}
+
+/** A caption with a good and a flawed drawing; both laid out anew, so that only the flaw tells them apart. */
+const example = (split: Split, ...key: ReadonlyArray<number>): Example => {
+  for (let attempt = 0;; attempt++) {
+    const draw = random(seed, split === "train" ? 1 : 2, ...key, attempt)
+    const scene = sampleScene(draw, split)
+    const { flaw, svg } = drawFlawed(scene, draw)
+    if (flaw === "broken-xml") continue
+    const good = render(drawScene(scene, draw))
+    const flawed = render(svg)
+    if (good === undefined || flawed === undefined) continue
+    return { scene, text: caption(scene, draw), wrongText: perturbCaption(scene, draw), good, flawed, flaw }
+  }
+}
+
+const mean = [0.5, 0.5, 0.5]
+const std = [0.5, 0.5, 0.5]
+const feedsOf = (examples: ReadonlyArray<Example>): Feeds => {
+  const plane = 3 * size * size
+  const pixels = new Float32Array(2 * examples.length * plane)
+  const pictures = [...examples.map(({ good }) => good), ...examples.map(({ flawed }) => flawed)]
+  pictures.forEach((rgba, i) => normalisePixels(rgba, mean, std, pixels, i * plane))
+  const texts = [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)].map(tokensOf)
+  const time = config.text.maxPositions
+  return {
+    pixels: float32([pictures.length, 3, size, size], pixels),
+    ids: int64([texts.length, time], texts.flat()),
+    ends: int64([texts.length], texts.map((ids, n) => n * time + textEnd(ids, eosTokenId)))
+  }
+}
+
+const shapes = clipShapes(config)
+const parameters = initialParameters(shapes, seed)
+parameters.set("logit_scale", { shape: [], data: Float32Array.of(Math.log(1 / 0.07)) })
+
+const build = (withGradients: boolean): Promise<Session> => {
+  const g = new Graph()
+  const inputs = new Map([...shapes].map(([name, shape]) => [name, g.input(name, "float32", shape)]))
+  const get = (name: string): Value => inputs.get(name)!
+  const both = 2 * pairs
+  const texts = encodeTexts(g, get, config, g.input("ids", "int64", [both, config.text.maxPositions]), g.input("ends", "int64", [both]))
+  const images = encodeImages(g, get, config, g.input("pixels", "float32", [both, 3, size, size]))
+  if (withGradients) {
+    const loss = contrastiveLoss(g, texts, images, get("logit_scale"), { pairs, margin: 1 })
+    g.output("loss", loss)
+    const names = [...inputs.keys()]
+    gradients(g, loss, g.scalar(1), names.map(get)).forEach((dx, i) => g.output(`grad.${names[i]}`, dx!))
+  } else {
+    g.output("texts", texts)
+    g.output("images", images)
+  }
+  return createSession(g, { device: "cpu", threads: number("threads"), use: "train" })
+}
+const training = await build(true)
+const encoding = await build(false)
+const parameterFeeds = (): Feeds =>
+  Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
+
+/** How often the good drawing and the right caption win, on held-out scenes. */
+const evaluate = async (batches: number) => {
+  const flaws = new Map<FlawName, { right: number; of: number }>()
+  let captions = 0
+  for (let b = 0; b < batches; b++) {
+    const examples = Array.from({ length: pairs }, (_, i) => example("heldout", b, i))
+    const { images, texts } = await encoding.run({ ...parameterFeeds(), ...feedsOf(examples) })
+    const dot = (text: number, image: number): number => {
+      let sum = 0
+      for (let d = 0; d < config.projection; d++) {
+        sum += Number(texts!.data[text * config.projection + d]) * Number(images!.data[image * config.projection + d])
+      }
+      return sum
+    }
+    examples.forEach(({ flaw }, i) => {
+      const known = flaws.get(flaw) ?? { right: 0, of: 0 }
+      flaws.set(flaw, { right: known.right + (dot(i, i) > dot(i, pairs + i) ? 1 : 0), of: known.of + 1 })
+      if (dot(i, i) > dot(pairs + i, i)) captions++
+    })
+  }
+  const all = [...flaws.values()].reduce((n, { of, right }) => ({ right: n.right + right, of: n.of + of }), { right: 0, of: 0 })
+  return {
+    pairAccuracy: all.right / all.of,
+    captionAccuracy: captions / all.of,
+    byFlaw: Object.fromEntries([...flaws].sort().map(([name, { of, right }]) => [name, Number((right / of).toFixed(3))]))
+  }
+}
+
+const started = performance.now()
+const seconds = () => Math.round((performance.now() - started) / 100) / 10
+const state = initialState()
+const curve: Array<{ step: number; loss: number; seconds: number }> = []
+let smooth: number | undefined
+const count = [...parameters.values()].reduce((n, { data }) => n + data.length, 0)
+console.log(`${out}: ${(count / 1e6).toFixed(2)} M parameters`)
+for (let step = 0; step < steps; step++) {
+  const examples = Array.from({ length: pairs }, (_, i) => example("train", step, i))
+  const result = await training.run({ ...parameterFeeds(), ...feedsOf(examples) })
+  const grads = new Map([...parameters.keys()].map((name) => [name, result[`grad.${name}`]!.data as Float32Array]))
+  clipGradients(grads, 1)
+  adamwStep(parameters, grads, state, {
+    learningRate: number("lr") * schedule("cosine", step, 100, steps),
+    beta1: 0.9,
+    beta2: 0.98,
+    epsilon: 1e-6,
+    weightDecay: 0.05
+  })
+  const scale: Tensor = parameters.get("logit_scale")!
+  scale.data[0] = Math.min(scale.data[0]!, Math.log(100))
+  const loss = Number(result["loss"]!.data[0])
+  smooth = smooth === undefined ? loss : 0.95 * smooth + 0.05 * loss
+  if (step % 50 === 49) {
+    curve.push({ step: step + 1, loss: Number(smooth.toFixed(4)), seconds: seconds() })
+    const left = Math.round((steps - step - 1) * seconds() / (step + 1))
+    console.log(`step ${step + 1}/${steps}  loss ${smooth.toFixed(3)}  ${seconds()} s, ${left} s left`)
+  }
+  if (step % 250 === 249) console.log(JSON.stringify(await evaluate(8)))
+}
+const accuracy = await evaluate(Math.ceil(1024 / pairs))
+console.log(JSON.stringify(accuracy))
+await training.release()
+await encoding.release()
+
+fs.mkdirSync(out, { recursive: true })
+const write = (file: string, data: string | Uint8Array) => fs.writeFileSync(path.join(out, file), data)
+const tower = (c: ClipConfig["text"] | ClipConfig["vision"]) => ({
+  hidden_size: c.hidden,
+  intermediate_size: c.intermediate,
+  num_hidden_layers: c.layers,
+  num_attention_heads: c.heads,
+  layer_norm_eps: c.normEpsilon,
+  hidden_act: c.activation,
+  projection_dim: config.projection
+})
+write("config.json", JSON.stringify({
+  architectures: ["CLIPModel"],
+  model_type: "clip",
+  projection_dim: config.projection,
+  logit_scale_init_value: 2.6592,
+  text_config: {
+    model_type: "clip_text_model",
+    ...tower(config.text),
+    vocab_size: vocab,
+    max_position_embeddings: config.text.maxPositions,
+    bos_token_id: 1,
+    eos_token_id: eosTokenId,
+    pad_token_id: 0
+  },
+  vision_config: {
+    model_type: "clip_vision_model",
+    ...tower(config.vision),
+    image_size: size,
+    patch_size: config.vision.patchSize,
+    num_channels: 3
+  },
+  torch_dtype: "float32"
+}, null, 2) + "\n")
+write("model.safetensors", encodeSafetensors(parameters, "F16"))
+write("tokenizer.json", JSON.stringify(tokenizerJson) + "\n")
+write("tokenizer_config.json", JSON.stringify(tokenizerConfig, null, 2) + "\n")
+write("preprocessor_config.json", JSON.stringify({
+  image_processor_type: "CLIPImageProcessor",
+  do_resize: true,
+  size: { shortest_edge: size },
+  do_center_crop: true,
+  crop_size: { height: size, width: size },
+  do_normalize: true,
+  image_mean: mean,
+  image_std: std,
+  resample: 3
+}, null, 2) + "\n")
+write("training.json", JSON.stringify({ seed, steps, pairs, seconds: seconds(), parameters: count, heldOut: accuracy, curve }, null, 1) + "\n")

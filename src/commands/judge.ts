@@ -1,0 +1,67 @@
+/** `vequinox judge`: which of two SVG files draws the prompt better, and how sure the judge is. */
+import * as path from "node:path"
+import { Console, Effect, Layer } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
+import * as rendererResvg from "../../layers/renderer-resvg.ts"
+import { settings } from "../config.ts"
+import type { Rendering, Verdict } from "../domain.ts"
+import { readText } from "../files.ts"
+import { decideRenderings } from "../pairing.ts"
+import { promptOf } from "../prompts.ts"
+import { asksForText } from "../rollout.ts"
+import { Renderer } from "../stages/Renderer.ts"
+import * as Flags from "./flags.ts"
+import { judgeNamed } from "./judges.ts"
+
+export const judge = Command.make("judge", {
+  a: Argument.String("A.svg"),
+  b: Argument.String("B.svg"),
+  prompt: Flag.String("prompt").pipe(Flag.withDescription("what both were asked to draw")),
+  judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
+  judgeModel: Flag.String("judge-model").pipe(
+    Flag.withDescription(settings.judge_model[1]),
+    Flag.withDefault(path.join(Flags.packageRoot, "models", "clip"))
+  ),
+  tieMargin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(0.5)),
+  size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(64)),
+  seed: Flags.seed,
+  json: Flags.json
+}, Effect.fn(function*(o) {
+  const layer = yield* judgeNamed(o.judge, { judge_model: o.judgeModel, seed: o.seed, tie_margin: o.tieMargin })
+  const texts = [yield* readText(o.a), yield* readText(o.b)] as const
+  const prompt = promptOf(o.prompt)
+  yield* Effect.gen(function*() {
+    const renderer = yield* Renderer
+    const render = (svg: string) => renderer.render(svg, { allowText: asksForText(prompt) })
+    const [a, b] = yield* Effect.all([render(texts[0]), render(texts[1])], { concurrency: 2 })
+    const verdict = yield* decideRenderings(prompt, a, b)
+    yield* Console.log(o.json ? JSON.stringify(row(verdict, a, b)) : sentence(verdict, a, b))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(Layer.mergeAll(
+      rendererResvg.layer({ size: o.size }),
+      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
+    ))
+  )
+})).pipe(Command.withDescription("Say which of two drawings is better"))
+
+const problem = (rendering: Rendering): string | null =>
+  rendering._tag === "Rendered" ? null : `${rendering._tag.toLowerCase()}: ${rendering.reason}`
+
+const row = (verdict: Verdict, a: Rendering, b: Rendering) => ({
+  verdict: verdict.outcome,
+  confidence: verdict.confidence,
+  scores: verdict.scores ?? null,
+  by: verdict.by,
+  problems: [problem(a), problem(b)]
+})
+
+const sentence = (verdict: Verdict, a: Rendering, b: Rendering): string => {
+  const problems = [a, b].flatMap((rendering, i) => {
+    const what = problem(rendering)
+    return what === null ? [] : [`${"AB"[i]} was ${what}.`]
+  })
+  const scores = verdict.scores === undefined ? "" : ` (scores ${verdict.scores.map((score) => score.toFixed(2)).join(" and ")})`
+  return [`${verdict.outcome}, confidence ${verdict.confidence.toFixed(2)}, by ${verdict.by}${scores}.`, ...problems].join(" ")
+}

@@ -1,0 +1,106 @@
+/** `vequinox sample`: draw prompts with a policy, its adapter on or off; SVG files, or JSON lines. */
+import * as path from "node:path"
+import { Console, Effect, Layer, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
+import * as samplerOnnx from "../../layers/sampler-onnx.ts"
+import { openAdapter } from "../adapter.ts"
+import { openDecoder } from "../checkpoint.ts"
+import { writeFile } from "../files.ts"
+import { parameterCount } from "../numerics/memory.ts"
+import { plain } from "../numerics/sampling.ts"
+import { promptOf, readPrompts } from "../prompts.ts"
+import { Sampler } from "../stages/Sampler.ts"
+import { extractSvg } from "../svg/gate.ts"
+import { defaultFormat, openTokenizer } from "../tokenizer/tokenizer.ts"
+import * as Flags from "./flags.ts"
+
+const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60)
+
+export const sample = Command.make("sample", {
+  texts: Argument.String("prompt").pipe(Argument.withDescription("what to draw"), Argument.variadic()),
+  model: Flags.model,
+  adapter: Flags.adapter,
+  prompts: Flag.String("prompts").pipe(Flag.withDescription("file of prompts, instead of arguments"), Flag.optional),
+  k: Flag.Int("k").pipe(Flag.withDescription("drawings a prompt"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1)),
+  out: Flag.String("out").pipe(Flag.withDescription("folder for the SVG files; without it they go to stdout"), Flag.optional),
+  temperature: Flag.Finite("temperature").pipe(Flag.withDescription("0 is greedy"), Flag.withDefault(plain.temperature)),
+  topK: Flag.Int("top-k").pipe(Flag.withDefault(plain.topK)),
+  topP: Flag.Finite("top-p").pipe(Flag.withDefault(plain.topP)),
+  minP: Flag.Finite("min-p").pipe(Flag.withDefault(plain.minP)),
+  repetitionPenalty: Flag.Finite("repetition-penalty").pipe(Flag.withDefault(plain.repetitionPenalty)),
+  maxNewTokens: Flag.Int("max-new-tokens").pipe(Flag.withSchema(Flags.PositiveInt), Flag.withDefault(160)),
+  prefill: Flag.String("prefill").pipe(Flag.withDescription("how the answer begins"), Flag.withDefault(defaultFormat.prefill)),
+  promptTemplate: Flag.String("prompt-template").pipe(
+    Flag.withDescription("user message; {prompt} stands for the prompt"),
+    Flag.withDefault(defaultFormat.promptTemplate)
+  ),
+  systemPrompt: Flag.String("system-prompt").pipe(Flag.withDefault(defaultFormat.systemPrompt)),
+  seed: Flags.seed,
+  device: Flags.device,
+  threads: Flags.threads,
+  json: Flags.json
+}, Effect.fn(function*(o) {
+  const checkpoint = yield* openDecoder(o.model)
+  const tokenizer = yield* openTokenizer(o.model)
+  const adapter = Option.getOrUndefined(
+    yield* Effect.transposeOption(Option.map(o.adapter, (folder) => openAdapter(folder, checkpoint)))
+  )
+  const prompts = Option.isSome(o.prompts)
+    ? (({ heldOut, train }) => [...train, ...heldOut])(yield* readPrompts(o.prompts.value, Infinity))
+    : o.texts.map(promptOf)
+  if (prompts.length === 0) {
+    return yield* new Flags.BadInput({ message: "There is nothing to draw: give a prompt, or a file with --prompts." })
+  }
+  const maxLength = Math.min(checkpoint.config.maxPositions, o.maxNewTokens + 256)
+  const stages = samplerOnnx.layer({
+    checkpoint,
+    tokenizer,
+    format: { systemPrompt: o.systemPrompt, promptTemplate: o.promptTemplate, prefill: o.prefill },
+    // Without an adapter the base alone is sampled: a LoRA on no module.
+    lora: adapter?.lora ?? { r: 1, alpha: 1, targets: [] },
+    sampling: {
+      temperature: o.temperature,
+      topK: o.topK,
+      topP: o.topP,
+      minP: o.minP,
+      repetitionPenalty: o.repetitionPenalty
+    },
+    maxNewTokens: o.maxNewTokens,
+    maxLength,
+    stop: "</svg>",
+    rows: Math.min(prompts.length, batch) * o.k
+  }).pipe(Layer.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), o.threads)))
+  yield* Effect.gen(function*() {
+    const sampler = yield* Sampler
+    for (let at = 0; at < prompts.length; at += batch) {
+      const groups = yield* sampler.sample({
+        step: 0,
+        prompts: prompts.slice(at, at + batch),
+        k: o.k,
+        seed: o.seed,
+        policy: { version: 0, parameters: adapter?.parameters ?? new Map() }
+      })
+      for (const candidate of groups.flat()) {
+        const svg = extractSvg(candidate.svg) ?? candidate.svg
+        const file = Option.map(o.out, (folder) => path.join(folder, `${slug(candidate.prompt.text)}-${candidate.index}.svg`))
+        if (Option.isSome(file)) yield* writeFile(file.value, svg + "\n")
+        if (o.json) {
+          const { completionIds, finish, index, logps, prompt } = candidate
+          yield* Console.log(JSON.stringify({
+            prompt: prompt.text,
+            index,
+            svg,
+            finish,
+            tokens: completionIds.length,
+            logps: logps.reduce((a, b) => a + b, 0),
+            file: Option.getOrNull(file)
+          }))
+        } else yield* Console.log(Option.getOrElse(file, () => svg))
+      }
+    }
+  }).pipe(Effect.scoped, Effect.provide(stages))
+})).pipe(Command.withDescription("Draw prompts with a policy"))
+
+/** Prompts decoded together. */
+const batch = 32

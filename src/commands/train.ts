@@ -1,0 +1,180 @@
+/** `vequinox train`: the main job. Settings from defaults, a YAML file and flags; wiring of the layers; progress. */
+import * as path from "node:path"
+import { Console, Effect, Layer, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as bufferSqlite from "../../layers/buffer-sqlite.ts"
+import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
+import * as optimizerOnnx from "../../layers/optimizer-onnx.ts"
+import * as rendererResvg from "../../layers/renderer-resvg.ts"
+import * as samplerOnnx from "../../layers/sampler-onnx.ts"
+import { openDecoder, readParameters } from "../checkpoint.ts"
+import { flagOf, resolveConfig, type SettingName, settings, type TrainConfig } from "../config.ts"
+import { writeFile } from "../files.ts"
+import { parameterCount } from "../numerics/memory.ts"
+import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
+import { modulesOf } from "../numerics/transformer.ts"
+import type { PipelineConfig } from "../pipeline.ts"
+import { makeProgress, progressStyle } from "../progress.ts"
+import { embeddedPrompts, readPrompts } from "../prompts.ts"
+import { openRunFolder } from "../run-folder.ts"
+import { Judge } from "../stages/Judge.ts"
+import { Policy } from "../stages/Policy.ts"
+import { openTokenizer } from "../tokenizer/tokenizer.ts"
+import { runTraining } from "../training-run.ts"
+import * as Flags from "./flags.ts"
+import { judgeNamed, heldOutScorers } from "./judges.ts"
+import { writeReport } from "./report.ts"
+
+/** One optional flag a setting; what is not given stays undefined, so that a file may say it. */
+const settingFlags = Object.fromEntries(
+  Object.entries(settings).map(([name, [, help]]) => [
+    name,
+    Flag.String(flagOf(name as SettingName)).pipe(Flag.withDescription(help), Flag.optional)
+  ])
+) as Record<SettingName, Flag.Flag<Option.Option<string>>>
+
+/** `8` is a number, `a,b` a list where the setting is one, everything else text. */
+const parseFlag = (name: SettingName, text: string): unknown =>
+  name === "lora_target_modules"
+    ? text.split(",").map((part) => part.trim())
+    : textSettings.has(name)
+    ? text
+    : /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text)
+    ? Number(text)
+    : text
+
+const textSettings = new Set<SettingName>([
+  "model_name_or_path",
+  "prompts",
+  "judge",
+  "judge_model",
+  "output_dir",
+  "system_prompt",
+  "prompt_template",
+  "prefill"
+])
+
+const embedded = (given: string, name: string): string =>
+  given === "embedded" ? path.join(Flags.packageRoot, "models", name) : given
+
+const pipelineOf = (c: TrainConfig): PipelineConfig => ({
+  steps: c.max_steps,
+  firstStep: 0,
+  seed: c.seed,
+  promptsPerStep: c.prompts_per_step,
+  promptsPerBatch: c.prompts_per_batch,
+  k: c.num_generations,
+  maxStaleness: c.max_staleness,
+  pairs: c.pair_selection,
+  invalidPairWeight: c.invalid_pair_weight,
+  renderConcurrency: 4
+})
+
+export const train = Command.make("train", {
+  ...settingFlags,
+  config: Flag.String("config").pipe(Flag.withDescription("YAML file of settings, TRL's names"), Flag.optional),
+  json: Flags.json
+}, Effect.fn(function*({ config: file, json, ...flags }) {
+  const given = Object.fromEntries(
+    (Object.entries(flags) as Array<[SettingName, Option.Option<string>]>).flatMap(([name, value]) =>
+      Option.isSome(value) ? [[name, parseFlag(name, value.value)]] : []
+    )
+  )
+  const c = yield* resolveConfig(Option.getOrUndefined(file), given)
+  const model = embedded(c.model_name_or_path, "policy")
+  const checkpoint = yield* openDecoder(model)
+  const tokenizer = yield* openTokenizer(model)
+  const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
+  const judge = yield* judgeNamed(c.judge, { ...c, judge_model: embedded(c.judge_model, "clip") })
+  const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
+
+  const lora: LoraConfig | undefined = c.lora_r > 0
+    ? { r: c.lora_r, alpha: c.lora_alpha, targets: c.lora_target_modules }
+    : undefined
+  const parameters = lora === undefined
+    ? readParameters(checkpoint)
+    : initialAdapter(modulesOf(checkpoint.config), lora, c.seed)
+  const stages = Layer.mergeAll(
+    samplerOnnx.layer({
+      checkpoint,
+      tokenizer,
+      format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
+      lora,
+      sampling: {
+        temperature: c.temperature,
+        topK: c.top_k,
+        topP: c.top_p,
+        minP: c.min_p,
+        repetitionPenalty: c.repetition_penalty
+      },
+      maxNewTokens: c.max_new_tokens,
+      maxLength: c.max_length,
+      stop: "</svg>",
+      rows: c.prompts_per_batch * c.num_generations
+    }),
+    optimizerOnnx.layer({
+      checkpoint,
+      lora,
+      initial: { version: 0, updates: 0, parameters, moments: new Map() },
+      loss: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing },
+      options: {
+        learningRate: c.learning_rate,
+        schedulerType: c.lr_scheduler_type,
+        warmupSteps: c.warmup_steps,
+        totalSteps: c.max_steps,
+        maxGradNorm: c.max_grad_norm,
+        weightDecay: c.weight_decay,
+        adamBeta1: c.adam_beta1,
+        adamBeta2: c.adam_beta2,
+        adamEpsilon: c.adam_epsilon,
+        maxLength: c.max_length,
+        tokensPerRun: c.tokens_per_run
+      }
+    }),
+    rendererResvg.layer({ size: c.render_size }),
+    judge,
+    bufferSqlite.layer({ path: run.file("run.db"), maxStaleness: c.max_staleness, staleWeight: c.stale_weight }),
+    Policy.layer({ version: 0, parameters }, c.max_staleness + 1)
+  ).pipe(Layer.provideMerge(OnnxRuntime.layer(c.device, parameterCount(checkpoint.config), c.threads)))
+
+  yield* Effect.gen(function*() {
+    const runtime = yield* OnnxRuntime
+    const { identity, name } = yield* Judge
+    const versions = { vequinox: Flags.version, node: process.version, onnxruntime: Flags.onnxVersion }
+    const resolved = { ...c, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
+    yield* writeFile(run.file("config.json"), JSON.stringify(resolved, null, 2) + "\n")
+    const style = progressStyle(json)
+    const progress = yield* makeProgress(style, "step", c.max_steps)
+    yield* progress.note(
+      `${run.path}: ${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${runtime.choice}.`
+    )
+    const scorers = yield* heldOutScorers
+    const result = yield* runTraining({
+      pipeline: pipelineOf(c),
+      prompts,
+      run,
+      lora,
+      base: c.model_name_or_path === "embedded" ? "vequinox/models/policy" : c.model_name_or_path,
+      scorers,
+      saveSteps: c.save_steps,
+      progress,
+      onStep: (report) => json ? Console.log(JSON.stringify({ step: report.step, ...report.metrics })) : Effect.void
+    })
+    yield* writeReport(run, result, resolved)
+    const { summary } = result
+    if (json) yield* Console.log(JSON.stringify(summary))
+    else yield* Console.log(closing(summary, run.path))
+  }).pipe(Effect.scoped, Effect.provide(stages))
+})).pipe(Command.withDescription("Online DPO: draw, judge, update, again"))
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`
+
+const closing = ({ pairs, steps, validity, winRate: w }: Effect.Success<ReturnType<typeof runTraining>>["summary"], run: string) =>
+  [
+    w.n === 0
+      ? "No held-out prompts, so no win rate."
+      : `After ${steps} steps and ${pairs} pairs the policy beats its base on ${percent(w.value)} of ${w.n} held-out prompts ` +
+        `[${percent(w.lower)}, ${percent(w.upper)}] (${w.scorer}).`,
+    `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`,
+    `Look: ${path.join(run, "report.html")}`
+  ].join("\n")

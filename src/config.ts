@@ -1,0 +1,155 @@
+/**
+ * Settings of a training run: one Schema, TRL's names, filled from defaults, then a YAML file, then flags. What comes
+ * out is written whole into the run folder's config.json.
+ */
+import { Effect, Schema } from "effect"
+import { parse } from "yaml"
+import { readText } from "./files.ts"
+import { schedulerTypes } from "./numerics/adamw.ts"
+import { lossTypes } from "./numerics/losses.ts"
+import { defaultFormat } from "./tokenizer/tokenizer.ts"
+
+/** A setting that is unknown, of the wrong kind or out of range; the message names it and what it may be. */
+export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
+  message: Schema.String
+}) {}
+
+const orElse = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
+  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+const int = (from: number, to = Number.MAX_SAFE_INTEGER) =>
+  Schema.Int.check(Schema.isBetween({ minimum: from, maximum: to }))
+const real = (from: number, to: number) => Schema.Finite.check(Schema.isBetween({ minimum: from, maximum: to }))
+const positive = Schema.Finite.check(Schema.isGreaterThan(0))
+
+/** Each setting: its kind and range, its default, and the sentence that --help shows. */
+export const settings = {
+  model_name_or_path: [orElse(Schema.NonEmptyString, "embedded"), "policy: a Hugging Face checkpoint folder, or `embedded`"],
+  prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, or coin (a control that knows nothing)"],
+  judge_model: [orElse(Schema.NonEmptyString, "embedded"), "checkpoint folder of the judge, or `embedded`"],
+  output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
+  seed: [orElse(int(0), 0), "key of all randomness"],
+  device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
+  threads: [orElse(int(0), 0), "threads of one onnxruntime run; 0 takes all cores"],
+  max_steps: [orElse(int(1), 100), "optimizer steps"],
+  prompts_per_step: [orElse(int(1), 32), "prompts drawn for each step"],
+  prompts_per_batch: [orElse(int(1), 32), "prompts decoded together"],
+  num_generations: [orElse(int(2), 4), "candidates a prompt (K)"],
+  max_staleness: [orElse(int(0), 1), "policy versions a drawing may be behind the step that trains on it; 0 is synchronous"],
+  pair_selection: [orElse(Schema.Literals(["all", "best-worst"]), "all"), "which pairs of the K candidates are judged or kept"],
+  invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
+  stale_weight: [orElse(real(0, 1), 1), "weight of a pair, to the power of its age in versions"],
+  temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself"],
+  top_k: [orElse(int(0), 0), "keep the k likeliest tokens; 0 keeps all"],
+  top_p: [orElse(real(0, 1), 1), "keep the likeliest tokens that reach this probability"],
+  min_p: [orElse(real(0, 1), 0), "drop tokens under this share of the likeliest one"],
+  repetition_penalty: [orElse(positive, 1), "over 1 makes repeated tokens less likely"],
+  max_new_tokens: [orElse(int(1), 160), "longest drawing, tokens"],
+  max_length: [orElse(int(2), 256), "longest prompt and drawing together, tokens"],
+  system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
+  prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
+  prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
+  loss_type: [orElse(Schema.Literals(lossTypes), "sigmoid"), "preference loss"],
+  beta: [orElse(positive, 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
+  label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
+  learning_rate: [orElse(positive, 1e-3), "AdamW's step size"],
+  lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "constant_with_warmup"), "learning-rate schedule"],
+  warmup_steps: [orElse(int(0), 5), "steps of linear warm-up"],
+  weight_decay: [orElse(real(0, 10), 0), "decoupled weight decay"],
+  max_grad_norm: [orElse(real(0, 1e9), 1), "gradient norm is clipped to this; 0 clips nothing"],
+  adam_beta1: [orElse(real(0, 0.999999), 0.9), "AdamW's decay of the first moment"],
+  adam_beta2: [orElse(real(0, 0.999999), 0.999), "AdamW's decay of the second moment"],
+  adam_epsilon: [orElse(positive, 1e-8), "AdamW's term against division by zero"],
+  tokens_per_run: [orElse(int(1), 4096), "padded tokens of one forward and backward run; larger batches are accumulated"],
+  lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
+  lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
+  lora_target_modules: [
+    orElse(Schema.NonEmptyArray(Schema.NonEmptyString), [
+      "q_proj",
+      "k_proj",
+      "v_proj",
+      "o_proj",
+      "gate_proj",
+      "up_proj",
+      "down_proj"
+    ]),
+    "matrices that get an adapter"
+  ],
+  tie_margin: [orElse(real(0, 100), 0.5), "scores of the CLIP judge closer than this are a tie (its logits' unit)"],
+  render_size: [orElse(int(16, 1024), 64), "pixels of a rendered drawing's side, as the judge sees it"],
+  eval_prompts: [orElse(int(0), 256), "held-out prompts drawn before and after"],
+  save_steps: [orElse(int(1), 25), "steps between checkpoints"]
+} as const
+
+type Settings = typeof settings
+export type SettingName = keyof Settings
+
+export const TrainConfig = Schema.Struct(
+  Object.fromEntries(Object.entries(settings).map(([name, [schema]]) => [name, schema])) as unknown as {
+    readonly [Name in SettingName]: Settings[Name][0]
+  }
+)
+export type TrainConfig = typeof TrainConfig.Type
+
+/** Short names that flags may have besides their own. */
+export const flagNames: Readonly<Partial<Record<SettingName, string>>> = {
+  model_name_or_path: "model",
+  output_dir: "out",
+  max_steps: "steps",
+  num_generations: "k"
+}
+
+/** `max_staleness` is given as `--max-staleness`. */
+export const flagOf = (name: SettingName): string => flagNames[name] ?? name.replaceAll("_", "-")
+
+/**
+ * Defaults, overlaid by the YAML file, overlaid by the flags.
+ *
+ * @param given values of the flags that were set, as text or as what the flag parsed to
+ */
+export const resolveConfig = Effect.fn("resolveConfig")(function*(
+  file: string | undefined,
+  given: Readonly<Partial<Record<SettingName, unknown>>>
+) {
+  const fromFile = file === undefined ? {} : yield* readYaml(file)
+  for (const name of Object.keys(fromFile)) {
+    if (!(name in settings)) {
+      return yield* new ConfigInvalid({ message: `${file}: there is no setting "${name}"${suggestion(name)}.` })
+    }
+  }
+  const merged: Readonly<Record<string, unknown>> = { ...fromFile, ...given }
+  for (const [name, [schema]] of Object.entries(settings) as ReadonlyArray<[SettingName, Settings[SettingName]]>) {
+    if (!(name in merged)) continue
+    yield* Schema.decodeUnknownEffect(schema as Schema.Codec<unknown, unknown>)(merged[name]).pipe(Effect.mapError((error) =>
+      new ConfigInvalid({
+        message: `${name in given ? `--${flagOf(name)}` : `${file}: ${name}`} is ${JSON.stringify(merged[name])}: ${
+          oneLine(error.message)
+        }.`
+      })
+    ))
+  }
+  return yield* Schema.decodeUnknownEffect(TrainConfig)(merged).pipe(
+    Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
+  )
+})
+
+const readYaml = Effect.fnUntraced(function*(file: string) {
+  const text = yield* readText(file)
+  const value = yield* Effect.try({
+    try: (): unknown => parse(text),
+    catch: (cause) => new ConfigInvalid({ message: `${file} is not YAML: ${oneLine((cause as Error).message)}.` })
+  })
+  return yield* Schema.decodeUnknownEffect(Schema.Record(Schema.String, Schema.Unknown))(value ?? {}).pipe(
+    Effect.mapError(() => new ConfigInvalid({ message: `${file} must hold settings, one "name: value" a line.` }))
+  )
+})
+
+const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().replace(/\.$/, "")
+
+const suggestion = (name: string): string => {
+  const plain = name.replaceAll(/[-_]/g, "").toLowerCase()
+  const near = (Object.keys(settings) as Array<SettingName>).find((known) =>
+    known.replaceAll("_", "") === plain || flagOf(known).replaceAll("-", "") === plain
+  )
+  return near === undefined ? "" : `; did you mean "${near}"?`
+}

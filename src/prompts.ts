@@ -1,0 +1,110 @@
+/**
+ * Prompts of a run: the embedded grammar's, or a file's. Held-out prompts are never trained on; the grammar keeps whole
+ * object-relation combinations apart, a file's prompts are split by a hash of their text.
+ */
+import { createHash } from "node:crypto"
+import * as path from "node:path"
+import { Effect, Schema } from "effect"
+import { Prompt } from "./domain.ts"
+import { FileProblem, readText } from "./files.ts"
+import { random } from "./numerics/random.ts"
+import { caption, sampleScene, type Split } from "./scenes/index.ts"
+
+export interface PromptSet {
+  readonly train: ReadonlyArray<Prompt>
+  readonly heldOut: ReadonlyArray<Prompt>
+}
+
+export const promptOf = (text: string): Prompt =>
+  new Prompt({ id: createHash("sha256").update(text).digest("hex").slice(0, 16), text })
+
+/** Where the embedded prompts begin: what this project is named for. */
+const first = ["a pelican", "a bicycle", "a pelican riding a bicycle"]
+
+/** Distinct prompts of the scene grammar: pelicans, pelicans riding bicycles, then whatever the grammar can say. */
+export const embeddedPrompts = (heldOut: number): PromptSet => {
+  const distinct = (split: Split, count: number, start: ReadonlyArray<string>) => {
+    const texts = new Set(start)
+    for (let n = 0; texts.size < count && n < 50 * count; n++) {
+      const draw = random(split === "train" ? 0x7a : 0x40, n)
+      texts.add(caption(sampleScene(draw, split), draw))
+    }
+    return [...texts].slice(0, count).map(promptOf)
+  }
+  return { train: distinct("train", 1024, first), heldOut: distinct("heldout", heldOut, []) }
+}
+
+const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
+const Row = Schema.Struct({ prompt: Schema.Union([Schema.String, Messages]) })
+
+/** Lines of .txt, `desc` or `prompt` of .csv, objects with `prompt` in .json and .jsonl (TRL's rows, messages included). */
+export const readPrompts = Effect.fn("readPrompts")(function*(file: string, heldOut: number) {
+  const text = yield* readText(file)
+  const parser = parsers[path.extname(file)] ?? lines
+  const texts = [...new Set(yield* parser(file, text))]
+  if (texts.length === 0) return yield* new FileProblem({ message: `${file} has no prompts: write one a line.` })
+  const prompts = texts.map(promptOf)
+  // One in five, by the hash that names it, so that adding prompts moves none of the others.
+  const isHeldOut = (prompt: Prompt) => Number.parseInt(prompt.id.slice(0, 4), 16) % 5 === 0
+  const train = prompts.filter((prompt) => !isHeldOut(prompt))
+  return {
+    train: train.length === 0 ? prompts : train,
+    heldOut: (train.length === 0 ? [] : prompts.filter(isHeldOut)).slice(0, heldOut)
+  } satisfies PromptSet as PromptSet
+})
+
+type Parser = (file: string, text: string) => Effect.Effect<ReadonlyArray<string>, FileProblem>
+
+const clean = (texts: ReadonlyArray<string>): ReadonlyArray<string> => texts.map((t) => t.trim()).filter((t) => t !== "")
+const lines: Parser = (_file, text) => Effect.succeed(clean(text.split(/\r?\n/)))
+
+const decodeRow = (file: string, where: string, value: unknown) =>
+  Schema.decodeUnknownEffect(Row)(value).pipe(
+    Effect.map(({ prompt }) => typeof prompt === "string" ? prompt : prompt.findLast(({ role }) => role === "user")?.content ?? ""),
+    Effect.mapError(() => new FileProblem({ message: `${file}, ${where}: there is no "prompt" in it.` }))
+  )
+const parseJson = (file: string, where: string, text: string) =>
+  Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: () => new FileProblem({ message: `${file}, ${where}: it is not JSON.` })
+  })
+
+const jsonl: Parser = (file, text) =>
+  Effect.forEach(
+    text.split(/\r?\n/).map((line, i) => ({ line, where: `line ${i + 1}` })).filter(({ line }) => line.trim() !== ""),
+    ({ line, where }) => Effect.flatMap(parseJson(file, where, line), (value) => decodeRow(file, where, value))
+  ).pipe(Effect.map(clean))
+
+const json: Parser = (file, text) =>
+  Effect.gen(function*() {
+    const value = yield* parseJson(file, "the file", text)
+    if (!Array.isArray(value)) return yield* new FileProblem({ message: `${file} must be an array of {"prompt": ...}.` })
+    return clean(yield* Effect.forEach(value, (row, i) =>
+      typeof row === "string" ? Effect.succeed(row) : decodeRow(file, `entry ${i + 1}`, row)))
+  })
+
+const csv: Parser = (file, text) =>
+  Effect.gen(function*() {
+    const [header, ...rows] = csvRows(text)
+    const column = header?.findIndex((name) => ["desc", "description", "prompt"].includes(name.trim().toLowerCase())) ?? -1
+    if (column < 0) return yield* new FileProblem({ message: `${file} needs a column named "prompt" or "desc".` })
+    return clean(rows.map((row) => row[column] ?? ""))
+  })
+
+/** RFC 4180: quoted fields, doubled quotes. */
+const csvRows = (text: string): Array<Array<string>> => {
+  const rows: Array<Array<string>> = [[""]]
+  let quoted = false
+  for (let i = 0; i < text.length; i++) {
+    const row = rows[rows.length - 1]!
+    const char = text[i]!
+    if (quoted && char === "\"" && text[i + 1] === "\"") row[row.length - 1] += text[++i] ?? ""
+    else if (char === "\"") quoted = !quoted
+    else if (!quoted && char === ",") row.push("")
+    else if (!quoted && char === "\n") rows.push([""])
+    else if (char !== "\r" || quoted) row[row.length - 1] += char
+  }
+  return rows
+}
+
+const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jsonl, ".json": json, ".csv": csv }

@@ -1,0 +1,22 @@
+/** Intervals for shares: how sure a win rate is. */
+
+export interface Interval {
+  /** The share itself, in [0, 1]. */
+  readonly value: number
+  readonly lower: number
+  readonly upper: number
+}
+
+/**
+ * Wilson's score interval for a share (Wilson 1927); 0 to 1 when n is 0.
+ *
+ * @param successes may be fractional: ties count one half. The interval is then slightly too wide, which is the safe side.
+ * @param z 1.96 for 95 %
+ */
+export const wilson = (successes: number, n: number, z = 1.96): Interval => {
+  if (n === 0) return { value: 0, lower: 0, upper: 1 }
+  const p = successes / n
+  const middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+  const half = z / (1 + z * z / n) * Math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+  return { value: p, lower: Math.max(0, middle - half), upper: Math.min(1, middle + half) }
+}
