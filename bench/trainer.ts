@@ -89,7 +89,7 @@ export const matmulPeak = async (threads: number): Promise<number> => {
   const w = g.weight("w", "float32", [n, k], { _tag: "Inline", data: new Uint8Array(4 * n * k).fill(1) })
   // One number out: fetching the product would be timed too.
   g.output("y", g.sum(g.emit("Gemm", [x, w], { transB: 1 }), [0, 1]))
-  const session = await createSession(g, { device: "cpu", threads, use: "decode" })
+  const session = await createSession(g, { device: "cpu", threads, weights: "prepared" })
   const feeds = { x: float32([m, k], new Float32Array(m * k).fill(0.01)) }
   let best = Infinity
   for (let i = 0; i < 30; i++) {

@@ -26,7 +26,7 @@ import { Graph, type Value } from "../src/numerics/graph.ts"
 import { initialParameters } from "../src/numerics/parameters.ts"
 import { random } from "../src/numerics/random.ts"
 import { encodeSafetensors } from "../src/numerics/safetensors.ts"
-import type { Tensor } from "../src/numerics/tensor.ts"
+import { padTo, type Tensor } from "../src/numerics/tensor.ts"
 import {
   caption,
   drawFlawed,
@@ -112,8 +112,8 @@ const config: ClipConfig = {
 }
 
 const tokensOf = (text: string): Array<number> => {
-  const ids = [...tokenizer.encode(text).ids.slice(0, config.text.maxPositions - 1), eosTokenId]
-  return [...ids, ...new Array<number>(config.text.maxPositions - ids.length).fill(0)]
+  const { maxPositions } = config.text
+  return padTo([...tokenizer.encode(text).ids.slice(0, maxPositions - 1), eosTokenId], maxPositions)
 }
 
 /** Pixels of a drawing, or undefined where it cannot be rendered. */
@@ -189,7 +189,7 @@ const build = (withGradients: boolean): Promise<Session> => {
     g.output("texts", texts)
     g.output("images", images)
   }
-  return createSession(g, { device: "cpu", threads: number("threads"), use: "train" })
+  return createSession(g, { device: "cpu", threads: number("threads"), weights: "mapped" })
 }
 const training = await build(true)
 const encoding = await build(false)

@@ -5,6 +5,7 @@ import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, openWeights, readJson, type WeightFiles } from "./checkpoint.ts"
 import { type ClipConfig, clipShapes, type TowerConfig } from "./numerics/clip.ts"
+import { padTo } from "./numerics/tensor.ts"
 
 const int = (value: number) => Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
 const real = (value: number) => Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
@@ -111,8 +112,7 @@ export const openClip = Effect.fn("openClip")(function*(folder: string) {
   const tokenize = (text: string): ReadonlyArray<number> => {
     const ids = tokenizer.encode(text).ids
     const body = ids.at(-1) === eosTokenId ? ids.slice(0, -1) : ids
-    const cut = [...body.slice(0, maxPositions - 1), eosTokenId]
-    return [...cut, ...new Array<number>(maxPositions - cut.length).fill(0)]
+    return padTo([...body.slice(0, maxPositions - 1), eosTokenId], maxPositions)
   }
   return {
     checkpoint: { ...files, config, mean: preprocessor.image_mean, std: preprocessor.image_std },

@@ -18,5 +18,6 @@ export const wilson = (successes: number, n: number, z = 1.96): Interval => {
   const p = successes / n
   const middle = (p + z * z / (2 * n)) / (1 + z * z / n)
   const half = z / (1 + z * z / n) * Math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-  return { value: p, lower: Math.max(0, middle - half), upper: Math.min(1, middle + half) }
+  // Exactly 0 and 1 at the ends, where rounding would leave 1e-17 or 0.9999999999999999.
+  return { value: p, lower: p === 0 ? 0 : middle - half, upper: p === 1 ? 1 : middle + half }
 }

@@ -65,7 +65,7 @@ export class ClipProgram {
     const g = new Graph()
     const source = parameterSource(g, checkpoint.index, "none", undefined)
     g.output("embeddings", build(g, source.get))
-    return createSession(g, { device, threads, use: "decode", weightsFolder: checkpoint.folder })
+    return createSession(g, { device, threads, weights: "prepared", weightsFolder: checkpoint.folder })
   }
 
   async #inBatches<A>(session: Session, items: ReadonlyArray<A>, feeds: (part: ReadonlyArray<A>) => Feeds) {

@@ -12,7 +12,7 @@ import { Graph } from "../../src/numerics/graph.ts"
 import type { LoraConfig } from "../../src/numerics/parameters.ts"
 import { uniformAt } from "../../src/numerics/random.ts"
 import { choose, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
-import type { Parameters } from "../../src/numerics/tensor.ts"
+import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
 import { causalMask, decode, prefill, type Weights } from "../../src/numerics/transformer.ts"
 import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session } from "./session.ts"
 
@@ -114,7 +114,7 @@ export class SamplerProgram {
   async #open() {
     const { checkpoint, device, lora, maxLength, threads } = this.#spec
     const weights: Weights = { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora }
-    const options = { device, threads, use: "decode", weightsFolder: checkpoint.folder } as const
+    const options = { device, threads, weights: "prepared", weightsFolder: checkpoint.folder } as const
     const make = (build: typeof prefill) => {
       const g = new Graph()
       build(g, checkpoint.config, weights, maxLength)
@@ -130,7 +130,7 @@ export class SamplerProgram {
     const groups = heads / kvHeads
     const out = await session.run({
       ...adapter,
-      ids: int64(shape, prompts.flatMap(({ ids }) => [...ids, ...new Array<number>(length - ids.length).fill(0)])),
+      ids: int64(shape, prompts.flatMap(({ ids }) => padTo(ids, length))),
       positions: int64(shape, prompts.flatMap(() => Array.from({ length }, (_, t) => t))),
       mask: float32([1, 1, groups * length, length], causalMask(groups, length)),
       last: int64([prompts.length], prompts.map(({ ids }, n) => n * length + ids.length - 1))

@@ -11,6 +11,10 @@ export type Parameters = ReadonlyMap<string, Tensor>
 
 export const sizeOf = (shape: ReadonlyArray<number>): number => shape.reduce((n, d) => n * d, 1)
 
+/** The ids, right-padded to `length`. */
+export const padTo = (ids: ReadonlyArray<number>, length: number, fill = 0): Array<number> =>
+  Array.from({ length }, (_, i) => ids[i] ?? fill)
+
 export const zeros = (shape: ReadonlyArray<number>): Tensor => ({ shape, data: new Float32Array(sizeOf(shape)) })
 
 /** A deep copy: neither side sees the other's later writes. */

@@ -9,6 +9,7 @@ import { clipConfig } from "../../src/clip-checkpoint.ts"
 import { clipShapes, contrastiveLoss, encodeImages, encodeTexts, textEnd } from "../../src/numerics/clip.ts"
 import { gradients } from "../../src/numerics/gradients.ts"
 import { Graph } from "../../src/numerics/graph.ts"
+import { padTo } from "../../src/numerics/tensor.ts"
 
 describe.each(["clip", "clip-gelu"])("%s beside transformers", (name) => {
   const folder = path.join(import.meta.dirname, "../golden", name)
@@ -28,9 +29,9 @@ describe.each(["clip", "clip-gelu"])("%s beside transformers", (name) => {
     g.output("loss", loss)
     const names = [...inputs.keys()]
     gradients(g, loss, g.scalar(1), names.map(get)).forEach((dx, i) => g.output(`grad.${names[i]}`, dx!))
-    const session = await createSession(g, { device: "cpu", threads: 1, use: "train" })
+    const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
     const time = c.text.maxPositions
-    const padded = golden.input_ids.map((ids: Array<number>) => [...ids, ...new Array(time - ids.length).fill(0)])
+    const padded = golden.input_ids.map((ids: Array<number>) => padTo(ids, time))
     const out = await session.run({
       ...Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)])),
       ids: int64([3, time], padded.flat()),

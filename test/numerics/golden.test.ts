@@ -63,7 +63,7 @@ describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
     }
   }
   const using = async <A>(spec: TrainerSpec, kind: keyof typeof graphs, use: (session: Session) => Promise<A>) => {
-    const session = await createSession(graphs[kind](spec), { ...cpu, use: "train", weightsFolder: spec.checkpoint.folder })
+    const session = await createSession(graphs[kind](spec), { ...cpu, weights: "mapped", weightsFolder: spec.checkpoint.folder })
     try {
       return await use(session)
     } finally {
@@ -76,7 +76,7 @@ describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
     const { config } = checkpoint
     const g = new Graph()
     prefill(g, config, { index: checkpoint.index, trainable: "none", lora: undefined }, 64)
-    const session = await createSession(g, { ...cpu, use: "decode", weightsFolder: checkpoint.folder })
+    const session = await createSession(g, { ...cpu, weights: "prepared", weightsFolder: checkpoint.folder })
     const ids = rows[0]!
     const time = ids.length
     const { logits } = await session.run({
@@ -193,7 +193,7 @@ describe("preference losses beside TRL, to 1e-6", () => {
       rejectedLength: input("rejectedLength")
     })
     g.output("loss", loss)
-    const session = await createSession(g, { ...cpu, use: "train" })
+    const session = await createSession(g, { ...cpu, weights: "mapped" })
     const feed = (xs: Array<number>) => float32([n], Float32Array.from(xs))
     const out = await session.run({
       chosen: feed(c.policy_chosen),

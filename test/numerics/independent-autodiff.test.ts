@@ -50,7 +50,7 @@ const ours = async () => {
   const loss = g.scale(g.sum(picked, [0, 1]), -1 / time)
   g.output("loss", loss)
   gradients(g, loss, g.scalar(1), names.map((name) => p[name])).forEach((dx, i) => g.output(`grad.${names[i]}`, dx!))
-  const session = await createSession(g, { device: "cpu", threads: 1, use: "train" })
+  const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
   const out = await session.run(Object.fromEntries(names.map((name) => [name, float32(shapes[name], data[name])])))
   await session.release()
   return out

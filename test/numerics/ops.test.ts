@@ -97,7 +97,7 @@ const cases: Partial<Record<OpName, ReadonlyArray<Case>>> = {
   }]
 }
 
-const cpu = { device: "cpu", threads: 1, use: "decode" } as const
+const cpu = { device: "cpu", threads: 1, weights: "prepared" } as const
 
 describe("op table", () => {
   it("every differentiable row has a case", () => {

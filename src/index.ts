@@ -1,0 +1,10 @@
+/** What people import to compose their own pipeline. Layers are imported one by one: `vequinox/layers/judge-clip`. */
+export * from "./domain.ts"
+export { defaultPipeline, type PipelineConfig, type PipelineError, type Stages, type StepOutcome, train } from "./pipeline.ts"
+export { embeddedPrompts, promptOf, readPrompts } from "./prompts.ts"
+export * from "./stages/Judge.ts"
+export * from "./stages/Optimizer.ts"
+export * from "./stages/Policy.ts"
+export * from "./stages/PreferenceBuffer.ts"
+export * from "./stages/Renderer.ts"
+export * from "./stages/Sampler.ts"

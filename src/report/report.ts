@@ -1,0 +1,102 @@
+/** The report of a run: one page that needs nothing but itself, from `file://` as well, years later. */
+import { readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { client } from "./client.ts"
+import { curves, curvesOf } from "./curves.ts"
+import { examplesGrid } from "./examples.ts"
+import { html, json, trusted } from "./html.ts"
+import { faults, headline, otherScorers, settings, timings } from "./sections.ts"
+import { style } from "./style.css.ts"
+
+export interface WinRate {
+  readonly value: number
+  readonly lower: number
+  readonly upper: number
+  readonly n: number
+  readonly scorer: string
+}
+
+export interface Summary {
+  readonly steps: number
+  readonly pairs: number
+  /** Wall clock. */
+  readonly seconds: number
+  readonly winRate: WinRate
+  /** The same before and after drawings by other scorers. */
+  readonly otherWinRates: ReadonlyArray<WinRate>
+  readonly validity: { readonly before: number; readonly after: number }
+  readonly diversity: { readonly before: number; readonly after: number }
+  readonly costUsd: number
+  readonly faults: Readonly<Record<string, number>>
+}
+
+export interface DrawingView {
+  /** `undefined`: it did not render. */
+  readonly png: Uint8Array | undefined
+  /** `rendered`, or why not: `rejected: malformed`. */
+  readonly outcome: string
+  readonly score: number | undefined
+}
+
+export interface Example {
+  readonly prompt: string
+  readonly before: DrawingView
+  readonly after: DrawingView
+  /** The better drawing. */
+  readonly verdict: "before" | "after" | "tie"
+}
+
+/** One line of metrics.jsonl. */
+export type MetricsRow = Readonly<Record<string, number>>
+
+export interface ReportData {
+  readonly title: string
+  /** What made this run, as typed. */
+  readonly command: string
+  readonly summary: Summary
+  readonly metrics: ReadonlyArray<MetricsRow>
+  readonly examples: ReadonlyArray<Example>
+  readonly config: Readonly<Record<string, unknown>>
+  /** False when the run was interrupted. */
+  readonly finished: boolean
+}
+
+const { resolve } = createRequire(import.meta.url)
+const uPlotFile = (name: string): string => readFileSync(resolve(`uplot/${name}`), "utf8")
+
+/** Nothing may be fetched: a prompt or a setting that gets past the escaping still cannot call home. */
+const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+export const renderReport = (data: ReportData): string => {
+  const charts = curvesOf(data.metrics)
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${data.title}</title>
+<style>${trusted(uPlotFile("dist/uPlot.min.css"))}${trusted(style)}</style>
+</head>
+<body>
+<main>
+${headline(data)}
+${examplesGrid(data.examples)}
+${curves(charts)}
+${faults(data.metrics, data.summary.faults)}
+${timings(data.metrics)}
+${otherScorers(data.summary)}
+${settings(data.config)}
+</main>
+<footer>Made by vequinox. Curves are drawn by uPlot, MIT licence, © Leon Sorokin.</footer>
+<script type="application/json" id="curve-data">${json(charts.data)}</script>
+<!--
+uPlot
+${trusted(uPlotFile("LICENSE"))}-->
+<script>${trusted(uPlotFile("dist/uPlot.iife.min.js"))}</script>
+<script>${trusted(client)}</script>
+</body>
+</html>
+`.markup
+}
