@@ -1,6 +1,8 @@
 /**
  * A pool of renderer processes, plain promises. Each process works on one drawing and has the next one waiting. A watchdog
  * ends a process that takes too much CPU time or memory; the drawing it worked on is to blame, the waiting one moves on.
+ *
+ * A process gets drawings only after it has said that it is ready, so one that cannot start blames none.
  */
 import { type ChildProcess, fork } from "node:child_process"
 import * as fs from "node:fs"
@@ -27,16 +29,23 @@ export type PoolResult =
   | { readonly _tag: "Pixels"; readonly rgba: Uint8Array }
   | { readonly _tag: "Error"; readonly message: string }
   | { readonly _tag: "Killed"; readonly reason: KillReason; readonly detail: string }
+  /** Says nothing about the drawing: no process can be started, or the pool was closed. */
+  | { readonly _tag: "Unavailable"; readonly message: string }
 
 interface Job {
   readonly svg: string
   readonly resolve: (result: PoolResult) => void
+  /** Processes that somebody else ended while it was in work. */
+  readonly bystander: number
 }
 
 interface Member {
   readonly child: ChildProcess
   /** In the order sent; the first one is being rendered. */
   readonly jobs: Array<Job & { readonly id: number }>
+  ready: boolean
+  /** Gets no more drawings: another process has taken its place. */
+  retiring: boolean
   done: number
   /** When the first job began, by the clock and by the process's CPU time. */
   since: number
@@ -49,6 +58,10 @@ interface Member {
 const window = 2
 /** Milliseconds between looks of the watchdog; a drawing is usually done before the first. */
 const lookEvery = 25
+/** Processes in a row that end before they are ready; then callers are told. */
+const startsToTry = 4
+/** Sent by people, supervisors and the kernel when memory runs out, hardly ever caused by a drawing. */
+const fromOutside: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 
 export class RendererPool {
   readonly #options: PoolOptions
@@ -70,9 +83,9 @@ export class RendererPool {
   /** Never rejects. */
   render(svg: string): Promise<PoolResult> {
     return new Promise((resolve) => {
-      if (this.#closed) return resolve({ _tag: "Killed", reason: "crash", detail: "the renderer was closed" })
-      this.#waiting.push({ svg, resolve })
-      this.#feed()
+      this.#waiting.push({ svg, resolve, bystander: 0 })
+      if (this.#closed || this.#failures >= startsToTry) this.#giveUp()
+      else this.#feed()
     })
   }
 
@@ -82,12 +95,20 @@ export class RendererPool {
     clearInterval(this.#watch)
     for (const { child } of this.#members) child.kill("SIGKILL")
     await Promise.all(this.#exits)
+    this.#giveUp()
     fs.rmSync(this.#folder, { recursive: true, force: true })
   }
 
   /** Process ids of the pool. */
   get pids(): ReadonlyArray<number> {
     return [...this.#members].flatMap(({ child }) => child.pid ?? [])
+  }
+
+  #giveUp(): void {
+    const message = this.#closed
+      ? "the renderer was closed"
+      : `${startsToTry} renderer processes in a row ended before they could draw`
+    for (const { resolve } of this.#waiting.splice(0)) resolve({ _tag: "Unavailable", message })
   }
 
   #spawn(): void {
@@ -100,27 +121,44 @@ export class RendererPool {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "ignore", "ipc"]
     })
-    const member: Member = { child, jobs: [], done: 0, since: 0, cpu: undefined, killed: undefined, ended: false }
+    const member: Member = {
+      child,
+      jobs: [],
+      ready: false,
+      retiring: false,
+      done: 0,
+      since: 0,
+      cpu: undefined,
+      killed: undefined,
+      ended: false
+    }
     this.#members.add(member)
     const gone = new Promise<void>((resolve) => {
-      const end = (detail: string) => {
+      const end = (detail: string, signal?: string) => {
         if (member.ended) return
         member.ended = true
         resolve()
-        this.#lost(member, detail)
+        this.#lost(member, detail, signal !== undefined && fromOutside.has(signal))
       }
-      child.on("exit", (code, signal) => end(signal ?? `exit code ${code}`))
+      child.on("exit", (code, signal) => end(signal ?? `exit code ${code}`, signal ?? undefined))
       child.on("error", (error) => end(error.message))
     })
     this.#exits.add(gone)
     void gone.then(() => this.#exits.delete(gone))
-    child.on("message", (answer: RenderAnswer) => this.#answered(member, answer))
+    child.on("message", (answer: RenderAnswer) => {
+      if (!("ready" in answer)) return this.#answered(member, answer)
+      member.ready = true
+      this.#failures = 0
+      this.#feed()
+    })
   }
 
   #feed(): void {
     while (this.#waiting.length > 0) {
-      const open = [...this.#members].filter(({ ended, jobs, killed }) => !ended && !killed && jobs.length < window)
-      const member = open.sort((a, b) => a.jobs.length - b.jobs.length)[0]
+      const open = [...this.#members].filter((member) =>
+        member.ready && !member.retiring && !member.ended && !member.killed && member.jobs.length < window
+      )
+      const member = open.toSorted((a, b) => a.jobs.length - b.jobs.length)[0]
       if (member === undefined) return
       const job = { ...this.#waiting.shift()!, id: this.#next++ }
       if (member.jobs.push(job) === 1) this.#begin(member)
@@ -135,36 +173,43 @@ export class RendererPool {
     member.cpu = undefined
   }
 
-  #answered(member: Member, answer: RenderAnswer): void {
+  #answered(member: Member, answer: Exclude<RenderAnswer, { readonly ready: true }>): void {
     const at = member.jobs.findIndex(({ id }) => id === answer.id)
     if (at < 0 || member.killed) return
     const [job] = member.jobs.splice(at, 1)
-    this.#failures = 0
-    member.done++
+    if (++member.done === this.#options.recycleAfter) {
+      member.retiring = true
+      this.#spawn()
+    }
     if (member.jobs.length > 0) this.#begin(member)
-    job!.resolve("rgba" in answer ? { _tag: "Pixels", rgba: answer.rgba } : { _tag: "Error", message: answer.error })
-    if (member.done >= this.#options.recycleAfter && member.jobs.length === 0) member.child.disconnect()
+    else if (member.retiring) member.child.disconnect() // it ends by itself
+    job!.resolve(
+      "runs" in answer
+        ? { _tag: "Pixels", rgba: fromRuns(answer.runs, this.#options.size ** 2) }
+        : { _tag: "Error", message: answer.error }
+    )
     this.#feed()
   }
 
-  /** The process ended: its first job is the cause, unless it was replaced on purpose; the others go to the next one. */
-  #lost(member: Member, detail: string): void {
+  /** The process ended: its first job is the cause, unless somebody else ended it; the others go to the next process. */
+  #lost(member: Member, detail: string, fromOutside: boolean): void {
     this.#members.delete(member)
     const [first, ...rest] = member.jobs
-    first?.resolve({ _tag: "Killed", ...member.killed ?? { reason: "crash", detail: `the renderer ended with ${detail}` } })
     this.#waiting.unshift(...rest)
-    if (this.#closed) {
-      for (const { resolve } of this.#waiting.splice(0)) {
-        resolve({ _tag: "Killed", reason: "crash", detail: "the renderer was closed" })
+    if (first !== undefined) {
+      if (this.#closed || (!member.killed && fromOutside && first.bystander === 0)) {
+        this.#waiting.unshift({ ...first, bystander: 1 })
+      } else {
+        first.resolve({ _tag: "Killed", ...member.killed ?? { reason: "crash", detail: `the renderer ended with ${detail}` } })
       }
-      return
     }
-    // A process that dies before it rendered anything is started again more and more slowly.
-    if (member.done === 0 && first === undefined) this.#failures++
-    setTimeout(() => {
-      this.#spawn()
-      this.#feed()
-    }, Math.min(5000, this.#failures === 0 ? 0 : 50 * 2 ** this.#failures)).unref()
+    if (this.#closed) return
+    if (!member.ready && ++this.#failures >= startsToTry) this.#giveUp()
+    if (member.retiring) return this.#feed()
+    // A process that ends before it is ready is started again more and more slowly, for as long as the pool is open.
+    const again = setTimeout(() => this.#spawn(), Math.min(5000, this.#failures === 0 ? 0 : 50 * 2 ** this.#failures))
+    if (this.#failures >= startsToTry) again.unref() // nobody waits for it
+    this.#feed()
   }
 
   #look(): void {
@@ -178,8 +223,10 @@ export class RendererPool {
       const used = pid === undefined ? undefined : usage(pid)
       member.cpu ??= used?.cpuSeconds
       const worked = used === undefined || member.cpu === undefined ? waited : used.cpuSeconds - member.cpu
-      if (worked > this.#options.deadline || waited > this.#options.patience) {
-        this.#kill(member, "deadline", `more than ${this.#options.deadline} s of CPU time`)
+      if (worked > this.#options.deadline) {
+        this.#kill(member, "deadline", `more than ${this.#options.deadline} s of ${used === undefined ? "time" : "CPU time"}`)
+      } else if (waited > this.#options.patience) {
+        this.#kill(member, "deadline", `more than ${this.#options.patience} s by the clock`)
       } else if (used !== undefined && used.rss > this.#options.memory) {
         this.#kill(member, "memory", `more than ${Math.round(this.#options.memory / 1e6)} MB`)
       }
@@ -208,4 +255,21 @@ const usage = (pid: number): { readonly cpuSeconds: number; readonly rss: number
   } catch {
     return undefined
   }
+}
+
+/** `[pixels * 4]` opaque RGBA of the runs that a process sent, in memory of its own. */
+const fromRuns = (bytes: Uint8Array, pixels: number): Uint8Array => {
+  const runs = bytes.byteOffset % 4 === 0
+    ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+    : new Uint32Array(Uint8Array.from(bytes).buffer)
+  const out = new Uint32Array(pixels)
+  let at = 0
+  for (let i = 0; i < runs.length; i++) {
+    const run = runs[i]!
+    const end = at + (run >>> 24) + 1
+    if (end - at > 16) out.fill(run | 0xff000000, at, end)
+    else for (; at < end; at++) out[at] = run | 0xff000000
+    at = end
+  }
+  return new Uint8Array(out.buffer)
 }

@@ -13,8 +13,35 @@ export interface RenderCall {
   readonly size: number
 }
 export type RenderAnswer =
-  | { readonly id: number; readonly rgba: Uint8Array }
+  | { readonly id: number; readonly runs: Uint8Array }
   | { readonly id: number; readonly error: string }
+  /** Sent once, before anything else. */
+  | { readonly ready: true }
+
+/**
+ * Moving 200 kB between processes takes about as long as drawing them, so pixels travel as runs: a uint32 holds red,
+ * green and blue where RGBA has them, and in place of alpha, which is always 255, how many more pixels are the same. That
+ * is never longer than the pixels, and for flat colours ten to a hundred times shorter.
+ *
+ * @returns a view of memory that the next call writes over; undefined when a pixel is not opaque
+ */
+const toRuns = (rgba: Uint8Array): Uint8Array | undefined => {
+  const aligned = rgba.byteOffset % 4 === 0 ? rgba : Uint8Array.from(rgba)
+  const pixels = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4)
+  if (scratch.length < pixels.length) scratch = new Uint32Array(pixels.length)
+  let count = 0
+  for (let i = 0; i < pixels.length;) {
+    const pixel = pixels[i]!
+    if (pixel >>> 24 !== 255) return undefined
+    const start = i
+    const most = Math.min(pixels.length, start + 256)
+    do i++
+    while (i < most && pixels[i] === pixel)
+    scratch[count++] = (pixel & 0xffffff) | (i - start - 1) << 24
+  }
+  return new Uint8Array(scratch.buffer, 0, count * 4)
+}
+let scratch = new Uint32Array(0)
 
 const render = ({ id, size, svg }: RenderCall): RenderAnswer => {
   try {
@@ -37,7 +64,8 @@ const render = ({ id, size, svg }: RenderCall): RenderAnswer => {
     const image = fitted.render()
     const { height, pixels, width } = image
     if (Math.max(width, height) !== size) return { id, error: `it came out as ${width} x ${height}` }
-    return { id, rgba: width === height ? new Uint8Array(pixels) : centred(pixels, width, height, size) }
+    const runs = toRuns(width === height ? pixels : centred(pixels, width, height, size))
+    return runs === undefined ? { id, error: "it came out transparent" } : { id, runs }
   } catch (cause) {
     return { id, error: String((cause as Error).message ?? cause).split("\n")[0]!.slice(0, 200) }
   }
@@ -67,3 +95,4 @@ new Worker(
   { eval: true, stdout: false, stderr: false }
 ).unref()
 process.on("message", (call: RenderCall) => process.send!(render(call)))
+process.send!({ ready: true } satisfies RenderAnswer)

@@ -86,13 +86,13 @@ export const layer = (given: RendererResvgOptions = {}) =>
       if (first._tag !== "Pixels") {
         return yield* new RendererUnavailable({
           message: `The renderer process cannot draw a test picture of ${size} pixels (${
-            first._tag === "Error" ? first.message : first.detail
+            first._tag === "Killed" ? first.detail : first.message
           }): check that @resvg/resvg-js is installed for this platform and that size is a whole number.`
         })
       }
       const places = yield* Semaphore.make(options.processes * queued)
       const killers = new Map<string, Rendering>()
-      const toRendering = (result: PoolResult): Rendering => {
+      const toRendering = (result: Exclude<PoolResult, { readonly _tag: "Unavailable" }>): Rendering => {
         switch (result._tag) {
           case "Killed":
             return { _tag: "Killed", reason: result.reason, detail: result.detail }
@@ -115,7 +115,11 @@ export const layer = (given: RendererResvgOptions = {}) =>
         const key = sha256(svg)
         const known = killers.get(key)
         if (known !== undefined) return known
-        const rendering = toRendering(yield* places.withPermit(Effect.promise(() => pool.render(svg))))
+        const result = yield* places.withPermit(Effect.promise(() => pool.render(svg)))
+        if (result._tag === "Unavailable") {
+          return yield* new RendererUnavailable({ message: `A drawing cannot be rendered: ${result.message}.` })
+        }
+        const rendering = toRendering(result)
         if (rendering._tag === "Killed") {
           killers.set(key, rendering)
           if (killers.size > poisons) killers.delete(killers.keys().next().value!)

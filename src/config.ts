@@ -31,7 +31,7 @@ export const settings = {
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
   threads: [orElse(int(0), 0), "threads of one onnxruntime run; 0 takes all cores"],
-  max_steps: [orElse(int(1), 130), "optimizer steps"],
+  max_steps: [orElse(int(1), 150), "optimizer steps"],
   prompts_per_step: [orElse(int(1), 32), "prompts drawn for each step"],
   prompts_per_batch: [orElse(int(1), 32), "prompts decoded together"],
   num_generations: [orElse(int(2), 4), "candidates a prompt (K)"],
@@ -52,7 +52,7 @@ export const settings = {
   loss_type: [orElse(Schema.Literals(lossTypes), "sigmoid"), "preference loss"],
   beta: [orElse(positive, 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
-  learning_rate: [orElse(positive, 8e-4), "AdamW's step size"],
+  learning_rate: [orElse(positive, 1e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],
   warmup_steps: [orElse(int(0), 5), "steps of linear warm-up"],
   weight_decay: [orElse(real(0, 10), 0), "decoupled weight decay"],
@@ -75,9 +75,9 @@ export const settings = {
     ]),
     "matrices that get an adapter"
   ],
-  tie_margin: [orElse(real(0, 100), 1.5), "scores of the CLIP judge closer than this are a tie (its logits' unit)"],
+  tie_margin: [orElse(real(0, 100), 1), "scores of the CLIP judge closer than this are a tie (its logits' unit)"],
   render_size: [orElse(int(16, 1024), 64), "pixels of a rendered drawing's side, as the judge sees it"],
-  eval_prompts: [orElse(int(0), 256), "held-out prompts drawn before and after"],
+  eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
   save_steps: [orElse(int(1), 25), "steps between checkpoints"]
 } as const
 

@@ -23,7 +23,7 @@ export const judge = Command.make("judge", {
     Flag.withDescription(settings.judge_model[1]),
     Flag.withDefault(path.join(Flags.packageRoot, "models", "clip"))
   ),
-  tieMargin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(0.5)),
+  tieMargin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(1)),
   size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(64)),
   seed: Flags.seed,
   json: Flags.json

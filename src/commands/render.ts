@@ -1,7 +1,7 @@
 /** `vequinox render`: what becomes of SVG files behind the gate and in the renderer, one JSON line a file. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { Clock, Console, Effect, Option } from "effect"
+import { Clock, Console, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
 import type { Rendering } from "../domain.ts"
@@ -12,18 +12,29 @@ import * as Flags from "./flags.ts"
 
 const outcomes = { Rendered: "rendered", Rejected: "rejected", Killed: "killed" } as const
 
-/** The files themselves, and all .svg files below the folders, in order of their names. */
+/**
+ * The files themselves, and all .svg files below the folders, in order of their names; each with the name of its PNG,
+ * which keeps the path below its folder, so that equal names in two folders stay two pictures.
+ */
 const listFiles = Effect.fnUntraced(function*(given: ReadonlyArray<string>) {
   const lists = yield* Effect.forEach(given, (at) =>
     Effect.try({
       try: () =>
         fs.statSync(at).isDirectory()
-          ? fs.readdirSync(at, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".svg")).sort()
-            .map((name) => path.join(at, name))
-          : [at],
+          ? fs.readdirSync(at, { recursive: true, withFileTypes: true })
+            .filter((entry) => entry.name.endsWith(".svg") && !entry.isDirectory())
+            .map((entry) => path.relative(at, path.join(entry.parentPath, entry.name)))
+            .toSorted()
+            .map((name) => ({ file: path.join(at, name), name: name.replace(/\.svg$/, "") }))
+          : [{ file: at, name: path.basename(at).replace(/\.svg$/, "") }],
       catch: () => new Flags.BadInput({ message: `${at} is neither a file nor a folder: check the path.` })
     }))
-  return lists.flat()
+  const taken = new Map<string, number>()
+  return lists.flat().map(({ file, name }) => {
+    const before = taken.get(name) ?? 0
+    taken.set(name, before + 1)
+    return { file, png: before === 0 ? `${name}.png` : `${name}.${before + 1}.png` }
+  })
 })
 
 export const render = Command.make("render", {
@@ -42,24 +53,25 @@ export const render = Command.make("render", {
   const files = yield* listFiles(given)
   yield* Effect.gen(function*() {
     const renderer = yield* Renderer
-    const results = Effect.forEach(files, (file) =>
-      Effect.gen(function*() {
-        const start = yield* Clock.currentTimeMillis
-        // A file that is no text is a drawing that does not render, not the end of the command.
-        const rendering: Rendering = yield* readText(file).pipe(
-          Effect.flatMap((text) => renderer.render(text, { allowText })),
-          Effect.catchTag("FileProblem", ({ message }) =>
-            Effect.succeed<Rendering>({ _tag: "Rejected", reason: "no-svg", detail: message }))
-        )
-        const ms = (yield* Clock.currentTimeMillis) - start
-        if (Option.isSome(out) && rendering._tag === "Rendered") {
-          const { height, rgba, width } = rendering.picture
-          const name = path.basename(file).replace(/\.svg$/, "") + ".png"
-          yield* writeFile(path.join(out.value, name), encodePng(width, height, rgba))
-        }
-        const reason = rendering._tag === "Rendered" ? null : rendering.reason
-        yield* Console.log(JSON.stringify({ file, outcome: outcomes[rendering._tag], reason, ms }))
-      }), { concurrency: 8, discard: true })
-    yield* results
+    const describe = Effect.fnUntraced(function*({ file, png }: { readonly file: string; readonly png: string }) {
+      const start = yield* Clock.currentTimeMillis
+      // A file that is no text is a drawing that does not render, not the end of the command.
+      const rendering: Rendering = yield* readText(file).pipe(
+        Effect.flatMap((text) => renderer.render(text, { allowText })),
+        Effect.catchTag("FileProblem", ({ message }) =>
+          Effect.succeed<Rendering>({ _tag: "Rejected", reason: "no-svg", detail: message }))
+      )
+      const ms = (yield* Clock.currentTimeMillis) - start
+      if (Option.isSome(out) && rendering._tag === "Rendered") {
+        const { height, rgba, width } = rendering.picture
+        yield* writeFile(path.join(out.value, png), encodePng(width, height, rgba))
+      }
+      const reason = rendering._tag === "Rendered" ? null : rendering.reason
+      return JSON.stringify({ file, outcome: outcomes[rendering._tag], reason, ms })
+    })
+    yield* Stream.fromIterable(files).pipe(
+      Stream.mapEffect(describe, { concurrency: 8 }), // lines come in the order of the files all the same
+      Stream.runForEach(Console.log)
+    )
   }).pipe(Effect.scoped, Effect.provide(rendererResvg.layer({ size })))
 })).pipe(Command.withDescription("Render SVG files behind the validity gate"))

@@ -161,7 +161,7 @@ export const parseCaption = (text: string): Scene | undefined => {
  * The key by which scenes are dealt to train or held-out; colours and paraphrases count only where named here.
  *
  * - creature, vehicle: (object, colour or none)
- * - rider: (creature, vehicle)
+ * - rider: (creature, its colour or none, vehicle, its colour or none)
  * - count: (figure, count)
  * - relation: (figure, relation, figure) in order; "a below b" is keyed as "b above a" and "a right of b" as
  *   "b left of a", since these show the same picture
@@ -174,7 +174,7 @@ export const combination = (scene: Scene): string => {
     case "vehicle":
       return `vehicle/${scene.vehicle}/${scene.colour ?? "any"}`
     case "rider":
-      return `rider/${scene.creature}/${scene.vehicle}`
+      return `rider/${scene.creature}/${scene.creatureColour ?? "any"}/${scene.vehicle}/${scene.vehicleColour ?? "any"}`
     case "count":
       return `count/${scene.thing.figure}/${scene.count}`
     case "relation": {
@@ -185,11 +185,11 @@ export const combination = (scene: Scene): string => {
       return `relation/${a}/${scene.relation}/${b}`
     }
     case "sizes":
-      return `sizes/${[scene.big.figure, scene.small.figure].sort().join("/")}`
+      return `sizes/${[scene.big.figure, scene.small.figure].toSorted().join("/")}`
   }
 }
 
-const alwaysTrained = new Set(["creature/pelican/any", "vehicle/bicycle/any", "rider/pelican/bicycle"])
+const alwaysTrained = new Set(["creature/pelican/any", "vehicle/bicycle/any", "rider/pelican/any/bicycle/any"])
 
 /** Changing this number deals the combinations anew, so that earlier held-out figures are no longer comparable. */
 const splitSalt = 1

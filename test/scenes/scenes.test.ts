@@ -66,7 +66,7 @@ describe("grammar", () => {
     for (const key of heldout) assert.isFalse(train.has(key), key)
     const kinds = new Set([...heldout].map((key) => key.split("/")[0]))
     assert.strictEqual(kinds.size, 6)
-    for (const text of ["a pelican", "a bicycle", "a pelican riding a bicycle", "a red pelican on a blue bicycle"]) {
+    for (const text of ["a pelican", "a bicycle", "a pelican riding a bicycle"]) {
       assert.isFalse(isHeldOut(parseCaption(text)!), text)
     }
   })

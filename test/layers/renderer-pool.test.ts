@@ -1,0 +1,55 @@
+import { assert, describe, it } from "@effect/vitest"
+import { RendererPool } from "../../layers/renderer-pool.ts"
+import { defaults } from "../../layers/renderer-resvg.ts"
+import { circle } from "../stages/Renderer.contract.ts"
+import { hostile } from "./hostile.ts"
+
+const options = { ...defaults, processes: 2, size: 64 }
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+describe("renderer-pool: who is to blame", () => {
+  it("replaces its processes after some drawings, and loses none", async () => {
+    const pool = new RendererPool({ ...options, recycleAfter: 5 })
+    await pool.render(circle(20))
+    const before = pool.pids
+    for (let i = 0; i < 20; i++) assert.strictEqual((await pool.render(circle(10 + i)))._tag, "Pixels")
+    const together = await Promise.all(Array.from({ length: 80 }, (_, i) => pool.render(circle(10 + i % 30))))
+    assert.deepStrictEqual(together.filter(({ _tag }) => _tag !== "Pixels"), [])
+    assert.deepStrictEqual(before.filter((pid) => pool.pids.includes(pid)), [])
+    await pool.close()
+  })
+
+  it("blames no drawing when somebody else ends its process once", async () => {
+    const pool = new RendererPool({ ...options, processes: 1, deadline: 0.5 })
+    await pool.render(circle(20))
+    const slow = pool.render(hostile["turbulence without end"]!)
+    const good = pool.render(circle(30))
+    await pause(100)
+    process.kill(pool.pids[0]!, "SIGTERM")
+    assert.strictEqual((await good)._tag, "Pixels")
+    const result = await slow
+    assert.strictEqual(result._tag === "Killed" ? result.reason : result._tag, "deadline") // on its second process
+    await pool.close()
+  })
+
+  it("survives Ctrl-C in the terminal, which every process of the group hears", async () => {
+    const pool = new RendererPool({ ...options, processes: 1 })
+    await pool.render(circle(20))
+    const { pids } = pool
+    for (const pid of pids) process.kill(pid, "SIGINT")
+    await pause(50)
+    assert.strictEqual((await pool.render(circle(30)))._tag, "Pixels")
+    assert.deepStrictEqual(pool.pids, pids)
+    await pool.close()
+  })
+
+  it("says that it is unavailable, and blames no drawing, when no process can be started", async () => {
+    const node = process.execPath
+    process.execPath = "/nonexistent/node"
+    const pool = new RendererPool(options)
+    assert.strictEqual((await pool.render(circle(20)))._tag, "Unavailable")
+    process.execPath = node
+    await pool.close()
+    assert.strictEqual((await pool.render(circle(20)))._tag, "Unavailable")
+  })
+})
