@@ -31,7 +31,7 @@ export const settings = {
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
   threads: [orElse(int(0), 0), "threads of one onnxruntime run; 0 takes all cores"],
-  max_steps: [orElse(int(1), 150), "optimizer steps"],
+  max_steps: [orElse(int(1), 140), "optimizer steps"],
   prompts_per_step: [orElse(int(1), 32), "prompts drawn for each step"],
   prompts_per_batch: [orElse(int(1), 32), "prompts decoded together"],
   num_generations: [orElse(int(2), 4), "candidates a prompt (K)"],

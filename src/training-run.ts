@@ -1,6 +1,6 @@
 /**
  * One run from the first drawing to the report: draw the held-out prompts with the untrained policy, train, draw them
- * again with equal seeds, compare, write the run folder. Interrupted, it leaves a checkpoint and the report so far.
+ * again with equal seeds, compare, write the run folder. Interrupted, it leaves a checkpoint of the last step.
  */
 import * as fs from "node:fs"
 import { Clock, Effect, Ref, Stream } from "effect"
@@ -57,8 +57,6 @@ export interface Summary {
   readonly costUsd: number
   /** Everything that went wrong and was survived, counted. */
   readonly faults: Readonly<Record<string, number>>
-  /** False when the run was interrupted. */
-  readonly finished: boolean
 }
 
 export interface RunResult {
@@ -144,8 +142,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     validity: { before: validity(before), after: validity(after) },
     diversity: { before: diversity(before), after: diversity(after) },
     costUsd: total(known, "judge/cost_usd"),
-    faults: faultsOf(known),
-    finished: true
+    faults: faultsOf(known)
   }
   yield* writeAdapter(o.run, yield* optimizer.state, o.lora, o.base, modelCard(summary, o.base))
   yield* writeFile(o.run.file("summary.json"), JSON.stringify(summary, null, 2) + "\n")

@@ -143,7 +143,8 @@ describe("commands", () => {
   it("train leaves a run folder as promised", async () => {
     const run = path.join(work, "run")
     const { code, stderr, stdout } = await vequinox(
-      ...["train", "--steps", "2", "--prompts-per-step", "6", "--eval-prompts", "8", "--out", run, "--json", "--seed", "9"]
+      ..."train --steps 2 --prompts-per-step 6 --eval-prompts 8 --json --seed 9 --out".split(" "),
+      run
     )
     assert.strictEqual(code, 0, stderr)
     const summary = JSON.parse(stdout.trim().split("\n").at(-1)!)

@@ -2,7 +2,7 @@
  * The sampler: batched decoding with a key-value cache. Plain promises, no Effect: it lives in a worker thread
  * (onnx-runtime.ts) and owns its sessions and caches.
  *
- * A prompt is read once; its K candidates share its cache. The caches are plain arrays: onnxruntime reads them in place
+ * A prompt is read once; its K candidates share its cache until enough of them are done. The caches are plain arrays: onnxruntime reads them in place
  * and returns only the new token's keys and values, which are written into them here (GroupQueryAttention would copy
  * the whole cache out of every run).
  */
@@ -80,16 +80,16 @@ export class SamplerProgram {
     const start = await this.#prefill(sessions.prefill, adapter, call)
     rows.forEach((group, n) => group.forEach((row) => this.#draw(call, row, start.logits[n]!)))
     let cache = new Cache(this.#spec.checkpoint.config, start, rows.length, k)
-    let active = rows.map((_, n) => n)
+    let group = rows.flat()
     const limit = Math.min(call.maxNewTokens, this.#spec.maxLength - start.length)
     for (let t = 1; t < limit; t++) {
-      const open = active.filter((n) => rows[n]!.some((row) => !row.done))
+      const open = [...group.keys()].filter((r) => !group[r]!.done)
       if (open.length === 0) break
-      if (open.length <= active.length * 0.75) {
-        cache = cache.keeping(open.map((n) => active.indexOf(n)))
-        active = open
+      // Rows that are done cost as much as open ones: once they are many, the open ones go on without them.
+      if (open.length <= group.length * 0.7) {
+        cache = cache.keeping(open)
+        group = open.map((r) => group[r]!)
       }
-      const group = active.flatMap((n) => rows[n]!)
       const out = await sessions.decode.run({
         ...adapter,
         ...cache.feeds(),
@@ -272,8 +272,8 @@ class Cache {
     this.#capacity = after
   }
 
-  /** A cache of these prompts only, by their place in this one. */
-  keeping(prompts: ReadonlyArray<number>): Cache {
+  /** A cache of these rows only, each with a copy of its prompt: what is left is few, and shares little. */
+  keeping(rows: ReadonlyArray<number>): Cache {
     const { layers } = this.#c
     const blocks = (x: Float32Array, count: number, which: ReadonlyArray<number>) => {
       const length = x.length / count
@@ -282,8 +282,8 @@ class Cache {
       return out
     }
     const all = this.#rows / this.#k
+    const prompts = rows.map((r) => Math.floor(r / this.#k))
     const everyLayer = Array.from({ length: layers }, (_, i) => prompts.map((n) => i * all + n)).flat()
-    const rows = prompts.flatMap((n) => Array.from({ length: this.#k }, (_, c) => n * this.#k + c))
     const kept = new Cache(
       this.#c,
       {
@@ -293,8 +293,8 @@ class Cache {
         keys: blocks(this.#prompt.keys, layers * all, everyLayer),
         values: blocks(this.#prompt.values, layers * all, everyLayer)
       },
-      prompts.length,
-      this.#k
+      rows.length,
+      1
     )
     kept.#used = this.#used
     kept.#capacity = this.#capacity

@@ -45,7 +45,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
     metrics: reports.map(({ metrics, policyVersion, step }) => ({ step, policyVersion, ...metrics })),
     examples,
     config,
-    finished: summary.finished
+    finished: true
   })
   yield* writeFile(run.file("report.html"), page)
 })

@@ -5,30 +5,12 @@ import { client } from "./client.ts"
 import { curves, curvesOf } from "./curves.ts"
 import { examplesGrid } from "./examples.ts"
 import { html, json, trusted } from "./html.ts"
+import type { Summary } from "../training-run.ts"
 import { faults, headline, otherScorers, settings, timings } from "./sections.ts"
 import { style } from "./style.css.ts"
 
-export interface WinRate {
-  readonly value: number
-  readonly lower: number
-  readonly upper: number
-  readonly n: number
-  readonly scorer: string
-}
-
-export interface Summary {
-  readonly steps: number
-  readonly pairs: number
-  /** Wall clock. */
-  readonly seconds: number
-  readonly winRate: WinRate
-  /** The same before and after drawings by other scorers. */
-  readonly otherWinRates: ReadonlyArray<WinRate>
-  readonly validity: { readonly before: number; readonly after: number }
-  readonly diversity: { readonly before: number; readonly after: number }
-  readonly costUsd: number
-  readonly faults: Readonly<Record<string, number>>
-}
+export type { WinRate } from "../evaluation.ts"
+export type { Summary } from "../training-run.ts"
 
 export interface DrawingView {
   /** `undefined`: it did not render. */
