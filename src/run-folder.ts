@@ -28,7 +28,7 @@ export interface RunFolder {
 export const openRunFolder = Effect.fn("openRunFolder")(function*(given: string, seed: number, now: Date) {
   const stamp = now.toISOString().slice(0, 19).replaceAll(":", "-")
   const at = path.resolve(given === "" ? path.join("runs", `${stamp}-seed-${seed}`) : given)
-  if (fs.existsSync(path.join(at, "metrics.jsonl"))) {
+  if (fs.existsSync(path.join(at, "config.json"))) { // written once the run really begins
     return yield* new FileProblem({ message: `${at} holds a run already: choose another folder with --out.` })
   }
   yield* Effect.try({

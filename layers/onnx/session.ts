@@ -9,6 +9,9 @@ import * as ort from "onnxruntime-node"
 import type { DType, Graph } from "../../src/numerics/graph.ts"
 import { encodeModel, inputNames } from "../../src/numerics/onnx.ts"
 
+// Its failures come as errors, which are told in one sentence; the native log would say them a second time.
+ort.env.logLevel = "fatal"
+
 export type Device = "cpu" | "webgpu" | "cuda"
 
 export interface SessionOptions {
@@ -46,7 +49,7 @@ const nativeOptions = (options: SessionOptions): ort.InferenceSession.SessionOpt
   interOpNumThreads: 1,
   graphOptimizationLevel: options.weights === "prepared" ? "all" : "disabled",
   enableMemPattern: false, // it keeps every buffer of the largest run: 5.0 -> 3.1 GB for a 0.6B training step
-  logSeverityLevel: 3,
+  logSeverityLevel: 4,
   extra: {
     session: {
       // Sampler and trainer share the cores: a thread that spins while it waits takes the other's time.
