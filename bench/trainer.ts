@@ -15,7 +15,7 @@ import { Graph } from "../src/numerics/graph.ts"
 import { initialAdapter } from "../src/numerics/parameters.ts"
 import { hash32 } from "../src/numerics/random.ts"
 import { sizeOf } from "../src/numerics/tensor.ts"
-import { type DecoderConfig, modulesOf, parameterShapes } from "../src/numerics/transformer.ts"
+import { allLinear, type DecoderConfig, modulesOf, parameterShapes } from "../src/numerics/transformer.ts"
 import { median } from "./median.ts"
 
 export const qwenShape = (layers: number): DecoderConfig => ({
@@ -122,7 +122,7 @@ export const benchTrainer = async (layers = 4, threads = os.availableParallelism
     const c = qwenShape(layers)
     writeRandomCheckpoint(folder, c)
     const checkpoint = await Effect.runPromise(openDecoder(folder))
-    const lora = { r: 16, alpha: 32, targets: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] }
+    const lora = { r: 16, alpha: 32, targets: allLinear }
     const length = 256
     const promptLength = 64
     const trainer = new Trainer({

@@ -7,6 +7,7 @@ import { parse } from "yaml"
 import { readText } from "./files.ts"
 import { schedulerTypes } from "./numerics/adamw.ts"
 import { lossTypes } from "./numerics/losses.ts"
+import { allLinear } from "./numerics/transformer.ts"
 import { defaultFormat } from "./tokenizer/tokenizer.ts"
 
 /** A setting that is unknown, of the wrong kind or out of range; the message names it and what it may be. */
@@ -64,15 +65,7 @@ export const settings = {
   lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
   lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
   lora_target_modules: [
-    orElse(Schema.NonEmptyArray(Schema.NonEmptyString), [
-      "q_proj",
-      "k_proj",
-      "v_proj",
-      "o_proj",
-      "gate_proj",
-      "up_proj",
-      "down_proj"
-    ]),
+    orElse(Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1)), allLinear),
     "matrices that get an adapter"
   ],
   tie_margin: [orElse(real(0, 100), 1), "scores of the CLIP judge closer than this are a tie (its logits' unit)"],

@@ -1,5 +1,5 @@
 /** The model card's text below its front matter (adapter/README.md). */
-import type { Summary } from "./training-run.ts"
+import type { Summary } from "./summary.ts"
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 

@@ -13,7 +13,6 @@ import {
   drawHeldOut,
   type Scorer,
   validity,
-  type WinRate,
   winRate
 } from "./evaluation.ts"
 import { writeFile } from "./files.ts"
@@ -25,6 +24,7 @@ import type { PromptSet } from "./prompts.ts"
 import { appendMetrics, preferenceRow, type RunFolder, writeAdapter, writeCheckpoint } from "./run-folder.ts"
 import { Optimizer } from "./stages/Optimizer.ts"
 import { Policy } from "./stages/Policy.ts"
+import type { Summary } from "./summary.ts"
 
 export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
@@ -40,23 +40,6 @@ export interface TrainingRunOptions {
   readonly progress: Progress
   /** Called with each step's line of metrics.jsonl. */
   readonly onStep: (report: StepReport) => Effect.Effect<void>
-}
-
-/** summary.json. */
-export interface Summary {
-  readonly steps: number
-  /** Preference pairs trained. */
-  readonly pairs: number
-  /** Wall clock, evaluation included. */
-  readonly seconds: number
-  readonly winRate: WinRate
-  /** The same drawings by the other scorers. */
-  readonly otherWinRates: ReadonlyArray<WinRate>
-  readonly validity: { readonly before: number; readonly after: number }
-  readonly diversity: { readonly before: number; readonly after: number }
-  readonly costUsd: number
-  /** Everything that went wrong and was survived, counted. */
-  readonly faults: Readonly<Record<string, number>>
 }
 
 export interface RunResult {

@@ -11,17 +11,6 @@ export const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
 export const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..")
 export const embeddedPolicy = path.join(packageRoot, "models", "policy")
 
-/** PEFT's "all-linear" for the families known here. */
-export const allLinear: ReadonlyArray<string> = [
-  "q_proj",
-  "k_proj",
-  "v_proj",
-  "o_proj",
-  "gate_proj",
-  "up_proj",
-  "down_proj"
-]
-
 export const model = Flag.String("model").pipe(
   Flag.withAlias("m"),
   Flag.withDescription("policy: a Hugging Face checkpoint folder (default: the embedded one)"),

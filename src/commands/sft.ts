@@ -11,7 +11,7 @@ import { parameterCount, trainerBytes } from "../numerics/memory.ts"
 import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
 import { random, shuffled } from "../numerics/random.ts"
 import { encodeSafetensors } from "../numerics/safetensors.ts"
-import { modulesOf } from "../numerics/transformer.ts"
+import { allLinear, modulesOf } from "../numerics/transformer.ts"
 import { makeProgress, progressStyle } from "../progress.ts"
 import { defaultFormat, openTokenizer, promptIds } from "../tokenizer/tokenizer.ts"
 import { adapterFiles } from "../adapter.ts"
@@ -50,7 +50,7 @@ export const sft = Command.make("sft", {
     return { ids: [...start, ...tokenizer.encode(rest), ...tokenizer.eosIds.slice(0, 1)], promptLength: start.length }
   }).filter(({ ids }) => ids.length <= o.maxLength)
   const lora: LoraConfig | undefined = o.loraR > 0
-    ? { r: o.loraR, alpha: 2 * o.loraR, targets: Flags.allLinear }
+    ? { r: o.loraR, alpha: 2 * o.loraR, targets: allLinear }
     : undefined
   const tokensPerRun = 8192
   yield* Effect.scoped(Effect.gen(function*() {

@@ -6,6 +6,7 @@
  * built, never when it runs.
  */
 import { type OpName, ops } from "./ops.ts"
+import { wrongShape } from "./shape-error.ts"
 
 export type DType = "float32" | "float16" | "bfloat16" | "int64" | "int32" | "bool" | "uint8" | "int8"
 /** A length, or the name of an axis whose length is known at run time. */
@@ -37,14 +38,6 @@ export type Bytes =
 export interface Initializer {
   readonly value: Value
   readonly bytes: Bytes
-}
-
-export class ShapeError extends Error {
-  override readonly name = "ShapeError"
-}
-
-export const wrongShape = (message: string): never => {
-  throw new ShapeError(message)
 }
 
 export class Graph {

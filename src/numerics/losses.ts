@@ -3,7 +3,8 @@
  * completion, log pi - log ref in nats, summed over completion tokens (the end-of-sequence token counts, prompt and
  * prefill do not), and d = c - r.
  */
-import { type Graph, type Value, wrongShape } from "./graph.ts"
+import type { Graph, Value } from "./graph.ts"
+import { wrongShape } from "./shape-error.ts"
 
 /** TRL's names. */
 export type LossType = "sigmoid" | "hinge" | "ipo" | "robust"

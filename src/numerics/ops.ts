@@ -6,7 +6,8 @@
  * ONNX attributes, such as `to` and `axes`, are notes for the shape rule and are not encoded); `vjp` gets dL/dy for the
  * first output and returns one dL/dx an input, in the shape of that input, or undefined where none flows.
  */
-import { type Attributes, type DType, type Graph, type Shape, type Value, wrongShape } from "./graph.ts"
+import type { Attributes, DType, Graph, Shape, Value } from "./graph.ts"
+import { wrongShape } from "./shape-error.ts"
 
 export type OpName =
   | "Add" | "Sub" | "Mul" | "Div"

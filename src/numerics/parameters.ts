@@ -3,7 +3,7 @@
  * factors added beside the frozen matrix.
  */
 import type { DType, Graph, Value } from "./graph.ts"
-import { wrongShape } from "./graph.ts"
+import { wrongShape } from "./shape-error.ts"
 import type { TensorEntry } from "./safetensors.ts"
 import { sizeOf, type Tensor } from "./tensor.ts"
 import { gaussian, random, hash32 } from "./random.ts"

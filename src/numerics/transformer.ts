@@ -34,6 +34,9 @@ export interface RopeScaling {
   readonly originalMaxPositions: number
 }
 
+/** The matrices of a block, by the last part of their module names: PEFT's "all-linear". */
+export const allLinear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const
+
 /** What a graph reads its parameters from. */
 export interface Weights {
   readonly index: WeightIndex

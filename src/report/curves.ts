@@ -1,6 +1,6 @@
 /** Which curves the page shows, and their numbers as the page's script reads them. */
 import { type Html, html, integer, number, percent } from "./html.ts"
-import type { MetricsRow } from "./report.ts"
+import type { MetricsRow } from "./data.ts"
 
 type Read = (row: MetricsRow) => number | undefined
 

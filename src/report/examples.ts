@@ -1,6 +1,6 @@
 /** The before and after drawings of held-out prompts, side by side. */
 import { type Html, html, integer } from "./html.ts"
-import type { DrawingView, Example } from "./report.ts"
+import type { DrawingView, Example } from "./data.ts"
 
 /** Cards a reader sees before asking for the rest; without scripts all of them. */
 const firstShown = 24

@@ -3,45 +3,13 @@ import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { client } from "./client.ts"
 import { curves, curvesOf } from "./curves.ts"
+import type { ReportData } from "./data.ts"
 import { examplesGrid } from "./examples.ts"
 import { html, json, trusted } from "./html.ts"
-import type { Summary } from "../training-run.ts"
 import { faults, headline, otherScorers, settings, timings } from "./sections.ts"
 import { style } from "./style.css.ts"
 
-export type { WinRate } from "../evaluation.ts"
-export type { Summary } from "../training-run.ts"
-
-export interface DrawingView {
-  /** `undefined`: it did not render. */
-  readonly png: Uint8Array | undefined
-  /** `rendered`, or why not: `rejected: malformed`. */
-  readonly outcome: string
-  readonly score: number | undefined
-}
-
-export interface Example {
-  readonly prompt: string
-  readonly before: DrawingView
-  readonly after: DrawingView
-  /** The better drawing. */
-  readonly verdict: "before" | "after" | "tie"
-}
-
-/** One line of metrics.jsonl. */
-export type MetricsRow = Readonly<Record<string, number>>
-
-export interface ReportData {
-  readonly title: string
-  /** What made this run, as typed. */
-  readonly command: string
-  readonly summary: Summary
-  readonly metrics: ReadonlyArray<MetricsRow>
-  readonly examples: ReadonlyArray<Example>
-  readonly config: Readonly<Record<string, unknown>>
-  /** False when the run was interrupted. */
-  readonly finished: boolean
-}
+export type { DrawingView, Example, MetricsRow, ReportData } from "./data.ts"
 
 const { resolve } = createRequire(import.meta.url)
 const uPlotFile = (name: string): string => readFileSync(resolve(`uplot/${name}`), "utf8")

@@ -1,7 +1,9 @@
 /** The parts of the page that are text, tables and bars. */
 import { grouped } from "./curves.ts"
 import { counted, dollars, duration, type Html, html, integer, interval, number, percent } from "./html.ts"
-import type { MetricsRow, ReportData, Summary, WinRate } from "./report.ts"
+import type { WinRate } from "../evaluation.ts"
+import type { Summary } from "../summary.ts"
+import type { MetricsRow, ReportData } from "./data.ts"
 
 const tile = (label: string, value: Html | string, detail: Html | string = ""): Html =>
   html`<div class="tile"><dt>${label}</dt><dd>${value}<small>${detail}</small></dd></div>`

@@ -11,35 +11,18 @@ import { sequenceFeeds } from "../../layers/onnx/sequences.ts"
 import { createSession, type Feeds, float32, int64, type Session } from "../../layers/onnx/session.ts"
 import { graphs, Trainer, type TrainerSpec } from "../../layers/onnx/trainer-program.ts"
 import { openDecoder, openWeights, readParameters } from "../../src/checkpoint.ts"
+import { trainerDefaults } from "../../src/commands/trainer-defaults.ts"
 import { adamwStep, clipGradients, initialState, schedule } from "../../src/numerics/adamw.ts"
 import { Graph } from "../../src/numerics/graph.ts"
 import { type LossType, preferenceLoss } from "../../src/numerics/losses.ts"
 import { plain, probabilities } from "../../src/numerics/sampling.ts"
 import type { Parameters } from "../../src/numerics/tensor.ts"
-import { causalMask, prefill } from "../../src/numerics/transformer.ts"
+import { allLinear, causalMask, prefill } from "../../src/numerics/transformer.ts"
 
 const folder = path.join(import.meta.dirname, "../golden")
 const read = (file: string) => JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"))
 const cpu = { device: "cpu", threads: 1 } as const
-const lora = {
-  r: 4,
-  alpha: 8,
-  targets: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-}
-const options = {
-  learningRate: 1e-3,
-  schedulerType: "constant",
-  warmupSteps: 0,
-  totalSteps: 1,
-  maxGradNorm: 0,
-  weightDecay: 0,
-  adamBeta1: 0.9,
-  adamBeta2: 0.999,
-  adamEpsilon: 1e-8,
-  maxLength: 64,
-  tokensPerRun: 4096
-} as const
-
+const lora = { r: 4, alpha: 8, targets: allLinear }
 const feedsOf = (parameters: Parameters): Feeds =>
   Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
 const norm = (xs: ArrayLike<number>) => Math.sqrt(Array.from(xs).reduce((n, x) => n + x * x, 0))
@@ -57,8 +40,7 @@ describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
       checkpoint,
       lora: adapted ? lora : undefined,
       parameters: full ? readParameters(checkpoint) : adapted ? readParameters(adapter) : new Map(),
-      loss: { lossType: "sigmoid", beta: 0.1, labelSmoothing: 0 },
-      options,
+      ...trainerDefaults(64, 4096),
       ...cpu
     }
   }

@@ -1,0 +1,8 @@
+/** A graph that cannot be: a bug in the caller, thrown while the graph is built. */
+export class ShapeError extends Error {
+  override readonly name = "ShapeError"
+}
+
+export const wrongShape = (message: string): never => {
+  throw new ShapeError(message)
+}

@@ -1,0 +1,33 @@
+/** What the report is made of. */
+import type { Summary } from "../summary.ts"
+
+export interface DrawingView {
+  /** `undefined`: it did not render. */
+  readonly png: Uint8Array | undefined
+  /** `rendered`, or why not: `rejected: malformed`. */
+  readonly outcome: string
+  readonly score: number | undefined
+}
+
+export interface Example {
+  readonly prompt: string
+  readonly before: DrawingView
+  readonly after: DrawingView
+  /** The better drawing. */
+  readonly verdict: "before" | "after" | "tie"
+}
+
+/** One line of metrics.jsonl. */
+export type MetricsRow = Readonly<Record<string, number>>
+
+export interface ReportData {
+  readonly title: string
+  /** What made this run, as typed. */
+  readonly command: string
+  readonly summary: Summary
+  readonly metrics: ReadonlyArray<MetricsRow>
+  readonly examples: ReadonlyArray<Example>
+  readonly config: Readonly<Record<string, unknown>>
+  /** False when the run was interrupted. */
+  readonly finished: boolean
+}
