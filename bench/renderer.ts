@@ -6,7 +6,8 @@ import { random } from "../src/numerics/random.ts"
 import { drawScene, sampleScene } from "../src/scenes/index.ts"
 import { median } from "./median.ts"
 
-const drawings = Array.from({ length: 100 }, (_, n) => {
+/** Enough that a round lasts: short bursts would never meet the garbage collector. */
+const drawings = Array.from({ length: 1000 }, (_, n) => {
   const draw = random(0xbe7c, n)
   return drawScene(sampleScene(draw, "train"), draw)
 })
@@ -21,7 +22,7 @@ export const benchRenderer = async (processes = 2) => {
   const rows = []
   for (const size of [64, 224, 512]) {
     const pool = new RendererPool({ ...defaults, processes, size })
-    const isolated = () => rate(async () => void await Promise.all(drawings.map((svg) => pool.render(svg))))
+    const isolated = () => rate(async () => void await Promise.all(drawings.map((svg) => pool.render(svg).then(() => {}))))
     const inProcess = () =>
       rate(async () => {
         for (const svg of drawings) {
@@ -36,7 +37,7 @@ export const benchRenderer = async (processes = 2) => {
     await isolated()
     await inProcess()
     const both: Array<readonly [number, number]> = []
-    for (let i = 0; i < 7; i++) both.push([await isolated(), await inProcess()])
+    for (let i = 0; i < 5; i++) both.push([await isolated(), await inProcess()])
     await pool.close()
     const [a, b] = [median(both.map(([x]) => x)), median(both.map(([, y]) => y))]
     rows.push({ size, isolated: Math.round(a), inProcess: Math.round(b), ratio: Math.round(100 * a / b) / 100 })

@@ -70,7 +70,12 @@ const makeScores = Effect.fnUntraced(function*({ model }: ClipOptions) {
       Effect.flatMap((embeddings) =>
         Effect.forEach(batch, ({ answer }, i) => Deferred.succeed(answer, embeddings[i]!), { discard: true })
       ),
-      Effect.catch((error) => Effect.forEach(batch, ({ answer }) => Deferred.fail(answer, error), { discard: true }))
+      Effect.catch((error) =>
+        Effect.forEach(batch, ({ answer, picture }) => {
+          pictures.delete(picture.hash) // asked again, it is embedded again
+          return Deferred.fail(answer, error)
+        }, { discard: true })
+      )
     )
   })
   yield* Effect.forkScoped(Effect.forever(serve))

@@ -1,15 +1,17 @@
 /**
- * A pool of renderer processes, plain promises. Each process works on one drawing and has the next one waiting. A watchdog
- * ends a process that takes too much CPU time or memory; the drawing it worked on is to blame, the waiting one moves on.
+ * A pool of renderer processes, plain promises. Each process works on one drawing and has the next ones waiting. A watchdog
+ * ends a process that takes too much CPU time or memory; the drawing it worked on is to blame, the waiting ones move on.
  *
  * A process gets drawings only after it has said that it is ready, so one that cannot start blames none.
  */
-import { type ChildProcess, fork } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import type { Duplex } from "node:stream"
+import { fileURLToPath } from "node:url"
 import type { KillReason } from "../src/domain.ts"
-import type { RenderAnswer, RenderCall } from "./renderer-resvg-child.ts"
+import { type Answer, decodeAnswers, encodeCall } from "./renderer-wire.ts"
 
 export interface PoolOptions {
   readonly processes: number
@@ -41,6 +43,8 @@ interface Job {
 
 interface Member {
   readonly child: ChildProcess
+  /** Calls go in, answers come out (renderer-wire.ts). */
+  readonly wire: Duplex
   /** In the order sent; the first one is being rendered. */
   readonly jobs: Array<Job & { readonly id: number }>
   ready: boolean
@@ -54,8 +58,8 @@ interface Member {
   ended: boolean
 }
 
-/** Drawings a process holds: one in work, one waiting, so that it never idles for the length of a message. */
-const window = 2
+/** Drawings a process holds: one in work, the others waiting, so that it never idles for the length of a message. */
+const window = 8
 /** Milliseconds between looks of the watchdog; a drawing is usually done before the first. */
 const lookEvery = 25
 /** Processes in a row that end before they are ready; then callers are told. */
@@ -114,15 +118,16 @@ export class RendererPool {
   #spawn(): void {
     if (this.#closed) return
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
-    const child = fork(new URL(`./renderer-resvg-child.${extension}`, import.meta.url), [], {
+    const program = fileURLToPath(new URL(`./renderer-resvg-child.${extension}`, import.meta.url))
+    const child = spawn(process.execPath, ["--expose-gc", program], {
       cwd: this.#folder, // resvg resolves paths against it; it is empty
       env: {}, // no secret of the parent's reaches the process that reads hostile text
-      execArgv: [],
-      serialization: "advanced",
-      stdio: ["ignore", "ignore", "ignore", "ipc"]
+      stdio: ["ignore", "ignore", "ignore", "pipe"]
     })
+    const wire = child.stdio[3] as Duplex
     const member: Member = {
       child,
+      wire,
       jobs: [],
       ready: false,
       retiring: false,
@@ -145,10 +150,14 @@ export class RendererPool {
     })
     this.#exits.add(gone)
     void gone.then(() => this.#exits.delete(gone))
-    child.on("message", (answer: RenderAnswer) => {
-      if (!("ready" in answer)) return this.#answered(member, answer)
+    wire.on("error", () => {}) // a process that is gone says so by its exit
+    const decode = decodeAnswers((answer) => {
+      if (answer._tag !== "Ready") return this.#answered(member, answer)
       member.ready = true
       this.#failures = 0
+    })
+    wire.on("data", (bytes: Buffer) => {
+      decode(bytes)
       this.#feed()
     })
   }
@@ -162,8 +171,7 @@ export class RendererPool {
       if (member === undefined) return
       const job = { ...this.#waiting.shift()!, id: this.#next++ }
       if (member.jobs.push(job) === 1) this.#begin(member)
-      const call: RenderCall = { id: job.id, svg: job.svg, size: this.#options.size }
-      member.child.send(call, () => {}) // a process that is gone says so by its exit
+      member.wire.write(encodeCall({ id: job.id, svg: job.svg, size: this.#options.size }))
       this.#watch ??= setInterval(() => this.#look(), lookEvery)
     }
   }
@@ -173,7 +181,7 @@ export class RendererPool {
     member.cpu = undefined
   }
 
-  #answered(member: Member, answer: Exclude<RenderAnswer, { readonly ready: true }>): void {
+  #answered(member: Member, answer: Exclude<Answer, { readonly _tag: "Ready" }>): void {
     const at = member.jobs.findIndex(({ id }) => id === answer.id)
     if (at < 0 || member.killed) return
     const [job] = member.jobs.splice(at, 1)
@@ -182,13 +190,8 @@ export class RendererPool {
       this.#spawn()
     }
     if (member.jobs.length > 0) this.#begin(member)
-    else if (member.retiring) member.child.disconnect() // it ends by itself
-    job!.resolve(
-      "runs" in answer
-        ? { _tag: "Pixels", rgba: fromRuns(answer.runs, this.#options.size ** 2) }
-        : { _tag: "Error", message: answer.error }
-    )
-    this.#feed()
+    else if (member.retiring) member.wire.end() // it ends by itself
+    job!.resolve(answer)
   }
 
   /** The process ended: its first job is the cause, unless somebody else ended it; the others go to the next process. */
@@ -255,21 +258,4 @@ const usage = (pid: number): { readonly cpuSeconds: number; readonly rss: number
   } catch {
     return undefined
   }
-}
-
-/** `[pixels * 4]` opaque RGBA of the runs that a process sent, in memory of its own. */
-const fromRuns = (bytes: Uint8Array, pixels: number): Uint8Array => {
-  const runs = bytes.byteOffset % 4 === 0
-    ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-    : new Uint32Array(Uint8Array.from(bytes).buffer)
-  const out = new Uint32Array(pixels)
-  let at = 0
-  for (let i = 0; i < runs.length; i++) {
-    const run = runs[i]!
-    const end = at + (run >>> 24) + 1
-    if (end - at > 16) out.fill(run | 0xff000000, at, end)
-    else for (; at < end; at++) out[at] = run | 0xff000000
-    at = end
-  }
-  return new Uint8Array(out.buffer)
 }

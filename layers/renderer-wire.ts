@@ -1,0 +1,144 @@
+/**
+ * What the renderer's processes say to one another, over one socket: calls down, answers up, each with the length of
+ * what follows. Numbers are little-endian uint32.
+ *
+ *     call    id, size in pixels, bytes of SVG, SVG as UTF-8
+ *     answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and
+ *             pixels: runs, see `toRuns` · error: a message as UTF-8
+ */
+import * as fs from "node:fs"
+
+export interface Call {
+  readonly id: number
+  readonly svg: string
+  /** Pixels of a side. */
+  readonly size: number
+}
+export type Answer =
+  /** Said once, before anything else. */
+  | { readonly _tag: "Ready" }
+  /** `[size * size * 4]` opaque RGBA. */
+  | { readonly _tag: "Pixels"; readonly id: number; readonly rgba: Uint8Array }
+  | { readonly _tag: "Error"; readonly id: number; readonly message: string }
+
+/** The file descriptor of the socket in the child. */
+export const wire = 3
+
+const headerLength = 12
+const header = (a: number, b: number, c: number): Buffer => {
+  const bytes = Buffer.allocUnsafe(headerLength)
+  bytes.writeUInt32LE(a, 0)
+  bytes.writeUInt32LE(b, 4)
+  bytes.writeUInt32LE(c, 8)
+  return bytes
+}
+
+export const encodeCall = ({ id, size, svg }: Call): Uint8Array => {
+  const text = Buffer.from(svg, "utf8")
+  return Buffer.concat([header(id, size, text.length), text])
+}
+
+/** Waits for the next call; undefined when the other end was closed. For the child: it blocks. */
+export const nextCall = (): Call | undefined => {
+  const head = read(headerLength)
+  if (head === undefined) return undefined
+  const text = read(head.readUInt32LE(8))
+  return text && { id: head.readUInt32LE(0), size: head.readUInt32LE(4), svg: text.toString("utf8") }
+}
+
+const read = (length: number): Buffer | undefined => {
+  while (held.length < length) {
+    const count = fs.readSync(wire, incoming)
+    if (count === 0) return undefined
+    held = Buffer.concat([held, incoming.subarray(0, count)])
+  }
+  const bytes = held.subarray(0, length)
+  held = held.subarray(length)
+  return bytes
+}
+const incoming = Buffer.alloc(65_536)
+let held = Buffer.alloc(0)
+
+export const encodeAnswer = (answer: Answer): Uint8Array => {
+  if (answer._tag === "Ready") return header(0, 0, 0)
+  if (answer._tag === "Pixels") {
+    const runs = toRuns(answer.rgba)
+    if (runs !== undefined) return Buffer.concat([header(answer.id, 1, runs.length), runs])
+  }
+  const text = Buffer.from(answer._tag === "Error" ? answer.message : "it came out transparent", "utf8")
+  return Buffer.concat([header(answer.id, 2, text.length), text])
+}
+
+/** @returns takes the bytes as they come, and tells each answer once it is whole */
+export const decodeAnswers = (tell: (answer: Answer) => void): (bytes: Buffer) => void => {
+  let parts: Array<Buffer> = []
+  let held = 0
+  let needed = headerLength
+  return (bytes) => {
+    parts.push(bytes)
+    held += bytes.length
+    if (held < needed) return
+    let rest = parts.length === 1 ? bytes : Buffer.concat(parts, held)
+    for (;;) {
+      needed = headerLength
+      if (rest.length >= headerLength) needed += rest.readUInt32LE(8)
+      if (rest.length < needed) break
+      const [id, kind] = [rest.readUInt32LE(0), rest.readUInt32LE(4)]
+      const body = rest.subarray(headerLength, needed)
+      tell(
+        kind === 0
+          ? { _tag: "Ready" }
+          : kind === 1
+          ? { _tag: "Pixels", id, rgba: fromRuns(body) }
+          : { _tag: "Error", id, message: body.toString("utf8") }
+      )
+      rest = rest.subarray(needed)
+    }
+    parts = rest.length === 0 ? [] : [rest]
+    held = rest.length
+  }
+}
+
+/**
+ * Moving 200 kB between processes takes about as long as drawing them, so pixels travel as runs: a uint32 holds red,
+ * green and blue where RGBA has them, and in place of alpha, which is always 255, how many more pixels are the same. That
+ * is never longer than the pixels, and for flat colours ten to a hundred times shorter. The first uint32 is the number of
+ * pixels.
+ *
+ * @returns undefined when a pixel is not opaque
+ */
+const toRuns = (rgba: Uint8Array): Uint8Array | undefined => {
+  const aligned = rgba.byteOffset % 4 === 0 ? rgba : Uint8Array.from(rgba)
+  const pixels = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4)
+  if (scratch.length < pixels.length + 1) scratch = new Uint32Array(pixels.length + 1)
+  scratch[0] = pixels.length
+  let count = 1
+  for (let i = 0; i < pixels.length;) {
+    const pixel = pixels[i]!
+    if (pixel >>> 24 !== 255) return undefined
+    const start = i
+    const most = Math.min(pixels.length, start + 256)
+    do i++
+    while (i < most && pixels[i] === pixel)
+    scratch[count++] = (pixel & 0xffffff) | (i - start - 1) << 24
+  }
+  return new Uint8Array(scratch.buffer, 0, count * 4)
+}
+let scratch = new Uint32Array(1)
+
+/** The RGBA of the runs, in memory of its own. */
+const fromRuns = (bytes: Uint8Array): Uint8Array => {
+  const runs = bytes.byteOffset % 4 === 0
+    ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+    : new Uint32Array(Uint8Array.from(bytes).buffer)
+  const out = new Uint32Array(runs[0]!)
+  let at = 0
+  for (let i = 1; i < runs.length; i++) {
+    const run = runs[i]!
+    const end = at + (run >>> 24) + 1
+    if (end - at > 16) out.fill(run | 0xff000000, at, end)
+    else for (; at < end; at++) out[at] = run | 0xff000000
+    at = end
+  }
+  return new Uint8Array(out.buffer)
+}
