@@ -144,5 +144,5 @@ export const scorer = (name: string, options: ClipOptions): Effect.Effect<
 > =>
   Effect.map(makeScores(options), ({ score }) => ({
     name,
-    score: (prompt, picture) => Effect.catch(score(prompt.text, picture), () => Effect.succeed(undefined))
+    score: (prompt, picture) => Effect.orElseSucceed(score(prompt.text, picture), () => undefined)
   }))

@@ -78,7 +78,7 @@ export const readJson = Effect.fnUntraced(function*<A>(
           : `There is no model folder ${folder}: check the path given as --model.`
       )
   })
-  return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))(text).pipe(
+  return yield* Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))(text).pipe(
     Effect.flatMap(Schema.decodeUnknownEffect(schema)),
     Effect.mapError((error) => invalid(`${at} is not what was expected: ${oneLine(error.message)}.`))
   )

@@ -102,7 +102,7 @@ export const openClip = Effect.fn("openClip")(function*(folder: string) {
   }
   const preprocessor = fs.existsSync(path.join(folder, "preprocessor_config.json"))
     ? yield* readJson(folder, "preprocessor_config.json", Preprocessor)
-    : yield* Effect.orDie(Schema.decodeUnknownEffect(Preprocessor)({}))
+    : yield* Effect.orDie(Schema.decodeEffect(Preprocessor)({}))
   const any = Schema.Record(Schema.String, Schema.Unknown)
   const tokenizer = new Tokenizer(
     yield* readJson(folder, "tokenizer.json", any),

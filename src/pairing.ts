@@ -36,37 +36,50 @@ export const pairsToDecide = (
   return pairs.filter((pair) => drawn.has(pair))
 }
 
-/** 0.5 s, 1 s, 2 s ... capped at 30 s, then jittered; 6 retries; JudgeBusy only; never before the judge allows. */
-export const judgeRetry = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")]).pipe(
-  Schedule.jittered,
-  Schedule.upTo({ times: 6 }),
-  Schedule.setInputType<JudgeError>(),
-  Schedule.while(({ input }) => input._tag === "JudgeBusy"),
-  Schedule.modifyDelay(({ duration, input }) =>
-    Effect.succeed(
-      input._tag === "JudgeBusy" && input.retryAfter !== undefined ? Duration.max(duration, input.retryAfter) : duration
+/** In a run, where an outage of some minutes should cost no judgment. */
+const runRetries = 40
+
+/** 0.5 s, 1 s, 2 s ... capped at 30 s, then jittered; JudgeBusy only; never before the judge allows. */
+export const judgeRetry = (times = runRetries) =>
+  Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")]).pipe(
+    Schedule.jittered,
+    Schedule.upTo({ times }),
+    Schedule.setInputType<JudgeError>(),
+    Schedule.while(({ input }) => input._tag === "JudgeBusy"),
+    Schedule.modifyDelay(({ duration, input }) =>
+      Effect.succeed(
+        input._tag === "JudgeBusy" && input.retryAfter !== undefined ? Duration.max(duration, input.retryAfter) : duration
+      )
     )
   )
-)
 
 /** The one place where a judge is asked again; every judge relies on it and retries nothing itself. */
-export const withJudgeRetry = <A, R>(call: Effect.Effect<A, JudgeError, R>) => Effect.retry(call, judgeRetry)
+export const withJudgeRetry = <A, R>(call: Effect.Effect<A, JudgeError, R>, times?: number) =>
+  Effect.retry(call, judgeRetry(times))
 
 const byGate = (outcome: Outcome): Verdict =>
   new Verdict({ outcome, confidence: outcome === "invalid" ? 0 : 1, by: "gate" })
 
 /** A verdict on two renderings: from the gate where one is invalid, else from the judge. Fails only with `JudgeStopped`. */
 export const decideRenderings = Effect.fn("pipeline.decide")(
-  function*(prompt: Prompt, a: Rendering, b: Rendering): Effect.fn.Return<Verdict, JudgeStopped, Judge> {
+  function*(prompt: Prompt, a: Rendering, b: Rendering, retries?: number): Effect.fn.Return<Verdict, JudgeStopped, Judge> {
     const judge = yield* Judge
     if (a._tag !== "Rendered") return byGate(b._tag === "Rendered" ? "B" : "invalid")
     if (b._tag !== "Rendered") return byGate("A")
     return yield* judge.compare(prompt, a.picture, b.picture).pipe(
-      withJudgeRetry,
+      (call) => withJudgeRetry(call, retries),
       Effect.catchTag(
         ["JudgeBusy", "JudgeRefused"],
-        ({ message }) =>
-          Effect.succeed(new Verdict({ outcome: "failed", confidence: 0, by: judge.name, reason: message }))
+        (error) =>
+          Effect.succeed(
+            new Verdict({
+              outcome: "failed",
+              confidence: 0,
+              by: judge.name,
+              reason: error.message,
+              ...("costUsd" in error && error.costUsd !== undefined ? { costUsd: error.costUsd } : {})
+            })
+          )
       )
     )
   }

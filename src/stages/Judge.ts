@@ -13,7 +13,9 @@ export class JudgeBusy extends Schema.TaggedError<JudgeBusy>()("JudgeBusy", {
 
 /** The answer is not a verdict. Asking again does not help; the pair is skipped. */
 export class JudgeRefused extends Schema.TaggedError<JudgeRefused>()("JudgeRefused", {
-  message: Schema.String
+  message: Schema.String,
+  /** What was paid in vain, US dollars. */
+  costUsd: Schema.optionalKey(Schema.Finite)
 }) {}
 
 /** No further pair can be judged (no credit, no permission, budget spent). The run stops and can be resumed. */

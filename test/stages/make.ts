@@ -18,7 +18,7 @@ export const inked = (share: number, size = 16): Picture => {
   return new Picture({ hash: createHash("sha256").update(rgba).digest("hex"), width: size, height: size, rgba })
 }
 
-export const candidate = (of: Partial<typeof Candidate.Type> = {}): Candidate =>
+export const candidate = (of: Partial<Candidate> = {}): Candidate =>
   new Candidate({
     prompt: prompt("a cat"),
     step: 0,
@@ -33,7 +33,7 @@ export const candidate = (of: Partial<typeof Candidate.Type> = {}): Candidate =>
     ...of
   })
 
-export const verdict = (of: Partial<typeof Verdict.Type> = {}): Verdict =>
+export const verdict = (of: Partial<Verdict> = {}): Verdict =>
   new Verdict({ outcome: "A", confidence: 0.75, by: "test", ...of })
 
 /** A rollout of one prompt with three candidates: 0 beats 1, 0 and 2 tie, 2 beats 1. */

@@ -1,0 +1,72 @@
+/** Answers that were paid for, in one SQLite file that every run shares: the same question is never paid twice. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { Effect, Layer, Context, Schema } from "effect"
+
+export interface StoredAnswer {
+  readonly better: "first" | "second" | "tie"
+  /** In [0, 1]. */
+  readonly confidence: number
+  /** One line for people. */
+  readonly reason: string
+}
+
+/** The file cannot be used; the message says which and why. */
+export class AnswersFailed extends Schema.TaggedError<AnswersFailed>()("AnswersFailed", {
+  message: Schema.String
+}) {}
+
+/** Keys are hashes of all that an answer depends on: model, rubric, prompt, and both pictures in their order. */
+export class Answers extends Context.Service<Answers, {
+  readonly get: (key: string) => Effect.Effect<StoredAnswer | undefined, AnswersFailed>
+  /** Durable once it returned. @param nanoUsd what the answer cost */
+  readonly put: (key: string, answer: StoredAnswer, nanoUsd: number) => Effect.Effect<void, AnswersFailed>
+}>()("vequinox/Answers") {
+  /** Forgets everything with the scope. */
+  static readonly layerMemory = Layer.sync(Answers, () => {
+    const known = new Map<string, StoredAnswer>()
+    return {
+      get: (key) => Effect.sync(() => known.get(key)),
+      put: (key, answer) => Effect.sync(() => void known.set(key, answer))
+    }
+  })
+
+  /** @param file made, with its folder, when it is missing */
+  static readonly layer = (file: string) =>
+    Layer.effect(
+      Answers,
+      Effect.gen(function*() {
+        const attempt = <A>(work: () => A) =>
+          Effect.try({
+            try: work,
+            catch: (cause) =>
+              new AnswersFailed({
+                message: `The judge's answers in ${file} cannot be used (${
+                  (cause as Error).message
+                }): check the file, or name another with --judge-cache.`
+              })
+          })
+        const db = yield* Effect.acquireRelease(
+          attempt(() => {
+            fs.mkdirSync(path.dirname(file), { recursive: true })
+            const db = new DatabaseSync(file)
+            db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;
+              CREATE TABLE IF NOT EXISTS answers (
+                key TEXT PRIMARY KEY, better TEXT NOT NULL, confidence REAL NOT NULL, reason TEXT NOT NULL,
+                nano_usd INTEGER NOT NULL
+              ) STRICT`)
+            return db
+          }),
+          (db) => Effect.sync(() => db.close())
+        )
+        const select = db.prepare("SELECT better, confidence, reason FROM answers WHERE key = ?")
+        const insert = db.prepare("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)")
+        return {
+          get: (key) => attempt(() => select.get(key) as StoredAnswer | undefined),
+          put: (key, { better, confidence, reason }, nanoUsd) =>
+            attempt(() => void insert.run(key, better, confidence, reason, nanoUsd))
+        }
+      })
+    )
+}

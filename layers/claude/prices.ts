@@ -1,0 +1,20 @@
+/** Prices of models, USD per million tokens. Prices change: the settings judge_input_price and judge_output_price overrule. */
+export interface Price {
+  readonly input: number
+  readonly output: number
+}
+
+export const prices: Readonly<Record<string, Price>> = {
+  "claude-haiku-4-5": { input: 1, output: 5 },
+  "claude-haiku-4-5-20251001": { input: 1, output: 5 }
+}
+
+/** nano-USD, whole, rounded up. */
+export const costOf = (price: Price, inputTokens: number, outputTokens: number): number =>
+  Math.ceil((inputTokens * price.input + outputTokens * price.output) * 1000 - 1e-6)
+
+/** Tokens that a picture is counted as, by the documented rule of thumb. @param width pixels @param height pixels */
+export const pictureTokens = (width: number, height: number): number => Math.ceil(width * height / 750)
+
+/** More tokens than any text of this many characters has: for what is set aside, never for what is paid. */
+export const tokensAtMost = (characters: number): number => characters

@@ -1,0 +1,206 @@
+/**
+ * A loopback server that speaks the Messages API over a real socket and judges honestly: it decodes the PNGs it is sent
+ * and measures them with the scene grammar's check. It can be told to fail in every way that the real one was seen to.
+ */
+import * as http from "node:http"
+import type { AddressInfo } from "node:net"
+import { inflateSync } from "node:zlib"
+import { random } from "../src/numerics/random.ts"
+import { checkScene, parseCaption } from "../src/scenes/index.ts"
+
+export const faultKinds = [
+  "429", "500", "529", "408", "reset", "stall", "truncated", "malformed", "empty", "html", "null", "wrong-shape",
+  "refusal", "max_tokens", "wrong-answer"
+] as const
+export type FaultKind = typeof faultKinds[number]
+
+export interface ClaudeServerOptions {
+  /** Share of requests that fail, spread evenly over `kinds`. */
+  readonly faults?: number
+  readonly kinds?: ReadonlyArray<FaultKind>
+  readonly seed?: number
+  /** Milliseconds until an answer. */
+  readonly latency?: number
+  /** Milliseconds that a 429 asks to wait. */
+  readonly retryAfter?: number
+  /** Every request is answered with this error. */
+  readonly always?: { readonly status: number; readonly message: string }
+  /** The first picture wins ties of less than this: a judge with a favourite place. */
+  readonly firstPlaceBonus?: number
+}
+
+export interface ClaudeServer {
+  readonly url: string
+  readonly requests: () => number
+  /** Answers that were charged, and what they come to at $1 and $5 a million tokens. */
+  readonly billed: () => { readonly answers: number; readonly usd: number }
+  readonly faults: () => Readonly<Record<string, number>>
+  /** Bodies as they came. */
+  readonly bodies: ReadonlyArray<{ readonly headers: http.IncomingHttpHeaders; readonly body: RequestBody }>
+  readonly close: () => Promise<void>
+}
+
+interface RequestBody {
+  readonly model: string
+  readonly system: string
+  readonly messages: ReadonlyArray<{
+    readonly content: ReadonlyArray<
+      | { readonly type: "text"; readonly text: string }
+      | { readonly type: "image"; readonly source: { readonly data: string } }
+    >
+  }>
+}
+
+/** The pixels of a PNG as this project writes them: RGB, no filter, one IDAT. */
+const decodePng = (base64: string) => {
+  const png = Buffer.from(base64, "base64")
+  const [width, height] = [png.readUInt32BE(16), png.readUInt32BE(20)]
+  if (png[25] !== 2) throw new Error("not RGB")
+  const idat = png.indexOf("IDAT")
+  const rows = inflateSync(png.subarray(idat + 4, idat + 4 + png.readUInt32BE(idat - 4)))
+  const rgba = new Uint8Array(width * height * 4).fill(255)
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      for (let c = 0; c < 3; c++) rgba[(y * width + x) * 4 + c] = rows[y * (width * 3 + 1) + 1 + x * 3 + c]!
+    }
+  }
+  return { width, height, rgba, channels: 4 as const }
+}
+
+/** As the check reads it: 64 pixels a side, undoing the enlargement. */
+const small = ({ height, rgba, width }: ReturnType<typeof decodePng>) => {
+  const factor = width / 64
+  if (!Number.isInteger(factor) || height !== width) throw new Error(`a picture of ${width} x ${height}`)
+  const out = new Uint8Array(64 * 64 * 4)
+  for (let y = 0; y < 64; y++) {
+    for (let x = 0; x < 64; x++) {
+      const from = (y * factor * width + x * factor) * 4
+      out.set(rgba.subarray(from, from + 4), (y * 64 + x) * 4)
+    }
+  }
+  return { width: 64, height: 64, rgba: out }
+}
+
+const honest = (body: RequestBody, bonus: number): Record<string, unknown> => {
+  const content = body.messages[0]!.content
+  const asked = /^The request: (".*")$/m.exec(content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n"))
+  const scene = parseCaption(JSON.parse(asked![1]!) as string)
+  const scores = content.flatMap((part) =>
+    part.type === "image" ? [scene === undefined ? 0 : checkScene(scene, small(decodePng(part.source.data))).score] : []
+  )
+  const gap = scores[0]! - scores[1]! + bonus
+  const better = Math.abs(gap) < 0.02 ? "tie" : gap > 0 ? "first" : "second"
+  const criterion = { note: `scores ${scores.map((score) => score.toFixed(3)).join(" and ")}`, better }
+  return {
+    differences: criterion.note,
+    semantic_match: criterion,
+    drawing_validity: criterion,
+    clean_shapes: criterion,
+    safety: { note: "both are harmless", better: "tie" },
+    better,
+    confidence: better === "tie" ? 0 : Math.min(1, 0.5 + Math.abs(gap))
+  }
+}
+
+export const startClaudeServer = async (options: ClaudeServerOptions = {}): Promise<ClaudeServer> => {
+  const { always, faults = 0, firstPlaceBonus = 0, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0 } = options
+  const counts: Record<string, number> = {}
+  const bodies: Array<ClaudeServer["bodies"][number]> = []
+  let requests = 0
+  let answers = 0
+  let microUsd = 0
+
+  const server = http.createServer((request, response) => {
+    const parts: Array<Buffer> = []
+    request.on("data", (part: Buffer) => parts.push(part))
+    request.on("error", () => {})
+    response.on("error", () => {})
+    request.on("end", () => {
+      const n = requests++
+      const draw = random(seed, n)
+      const fault = draw() < faults ? kinds[Math.floor(draw() * kinds.length)] : undefined
+      if (fault !== undefined) counts[fault] = (counts[fault] ?? 0) + 1
+      setTimeout(() => answer(JSON.parse(Buffer.concat(parts).toString("utf8")) as RequestBody, fault), latency)
+    })
+    const json = (status: number, body: unknown, headers: Record<string, string> = {}) =>
+      response.writeHead(status, { "content-type": "application/json", "request-id": "req_test", ...headers })
+        .end(typeof body === "string" ? body : JSON.stringify(body))
+    const failed = (status: number, type: string, message: string, headers: Record<string, string> = {}) =>
+      json(status, { type: "error", error: { type, message } }, headers)
+    const answer = (body: RequestBody, fault: FaultKind | undefined) => {
+      if (always !== undefined) return failed(always.status, "error", always.message)
+      bodies.push({ headers: request.headers, body })
+      switch (fault) {
+        case "429":
+          return failed(429, "rate_limit_error", "slow down", { "retry-after-ms": String(retryAfter) })
+        case "500":
+          return failed(500, "api_error", "internal")
+        case "529":
+          return failed(529, "overloaded_error", "overloaded", { "retry-after-ms": String(retryAfter) })
+        case "408":
+          return failed(408, "timeout_error", "too slow")
+        case "reset":
+          return request.socket.destroy()
+      }
+      const bill = (input: number, output: number) => {
+        answers++
+        microUsd += input + 5 * output
+        return { input_tokens: input, output_tokens: output }
+      }
+      const message = (text: string, stop: string, usage = bill(1200, 180)) =>
+        JSON.stringify({
+          id: "msg_test", type: "message", role: "assistant", model: body.model, stop_reason: stop, stop_sequence: null,
+          content: [{ type: "text", text }], usage
+        })
+      switch (fault) {
+        case "stall":
+          bill(1200, 180)
+          response.writeHead(200, { "content-type": "application/json" }).write("{\"id\":")
+          return
+        case "truncated": {
+          const whole = message("{}", "end_turn")
+          response.writeHead(200, { "content-type": "application/json", "content-length": String(whole.length) })
+          response.write(whole.slice(0, 40), () => request.socket.destroy())
+          return
+        }
+        case "malformed":
+          return json(200, message("{}", "end_turn").slice(0, -9))
+        case "empty":
+          return json(200, "")
+        case "html":
+          return response.writeHead(200, { "content-type": "text/html" }).end("<html>A proxy</html>")
+        case "null":
+          return json(200, "null")
+        case "wrong-shape":
+          return json(200, { ok: true })
+        case "refusal":
+          return json(200, message("I'd rather not.", "refusal", bill(1200, 8)))
+        case "max_tokens":
+          return json(200, message("{\"differences\": \"one is", "max_tokens", bill(1200, 700)))
+        case "wrong-answer":
+          return json(200, message("{\"better\": \"left\"}", "end_turn"))
+      }
+      try {
+        json(200, message(JSON.stringify(honest(body, firstPlaceBonus)), "end_turn"), {
+          "anthropic-ratelimit-requests-limit": "100000",
+          "anthropic-ratelimit-requests-remaining": "99999"
+        })
+      } catch (cause) {
+        failed(400, "invalid_request_error", (cause as Error).message)
+      }
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests: () => requests,
+    billed: () => ({ answers, usd: microUsd / 1e6 }),
+    faults: () => counts,
+    bodies,
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      })
+  }
+}
