@@ -95,7 +95,8 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
         yield* o.progress.tick(step + 1, describe(metrics))
       })
     ),
-    Effect.onInterrupt(() =>
+    // Ctrl-C, a budget that is spent, a key that was withdrawn: what was learned so far is kept.
+    Effect.onError(() =>
       Effect.gen(function*() {
         const kept = yield* checkpoint
         const done = (yield* Ref.get(reports)).length

@@ -1,5 +1,4 @@
 /** `vequinox judge`: which of two SVG files draws the prompt better, and how sure the judge is. */
-import * as path from "node:path"
 import { Console, Effect, Layer } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
@@ -19,23 +18,26 @@ export const judge = Command.make("judge", {
   b: Argument.String("B.svg"),
   prompt: Flag.String("prompt").pipe(Flag.withDescription("what both were asked to draw")),
   judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
-  judgeModel: Flag.String("judge-model").pipe(
-    Flag.withDescription(settings.judge_model[1]),
-    Flag.withDefault(path.join(Flags.packageRoot, "models", "clip"))
-  ),
-  tieMargin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(1)),
+  judge_model: Flag.String("judge-model").pipe(Flag.withDescription(settings.judge_model[1]), Flag.withDefault("")),
+  judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
+  judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
+  budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
+  tie_margin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(1)),
   size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(64)),
   seed: Flags.seed,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const layer = yield* judgeNamed(o.judge, { judge_model: o.judgeModel, seed: o.seed, tie_margin: o.tieMargin })
+  const layer = yield* judgeNamed(o.judge, { ...o, judge_orders: 2, judge_input_price: 0, judge_output_price: 0 })
   const texts = [yield* readText(o.a), yield* readText(o.b)] as const
   const prompt = promptOf(o.prompt)
   yield* Effect.gen(function*() {
     const renderer = yield* Renderer
     const render = (svg: string) => renderer.render(svg, { allowText: asksForText(prompt) })
     const [a, b] = yield* Effect.all([render(texts[0]), render(texts[1])], { concurrency: 2 })
-    const verdict = yield* decideRenderings(prompt, a, b)
+    const verdict = yield* decideRenderings(prompt, a, b, 3) // somebody is waiting
+    if (verdict.outcome === "failed") {
+      return yield* new Flags.BadInput({ message: `The pair was not judged: ${verdict.reason ?? "the judge gave no reason"}.` })
+    }
     yield* Console.log(o.json ? JSON.stringify(row(verdict, a, b)) : sentence(verdict, a, b))
   }).pipe(
     Effect.scoped,
@@ -54,6 +56,8 @@ const row = (verdict: Verdict, a: Rendering, b: Rendering) => ({
   confidence: verdict.confidence,
   scores: verdict.scores ?? null,
   by: verdict.by,
+  reason: verdict.reason ?? null,
+  costUsd: verdict.costUsd ?? 0,
   problems: [problem(a), problem(b)]
 })
 

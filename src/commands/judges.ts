@@ -1,6 +1,10 @@
 /** Which layer a judge's name stands for, and the scorers that compare before with after. */
+import * as os from "node:os"
 import * as path from "node:path"
-import { Effect, type Layer, type Scope } from "effect"
+import { Config, type Config as ConfigType, Effect, Layer, Option, type Scope } from "effect"
+import { Answers, type AnswersFailed } from "../../layers/claude/answers.ts"
+import { costOf, type Price, prices } from "../../layers/claude/prices.ts"
+import * as judgeClaude from "../../layers/judge-claude.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
@@ -11,13 +15,30 @@ import { checkScene, parseCaption } from "../scenes/index.ts"
 import type { Judge } from "../stages/Judge.ts"
 import { BadInput, packageRoot } from "./flags.ts"
 
-export type JudgeSettings = Pick<TrainConfig, "judge_model" | "seed" | "tie_margin">
+export type JudgeSettings = Pick<
+  TrainConfig,
+  | "budget_usd"
+  | "judge_cache"
+  | "judge_input_price"
+  | "judge_model"
+  | "judge_orders"
+  | "judge_output_price"
+  | "judge_timeout"
+  | "seed"
+  | "tie_margin"
+>
 
-type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | OnnxError, OnnxRuntime>
+type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | OnnxError | AnswersFailed, OnnxRuntime>
 
-const judges: Readonly<Record<string, (settings: JudgeSettings) => JudgeLayer>> = {
-  clip: ({ judge_model, tie_margin }) => judgeClip.layer({ model: judge_model, tieMargin: tie_margin }),
-  coin: ({ seed }) => judgeCoin.layer(seed)
+const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>>> = {
+  clip: ({ judge_model, tie_margin }) =>
+    Effect.succeed(judgeClip.layer({
+      // `embedded` was the default's name before there were judges without a folder.
+      model: judge_model === "" || judge_model === "embedded" ? path.join(packageRoot, "models", "clip") : judge_model,
+      tieMargin: tie_margin
+    })),
+  claude: (settings) => claude(settings),
+  coin: ({ seed }) => Effect.succeed(judgeCoin.layer(seed))
 }
 
 export const judgeNames = Object.keys(judges)
@@ -26,7 +47,58 @@ export const judgeNamed = (name: string, settings: JudgeSettings): Effect.Effect
   const make = Object.hasOwn(judges, name) ? judges[name] : undefined
   return make === undefined
     ? Effect.fail(new BadInput({ message: `There is no judge "${name}": --judge is one of ${judgeNames.join(", ")}.` }))
-    : Effect.succeed(make(settings))
+    : make(settings)
+}
+
+const claudeModel = ({ judge_model }: JudgeSettings): string => judge_model === "" ? "claude-haiku-4-5" : judge_model
+
+const priceOf = (settings: JudgeSettings): Price | undefined => {
+  const known = prices[claudeModel(settings)]
+  const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
+  return input === undefined || output === undefined ? undefined : { input, output }
+}
+
+const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(Config.withDefault(path.join(os.homedir(), ".cache")))
+
+const claude = Effect.fnUntraced(
+  function*(settings: JudgeSettings) {
+    const price = priceOf(settings)
+    const model = claudeModel(settings)
+    if (price === undefined) {
+      return yield* new BadInput({
+        message: `The price of ${model} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens.`
+      })
+    }
+    const apiKey = Option.getOrUndefined(yield* Config.option(Config.Redacted("ANTHROPIC_API_KEY")))
+    if (apiKey === undefined) {
+      return yield* new BadInput({ message: "--judge claude needs a key: set ANTHROPIC_API_KEY in the environment." })
+    }
+    const baseUrl = Option.getOrUndefined(yield* Config.option(Config.String("ANTHROPIC_BASE_URL")))
+    const file = settings.judge_cache === ""
+      ? path.join(yield* cacheFolder, "vequinox", "claude-answers.db")
+      : settings.judge_cache
+    return judgeClaude.layer({
+      apiKey,
+      baseUrl,
+      model,
+      price,
+      orders: settings.judge_orders,
+      budgetUsd: settings.budget_usd,
+      deadline: settings.judge_timeout
+    }).pipe(Layer.provide(Answers.layer(file)))
+  },
+  Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
+)
+
+/** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param pairs at most */
+export const forecast = (name: string, settings: JudgeSettings, pairs: number): string | undefined => {
+  const price = name === "claude" ? priceOf(settings) : undefined
+  if (price === undefined) return undefined
+  const calls = pairs * settings.judge_orders
+  // About what one answer takes: rubric, request and two small pictures in, a filled form out.
+  const dollars = calls * costOf(price, 1200, 250) / 1e9
+  return `${claudeModel(settings)} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
+    `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
 }
 
 /** The grammar's own check of colours, counts and relations, on the pixels; it knows only the grammar's prompts. */

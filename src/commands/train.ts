@@ -22,7 +22,7 @@ import { Policy } from "../stages/Policy.ts"
 import { openTokenizer } from "../tokenizer/tokenizer.ts"
 import { runTraining } from "../training-run.ts"
 import * as Flags from "./flags.ts"
-import { judgeNamed, heldOutScorers } from "./judges.ts"
+import { forecast, heldOutScorers, judgeNamed } from "./judges.ts"
 import { writeReport } from "./report.ts"
 
 /** One optional flag a setting; what is not given stays undefined, so that a file may say it. */
@@ -48,6 +48,7 @@ const textSettings = new Set<SettingName>([
   "prompts",
   "judge",
   "judge_model",
+  "judge_cache",
   "output_dir",
   "system_prompt",
   "prompt_template",
@@ -85,7 +86,7 @@ export const train = Command.make("train", {
   const checkpoint = yield* openDecoder(model)
   const tokenizer = yield* openTokenizer(model)
   const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
-  const judge = yield* judgeNamed(c.judge, { ...c, judge_model: embedded(c.judge_model, "clip") })
+  const judge = yield* judgeNamed(c.judge, c)
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
   const lora: LoraConfig | undefined = c.lora_r > 0
@@ -148,6 +149,9 @@ export const train = Command.make("train", {
     yield* progress.note(
       `${run.path}: ${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${runtime.choice}.`
     )
+    const most = c.max_steps * c.prompts_per_step * c.num_generations * (c.num_generations - 1) / 2
+    const cost = forecast(c.judge, c, most)
+    if (cost !== undefined) yield* progress.note(cost)
     const scorers = yield* heldOutScorers
     const result = yield* runTraining({
       pipeline: pipelineOf(c),
