@@ -3,6 +3,7 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { version } from "./commands/flags.ts"
+import { calibrate } from "./commands/calibrate.ts"
 import { judge } from "./commands/judge.ts"
 import { logprobs } from "./commands/logprobs.ts"
 import { render } from "./commands/render.ts"
@@ -13,7 +14,7 @@ import { oneSentence } from "./errors.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
-  Command.withSubcommands([train, sample, render, judge, logprobs, sft]),
+  Command.withSubcommands([train, sample, render, judge, calibrate, logprobs, sft]),
   Command.run({ version }),
   Effect.catch(oneSentence),
   Effect.provide(NodeServices.layer),

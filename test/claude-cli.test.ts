@@ -129,3 +129,12 @@ describe.concurrent("vequinox judge --judge claude", () => {
       assert.strictEqual(server.requests(), 0)
     }))
 })
+
+it("vequinox calibrate prints the table of a judge that looks at the pixels", () =>
+  withServer({}, async (_server, env) => {
+    const { code, stderr, stdout } = await vequinox(env, "calibrate", "--judge", "claude", "--pairs", "3")
+    assert.strictEqual(code, 0, stderr)
+    assert.match(stdout, /^wrong colour \*\s+3\s+100\.0 %/m)
+    assert.match(stdout, /^swap consistency\s+100\.0 %/m)
+    assert.match(stdout, /^cost of 1000 pairs\s+\$[1-9]/m)
+  }), 60_000)

@@ -3,7 +3,6 @@ import { Console, Effect, Layer } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
-import { settings } from "../config.ts"
 import type { Rendering, Verdict } from "../domain.ts"
 import { readText } from "../files.ts"
 import { decideRenderings } from "../pairing.ts"
@@ -11,23 +10,17 @@ import { promptOf } from "../prompts.ts"
 import { asksForText } from "../rollout.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import * as Flags from "./flags.ts"
-import { judgeNamed } from "./judges.ts"
+import { judgeFlags, judgeNamed } from "./judges.ts"
 
 export const judge = Command.make("judge", {
   a: Argument.String("A.svg"),
   b: Argument.String("B.svg"),
   prompt: Flag.String("prompt").pipe(Flag.withDescription("what both were asked to draw")),
-  judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
-  judge_model: Flag.String("judge-model").pipe(Flag.withDescription(settings.judge_model[1]), Flag.withDefault("")),
-  judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
-  judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
-  budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
-  tie_margin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(1)),
-  size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(64)),
+  ...judgeFlags,
   seed: Flags.seed,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const layer = yield* judgeNamed(o.judge, { ...o, judge_orders: 2, judge_input_price: 0, judge_output_price: 0 })
+  const layer = yield* judgeNamed(o.judge, { ...o, judge_input_price: 0, judge_output_price: 0 })
   const texts = [yield* readText(o.a), yield* readText(o.b)] as const
   const prompt = promptOf(o.prompt)
   yield* Effect.gen(function*() {

@@ -2,6 +2,7 @@
 import * as os from "node:os"
 import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option, type Scope } from "effect"
+import { Flag } from "effect/cli"
 import { Answers, type AnswersFailed } from "../../layers/claude/answers.ts"
 import { costOf, type Price, prices } from "../../layers/claude/prices.ts"
 import * as judgeClaude from "../../layers/judge-claude.ts"
@@ -9,7 +10,7 @@ import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import type { CheckpointInvalid } from "../checkpoint.ts"
-import type { TrainConfig } from "../config.ts"
+import { settings, type TrainConfig } from "../config.ts"
 import type { Scorer } from "../evaluation.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
 import type { Judge } from "../stages/Judge.ts"
@@ -89,6 +90,22 @@ const claude = Effect.fnUntraced(
   },
   Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
 )
+
+/** Of the subcommands that ask a judge outside a run. */
+export const judgeFlags = {
+  judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
+  judge_model: Flag.String("judge-model").pipe(Flag.withDescription(settings.judge_model[1]), Flag.withDefault("")),
+  judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
+  judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
+  budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
+  tie_margin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(1)),
+  judge_orders: Flag.Literals("judge-orders", ["1", "2"]).pipe(
+    Flag.withDescription(settings.judge_orders[1]),
+    Flag.withDefault("2"),
+    Flag.map((text): 1 | 2 => (text === "1" ? 1 : 2))
+  ),
+  size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(64))
+}
 
 /** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param pairs at most */
 export const forecast = (name: string, settings: JudgeSettings, pairs: number): string | undefined => {

@@ -1,0 +1,70 @@
+/** `vequinox calibrate`: how often a judge is right on pairs with a known winner, and how steady its answers are. */
+import { Console, Effect, Layer } from "effect"
+import { Command, Flag } from "effect/cli"
+import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
+import * as rendererResvg from "../../layers/renderer-resvg.ts"
+import { type Calibration, calibrate as measure } from "../calibration/calibrate.ts"
+import { isGross, knownPairs } from "../calibration/pairs.ts"
+import { makeProgress, progressStyle } from "../progress.ts"
+import type { Interval } from "../statistics.ts"
+import * as Flags from "./flags.ts"
+import { judgeFlags, judgeNamed } from "./judges.ts"
+
+export const calibrate = Command.make("calibrate", {
+  ...judgeFlags,
+  pairs: Flag.Int("pairs").pipe(
+    Flag.withDescription("pairs of each error"),
+    Flag.withSchema(Flags.PositiveInt),
+    Flag.withDefault(50)
+  ),
+  seed: Flags.seed,
+  json: Flags.json
+}, Effect.fn(function*(o) {
+  const layer = yield* judgeNamed(o.judge, { ...o, judge_input_price: 0, judge_output_price: 0 })
+  const pairs = knownPairs(o.pairs, o.seed)
+  yield* Effect.gen(function*() {
+    const progress = yield* makeProgress(progressStyle(o.json), "pair", pairs.length)
+    const result = yield* measure(pairs, o.seed, (done) => progress.tick(done, ""))
+    yield* progress.end
+    yield* Console.log(o.json ? JSON.stringify(result) : table(result))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(Layer.mergeAll(
+      rendererResvg.layer({ size: o.size }),
+      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
+    ))
+  )
+})).pipe(Command.withDescription("Measure a judge on pairs with a known winner"))
+
+const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
+const interval = ({ lower, upper, value }: Interval): string =>
+  `${percent(value).padStart(7)}  [${percent(lower)}, ${percent(upper)}]`
+
+const table = (c: Calibration): string => {
+  const rows = c.errors.map(({ accuracy, byGate, error, fooled, pairs }) =>
+    [
+      `${error}${isGross(error) ? " *" : ""}`.padEnd(22),
+      String(pairs).padStart(5),
+      interval(accuracy).padEnd(29),
+      percent(fooled).padStart(8),
+      percent(byGate).padStart(8)
+    ].join("  ")
+  )
+  const line = (name: string, value: string) => `${name.padEnd(22)}  ${value}`
+  return [
+    `Judge ${c.judge} (${c.identity})`,
+    "",
+    ["error (* gross)".padEnd(22), "pairs", "accuracy, 95 % interval".padEnd(29), "  fooled", " by gate"].join("  "),
+    ...rows,
+    "",
+    line("all errors", interval(c.overall)),
+    line("gross errors", interval(c.gross)),
+    line("text cheats won", interval(c.textCheats)),
+    line("swap consistency", interval(c.swapConsistency)),
+    line("repeat flips", interval(c.repeatFlips)),
+    line("position bias", `${c.positionBias >= 0 ? "+" : ""}${percent(c.positionBias)}`),
+    line("ties, failures", `${percent(c.ties)}, ${percent(c.failed)}`),
+    line("latency", `${(1000 * c.latency).toFixed(1)} ms`),
+    line("cost of 1000 pairs", `$${c.costPer1000.toFixed(2)}`)
+  ].join("\n")
+}
