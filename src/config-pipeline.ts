@@ -19,8 +19,11 @@ export interface PipelineConfig {
   readonly k: number
   /** Versions a drawing may be behind the step that trains on it, >= 0. 0 is the synchronous run. Default 1. */
   readonly maxStaleness: number
-  /** Train every informative pair, or only best against worst of each prompt. Default `all`. */
-  readonly pairs: "all" | "best-worst"
+  /**
+   * Which of a prompt's decided pairs are trained: every one; best against worst; or those between its better and its
+   * worse half (DP2O-SR's top-N by bottom-N; the middle of an odd K is left out). Default `all`.
+   */
+  readonly pairs: "all" | "best-worst" | "top-bottom"
   /** Pairs of one prompt that are decided at most, >= 1, drawn at random. Default: no limit. */
   readonly maxPairsPerPrompt?: number | undefined
   /** Weight of a pair won because the other drawing is invalid, >= 0; 0 leaves such pairs out. Default 1. */

@@ -43,7 +43,7 @@ export const settings = {
   prompts_per_batch: [orElse(int(1), 32), "prompts decoded together"],
   num_generations: [orElse(int(2), 4), "candidates a prompt (K)"],
   max_staleness: [orElse(int(0), 1), "policy versions a drawing may be behind the step that trains on it; 0 is synchronous"],
-  pair_selection: [orElse(Schema.Literals(["all", "best-worst"]), "all"), "which pairs of the K candidates are judged or kept"],
+  pair_selection: [orElse(Schema.Literals(["all", "best-worst", "top-bottom"]), "all"), "which judged pairs of the K candidates are trained"],
   invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
   stale_weight: [orElse(real(0, 1), 1), "weight of a pair, to the power of its age in versions"],
   temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself"],

@@ -1,7 +1,8 @@
 /** The numbers of one step, under TRL's names where TRL has them. A mean over nothing is left out: JSON has no NaN. */
 import { Clock, Effect, Ref } from "effect"
-import { type Drawing, KillReason, RejectReason, type Rollout, type StepReport } from "./domain.ts"
+import { type Drawing, type JudgedPair, KillReason, RejectReason, type Rollout, type StepReport } from "./domain.ts"
 import { allPairs, isDuplicate } from "./pairing.ts"
+import { hasCycle } from "./ranking.ts"
 import type { Optimized } from "./rollout.ts"
 
 /** What one step of the run came to: a line of metrics.jsonl, and the rollout for the run folder. */
@@ -13,6 +14,8 @@ const count = <A>(items: ReadonlyArray<A>, test: (item: A) => boolean) => items.
 
 const share = <A>(name: string, items: ReadonlyArray<A>, of: (item: A) => number): Record<string, number> =>
   items.length === 0 ? {} : { [name]: items.reduce((total, item) => total + of(item), 0) / items.length }
+
+const byPrompt = (pairs: ReadonlyArray<JudgedPair>) => [...Map.groupBy(pairs, ({ a }) => a.prompt.id).values()]
 
 const ended = (reason: string) => ({ rendering }: Drawing) =>
   rendering._tag !== "Rendered" && rendering.reason === reason
@@ -34,9 +37,9 @@ const drawingMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number
 /**
  * Names and units: `seconds/*` are seconds of wall clock, `sample`, `render` and `judge` summed over the batches of the
  * rollout, `step` since the report before, `wait` how much of that the optimizer had nothing to do; `svg/length` is
- * tokens, `objective/entropy` nats a sequence; `svg/valid`, `svg/unique`, `val/*` are shares; the rest are counts.
- * `policyVersion` is the version the drawings come from. `pairs/preferences` were made of this rollout, `pairs/trained`
- * came out of the buffer.
+ * tokens, `objective/entropy` nats a sequence; `svg/valid`, `svg/unique`, `val/*` are shares, `judge/cycle_rate` that of
+ * prompts whose verdicts contradict one another; the rest are counts. `policyVersion` is the version the drawings come
+ * from. `pairs/preferences` were made of this rollout, `pairs/trained` came out of the buffer.
  */
 export const outcomeOf = (
   { metrics, rollout, taken, trainSeconds }: Optimized,
@@ -57,6 +60,7 @@ export const outcomeOf = (
       "judge/asked": asked.length,
       "judge/ties": count(asked, ({ outcome }) => outcome === "tie"),
       "judge/failed": count(asked, ({ outcome }) => outcome === "failed"),
+      ...share("judge/cycle_rate", byPrompt(pairs), (own) => (hasCycle(own) ? 1 : 0)),
       ...share("judge/confidence", asked.filter(({ outcome }) => outcome !== "failed"), ({ confidence }) => confidence),
       "judge/cost_usd": asked.reduce((total, { costUsd = 0 }) => total + costUsd, 0),
       ...drawingMetrics(drawings),

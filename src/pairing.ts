@@ -100,21 +100,6 @@ export const preferencesOf = (pairs: ReadonlyArray<JudgedPair>, invalidPairWeigh
     return [new Preference({ prompt: a.prompt, chosen, rejected, weight, verdict })]
   })
 
-/**
- * The one pair of a prompt between the drawing with most and the one with fewest wins (wins minus losses; the earlier
- * index first among equals), if that very pair was decided. No preference otherwise.
- */
-export const bestWorst = (preferences: ReadonlyArray<Preference>): Array<Preference> => {
-  const wins = new Map<number, number>()
-  for (const { chosen, rejected } of preferences) {
-    wins.set(chosen.index, (wins.get(chosen.index) ?? 0) + 1)
-    wins.set(rejected.index, (wins.get(rejected.index) ?? 0) - 1)
-  }
-  const ranked = [...wins].toSorted(([i, m], [j, n]) => n - m || i - j)
-  const [best, worst] = [ranked[0]?.[0], ranked.at(-1)?.[0]]
-  return preferences.filter(({ chosen, rejected }) => chosen.index === best && rejected.index === worst)
-}
-
 /** How old a preference may get, and what its age does to its weight. */
 export interface StalenessOptions {
   /** Versions, >= 0: older preferences are dropped. */

@@ -6,7 +6,8 @@ import { Duration, Effect } from "effect"
 import { type PipelineConfig, versionFor } from "./config-pipeline.ts"
 import type { Candidate, Drawing, JudgedPair, Prompt, Rollout } from "./domain.ts"
 import { hash32, random, shuffled } from "./numerics/random.ts"
-import { bestWorst, decide, pairsToDecide, preferencesOf } from "./pairing.ts"
+import { decide, pairsToDecide } from "./pairing.ts"
+import { selectPreferences } from "./selection.ts"
 import { Optimizer } from "./stages/Optimizer.ts"
 import { Policy } from "./stages/Policy.ts"
 import { PreferenceBuffer } from "./stages/PreferenceBuffer.ts"
@@ -135,15 +136,12 @@ const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((total, x) => tot
 
 /** The batches of one step, put together; their seconds are added up. */
 export const rolloutOf = (
-  { invalidPairWeight, pairs }: PipelineConfig,
+  config: PipelineConfig,
   batches: readonly [Judged, ...ReadonlyArray<Judged>]
 ): Rollout => {
   const { step, version } = batches[0]
   const preferences = batches.flatMap((batch) =>
-    batch.prompts.flatMap(({ id }) => {
-      const own = preferencesOf(batch.pairs.filter(({ a }) => a.prompt.id === id), invalidPairWeight)
-      return pairs === "all" ? own : bestWorst(own)
-    })
+    batch.prompts.flatMap(({ id }) => selectPreferences(config, batch.pairs.filter(({ a }) => a.prompt.id === id)))
   )
   return {
     step,

@@ -6,9 +6,10 @@ import { Effect } from "effect"
 import type { PipelineConfig } from "./config-pipeline.ts"
 import type { Drawing, JudgedPair, Preference, Prompt } from "./domain.ts"
 import { makeReport, type StepOutcome } from "./metrics.ts"
-import { bestWorst, decide, pairsToDecide, preferencesOf } from "./pairing.ts"
+import { decide, pairsToDecide } from "./pairing.ts"
 import type { PipelineError, Stages } from "./pipeline.ts"
 import { asksForText, optimize, pairCounters, promptsOfStep } from "./rollout.ts"
+import { selectPreferences } from "./selection.ts"
 import { Policy } from "./stages/Policy.ts"
 import { Renderer } from "./stages/Renderer.ts"
 import { Sampler } from "./stages/Sampler.ts"
@@ -43,10 +44,9 @@ export const sequential = Effect.fn("pipeline.sequential")(function*(
         for (const pair of pairsToDecide(drawings, config.maxPairsPerPrompt, pairCounters(config, step, prompt))) {
           decided.push(yield* decide(prompt, pair))
         }
-        const own = preferencesOf(decided, config.invalidPairWeight)
         all.push(...drawings)
         pairs.push(...decided)
-        preferences.push(...(config.pairs === "all" ? own : bestWorst(own)))
+        preferences.push(...selectPreferences(config, decided))
       }
     }
     const seconds = { sample: 0, render: 0, judge: 0 }
