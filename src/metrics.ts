@@ -59,6 +59,7 @@ export const outcomeOf = (
       policyVersion,
       "judge/asked": asked.length,
       "judge/ties": count(asked, ({ outcome }) => outcome === "tie"),
+      ...Object.fromEntries([...Map.groupBy(asked, ({ by }) => by)].map(([by, own]) => [`judge/by/${by}`, own.length])),
       "judge/failed": count(asked, ({ outcome }) => outcome === "failed"),
       ...share("judge/cycle_rate", byPrompt(pairs), (own) => (hasCycle(own) ? 1 : 0)),
       ...share("judge/confidence", asked.filter(({ outcome }) => outcome !== "failed"), ({ confidence }) => confidence),

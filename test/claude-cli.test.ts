@@ -130,6 +130,23 @@ describe.concurrent("vequinox judge --judge claude", () => {
     }))
 })
 
+it("--judge cascade asks Claude only where CLIP is not sure", () =>
+  withServer({}, async (server, env) => {
+    const file = (name: string, body: string) => {
+      fs.writeFileSync(path.join(work, name), `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">${body}</svg>`)
+      return path.join(work, name)
+    }
+    const circle = (fill: string, x = 32) => `<circle cx="${x}" cy="32" r="14" fill="${fill}"/>`
+    const ask = (a: string, b: string) => vequinox(env, "judge", "--judge", "cascade", "--prompt", "one red circle", a, b, "--json")
+    const clear = await ask(file("x.svg", circle("red")), file("y.svg", circle("blue")))
+    assert.strictEqual(clear.code, 0, clear.stderr)
+    assert.deepInclude(JSON.parse(clear.stdout), { verdict: "A", by: "clip", costUsd: 0 })
+    assert.strictEqual(server.requests(), 0)
+    const close = await ask(file("x.svg", circle("red")), file("z.svg", circle("red", 33)))
+    assert.deepInclude(JSON.parse(close.stdout), { by: "claude" })
+    assert.strictEqual(server.requests(), 2)
+  }), 60_000)
+
 it("vequinox calibrate prints the table of a judge that looks at the pixels", () =>
   withServer({}, async (_server, env) => {
     const { code, stderr, stdout } = await vequinox(env, "calibrate", "--judge", "claude", "--pairs", "3")

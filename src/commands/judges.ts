@@ -5,6 +5,7 @@ import { Config, type Config as ConfigType, Effect, Layer, Option, type Scope } 
 import { Flag } from "effect/cli"
 import { Answers, type AnswersFailed } from "../../layers/claude/answers.ts"
 import { costOf, type Price, prices } from "../../layers/claude/prices.ts"
+import * as judgeCascade from "../../layers/judge-cascade.ts"
 import * as judgeClaude from "../../layers/judge-claude.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
@@ -19,6 +20,7 @@ import { BadInput, packageRoot } from "./flags.ts"
 export type JudgeSettings = Pick<
   TrainConfig,
   | "budget_usd"
+  | "cascade_confidence"
   | "judge_cache"
   | "judge_input_price"
   | "judge_model"
@@ -31,14 +33,18 @@ export type JudgeSettings = Pick<
 
 type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | OnnxError | AnswersFailed, OnnxRuntime>
 
+const clip = ({ judge_model, tie_margin }: JudgeSettings) =>
+  judgeClip.layer({
+    model: judge_model === "" ? path.join(packageRoot, "models", "clip") : judge_model,
+    tieMargin: tie_margin
+  })
+
 const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>>> = {
-  clip: ({ judge_model, tie_margin }) =>
-    Effect.succeed(judgeClip.layer({
-      // `embedded` was the default's name before there were judges without a folder.
-      model: judge_model === "" || judge_model === "embedded" ? path.join(packageRoot, "models", "clip") : judge_model,
-      tieMargin: tie_margin
-    })),
+  clip: (settings) => Effect.succeed(clip(settings)),
   claude: (settings) => claude(settings),
+  cascade: (settings) =>
+    Effect.map(claude({ ...settings, judge_model: "" }), (dear) =>
+      judgeCascade.layer(clip(settings), dear, { confidence: settings.cascade_confidence })),
   coin: ({ seed }) => Effect.succeed(judgeCoin.layer(seed))
 }
 
@@ -98,6 +104,10 @@ export const judgeFlags = {
   judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
   judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
   budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
+  cascade_confidence: Flag.Finite("cascade-confidence").pipe(
+    Flag.withDescription(settings.cascade_confidence[1]),
+    Flag.withDefault(0.9)
+  ),
   tie_margin: Flag.Finite("tie-margin").pipe(Flag.withDescription(settings.tie_margin[1]), Flag.withDefault(1)),
   judge_orders: Flag.Literals("judge-orders", ["1", "2"]).pipe(
     Flag.withDescription(settings.judge_orders[1]),
@@ -109,12 +119,13 @@ export const judgeFlags = {
 
 /** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param pairs at most */
 export const forecast = (name: string, settings: JudgeSettings, pairs: number): string | undefined => {
-  const price = name === "claude" ? priceOf(settings) : undefined
-  if (price === undefined) return undefined
+  const paid = name === "claude" ? settings : name === "cascade" ? { ...settings, judge_model: "" } : undefined
+  const price = paid && priceOf(paid)
+  if (paid === undefined || price === undefined) return undefined
   const calls = pairs * settings.judge_orders
   // About what one answer takes: rubric, request and two small pictures in, a filled form out.
   const dollars = calls * costOf(price, 1200, 250) / 1e9
-  return `${claudeModel(settings)} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
+  return `${claudeModel(paid)} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
     `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
 }
 

@@ -1,0 +1,84 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as JudgeCascade from "../../layers/judge-cascade.ts"
+import * as JudgeFake from "../../layers/judge-fake.ts"
+import * as JudgePanel from "../../layers/judge-panel.ts"
+import { type Outcome, Verdict } from "../../src/domain.ts"
+import { Judge, JudgeBusy, JudgeRefused } from "../../src/stages/Judge.ts"
+import { judgeContract } from "../stages/Judge.contract.ts"
+import { inked, prompt } from "../stages/make.ts"
+
+const calls: Record<string, number> = {}
+const says = (name: string, answer: Outcome | "busy" | "refused", confidence = 0.8) =>
+  Layer.succeed(Judge, {
+    name,
+    identity: name,
+    concurrency: 4,
+    compare: Effect.fnUntraced(function*() {
+      calls[name] = (calls[name] ?? 0) + 1
+      if (answer === "busy") return yield* new JudgeBusy({ message: "busy" })
+      if (answer === "refused") return yield* new JudgeRefused({ message: "no", costUsd: 0.25 })
+      return new Verdict({ outcome: answer, confidence: answer === "tie" ? 0 : confidence, by: name, costUsd: 0.5 })
+    })
+  })
+const ask = Judge.use(({ compare }) => compare(prompt("a cat"), inked(0.2), inked(0.4)))
+
+judgeContract("panel", JudgePanel.layer([
+  { judge: JudgeFake.layer({ target: 0.4 }) },
+  { judge: JudgeFake.layer({ target: 0.6 }), weight: 2 },
+  { judge: JudgeFake.layer({ target: 0.2 }) }
+]))
+judgeContract("cascade", JudgeCascade.layer(JudgeFake.layer({ target: 0.4 }), JudgeFake.layer({ target: 0.5 })))
+
+describe("panel", () => {
+  const panel = (votes: ReadonlyArray<readonly [Outcome | "busy" | "refused", number?]>, rule?: "majority" | "unanimity") =>
+    ask.pipe(Effect.provide(JudgePanel.layer(votes.map(([vote, weight = 1], n) => ({ judge: says(`j${n}`, vote), weight })), rule)))
+
+  it.effect("needs more than half of all weight, abstentions and ties included", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* panel([["A"], ["A"], ["B"]])).outcome, "A")
+      assert.strictEqual((yield* panel([["A"], ["B"]])).outcome, "tie")
+      assert.strictEqual((yield* panel([["A"], ["tie"]])).outcome, "tie")
+      assert.strictEqual((yield* panel([["A"], ["B", 3], ["A"]])).outcome, "B")
+      assert.strictEqual((yield* panel([["A"], ["refused"], ["refused"]])).outcome, "tie")
+      assert.strictEqual((yield* panel([["A"], ["A"], ["refused"]])).outcome, "A")
+    }))
+
+  it.effect("unanimity needs all", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* panel([["A"], ["A"], ["tie"]], "unanimity")).outcome, "tie")
+      assert.strictEqual((yield* panel([["B"], ["B"]], "unanimity")).outcome, "B")
+    }))
+
+  it.effect("adds up what was paid, says who voted how, and is as sure as its votes are one-sided", () =>
+    Effect.gen(function*() {
+      const verdict = yield* panel([["A"], ["A"], ["B"], ["refused"]], "majority")
+      assert.strictEqual(verdict.outcome, "tie")
+      assert.strictEqual(verdict.costUsd, 1.75)
+      assert.strictEqual(verdict.reason, "j0: A | j1: A | j2: B")
+      assert.closeTo((yield* panel([["A"], ["A"], ["B"]])).confidence, 0.8 / 3, 1e-12)
+    }))
+
+  it.effect("fails as its members do", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* Effect.flip(panel([["A"], ["busy"]])))._tag, "JudgeBusy")
+      const error = yield* Effect.flip(panel([["refused"], ["refused"]]))
+      assert.deepInclude({ ...error }, { _tag: "JudgeRefused", costUsd: 0.5 })
+    }))
+})
+
+describe("cascade", () => {
+  const cascade = (first: Layer.Layer<Judge>) =>
+    ask.pipe(Effect.provide(JudgeCascade.layer(first, says("dear", "B"), { confidence: 0.7 })))
+
+  it.effect("asks the dear judge only where the cheap one is not sure", () =>
+    Effect.gen(function*() {
+      calls["dear"] = 0
+      assert.strictEqual((yield* cascade(says("cheap", "A", 0.8))).by, "cheap")
+      assert.strictEqual(calls["dear"], 0)
+      assert.strictEqual((yield* cascade(says("cheap", "A", 0.6))).by, "dear")
+      assert.strictEqual((yield* cascade(says("cheap", "tie"))).by, "dear")
+      assert.strictEqual((yield* cascade(says("cheap", "refused"))).by, "dear")
+      assert.strictEqual(calls["dear"], 3)
+    }))
+})
