@@ -15,6 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
+import base64
 import json
 import platform
 import shutil
@@ -24,10 +25,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import peft
+import PIL
 import torch
 import torch.nn.functional as F
 import transformers
 import trl
+from PIL import Image
 from safetensors.torch import load_file
 from transformers.generation.logits_process import (
     LogitsProcessorList,
@@ -570,10 +573,27 @@ def make_sampling():
 # --------------------------------------------------------------------------
 
 
+def make_resize():
+    """Pillow's resampling, exact bytes. The picture is RGBA, opaque, of a formula that the test repeats."""
+    width, height = 37, 29
+    i = np.arange(width * height * 4)
+    rgba = np.where(i % 4 == 3, 255, (i * i * 31 + i * 7919) % 251).astype(np.uint8).reshape(height, width, 4)
+    picture = Image.fromarray(rgba, "RGBA")
+    cases = []
+    for name in ("box", "bilinear", "bicubic", "lanczos"):
+        for to in ((12, 9), (37, 8), (5, 29), (50, 41)):
+            out = np.asarray(picture.resize(to, getattr(Image.Resampling, name.upper())))
+            cases.append({"filter": name, "width": to[0], "height": to[1], "rgba": base64.b64encode(out.tobytes()).decode()})
+    write(HERE / "resize.json", {"width": width, "height": height, "cases": cases})
+
+
+# --------------------------------------------------------------------------
+
+
 def main():
     print(f"python {platform.python_version()}, torch {torch.__version__}, "
           f"transformers {transformers.__version__}, peft {peft.__version__}, "
-          f"trl {trl.__version__}, numpy {np.__version__}")
+          f"trl {trl.__version__}, numpy {np.__version__}, pillow {PIL.__version__}")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(0)
@@ -585,6 +605,7 @@ def main():
     make_losses()
     make_adamw()
     make_sampling()
+    make_resize()
     files = sorted(path for path in HERE.rglob("*") if path.is_file() and path.name != "make.py")
     for path in files:
         print(f"{path.stat().st_size:8d} {path.relative_to(HERE)}")
