@@ -14,6 +14,7 @@ import { weightsHash } from "../src/checkpoint.ts"
 import { openClip } from "../src/clip-checkpoint.ts"
 import { type Picture, type Prompt, Verdict } from "../src/domain.ts"
 import type { Scorer } from "../src/evaluation.ts"
+import { resize } from "../src/numerics/resize.ts"
 import { Judge, JudgeRefused } from "../src/stages/Judge.ts"
 import { type OnnxError, OnnxRuntime, startProgram } from "./onnx-runtime.ts"
 
@@ -29,11 +30,9 @@ export interface JudgeClipOptions extends ClipOptions {
   readonly name?: string
 }
 
-/** The picture is not of the size the model reads. */
-const sizeMismatch = (picture: Picture, size: number) =>
-  new JudgeRefused({
-    message: `The CLIP judge reads pictures of ${size} pixels and was given ${picture.width} x ${picture.height}: set render_size to ${size}.`
-  })
+/** Drawings are rendered square; another shape would have to be cut, and the model would judge a part of it. */
+const notSquare = ({ height, width }: Picture) =>
+  new JudgeRefused({ message: `The CLIP judge reads square pictures and was given ${width} x ${height}: render them square.` })
 
 /** Embeddings kept: a run asks about each picture in up to K - 1 pairs, soon after one another. */
 const remembered = 4096
@@ -66,7 +65,10 @@ const makeScores = Effect.fnUntraced(function*({ model }: ClipOptions) {
   }
   const serve = Effect.gen(function*() {
     const batch = yield* Queue.takeAll(requests)
-    yield* program.embedImages(batch.map(({ picture }) => picture.rgba)).pipe(
+    const pixels = batch.map(({ picture: { height, rgba, width } }) =>
+      width === size ? rgba : resize(rgba, width, height, size, size, checkpoint.filter)
+    )
+    yield* program.embedImages(pixels).pipe(
       Effect.flatMap((embeddings) =>
         Effect.forEach(batch, ({ answer }, i) => Deferred.succeed(answer, embeddings[i]!), { discard: true })
       ),
@@ -98,7 +100,7 @@ const makeScores = Effect.fnUntraced(function*({ model }: ClipOptions) {
     return embedding!
   })
   const score = Effect.fnUntraced(function*(text: string, picture: Picture) {
-    if (picture.width !== size || picture.height !== size) return yield* sizeMismatch(picture, size)
+    if (picture.width !== picture.height) return yield* notSquare(picture)
     const [t, p] = yield* Effect.all([ofText(text), ofPicture(picture)], { concurrency: 2 })
     return scale * t.reduce((sum, x, i) => sum + x * p[i]!, 0)
   })

@@ -305,6 +305,6 @@ write("preprocessor_config.json", JSON.stringify({
   do_normalize: true,
   image_mean: mean,
   image_std: std,
-  resample: 3
+  resample: 4
 }, null, 2) + "\n")
 write("training.json", JSON.stringify({ seed, steps, pairs, seconds: seconds(), parameters: count, heldOut: accuracy, curve }, null, 1) + "\n")

@@ -5,6 +5,7 @@ import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, openWeights, readJson, type WeightFiles } from "./checkpoint.ts"
 import { type ClipConfig, clipShapes, type TowerConfig } from "./numerics/clip.ts"
+import type { Filter } from "./numerics/resize.ts"
 import { padTo } from "./numerics/tensor.ts"
 
 const int = (value: number) => Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
@@ -72,13 +73,18 @@ const Preprocessor = Schema.Struct({
   ),
   image_std: Schema.Array(Schema.Finite).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed([0.26862954, 0.26130258, 0.27577711]))
-  )
+  ),
+  /** Pillow's number of the filter that pictures are resized with. */
+  resample: Schema.Literals([1, 2, 3, 4]).pipe(Schema.withDecodingDefaultKey(Effect.succeed(3 as const)))
 })
+const filterNames = { 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box" } as const
 
 export interface ClipCheckpoint extends WeightFiles {
   readonly config: ClipConfig
   readonly mean: ReadonlyArray<number>
   readonly std: ReadonlyArray<number>
+  /** How a picture of another size is brought to the model's. */
+  readonly filter: Filter
 }
 
 export interface OpenedClip {
@@ -115,7 +121,13 @@ export const openClip = Effect.fn("openClip")(function*(folder: string) {
     return padTo([...body.slice(0, maxPositions - 1), eosTokenId], maxPositions)
   }
   return {
-    checkpoint: { ...files, config, mean: preprocessor.image_mean, std: preprocessor.image_std },
+    checkpoint: {
+      ...files,
+      config,
+      mean: preprocessor.image_mean,
+      std: preprocessor.image_std,
+      filter: filterNames[preprocessor.resample]
+    },
     tokenize
   } satisfies OpenedClip as OpenedClip
 })

@@ -76,7 +76,10 @@ export const settings = {
     "matrices that get an adapter"
   ],
   tie_margin: [orElse(real(0, 100), 1), "scores of the CLIP judge closer than this are a tie (its logits' unit)"],
-  render_size: [orElse(int(16, 1024), 64), "pixels of a rendered drawing's side, as the judge sees it"],
+  render_size: [
+    orElse(int(0, 1024), 0),
+    "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude"
+  ],
   eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
   save_steps: [orElse(int(1), 25), "steps between checkpoints"]
 } as const

@@ -6,6 +6,7 @@ import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import { inflateSync } from "node:zlib"
 import { random } from "../src/numerics/random.ts"
+import { resize } from "../src/numerics/resize.ts"
 import { checkScene, parseCaption } from "../src/scenes/index.ts"
 
 export const faultKinds = [
@@ -67,19 +68,12 @@ const decodePng = (base64: string) => {
   return { width, height, rgba, channels: 4 as const }
 }
 
-/** As the check reads it: 64 pixels a side, undoing the enlargement. */
-const small = ({ height, rgba, width }: ReturnType<typeof decodePng>) => {
-  const factor = width / 64
-  if (!Number.isInteger(factor) || height !== width) throw new Error(`a picture of ${width} x ${height}`)
-  const out = new Uint8Array(64 * 64 * 4)
-  for (let y = 0; y < 64; y++) {
-    for (let x = 0; x < 64; x++) {
-      const from = (y * factor * width + x * factor) * 4
-      out.set(rgba.subarray(from, from + 4), (y * 64 + x) * 4)
-    }
-  }
-  return { width: 64, height: 64, rgba: out }
-}
+/** As the check reads it: 64 pixels a side. */
+const small = ({ height, rgba, width }: ReturnType<typeof decodePng>) => ({
+  width: 64,
+  height: 64,
+  rgba: resize(rgba, width, height, 64, 64, "box")
+})
 
 const honest = (body: RequestBody, bonus: number): Record<string, unknown> => {
   const content = body.messages[0]!.content

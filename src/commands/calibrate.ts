@@ -8,7 +8,7 @@ import { isGross, knownPairs } from "../calibration/pairs.ts"
 import { makeProgress, progressStyle } from "../progress.ts"
 import type { Interval } from "../statistics.ts"
 import * as Flags from "./flags.ts"
-import { judgeFlags, judgeNamed } from "./judges.ts"
+import { judgeFlags, judgeNamed, renderSize } from "./judges.ts"
 
 export const calibrate = Command.make("calibrate", {
   ...judgeFlags,
@@ -20,7 +20,8 @@ export const calibrate = Command.make("calibrate", {
   seed: Flags.seed,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const layer = yield* judgeNamed(o.judge, { ...o, judge_input_price: 0, judge_output_price: 0 })
+  const settings = { ...o, judge_input_price: 0, judge_output_price: 0 }
+  const layer = yield* judgeNamed(o.judge, settings)
   const pairs = knownPairs(o.pairs, o.seed)
   yield* Effect.gen(function*() {
     const progress = yield* makeProgress(progressStyle(o.json), "pair", pairs.length)
@@ -30,7 +31,7 @@ export const calibrate = Command.make("calibrate", {
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size: o.size }),
+      rendererResvg.layer({ size: renderSize(o.judge, settings) }),
       layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
     ))
   )

@@ -10,7 +10,7 @@ import { promptOf } from "../prompts.ts"
 import { asksForText } from "../rollout.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import * as Flags from "./flags.ts"
-import { judgeFlags, judgeNamed } from "./judges.ts"
+import { judgeFlags, judgeNamed, renderSize } from "./judges.ts"
 
 export const judge = Command.make("judge", {
   a: Argument.String("A.svg"),
@@ -20,7 +20,8 @@ export const judge = Command.make("judge", {
   seed: Flags.seed,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const layer = yield* judgeNamed(o.judge, { ...o, judge_input_price: 0, judge_output_price: 0 })
+  const settings = { ...o, judge_input_price: 0, judge_output_price: 0 }
+  const layer = yield* judgeNamed(o.judge, settings)
   const texts = [yield* readText(o.a), yield* readText(o.b)] as const
   const prompt = promptOf(o.prompt)
   yield* Effect.gen(function*() {
@@ -35,7 +36,7 @@ export const judge = Command.make("judge", {
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size: o.size }),
+      rendererResvg.layer({ size: renderSize(o.judge, settings) }),
       layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
     ))
   )

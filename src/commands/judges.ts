@@ -12,7 +12,9 @@ import * as judgeCoin from "../../layers/judge-coin.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import type { CheckpointInvalid } from "../checkpoint.ts"
 import { settings, type TrainConfig } from "../config.ts"
+import type { Picture } from "../domain.ts"
 import type { Scorer } from "../evaluation.ts"
+import { resize } from "../numerics/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
 import type { Judge } from "../stages/Judge.ts"
 import { BadInput, packageRoot } from "./flags.ts"
@@ -114,7 +116,7 @@ export const judgeFlags = {
     Flag.withDefault("2"),
     Flag.map((text): 1 | 2 => (text === "1" ? 1 : 2))
   ),
-  size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(64))
+  render_size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(0))
 }
 
 /** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param pairs at most */
@@ -129,13 +131,26 @@ export const forecast = (name: string, settings: JudgeSettings, pairs: number): 
     `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
 }
 
+/** Pixels of a side in which the scene check was measured, and the embedded models see. */
+const small = 64
+
+const at64 = ({ height, rgba, width }: Picture) => ({
+  width: small,
+  height: small,
+  rgba: width === small && height === small ? rgba : resize(rgba, width, height, small, small, "box")
+})
+
+/** The size in which a judge sees best, pixels of a side: what the models here were trained on, or what Claude can read. */
+export const renderSize = (judge: string, { judge_model, render_size }: JudgeSettings & Pick<TrainConfig, "render_size">) =>
+  render_size > 0 ? render_size : judge === "claude" || judge === "cascade" ? 448 : judge === "clip" && judge_model !== "" ? 224 : small
+
 /** The grammar's own check of colours, counts and relations, on the pixels; it knows only the grammar's prompts. */
 export const sceneScorer: Scorer = {
   name: "scene check",
   score: (prompt, picture) =>
     Effect.sync(() => {
       const scene = parseCaption(prompt.text)
-      return scene === undefined ? undefined : checkScene(scene, picture).score
+      return scene === undefined ? undefined : checkScene(scene, at64(picture)).score
     })
 }
 

@@ -22,7 +22,7 @@ import { Policy } from "../stages/Policy.ts"
 import { openTokenizer } from "../tokenizer/tokenizer.ts"
 import { runTraining } from "../training-run.ts"
 import * as Flags from "./flags.ts"
-import { forecast, heldOutScorers, judgeNamed } from "./judges.ts"
+import { forecast, heldOutScorers, judgeNamed, renderSize } from "./judges.ts"
 import { writeReport } from "./report.ts"
 
 /** One optional flag a setting; what is not given stays undefined, so that a file may say it. */
@@ -87,6 +87,7 @@ export const train = Command.make("train", {
   const tokenizer = yield* openTokenizer(model)
   const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
   const judge = yield* judgeNamed(c.judge, c)
+  const size = renderSize(c.judge, c)
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
   const lora: LoraConfig | undefined = c.lora_r > 0
@@ -132,7 +133,7 @@ export const train = Command.make("train", {
         tokensPerRun: c.tokens_per_run
       }
     }),
-    rendererResvg.layer({ size: c.render_size }),
+    rendererResvg.layer({ size }),
     judge,
     bufferSqlite.layer({ path: run.file("run.db"), maxStaleness: c.max_staleness, staleWeight: c.stale_weight }),
     Policy.layer({ version: 0, parameters }, c.max_staleness + 1)
@@ -142,7 +143,7 @@ export const train = Command.make("train", {
     const runtime = yield* OnnxRuntime
     const { identity, name } = yield* Judge
     const versions = { vequinox: Flags.version, node: process.version, onnxruntime: Flags.onnxVersion }
-    const resolved = { ...c, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
+    const resolved = { ...c, render_size: size, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
     yield* writeFile(run.file("config.json"), JSON.stringify(resolved, null, 2) + "\n")
     const style = progressStyle(json)
     const progress = yield* makeProgress(style, "step", c.max_steps)

@@ -16,9 +16,9 @@ const models = path.join(import.meta.dirname, "../../models")
 const runtime = OnnxRuntime.layer("cpu", 0, 1)
 const judge = (name = "clip") => JudgeClip.layer({ model: path.join(models, name) }).pipe(Layer.provide(runtime))
 
-const picture = (svg: string): Picture => {
+const picture = (svg: string, size = 64): Picture => {
   const { height, pixels, width } = new Resvg(svg, {
-    fitTo: { mode: "width", value: 64 },
+    fitTo: { mode: "width", value: size },
     background: "#ffffff",
     font: { loadSystemFonts: false }
   }).render()
@@ -38,7 +38,8 @@ const pair = (n: number) => {
       return drawFlawed(scene, draw, "off-canvas").svg
     }
   }
-  return { prompt: promptOf(caption(scene)), good: picture(drawScene(scene, draw)), flawed: picture(make()) }
+  const [goodSvg, flawedSvg] = [drawScene(scene, draw), make()]
+  return { prompt: promptOf(caption(scene)), goodSvg, flawedSvg, good: picture(goodSvg), flawed: picture(flawedSvg) }
 }
 
 judgeContract("clip", judge(), Array.from({ length: 4 }, (_, n) => pair(n).good))
@@ -58,14 +59,27 @@ layer(judge())("the embedded CLIP", (it) => {
       assert.isAbove(right, 0.8, `${right} of the pairs`)
     }))
 
-  it.effect("refuses a picture of another size than it reads", () =>
+  it.effect("judges a large rendering as it does a small one", () =>
+    Effect.gen(function*() {
+      const { compare } = yield* Judge
+      for (let n = 0; n < 20; n++) {
+        const { flawedSvg, goodSvg, prompt } = pair(n)
+        const [there, large] = yield* Effect.all([
+          compare(prompt, picture(goodSvg), picture(flawedSvg)),
+          compare(prompt, picture(goodSvg, 448), picture(flawedSvg, 448))
+        ])
+        for (const i of [0, 1]) assert.closeTo(large.scores![i]!, there.scores![i]!, 2, `pair ${n}`)
+      }
+    }))
+
+  it.effect("refuses a picture that is not square", () =>
     Effect.gen(function*() {
       const { compare } = yield* Judge
       const { good, prompt } = pair(0)
-      const small = new Picture({ hash: "small", width: 32, height: 32, rgba: new Uint8Array(32 * 32 * 4) })
-      const error = yield* Effect.flip(compare(prompt, good, small))
+      const wide = new Picture({ hash: "wide", width: 64, height: 32, rgba: new Uint8Array(64 * 32 * 4) })
+      const error = yield* Effect.flip(compare(prompt, good, wide))
       assert.strictEqual(error._tag, "JudgeRefused")
-      assert.include(error.message, "render_size")
+      assert.include(error.message, "square")
     }))
 })
 

@@ -1,3 +1,5 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as JudgeCascade from "../../layers/judge-cascade.ts"
@@ -81,4 +83,13 @@ describe("cascade", () => {
       assert.strictEqual((yield* cascade(says("cheap", "refused"))).by, "dear")
       assert.strictEqual(calls["dear"], 3)
     }))
+})
+
+it("every judge in layers/ is held to the contract", () => {
+  const here = path.join(import.meta.dirname)
+  const tests = fs.readdirSync(here).filter((name) => name.endsWith(".test.ts"))
+    .map((name) => fs.readFileSync(path.join(here, name), "utf8")).join("\n")
+  const judges = fs.readdirSync(path.join(here, "../../layers")).flatMap((name) => /^judge-(.*)\.ts$/.exec(name)?.[1] ?? [])
+  assert.isAbove(judges.length, 4)
+  for (const judge of judges) assert.match(tests, new RegExp(`judgeContract\\(\\s*"${judge}"`), `layers/judge-${judge}.ts`)
 })
