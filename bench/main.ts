@@ -1,9 +1,10 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [renderer] [overlap]
+ *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge]
  */
 import { Effect } from "effect"
+import { benchJudge } from "./judge.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
 import { benchSampler } from "./sampler.ts"
@@ -13,7 +14,8 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   sampler: benchSampler,
   trainer: () => benchTrainer(),
   renderer: benchRenderer,
-  overlap: () => Effect.runPromise(overlap())
+  overlap: () => Effect.runPromise(overlap()),
+  judge: benchJudge
 }
 
 const asked = process.argv.slice(2)

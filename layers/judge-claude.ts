@@ -178,7 +178,7 @@ export const layer = (o: JudgeClaudeOptions) =>
       const unusable = (own: string, message: string): JudgeError => {
         const times = (inVain.get(own) ?? 0) + 1
         inVain.set(own, times)
-        return times < unusableAnswers ? new JudgeBusy({ message }) : new JudgeRefused({ message: `${message}, ${times} times` })
+        return times < unusableAnswers ? new JudgeBusy({ message, retryAfter: Duration.zero }) : new JudgeRefused({ message: `${message}, ${times} times` })
       }
       const asJudgeError = (error: ClaudeError | BudgetSpent, own: string, now: number): JudgeError => {
         switch (error._tag) {
@@ -195,7 +195,12 @@ export const layer = (o: JudgeClaudeOptions) =>
               ? new JudgeStopped({
                 message: `No answer came for ${Math.round((now - answeredAt) / 60_000)} minutes, last because ${error.message}; resume the run when the service is back.`
               })
-              : new JudgeBusy({ message: error.message, retryAfter: Duration.seconds(error.retryAfter) })
+              : new JudgeBusy({
+                message: error.message,
+                // A lost answer says nothing of the server's load; one that is down or overloaded is given time.
+                ...(error.kind === "lost" ? { retryAfter: Duration.zero } : {}),
+                ...(error.retryAfter > 0 ? { retryAfter: Duration.seconds(error.retryAfter) } : {})
+              })
         }
       }
 

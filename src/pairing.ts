@@ -4,7 +4,7 @@
  * Only two things make a label: the gate (a valid drawing beats an invalid one) and a judge's A or B. Ties, refusals,
  * a judge that stays busy and pairs of two invalid drawings never do (invariant 1).
  */
-import { Duration, Effect, Schedule } from "effect"
+import { Effect, Schedule } from "effect"
 import { type Drawing, JudgedPair, type Outcome, Preference, type Prompt, type Rendering, Verdict } from "./domain.ts"
 import { random, shuffled } from "./numerics/random.ts"
 import { Judge, type JudgeError, type JudgeStopped } from "./stages/Judge.ts"
@@ -39,7 +39,7 @@ export const pairsToDecide = (
 /** In a run, where an outage of some minutes should cost no judgment. */
 const runRetries = 40
 
-/** 0.5 s, 1 s, 2 s ... capped at 30 s, then jittered; JudgeBusy only; never before the judge allows. */
+/** As long as the judge says, else 0.5 s, 1 s, 2 s ... capped at 30 s and jittered; JudgeBusy only. */
 export const judgeRetry = (times = runRetries) =>
   Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")]).pipe(
     Schedule.jittered,
@@ -48,7 +48,7 @@ export const judgeRetry = (times = runRetries) =>
     Schedule.while(({ input }) => input._tag === "JudgeBusy"),
     Schedule.modifyDelay(({ duration, input }) =>
       Effect.succeed(
-        input._tag === "JudgeBusy" && input.retryAfter !== undefined ? Duration.max(duration, input.retryAfter) : duration
+        input._tag === "JudgeBusy" && input.retryAfter !== undefined ? input.retryAfter : duration
       )
     )
   )

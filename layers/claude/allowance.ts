@@ -3,7 +3,8 @@
  *
  * The server refills its buckets continuously; ours mirror them. Nothing is known before the first answer, so calls start
  * two at a time and double with every round of successes (as TCP's slow start) until the server's headers or its first
- * refusal say where the limit is; a 429 or 529 halves them, then they grow by one a round (AIMD, Chiu & Jain 1989).
+ * refusal say where the limit is; a 429 or 529 takes a quarter away, then they grow by four a round (AIMD, Chiu & Jain
+ * 1989, with CUBIC's gentler cut: a server that refuses at random must not starve us).
  */
 import { Clock, Deferred, Effect, Semaphore } from "effect"
 
@@ -95,7 +96,7 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
     let doubling = true
     let successes = 0
     let notBefore = 0
-    let halvedAt = -Infinity
+    let cutAt = -Infinity
     const underWay = new Set<Use>()
     let freed = Deferred.makeUnsafe<void>()
 
@@ -137,7 +138,7 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
           output.take(ended.use.outputTokens - estimate.outputTokens)
           learn(ended.headers, now)
           if (doubling) width = Math.min(options.concurrency, width + 1)
-          else if (++successes >= width) {
+          else if (++successes >= width / 4) {
             successes = 0
             width = Math.min(options.concurrency, width + 1)
           }
@@ -149,8 +150,8 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
           doubling = false
           successes = 0
           // One wave of refusals is one piece of news.
-          if (now - halvedAt > 1000) width = Math.max(1, width / 2)
-          halvedAt = now
+          if (now - cutAt > 1000) width = Math.max(1, width * 0.75)
+          cutAt = now
         }
         const waiting = freed
         freed = Deferred.makeUnsafe<void>()

@@ -7,7 +7,7 @@ import type { Picture, Prompt, Verdict } from "../domain.ts"
 /** The judge was too slow or asked us to back off. Worth retrying. */
 export class JudgeBusy extends Schema.TaggedError<JudgeBusy>()("JudgeBusy", {
   message: Schema.String,
-  /** What the judge asked us to wait, where it did. */
+  /** What the judge asked us to wait; 0 where an answer was merely lost. Left out, the pipeline waits longer each time. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {}
 
