@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { Effect, Layer, Redacted } from "effect"
-import { Answers } from "../layers/claude/answers.ts"
+import { Answers } from "../layers/guide/answers.ts"
 import * as JudgeClaude from "../layers/judge-claude.ts"
 import { Picture } from "../src/domain.ts"
 import { withJudgeRetry } from "../src/pairing.ts"

@@ -34,4 +34,12 @@ export class Judge extends Context.Service<Judge, {
   readonly concurrency: number
   /** A or B or tie. `A` names the first picture. Swapping the pictures swaps A and B. */
   readonly compare: (prompt: Prompt, a: Picture, b: Picture) => Effect.Effect<Verdict, JudgeError>
+  /**
+   * Where a judge sees all drawings of a prompt at once: its verdicts on all pairs i < j, in this order. A judge without
+   * it is asked about each pair.
+   */
+  readonly compareAll?: (
+    prompt: Prompt,
+    pictures: ReadonlyArray<Picture>
+  ) => Effect.Effect<ReadonlyArray<Verdict>, JudgeError>
 }>()("vequinox/Judge") {}

@@ -4,28 +4,20 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Effect, Layer, Context, Schema } from "effect"
 
-export interface StoredAnswer {
-  readonly better: "first" | "second" | "tie"
-  /** In [0, 1]. */
-  readonly confidence: number
-  /** One line for people. */
-  readonly reason: string
-}
-
 /** The file cannot be used; the message says which and why. */
 export class AnswersFailed extends Schema.TaggedError<AnswersFailed>()("AnswersFailed", {
   message: Schema.String
 }) {}
 
-/** Keys are hashes of all that an answer depends on: model, rubric, prompt, and both pictures in their order. */
+/** Keys are hashes of all that an answer depends on: the model, every word of the question, and the pictures in order. */
 export class Answers extends Context.Service<Answers, {
-  readonly get: (key: string) => Effect.Effect<StoredAnswer | undefined, AnswersFailed>
-  /** Durable once it returned. @param nanoUsd what the answer cost */
-  readonly put: (key: string, answer: StoredAnswer, nanoUsd: number) => Effect.Effect<void, AnswersFailed>
+  readonly get: (key: string) => Effect.Effect<string | undefined, AnswersFailed>
+  /** Durable once it returned. @param answer the model's own text @param nanoUsd what it cost */
+  readonly put: (key: string, answer: string, nanoUsd: number) => Effect.Effect<void, AnswersFailed>
 }>()("vequinox/Answers") {
   /** Forgets everything with the scope. */
   static readonly layerMemory = Layer.sync(Answers, () => {
-    const known = new Map<string, StoredAnswer>()
+    const known = new Map<string, string>()
     return {
       get: (key) => Effect.sync(() => known.get(key)),
       put: (key, answer) => Effect.sync(() => void known.set(key, answer))
@@ -52,20 +44,18 @@ export class Answers extends Context.Service<Answers, {
             fs.mkdirSync(path.dirname(file), { recursive: true })
             const db = new DatabaseSync(file)
             db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;
-              CREATE TABLE IF NOT EXISTS answers (
-                key TEXT PRIMARY KEY, better TEXT NOT NULL, confidence REAL NOT NULL, reason TEXT NOT NULL,
-                nano_usd INTEGER NOT NULL
+              CREATE TABLE IF NOT EXISTS replies (
+                key TEXT PRIMARY KEY, answer TEXT NOT NULL, nano_usd INTEGER NOT NULL
               ) STRICT`)
             return db
           }),
           (db) => Effect.sync(() => db.close())
         )
-        const select = db.prepare("SELECT better, confidence, reason FROM answers WHERE key = ?")
-        const insert = db.prepare("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)")
+        const select = db.prepare("SELECT answer FROM replies WHERE key = ?")
+        const insert = db.prepare("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)")
         return {
-          get: (key) => attempt(() => select.get(key) as StoredAnswer | undefined),
-          put: (key, { better, confidence, reason }, nanoUsd) =>
-            attempt(() => void insert.run(key, better, confidence, reason, nanoUsd))
+          get: (key) => attempt(() => (select.get(key) as { readonly answer: string } | undefined)?.answer),
+          put: (key, answer, nanoUsd) => attempt(() => void insert.run(key, answer, nanoUsd))
         }
       })
     )

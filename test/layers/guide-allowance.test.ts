@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { type Ended, makeAllowance, type RateHeaders } from "../../layers/claude/allowance.ts"
+import { type Ended, makeAllowance, type RateHeaders } from "../../layers/guide/allowance.ts"
 
 interface Limits {
   readonly requests: number

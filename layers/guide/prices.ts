@@ -13,8 +13,5 @@ export const prices: Readonly<Record<string, Price>> = {
 export const costOf = (price: Price, inputTokens: number, outputTokens: number): number =>
   Math.ceil((inputTokens * price.input + outputTokens * price.output) * 1000 - 1e-6)
 
-/** Tokens that a picture is counted as, by the documented rule of thumb. @param width pixels @param height pixels */
-export const pictureTokens = (width: number, height: number): number => Math.ceil(width * height / 750)
-
 /** More tokens than any text of this many characters has: for what is set aside, never for what is paid. */
 export const tokensAtMost = (characters: number): number => characters

@@ -1,0 +1,145 @@
+/** The Messages API: the SDK without its retries, a deadline over headers and body, every answer checked. */
+import Anthropic, { APIConnectionError, APIError } from "@anthropic-ai/sdk"
+import { Effect, Redacted, Schema } from "effect"
+import type { Use } from "./allowance.ts"
+import { pngOf } from "./pictures.ts"
+import {
+  brokenOff,
+  busy,
+  failureOf,
+  type FailureWords,
+  ModelUnusable,
+  rateHeadersFrom,
+  type Reply,
+  type Request,
+  type Transport,
+  type TransportError,
+  unreachable
+} from "./transport.ts"
+
+export interface ClaudeOptions {
+  readonly apiKey: Redacted.Redacted
+  /** Default: the public API. */
+  readonly baseUrl?: string | undefined
+  /** Seconds until the whole answer must be there. Default 30. */
+  readonly deadline?: number | undefined
+}
+
+/** What an answer must hold before anything in it is believed. */
+const Message = Schema.Struct({
+  type: Schema.Literal("message"),
+  stop_reason: Schema.NullOr(Schema.String),
+  content: Schema.Array(Schema.Struct({ type: Schema.String, text: Schema.optionalKey(Schema.String) })),
+  usage: Schema.Struct({
+    input_tokens: Schema.Finite,
+    output_tokens: Schema.Finite,
+    cache_creation_input_tokens: Schema.optionalKey(Schema.NullOr(Schema.Finite)),
+    cache_read_input_tokens: Schema.optionalKey(Schema.NullOr(Schema.Finite))
+  })
+})
+const decodeMessage = Schema.decodeUnknownEffect(Message)
+
+const kinds = { requests: "requests", inputTokens: "input-tokens", outputTokens: "output-tokens" } as const
+const rateHeaders = (headers: Headers) =>
+  rateHeadersFrom(headers, (kind) => [`anthropic-ratelimit-${kinds[kind]}-limit`, `anthropic-ratelimit-${kinds[kind]}-remaining`])
+
+const messageOf = (error: APIError): string => {
+  const body = error.error as { readonly error?: { readonly message?: unknown } } | undefined
+  const said = typeof body?.error?.message === "string" ? body.error.message : error.message
+  return said.replace(/\s+/g, " ").trim().slice(0, 200)
+}
+
+const failure = (words: FailureWords, cause: unknown): TransportError =>
+  cause instanceof APIConnectionError
+    ? unreachable(words, cause)
+    : cause instanceof APIError
+    ? failureOf(words, Number(cause.status), messageOf(cause), cause.headers)
+    : brokenOff(words, cause)
+
+/** Headers that leave the process beside the key: the SDK would add whatever ANTHROPIC_CUSTOM_HEADERS holds. */
+const sent = /^(anthropic-version|anthropic-beta|content-type|accept|user-agent|x-stainless-.*)$/i
+
+/** The SDK, which reads the key here alone and no other credential of the environment. */
+export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
+  new Anthropic({
+    apiKey: Redacted.value(apiKey),
+    authToken: null,
+    webhookKey: null,
+    baseURL: baseUrl ?? "https://api.anthropic.com",
+    maxRetries: 0,
+    logLevel: "off",
+    fetch: (url, init) => {
+      const headers = new Headers(init?.headers)
+      for (const name of Array.from(headers.keys())) if (!sent.test(name)) headers.delete(name)
+      headers.set("authorization", `Bearer ${Redacted.value(apiKey)}`) // as the SDK does, before those custom headers
+      return fetch(url, { ...init, headers, redirect: "error" })
+    }
+  })
+
+/** A request as the API wants it. */
+export const messageParams = ({ maxTokens, model, parts, schema, system }: Request): Anthropic.MessageCreateParamsNonStreaming => ({
+  model,
+  max_tokens: maxTokens,
+  system,
+  messages: [{
+    role: "user",
+    content: parts.map((part) =>
+      "text" in part
+        ? { type: "text", text: part.text }
+        : { type: "image", source: { type: "base64", media_type: "image/png", data: pngOf(part.picture) } }
+    )
+  }],
+  output_config: { format: { type: "json_schema", schema } }
+})
+
+/** The answer in a message, checked. @param data what the API sent as a message */
+export const replyOf = Effect.fnUntraced(function*(words: FailureWords, data: unknown, headers: Headers) {
+  const limits = rateHeaders(headers)
+  const message = yield* decodeMessage(data).pipe(
+    Effect.mapError(() => busy(words, "lost", `${words.where} answered with something that is no message`, headers))
+  )
+  const { cache_creation_input_tokens, cache_read_input_tokens, input_tokens, output_tokens } = message.usage
+  const use: Use = {
+    inputTokens: input_tokens + (cache_creation_input_tokens ?? 0) + (cache_read_input_tokens ?? 0),
+    outputTokens: output_tokens
+  }
+  if (message.stop_reason !== "end_turn" && message.stop_reason !== "stop_sequence") {
+    return yield* new ModelUnusable({
+      message: message.stop_reason === "refusal"
+        ? "Claude refused to judge this"
+        : `Claude's answer was cut off (${message.stop_reason})`,
+      ...use,
+      headers: limits
+    })
+  }
+  const text = message.content.map((block) => (block.type === "text" ? block.text ?? "" : "")).join("")
+  return { text, use, headers: limits } satisfies Reply as Reply
+})
+
+export const claudeWords = ({ baseUrl }: ClaudeOptions, model: string): FailureWords => ({
+  where: baseUrl === undefined ? "the Claude API" : `the Claude API at ${baseUrl}`,
+  model,
+  key: "ANTHROPIC_API_KEY",
+  address: "ANTHROPIC_BASE_URL",
+  rateHeaders
+})
+
+export const makeClaude = (o: ClaudeOptions): Transport => {
+  const sdk = makeSdk(o)
+  const { deadline = 30 } = o
+  const send = Effect.fnUntraced(function*(request: Request) {
+    const words = claudeWords(o, request.model)
+    const { data, response } = yield* Effect.tryPromise({
+      try: (signal) => sdk.messages.create(messageParams(request), { signal }).withResponse(),
+      catch: (cause) => failure(words, cause)
+    }).pipe(
+      // The SDK's own timeout ends with the headers; this one also ends a body that stalls.
+      Effect.timeoutOrElse({
+        duration: deadline * 1000,
+        orElse: () => Effect.fail(busy(words, "lost", `${words.where} gave no whole answer within ${deadline} s`))
+      })
+    )
+    return yield* replyOf(words, data, response.headers)
+  })
+  return { where: claudeWords(o, "").where, send }
+}

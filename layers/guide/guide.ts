@@ -1,0 +1,229 @@
+/**
+ * Questions to a guide model, the larger model that judges: each waits for its share of the rate limits (allowance.ts)
+ * and of the budget, and its answer is stored (answers.ts) before it is used. Nothing is asked again here: what is worth
+ * it fails with `JudgeBusy`, and the pipeline asks again; what was answered already is then read, not paid.
+ */
+import { createHash } from "node:crypto"
+import { Context, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
+import { CircuitBreaker } from "effect/persistence"
+import { type BudgetSpent, makeBudget } from "../../src/budget.ts"
+import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../src/stages/Judge.ts"
+import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowance.ts"
+import { Answers } from "./answers.ts"
+import { pictureTokens } from "./pictures.ts"
+import { costOf, type Price, tokensAtMost } from "./prices.ts"
+import { ModelBusy, type Part, type Reply, type Transport, type TransportError } from "./transport.ts"
+
+export interface GuideOptions {
+  readonly model: string
+  readonly price: Price
+  /** US dollars that may be spent; Infinity (the default) sets no limit. */
+  readonly budgetUsd?: number | undefined
+  /** Most calls at the same time. Default 32. */
+  readonly concurrency?: number | undefined
+  /** A minute, where the user wants less than the account allows. Default: what the server says. */
+  readonly requestsPerMinute?: number | undefined
+  /** Refusals and cut-off answers to one question until it is given up. Default 4. */
+  readonly unusableAnswers?: number | undefined
+  /** Seconds without any answer after which the run is stopped. Default 900. */
+  readonly patience?: number | undefined
+}
+
+/** What is asked of every picture, pair or prompt alike: the words and the form of the answer. */
+export interface Rubric<A> {
+  readonly system: string
+  readonly answer: Schema.Codec<A, unknown>
+  /** JSON schema of `answer`, as structured output wants it. */
+  readonly schema: Readonly<Record<string, unknown>>
+  /** The longest answer that is waited for, tokens. */
+  readonly maxTokens: number
+  /** Hash of the words and the form, 8 hex digits: part of a judge's identity. */
+  readonly version: string
+}
+
+export const rubric = <A>(o: {
+  readonly system: string
+  readonly answer: Schema.Codec<A, unknown>
+  readonly maxTokens: number
+}): Rubric<A> => {
+  const strict = (schema: unknown): unknown =>
+    Array.isArray(schema)
+      ? schema.map(strict)
+      : typeof schema !== "object" || schema === null
+      ? schema
+      : Object.fromEntries(
+        Object.entries(schema).map(([key, value]) => [key, key === "additionalProperties" ? false : strict(value)])
+      )
+  const schema = strict(Schema.toJsonSchemaDocument(o.answer).schema) as Readonly<Record<string, unknown>>
+  return { ...o, schema, version: hashOf([o.system, schema, o.maxTokens]).slice(0, 8) }
+}
+
+const hashOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
+
+/** One question: its own name (`id`, the same for the same question) and how to ask it. */
+export interface Question<A> {
+  readonly id: string
+  readonly rubric: Rubric<A>
+  readonly parts: ReadonlyArray<Part>
+}
+
+export class Guide extends Context.Service<Guide, {
+  readonly model: string
+  /** Calls that may be under way at the same time. */
+  readonly concurrency: number
+  readonly question: <A>(rubric: Rubric<A>, parts: ReadonlyArray<Part>) => Question<A>
+  readonly ask: <A>(question: Question<A>) => Effect.Effect<A, JudgeError>
+  /** US dollars that these questions have cost since they were last billed. */
+  readonly bill: (questions: ReadonlyArray<Question<unknown>>) => number
+}>()("vequinox/Guide") {
+  static readonly layer = (transport: Transport, options: GuideOptions) =>
+    Layer.effect(Guide, makeGuide(transport, options))
+}
+
+/** A refusal carries what the questions cost in vain. */
+export const billRefusals = (guide: Guide["Service"], questions: ReadonlyArray<Question<unknown>>) =>
+<A, R>(work: Effect.Effect<A, JudgeError, R>): Effect.Effect<A, JudgeError, R> =>
+  Effect.catchTag(work, "JudgeRefused", ({ message }) =>
+    Effect.fail(new JudgeRefused({ message, costUsd: guide.bill(questions) })))
+
+const endedOf = (result: { readonly ok: Reply } | { readonly failed: TransportError }): Ended => {
+  if ("ok" in result) return { _tag: "Answered", use: result.ok.use, headers: result.ok.headers }
+  const { failed } = result
+  if (failed._tag === "ModelUnusable") return { _tag: "Answered", use: failed, headers: failed.headers as RateHeaders }
+  return failed._tag === "ModelBusy" && failed.kind === "slow"
+    ? { _tag: "Slow", seconds: failed.retryAfter, headers: failed.headers as RateHeaders }
+    : { _tag: "Lost" }
+}
+
+/** Only what says that the service is not there; a refusal to judge, say, comes from a service that works. */
+const classified = (exit: Exit.Exit<Reply, TransportError>): CircuitBreaker.Outcome => {
+  const error = Exit.isFailure(exit) ? Option.getOrUndefined(Exit.findErrorOption(exit)) : undefined
+  if (error?._tag !== "ModelBusy") return Exit.isSuccess(exit) || error !== undefined ? CircuitBreaker.success : CircuitBreaker.ignored
+  return error.kind === "slow" ? CircuitBreaker.ignored : CircuitBreaker.failure()
+}
+
+const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>
+  Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
+
+const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOptions) {
+  const { concurrency = 32, model, patience = 900, price, unusableAnswers = 4 } = o
+  const answers = yield* Answers
+  const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
+  const budget = makeBudget(o.budgetUsd ?? Infinity)
+  // Far more failures in a row than a faulty network gives: the service is down, and is asked again only now and then.
+  const breaker = yield* CircuitBreaker.make({
+    tripPolicy: CircuitBreaker.consecutive(25),
+    openDuration: "5 seconds",
+    maxOpenDuration: "1 minute"
+  }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
+  const now = Effect.clockWith((clock) => clock.currentTimeMillis)
+  let answeredAt = yield* now
+  /** nano-USD that a question has cost and nobody was told of, and how often it was answered in vain. */
+  const unbilled = new Map<string, number>()
+  const inVain = new Map<string, number>()
+  /** Input tokens of the largest request of a rubric so far, once one was answered. */
+  const measured = new Map<string, number>()
+
+  const unusable = (id: string, message: string): JudgeError => {
+    const times = (inVain.get(id) ?? 0) + 1
+    inVain.set(id, times)
+    return times < unusableAnswers
+      ? new JudgeBusy({ message, retryAfter: Duration.zero })
+      : new JudgeRefused({ message: `${message}, ${times} times` })
+  }
+  const asJudgeError = (error: TransportError | BudgetSpent, id: string, at: number): JudgeError => {
+    switch (error._tag) {
+      case "ModelUnusable":
+        answeredAt = at
+        return unusable(id, error.message)
+      case "ModelRejected":
+        return new JudgeRefused({ message: error.message })
+      case "ModelStopped":
+      case "BudgetSpent":
+        return new JudgeStopped({ message: error.message })
+      case "ModelBusy":
+        return at - answeredAt > patience * 1000
+          ? new JudgeStopped({
+            message: `No answer came for ${Math.round((at - answeredAt) / 60_000)} minutes, last because ${error.message}; resume the run when the service is back.`
+          })
+          : new JudgeBusy({
+            message: error.message,
+            // A lost answer says nothing of the server's load; one that is down or overloaded is given time.
+            ...(error.kind === "lost" ? { retryAfter: Duration.zero } : {}),
+            ...(error.retryAfter > 0 ? { retryAfter: Duration.seconds(error.retryAfter) } : {})
+          })
+    }
+  }
+  const resting = (reason: CircuitBreaker.CircuitBreakerError["reason"]) =>
+    new ModelBusy({
+      kind: "down",
+      message: `${transport.where} has failed many times in a row`,
+      retryAfter: reason._tag === "CircuitOpen" ? Duration.toSeconds(reason.retryAfter) : 1,
+      headers: {}
+    })
+
+  const question = <A>(rubric: Rubric<A>, parts: ReadonlyArray<Part>): Question<A> => ({
+    id: hashOf(["guide-1", model, rubric.system, rubric.schema, parts.map((part) => ("text" in part ? part.text : [part.picture.hash]))]),
+    rubric,
+    parts
+  })
+
+  const ask = Effect.fn("Guide.ask")(
+    function*<A>({ id, parts, rubric: { answer, maxTokens, schema, system, version } }: Question<A>): Effect.fn.Return<A, JudgeError> {
+      const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(answer))
+      const known = yield* stored(answers.get(id))
+      if (known !== undefined) return yield* decode(known).pipe(Effect.orDie) // it was decoded before it was stored
+      const bytes = Buffer.byteLength(system + JSON.stringify(schema) + parts.map((part) => ("text" in part ? part.text : "")).join(""), "utf8")
+      const pictures = parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokens(part.picture)), 0)
+      const worst: Use = { inputTokens: tokensAtMost(bytes) + pictures + 500, outputTokens: maxTokens }
+      const likely: Use = {
+        inputTokens: Math.max(measured.get(version) ?? 0, Math.ceil(bytes / 4) + pictures),
+        outputTokens: maxTokens
+      }
+      const book = (nano: number) => {
+        unbilled.set(id, (unbilled.get(id) ?? 0) + nano)
+        return nano
+      }
+      const whole = costOf(price, worst.inputTokens, worst.outputTokens)
+      const { text, use } = yield* budget.spend(
+        whole,
+        allowance.use(
+          likely,
+          breaker.execute(transport.send({ model, system, parts, schema, maxTokens }), { key: model, classify: classified }).pipe(
+            Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.fail(resting(reason)))
+          ),
+          endedOf
+        ),
+        // What may have been charged counts as charged.
+        (exit) =>
+          exit === "interrupted"
+            ? book(whole)
+            : "ok" in exit
+            ? book(costOf(price, exit.ok.use.inputTokens, exit.ok.use.outputTokens))
+            : exit.failed._tag === "ModelUnusable"
+            ? book(costOf(price, exit.failed.inputTokens, exit.failed.outputTokens))
+            : exit.failed._tag === "ModelBusy" && exit.failed.kind === "lost"
+            ? book(whole)
+            : 0
+      ).pipe(Effect.catch((error) => Effect.flatMap(now, (at) => Effect.fail(asJudgeError(error, id, at)))))
+      answeredAt = yield* now
+      measured.set(version, Math.max(measured.get(version) ?? 0, use.inputTokens))
+      const decoded = yield* decode(text).pipe(
+        Effect.mapError(() => unusable(id, "the model's answer is not in the form that was asked for"))
+      )
+      yield* stored(answers.put(id, text, costOf(price, use.inputTokens, use.outputTokens)))
+      inVain.delete(id)
+      return decoded
+    }
+  )
+
+  const bill = (questions: ReadonlyArray<Question<unknown>>): number => {
+    let nano = 0
+    for (const { id } of questions) {
+      nano += unbilled.get(id) ?? 0
+      unbilled.delete(id)
+    }
+    return nano / 1e9
+  }
+  return Guide.of({ model, concurrency, question, ask, bill })
+})

@@ -1,0 +1,28 @@
+/** Pictures as models are sent them. */
+import type { Picture } from "../../src/domain.ts"
+import { encodePng } from "../../src/svg/png.ts"
+
+/** Pictures under this side are enlarged by a whole factor: a model sees little in a stamp. Pixels. */
+const leastSide = 224
+
+const factorOf = ({ height, width }: Picture): number => Math.max(1, Math.ceil(leastSide / Math.max(width, height)))
+
+/** Base64 of the PNG that is sent. */
+export const pngOf = (picture: Picture): string => {
+  const { height, rgba, width } = picture
+  const factor = factorOf(picture)
+  const [w, h] = [width * factor, height * factor]
+  const from = new Uint32Array(Uint8Array.from(rgba).buffer)
+  const to = new Uint32Array(w * h)
+  for (let y = 0; y < h; y++) {
+    const row = Math.floor(y / factor) * width
+    for (let x = 0; x < w; x++) to[y * w + x] = from[row + Math.floor(x / factor)]!
+  }
+  return Buffer.from(encodePng(w, h, new Uint8Array(to.buffer))).toString("base64")
+}
+
+/** Tokens that the sent picture is counted as, by Claude's documented rule of thumb: pixels / 750. */
+export const pictureTokens = (picture: Picture): number => {
+  const factor = factorOf(picture)
+  return Math.ceil(picture.width * factor * picture.height * factor / 750)
+}

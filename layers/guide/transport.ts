@@ -1,0 +1,167 @@
+/**
+ * What carries a question to a model and brings its answer back. An implementation makes one call, checks what comes
+ * back, and tells every way to fail apart; it asks nothing again.
+ */
+import { type Effect, Schema } from "effect"
+import type { Picture } from "../../src/domain.ts"
+import type { RateHeaders, Use } from "./allowance.ts"
+
+/** A piece of what the model is shown, in order. */
+export type Part = { readonly text: string } | { readonly picture: Picture }
+
+export interface Request {
+  readonly model: string
+  readonly system: string
+  readonly parts: ReadonlyArray<Part>
+  /** JSON schema of the answer: every key required, no other key. */
+  readonly schema: Readonly<Record<string, unknown>>
+  /** The longest answer that is waited for, tokens. */
+  readonly maxTokens: number
+}
+
+export interface Reply {
+  readonly text: string
+  readonly use: Use
+  readonly headers: RateHeaders
+}
+
+/** No answer now, but there may be one later: rate limit, overload, connection, deadline, a broken body. */
+export class ModelBusy extends Schema.TaggedError<ModelBusy>()("ModelBusy", {
+  message: Schema.String,
+  /** `slow`: the server asked for less; `lost`: it may have worked, and charged, for nothing; `down`: it did not answer. */
+  kind: Schema.Literals(["slow", "lost", "down"]),
+  /** Seconds the server asked us to wait, 0 where it did not say. */
+  retryAfter: Schema.Finite,
+  headers: Schema.Unknown
+}) {}
+
+/** The model answered, was paid for, and did not give what was asked: a refusal, or an answer cut off. */
+export class ModelUnusable extends Schema.TaggedError<ModelUnusable>()("ModelUnusable", {
+  message: Schema.String,
+  inputTokens: Schema.Finite,
+  outputTokens: Schema.Finite,
+  headers: Schema.Unknown
+}) {}
+
+/** This request cannot succeed: it is malformed, or too large. */
+export class ModelRejected extends Schema.TaggedError<ModelRejected>()("ModelRejected", {
+  message: Schema.String
+}) {}
+
+/** No request can succeed: the key is wrong, has no permission or no credit, or there is no such model. */
+export class ModelStopped extends Schema.TaggedError<ModelStopped>()("ModelStopped", {
+  message: Schema.String
+}) {}
+
+export type TransportError = ModelBusy | ModelUnusable | ModelRejected | ModelStopped
+
+export interface Transport {
+  /** Who is asked, for people: "the Claude API", or an address. */
+  readonly where: string
+  readonly send: (request: Request) => Effect.Effect<Reply, TransportError>
+}
+
+const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 200)
+
+/** Limits and remaining amounts as the server tells them; absent where it does not. @param of header values by kind */
+export const rateHeadersFrom = (
+  headers: Headers,
+  of: (kind: "requests" | "inputTokens" | "outputTokens") => readonly [limit: string, remaining: string] | undefined
+): RateHeaders => {
+  const read = (kind: Parameters<typeof of>[0]) => {
+    const names = of(kind)
+    if (names === undefined) return {}
+    const [limit, remaining] = names.map((name) => headers.get(name))
+    return limit == null || remaining == null || !(Number(limit) > 0) || !(Number(remaining) >= 0)
+      ? {}
+      : { [kind]: { limit: Number(limit), remaining: Number(remaining) } }
+  }
+  return { ...read("requests"), ...read("inputTokens"), ...read("outputTokens") }
+}
+
+/** Seconds; `retry-after` may also be a date. A wait that makes no sense counts as none, one over an hour as an hour. */
+export const retryAfter = (headers: Headers | undefined): number => {
+  const ms = headers?.get("retry-after-ms")
+  const value = headers?.get("retry-after")
+  const seconds = ms != null
+    ? Number(ms) / 1000
+    : value == null
+    ? 0
+    : /^[-\d.]+$/.test(value)
+    ? Number(value)
+    : (Date.parse(value) - Date.now()) / 1000
+  return Number.isFinite(seconds) ? Math.min(3600, Math.max(0, seconds)) : 0
+}
+
+/** How a failed call is put into words. */
+export interface FailureWords {
+  /** Who is asked. */
+  readonly where: string
+  readonly model: string
+  /** Environment variables with the key and the address. */
+  readonly key: string
+  readonly address: string
+  readonly rateHeaders: (headers: Headers) => RateHeaders
+}
+
+/** @param said by the server, one line */
+export const failureOf = (
+  words: FailureWords,
+  status: number,
+  said: string,
+  headers: Headers | undefined
+): TransportError => {
+  const { address, key, model, where } = words
+  const Where = where[0]!.toUpperCase() + where.slice(1)
+  switch (status) {
+    case 401:
+      return new ModelStopped({ message: `${Where} does not accept the key (${said}): check ${key}.` })
+    case 402:
+      return new ModelStopped({ message: `The account has no credit left at ${where} (${said}): add some, then resume the run.` })
+    case 403:
+      return new ModelStopped({ message: `The key has no permission for this at ${where} (${said}): use another ${key}.` })
+    case 404:
+      return new ModelStopped({ message: `${Where} knows no model "${model}" (${said}): check --judge-model and ${address}.` })
+    case 429:
+    case 529:
+      return busy(words, "slow", `${where} asks for fewer requests (${status}: ${said})`, headers)
+    case 408:
+    case 409:
+      return busy(words, "down", `${where} answered ${status} (${said})`, headers)
+    default:
+      return status >= 500
+        ? busy(words, "down", `${where} answered ${status} (${said})`, headers)
+        : new ModelRejected({ message: `${Where} refused the request (${status}: ${said})` })
+  }
+}
+
+export const busy = ({ rateHeaders }: FailureWords, kind: ModelBusy["kind"], message: string, headers?: Headers) =>
+  new ModelBusy({
+    kind,
+    message,
+    retryAfter: retryAfter(headers),
+    headers: headers === undefined ? {} : rateHeaders(headers)
+  })
+
+/** A request that never left cannot be charged; any other may have been. */
+export const unreachable = (words: FailureWords, cause: unknown): ModelBusy =>
+  busy(
+    words,
+    unsent.has(codeOf(cause)) ? "down" : "lost",
+    `${words.where} cannot be reached (${oneLine(rootOf(cause))}): check the network and ${words.address}`
+  )
+
+/** The answer began and did not end. */
+export const brokenOff = (words: FailureWords, cause: unknown): ModelBusy =>
+  busy(words, "lost", `${words.where} broke off its answer (${oneLine(rootOf(cause))})`)
+
+const unsent: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH"])
+const codeOf = (cause: unknown): string => {
+  const error = cause as { readonly code?: unknown; readonly cause?: unknown }
+  return typeof error.code === "string" ? error.code : error.cause === undefined ? "" : codeOf(error.cause)
+}
+
+const rootOf = (cause: unknown): string => {
+  const error = cause as { readonly message?: string; readonly cause?: unknown }
+  return error.cause instanceof Error ? rootOf(error.cause) : String(error.message ?? cause)
+}
