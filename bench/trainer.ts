@@ -137,7 +137,7 @@ export const benchTrainer = async (layers = 4, threads = os.availableParallelism
       ids: Array.from({ length }, (_, t) => hash32(n, t) % c.vocab),
       promptLength
     }))
-    const step = () => trainer.preferenceStep({ sequences, pairs: [{ chosen: 0, rejected: 1, weight: 1 }] })
+    const step = () => trainer.preferenceStep({ sequences, pairs: [{ chosen: 0, rejected: 1, label: 1, weight: 1 }] })
     await step()
     const peak: Array<number> = [await matmulPeak(threads)]
     const seconds: Array<number> = []

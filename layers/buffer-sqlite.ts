@@ -39,7 +39,7 @@ const tables = `
   ) STRICT;
   CREATE TABLE preferences (
     id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES rollouts ON DELETE CASCADE,
-    prompt_id TEXT NOT NULL, chosen INTEGER NOT NULL, rejected INTEGER NOT NULL, weight REAL NOT NULL,
+    prompt_id TEXT NOT NULL, chosen INTEGER NOT NULL, rejected INTEGER NOT NULL, label REAL NOT NULL, weight REAL NOT NULL,
     consumed_by_step INTEGER, dropped_at_step INTEGER
   ) STRICT;
   CREATE INDEX untrained ON preferences (id) WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL;
@@ -168,9 +168,9 @@ const store = (db: DatabaseSync, { drawings, pairs, policyVersion, preferences, 
     const soFar = costs.get(by) ?? { answers: 0, usd: 0 }
     costs.set(by, { answers: soFar.answers + 1, usd: soFar.usd + (costUsd ?? 0) })
   }
-  const preference = insert("preferences", 8)
-  for (const { chosen, prompt, rejected, weight } of preferences) {
-    preference(null, step, prompt.id, chosen.index, rejected.index, weight, null, null)
+  const preference = insert("preferences", 9)
+  for (const { chosen, label, prompt, rejected, weight } of preferences) {
+    preference(null, step, prompt.id, chosen.index, rejected.index, label, weight, null, null)
   }
   const cost = insert("costs", 4)
   for (const [by, { answers, usd }] of costs) cost(step, by, answers, usd)
@@ -201,6 +201,7 @@ const PreferenceRow = Schema.Struct({
   prompt_id: Schema.String,
   chosen: Schema.Int,
   rejected: Schema.Int,
+  label: Schema.Finite,
   weight: Schema.Finite,
   outcome: Verdict.fields.outcome,
   confidence: Schema.Finite,
@@ -213,11 +214,11 @@ const PreferenceRow = Schema.Struct({
 const decodePreference = Schema.decodeUnknownSync(PreferenceRow)
 
 const untrained = `
-  SELECT p.id, p.step, p.prompt_id, p.chosen, p.rejected, p.weight,
+  SELECT p.id, p.step, p.prompt_id, p.chosen, p.rejected, p.label, p.weight,
          v.outcome, v.confidence, v.score_a, v.score_b, v.judged_by, v.reason, v.cost_usd
   FROM preferences p JOIN verdicts v ON v.step = p.step AND v.prompt_id = p.prompt_id
-    AND v.a = CASE v.outcome WHEN 'A' THEN p.chosen ELSE p.rejected END
-    AND v.b = CASE v.outcome WHEN 'A' THEN p.rejected ELSE p.chosen END
+    AND v.a = CASE v.outcome WHEN 'B' THEN p.rejected ELSE p.chosen END
+    AND v.b = CASE v.outcome WHEN 'B' THEN p.chosen ELSE p.rejected END
   WHERE p.consumed_by_step IS NULL AND p.dropped_at_step IS NULL ORDER BY p.id`
 
 const take = (db: DatabaseSync, version: number, options: StalenessOptions) => {
@@ -236,7 +237,8 @@ const take = (db: DatabaseSync, version: number, options: StalenessOptions) => {
   for (const row of db.prepare(untrained).all().map((row) => decodePreference(row))) {
     const chosen = candidate(row.step, row.prompt_id, row.chosen)
     const rejected = candidate(row.step, row.prompt_id, row.rejected)
-    const preference = new Preference({ prompt: chosen.prompt, chosen, rejected, weight: row.weight, verdict: verdictOf(row) })
+    const { label, weight } = row
+    const preference = new Preference({ prompt: chosen.prompt, chosen, rejected, label, weight, verdict: verdictOf(row) })
     const admitted = admit(preference, version, options)
     if (admitted === undefined) stale++
     else preferences.push(admitted)

@@ -31,9 +31,10 @@ const batchOf = (preferences: ReadonlyArray<Preference>): PreferenceBatch => {
     places.set(key, sequences.length)
     return sequences.push({ ids: [...promptIds, ...completionIds], promptLength: promptIds.length }) - 1
   }
-  const pairs = preferences.map(({ chosen, rejected, weight }) => ({
+  const pairs = preferences.map(({ chosen, label, rejected, weight }) => ({
     chosen: place(chosen),
     rejected: place(rejected),
+    label,
     weight
   }))
   return { sequences, pairs }

@@ -24,7 +24,18 @@ export interface PipelineConfig {
    * worse half (DP2O-SR's top-N by bottom-N; the middle of an odd K is left out). Default `all`.
    */
   readonly pairs: "all" | "best-worst" | "top-bottom"
-  /** Pairs of one prompt that are decided at most, >= 1, drawn at random. Default: no limit. */
+  /**
+   * Which pairs of a prompt's K drawings are put to the judge: `all` K(K-1)/2; each against one of them, `anchor`, K - 1;
+   * or a Swiss tournament of ceil(log2 K) rounds of K/2, `swiss` (comparisons.ts). Default `all`.
+   */
+  readonly comparisons: "all" | "anchor" | "swiss"
+  /** `train`: a tie is a preference with the label 0.5. `drop`: it is none. Default `drop`. */
+  readonly ties: "drop" | "train"
+  /** `soft`: a label is (1 + confidence) / 2, what the judge itself thinks of its verdict. `hard`: 1. Default `hard`. */
+  readonly labels: "hard" | "soft"
+  /** What a pair's weight is multiplied with besides (weighting.ts). Default `none`. */
+  readonly pairWeighting: "none" | "gap" | "diversity" | "gap-diversity"
+  /** Pairs of one prompt that are decided at most, >= 1, drawn at random among `all`. Default: no limit. */
   readonly maxPairsPerPrompt?: number | undefined
   /** Weight of a pair won because the other drawing is invalid, >= 0; 0 leaves such pairs out. Default 1. */
   readonly invalidPairWeight: number
@@ -41,6 +52,10 @@ export const defaultPipeline: PipelineConfig = {
   k: 4,
   maxStaleness: 1,
   pairs: "all",
+  comparisons: "all",
+  ties: "drop",
+  labels: "hard",
+  pairWeighting: "none",
   invalidPairWeight: 1,
   renderConcurrency: 2
 }

@@ -44,7 +44,18 @@ export const settings = {
   prompts_per_batch: [orElse(int(1), 32), "prompts decoded together"],
   num_generations: [orElse(int(2), 4), "candidates a prompt (K)"],
   max_staleness: [orElse(int(0), 1), "policy versions a drawing may be behind the step that trains on it; 0 is synchronous"],
+  pair_comparisons: [
+    orElse(Schema.Literals(["all", "anchor", "swiss"]), "all"),
+    "pairs of the K candidates that the judge sees: all; each against one; or a Swiss tournament"
+  ],
+  max_pairs_per_prompt: [orElse(int(0), 0), "most pairs of a prompt that are judged, drawn at random among all; 0 sets no limit"],
   pair_selection: [orElse(Schema.Literals(["all", "best-worst", "top-bottom"]), "all"), "which judged pairs of the K candidates are trained"],
+  ties: [orElse(Schema.Literals(["drop", "train"]), "drop"), "train: a tie is a preference of label 0.5, best with loss_type rao_kupper"],
+  labels: [orElse(Schema.Literals(["hard", "soft"]), "hard"), "soft: a label is (1 + the judge's confidence) / 2 instead of 1"],
+  pair_weighting: [
+    orElse(Schema.Literals(["none", "gap", "diversity", "gap-diversity"]), "none"),
+    "weigh pairs by how far apart the two drawings are, and by how different the prompt's drawings are"
+  ],
   invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
   stale_weight: [orElse(real(0, 1), 1), "weight of a pair, to the power of its age in versions"],
   temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself"],
@@ -59,6 +70,7 @@ export const settings = {
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
   loss_type: [orElse(Schema.Literals(lossTypes), "sigmoid"), "preference loss"],
   beta: [orElse(positive, 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
+  rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
   learning_rate: [orElse(positive, 1e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],

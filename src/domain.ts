@@ -110,6 +110,8 @@ export class Preference extends Schema.Class<Preference>("vequinox/Preference")(
   prompt: Prompt,
   chosen: Candidate,
   rejected: Candidate,
+  /** Probability that chosen is the better one, [0.5, 1]: 1 is a plain label, 0.5 a tie. */
+  label: Schema.Finite,
   /** Multiplies the pair's loss; >= 0, 1 unless something says otherwise. */
   weight: Schema.Finite,
   verdict: Verdict

@@ -1,13 +1,14 @@
 /**
  * From drawings to preferences: which pairs of one prompt are looked at, who decides them, and what may be trained.
  *
- * Only two things make a label: the gate (a valid drawing beats an invalid one) and a judge's A or B. Ties, refusals,
- * a judge that stays busy and pairs of two invalid drawings never do (invariant 1).
+ * Only two things make a label: the gate (a valid drawing beats an invalid one) and a judge's A or B, or its tie where
+ * ties are trained. Refusals, a judge that stays busy and pairs of two invalid drawings never do (invariant 1).
  */
 import { Effect, Schedule } from "effect"
+import type { PipelineConfig } from "./config-pipeline.ts"
 import { type Drawing, JudgedPair, type Outcome, Preference, type Prompt, type Rendering, Verdict } from "./domain.ts"
 import { random, shuffled } from "./numerics/random.ts"
-import { Judge, type JudgeError, type JudgeStopped } from "./stages/Judge.ts"
+import { Judge, type JudgeBusy, type JudgeError, type JudgeRefused, type JudgeStopped } from "./stages/Judge.ts"
 
 export type DrawingPair = readonly [Drawing, Drawing]
 
@@ -60,6 +61,16 @@ export const withJudgeRetry = <A, R>(call: Effect.Effect<A, JudgeError, R>, time
 const byGate = (outcome: Outcome): Verdict =>
   new Verdict({ outcome, confidence: outcome === "invalid" ? 0 : 1, by: "gate" })
 
+/** What a judge that gave no usable answer leaves: never a label. */
+const unanswered = (judge: Judge["Service"], error: JudgeBusy | JudgeRefused): Verdict =>
+  new Verdict({
+    outcome: "failed",
+    confidence: 0,
+    by: judge.name,
+    reason: error.message,
+    ...("costUsd" in error && error.costUsd !== undefined ? { costUsd: error.costUsd } : {})
+  })
+
 /** A verdict on two renderings: from the gate where one is invalid, else from the judge. Fails only with `JudgeStopped`. */
 export const decideRenderings = Effect.fn("pipeline.decide")(
   function*(prompt: Prompt, a: Rendering, b: Rendering, retries?: number): Effect.fn.Return<Verdict, JudgeStopped, Judge> {
@@ -68,19 +79,7 @@ export const decideRenderings = Effect.fn("pipeline.decide")(
     if (b._tag !== "Rendered") return byGate("A")
     return yield* judge.compare(prompt, a.picture, b.picture).pipe(
       (call) => withJudgeRetry(call, retries),
-      Effect.catchTag(
-        ["JudgeBusy", "JudgeRefused"],
-        (error) =>
-          Effect.succeed(
-            new Verdict({
-              outcome: "failed",
-              confidence: 0,
-              by: judge.name,
-              reason: error.message,
-              ...("costUsd" in error && error.costUsd !== undefined ? { costUsd: error.costUsd } : {})
-            })
-          )
-      )
+      Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => Effect.succeed(unanswered(judge, error)))
     )
   }
 )
@@ -91,13 +90,51 @@ export const decide = (prompt: Prompt, [a, b]: DrawingPair) =>
     (verdict) => new JudgedPair({ a: a.candidate, b: b.candidate, verdict })
   )
 
-/** The trainable ones: A and B. A weight of 0 would only pass through the network in vain, so it is left out. */
-export const preferencesOf = (pairs: ReadonlyArray<JudgedPair>, invalidPairWeight: number): Array<Preference> =>
+/**
+ * `decide` for several pairs of one prompt with a judge that is shown all their pictures at once. Its failure fails every
+ * pair of two pictures; what it cost is booked on the first of them.
+ */
+export const decideTogether = Effect.fn("pipeline.decideTogether")(
+  function*(prompt: Prompt, pairs: ReadonlyArray<DrawingPair>): Effect.fn.Return<ReadonlyArray<JudgedPair>, JudgeStopped, Judge> {
+    const judge = yield* Judge
+    const pictures = new Map(pairs.flat().flatMap(({ candidate, rendering }) =>
+      rendering._tag === "Rendered" ? [[candidate.index, rendering.picture] as const] : []
+    ))
+    const shown = [...pictures.keys()].toSorted((i, j) => i - j)
+    if (judge.compareAll === undefined || shown.length < 3) return yield* Effect.forEach(pairs, (pair) => decide(prompt, pair))
+    const keys = shown.flatMap((i, n) => shown.slice(n + 1).map((j) => `${i} ${j}`)) // as compareAll orders its verdicts
+    const answers = yield* judge.compareAll(prompt, shown.map((index) => pictures.get(index)!)).pipe(
+      withJudgeRetry,
+      Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => {
+        const { by, outcome, ...first } = unanswered(judge, error)
+        return Effect.succeed(keys.map((_, n) => new Verdict({ ...(n === 0 ? first : { confidence: 0 }), by, outcome })))
+      })
+    )
+    const verdicts = new Map(keys.map((key, n) => [key, answers[n]!]))
+    return yield* Effect.forEach(pairs, ([a, b]) => {
+      const verdict = verdicts.get(`${a.candidate.index} ${b.candidate.index}`)
+      return verdict === undefined
+        ? decide(prompt, [a, b]) // one of them did not render
+        : Effect.succeed(new JudgedPair({ a: a.candidate, b: b.candidate, verdict }))
+    })
+  }
+)
+
+/**
+ * The trainable ones: A and B, and ties where they are asked for, the first drawing as chosen. A weight of 0 would only
+ * pass through the network in vain, so it is left out.
+ */
+export const preferencesOf = (
+  pairs: ReadonlyArray<JudgedPair>,
+  { invalidPairWeight, labels, ties }: Pick<PipelineConfig, "invalidPairWeight" | "labels" | "ties">
+): Array<Preference> =>
   pairs.flatMap(({ a, b, verdict }) => {
-    const weight = verdict.by === "gate" ? invalidPairWeight : 1
-    if ((verdict.outcome !== "A" && verdict.outcome !== "B") || weight <= 0) return []
-    const [chosen, rejected] = verdict.outcome === "A" ? [a, b] : [b, a]
-    return [new Preference({ prompt: a.prompt, chosen, rejected, weight, verdict })]
+    const { by, confidence, outcome } = verdict
+    const weight = by === "gate" ? invalidPairWeight : 1
+    if (weight <= 0 || outcome === "invalid" || outcome === "failed" || (outcome === "tie" && ties === "drop")) return []
+    const [chosen, rejected] = outcome === "B" ? [b, a] : [a, b]
+    const label = outcome === "tie" ? 0.5 : labels === "soft" ? (1 + confidence) / 2 : 1
+    return [new Preference({ prompt: a.prompt, chosen, rejected, label, weight, verdict })]
   })
 
 /** How old a preference may get, and what its age does to its weight. */

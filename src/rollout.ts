@@ -3,16 +3,17 @@
  * buffers are the business of pipeline.ts.
  */
 import { Duration, Effect } from "effect"
+import { comparePrompt, type InTurn } from "./comparisons.ts"
 import { type PipelineConfig, versionFor } from "./config-pipeline.ts"
 import type { Candidate, Drawing, JudgedPair, Prompt, Rollout } from "./domain.ts"
 import { hash32, random, shuffled } from "./numerics/random.ts"
-import { decide, pairsToDecide } from "./pairing.ts"
 import { selectPreferences } from "./selection.ts"
 import { Optimizer } from "./stages/Optimizer.ts"
 import { Policy } from "./stages/Policy.ts"
 import { PreferenceBuffer } from "./stages/PreferenceBuffer.ts"
 import { Renderer } from "./stages/Renderer.ts"
 import { Sampler } from "./stages/Sampler.ts"
+import { weighted } from "./weighting.ts"
 
 /**
  * The prompts of step n: without replacement within an epoch, which is `floor(prompts / promptsPerStep)` whole steps
@@ -118,18 +119,14 @@ export const renderBatch = ({ renderConcurrency }: PipelineConfig) =>
 /** Decides the pairs of each prompt, `inTurn` limiting how many judgments are under way; the result keeps their order. */
 export const judgeBatch = (
   config: PipelineConfig,
-  inTurn: <A, E, R>(judgment: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  inTurn: InTurn
 ) =>
   Effect.fn("pipeline.judge")(function*(batch: Rendered) {
-    const questions = batch.drawings.flatMap((drawings, n) => {
+    const [pairs, judgeSeconds] = yield* seconds(Effect.forEach(batch.drawings, (drawings, n) => {
       const prompt = batch.prompts[n]!
-      return pairsToDecide(drawings, config.maxPairsPerPrompt, pairCounters(config, batch.step, prompt))
-        .map((pair) => decide(prompt, pair))
-    })
-    const [pairs, judgeSeconds] = yield* seconds(
-      Effect.forEach(questions, inTurn, { concurrency: "unbounded" })
-    )
-    return { ...batch, pairs, judgeSeconds } satisfies Judged
+      return comparePrompt(config, prompt, drawings, pairCounters(config, batch.step, prompt), inTurn)
+    }, { concurrency: "unbounded" }))
+    return { ...batch, pairs: pairs.flat(), judgeSeconds } satisfies Judged
   })
 
 const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((total, x) => total + x, 0)
@@ -140,15 +137,18 @@ export const rolloutOf = (
   batches: readonly [Judged, ...ReadonlyArray<Judged>]
 ): Rollout => {
   const { step, version } = batches[0]
-  const preferences = batches.flatMap((batch) =>
-    batch.prompts.flatMap(({ id }) => selectPreferences(config, batch.pairs.filter(({ a }) => a.prompt.id === id)))
+  const groups = batches.flatMap((batch) =>
+    batch.prompts.map(({ id }) => {
+      const pairs = batch.pairs.filter(({ a }) => a.prompt.id === id)
+      return { pairs, preferences: selectPreferences(config, pairs) }
+    })
   )
   return {
     step,
     policyVersion: version,
     drawings: batches.flatMap(({ drawings }) => drawings.flat()),
     pairs: batches.flatMap(({ pairs }) => pairs),
-    preferences,
+    preferences: weighted(config, groups),
     seconds: {
       sample: sum(batches.map(({ sampleSeconds }) => sampleSeconds)),
       render: sum(batches.map(({ renderSeconds }) => renderSeconds)),

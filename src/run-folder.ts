@@ -120,7 +120,7 @@ export const writeAdapter = (
   )
 
 /** A preference as TRL reads it (conversational), with where it comes from beside it. */
-export const preferenceRow = ({ chosen, prompt, rejected, verdict, weight }: Preference) => ({
+export const preferenceRow = ({ chosen, label, prompt, rejected, verdict, weight }: Preference) => ({
   prompt: [{ role: "user", content: prompt.text }],
   chosen: [{ role: "assistant", content: chosen.svg }],
   rejected: [{ role: "assistant", content: rejected.svg }],
@@ -128,5 +128,6 @@ export const preferenceRow = ({ chosen, prompt, rejected, verdict, weight }: Pre
   policy_version: chosen.policyVersion,
   judge: verdict.by,
   confidence: verdict.confidence,
+  label,
   weight
 })

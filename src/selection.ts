@@ -9,14 +9,15 @@ import { strengths, withoutCycles } from "./ranking.ts"
  * index first among equals), if that very pair was decided. No preference otherwise.
  */
 const bestWorst = (preferences: ReadonlyArray<Preference>): Array<Preference> => {
+  const decided = preferences.filter(({ label }) => label > 0.5)
   const wins = new Map<number, number>()
-  for (const { chosen, rejected } of preferences) {
+  for (const { chosen, rejected } of decided) {
     wins.set(chosen.index, (wins.get(chosen.index) ?? 0) + 1)
     wins.set(rejected.index, (wins.get(rejected.index) ?? 0) - 1)
   }
   const ranked = [...wins].toSorted(([i, m], [j, n]) => n - m || i - j)
   const [best, worst] = [ranked[0]?.[0], ranked.at(-1)?.[0]]
-  return preferences.filter(({ chosen, rejected }) => chosen.index === best && rejected.index === worst)
+  return decided.filter(({ chosen, rejected }) => chosen.index === best && rejected.index === worst)
 }
 
 /** The preferences between the stronger and the weaker half of k candidates; the earlier index is stronger among equals. */
@@ -30,19 +31,18 @@ const topBottom = (
   return preferences.filter(({ chosen, rejected }) => top.has(chosen.index) && bottom.has(rejected.index))
 }
 
+export type SelectionConfig = Pick<PipelineConfig, "invalidPairWeight" | "k" | "labels" | "pairs" | "ties">
+
 /** The preferences of one prompt, verdicts that contradict the others left out (ranking.ts). */
-export const selectPreferences = (
-  { invalidPairWeight, k, pairs: which }: Pick<PipelineConfig, "invalidPairWeight" | "k" | "pairs">,
-  pairs: ReadonlyArray<JudgedPair>
-): Array<Preference> => {
+export const selectPreferences = (config: SelectionConfig, pairs: ReadonlyArray<JudgedPair>): Array<Preference> => {
   const ordered = withoutCycles(pairs)
-  const own = preferencesOf(ordered, invalidPairWeight)
-  switch (which) {
+  const own = preferencesOf(ordered, config)
+  switch (config.pairs) {
     case "all":
       return own
     case "best-worst":
       return bestWorst(own)
     case "top-bottom":
-      return topBottom(own, strengths(ordered, k).strength)
+      return topBottom(own, strengths(ordered, config.k).strength)
   }
 }

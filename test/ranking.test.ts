@@ -99,7 +99,7 @@ describe("ranking", () => {
 })
 
 describe("selection", () => {
-  const defaults = { invalidPairWeight: 1, k: 4 } as const
+  const defaults = { invalidPairWeight: 1, k: 4, labels: "hard", ties: "drop" } as const
   /** 0 over 1 over 2 over 3, all of it said. */
   const order = [0, 1, 2, 3].flatMap((a) => [1, 2, 3].filter((b) => b > a).map((b) => judged(a, b, "A")))
   const names = (pairs: "all" | "best-worst" | "top-bottom", given = order) =>
@@ -115,6 +115,17 @@ describe("selection", () => {
     const three = order.filter(({ a, b }) => a.index < 3 && b.index < 3)
     const chosen = selectPreferences({ ...defaults, k: 3, pairs: "top-bottom" }, three)
     assert.deepStrictEqual(chosen.map(({ chosen, rejected }) => [chosen.index, rejected.index]), [[0, 2]])
+  })
+
+  it("makes a tie a preference of label 0.5 where ties are trained, and a label of how sure the judge was", () => {
+    const given = [judged(0, 1, "tie", 0), judged(0, 2, "B", 0.4), judged(1, 2, "failed", 0), judged(2, 3, "A", 1, "gate")]
+    const made = (ties: "drop" | "train", labels: "hard" | "soft") =>
+      selectPreferences({ ...defaults, ties, labels, pairs: "all" }, given)
+        .map(({ chosen, label, rejected }) => [chosen.index, rejected.index, label])
+    assert.deepStrictEqual(made("drop", "hard"), [[2, 0, 1], [2, 3, 1]])
+    assert.deepStrictEqual(made("train", "soft"), [[0, 1, 0.5], [2, 0, 0.7], [2, 3, 1]])
+    const best = selectPreferences({ ...defaults, ties: "train", pairs: "best-worst" }, [...order, judged(0, 3, "tie", 0)])
+    assert.deepStrictEqual(best.map(({ chosen, rejected }) => [chosen.index, rejected.index]), [[0, 3]])
   })
 
   it("trains no verdict that the others contradict", () => {

@@ -13,7 +13,7 @@ import {
 } from "../../src/numerics/adamw.ts"
 import { gradients } from "../../src/numerics/gradients.ts"
 import { Graph, type Value } from "../../src/numerics/graph.ts"
-import { type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/numerics/losses.ts"
+import { labelWeights, type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/numerics/losses.ts"
 import { parameterCount } from "../../src/numerics/memory.ts"
 import type { LoraConfig } from "../../src/numerics/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
@@ -55,7 +55,13 @@ export interface TrainerSpec {
 /** Pairs by index into the sequences they share: a candidate in three pairs is computed once. */
 export interface PreferenceBatch {
   readonly sequences: ReadonlyArray<Sequence>
-  readonly pairs: ReadonlyArray<{ readonly chosen: number; readonly rejected: number; readonly weight: number }>
+  readonly pairs: ReadonlyArray<{
+    readonly chosen: number
+    readonly rejected: number
+    /** Probability that chosen is the better one, [0.5, 1]. */
+    readonly label: number
+    readonly weight: number
+  }>
 }
 
 export interface TrainerStep {
@@ -124,6 +130,7 @@ export class Trainer {
     let lossSum = 0
     for (const part of parts({ ...batch, sequences }, options.tokensPerRun)) {
       const own = part.sequences.map((s) => sequences.indexOf(s))
+      const labels = part.pairs.map(({ label }) => labelWeights(loss, label))
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, part.sequences),
         ...this.#feeds(),
@@ -131,6 +138,8 @@ export class Trainer {
         lengths: float32([own.length], Float32Array.from(part.sequences, completionLength)),
         chosen: int64([part.pairs.length], part.pairs.map(({ chosen }) => chosen)),
         rejected: int64([part.pairs.length], part.pairs.map(({ rejected }) => rejected)),
+        right: float32([part.pairs.length], Float32Array.from(labels, ({ right }) => right)),
+        wrong: float32([part.pairs.length], Float32Array.from(labels, ({ wrong }) => wrong)),
         weights: float32([part.pairs.length], Float32Array.from(part.pairs, ({ weight }) => weight / total))
       })
       lossSum += Number(out["loss"]!.data[0])
@@ -138,20 +147,23 @@ export class Trainer {
       this.#accumulate(accumulated, out)
     }
     const update = this.#update(accumulated, lossSum)
-    const mean = (f: (pair: PreferenceBatch["pairs"][number]) => number) =>
-      batch.pairs.reduce((n, pair) => n + f(pair) * pair.weight, 0) / total
+    // A tie has no chosen side.
+    const decided = batch.pairs.filter(({ label }) => label !== 0.5)
+    const decidedWeight = decided.reduce((n, { weight }) => n + weight, 0)
+    const mean = (name: string, f: (pair: PreferenceBatch["pairs"][number]) => number) =>
+      decidedWeight === 0 ? {} : { [name]: decided.reduce((n, pair) => n + f(pair) * pair.weight, 0) / decidedWeight }
     const reward = (n: number) => loss.beta * (policy[n]! - reference[n]!)
     const used = [...new Set(batch.pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]))]
     return {
       parameters: copyParameters(this.#parameters),
       metrics: {
         loss: lossSum,
-        "rewards/chosen": mean(({ chosen }) => reward(chosen)),
-        "rewards/rejected": mean(({ rejected }) => reward(rejected)),
-        "rewards/accuracies": mean(({ chosen, rejected }) => (reward(chosen) > reward(rejected) ? 1 : 0)),
-        "rewards/margins": mean(({ chosen, rejected }) => reward(chosen) - reward(rejected)),
-        "logps/chosen": mean(({ chosen }) => policy[chosen]!),
-        "logps/rejected": mean(({ rejected }) => policy[rejected]!),
+        ...mean("rewards/chosen", ({ chosen }) => reward(chosen)),
+        ...mean("rewards/rejected", ({ rejected }) => reward(rejected)),
+        ...mean("rewards/accuracies", ({ chosen, rejected }) => (reward(chosen) > reward(rejected) ? 1 : 0)),
+        ...mean("rewards/margins", ({ chosen, rejected }) => reward(chosen) - reward(rejected)),
+        ...mean("logps/chosen", ({ chosen }) => policy[chosen]!),
+        ...mean("logps/rejected", ({ rejected }) => policy[rejected]!),
         "objective/kl": used.reduce((n, i) => n + policy[i]! - reference[i]!, 0) / used.length,
         num_tokens: used.reduce((n, i) => n + sequences[i]!.ids.length, 0),
         beta: loss.beta,
@@ -255,11 +267,7 @@ const parts = (batch: PreferenceBatch, budget: number): Array<Part> => {
     const used = members(pairs)
     return {
       sequences: used.map((n) => batch.sequences[n]!),
-      pairs: pairs.map(({ chosen, rejected, weight }) => ({
-        chosen: used.indexOf(chosen),
-        rejected: used.indexOf(rejected),
-        weight
-      }))
+      pairs: pairs.map((pair) => ({ ...pair, chosen: used.indexOf(pair.chosen), rejected: used.indexOf(pair.rejected) }))
     }
   })
 }
@@ -306,7 +314,9 @@ export const graphs = {
       refChosen: of(reference, chosen),
       refRejected: of(reference, rejected),
       chosenLength: of(lengths, chosen),
-      rejectedLength: of(lengths, rejected)
+      rejectedLength: of(lengths, rejected),
+      right: g.input("right", "float32", ["pair"]),
+      wrong: g.input("wrong", "float32", ["pair"])
     })
     const loss = g.sum(g.mul(loss_pair, g.input("weights", "float32", ["pair"])), [0], true)
     g.output("loss", loss)

@@ -66,7 +66,12 @@ const pipelineOf = (c: TrainConfig): PipelineConfig => ({
   promptsPerBatch: c.prompts_per_batch,
   k: c.num_generations,
   maxStaleness: c.max_staleness,
+  comparisons: c.pair_comparisons,
+  maxPairsPerPrompt: c.max_pairs_per_prompt === 0 ? undefined : c.max_pairs_per_prompt,
   pairs: c.pair_selection,
+  ties: c.ties,
+  labels: c.labels,
+  pairWeighting: c.pair_weighting,
   invalidPairWeight: c.invalid_pair_weight,
   renderConcurrency: 4
 })
@@ -118,7 +123,7 @@ export const train = Command.make("train", {
       checkpoint,
       lora,
       initial: { version: 0, updates: 0, parameters, moments: new Map() },
-      loss: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing },
+      loss: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu },
       options: {
         learningRate: c.learning_rate,
         schedulerType: c.lr_scheduler_type,

@@ -61,7 +61,7 @@ const pair = (index: number, good: string, bad: string) => {
   const of = (index: number, svg: string) =>
     candidate({ index, promptIds: promptTokens, completionIds: tokens(svg), logps: tokens(svg).map(() => -1) })
   const chosen = of(2 * index, good)
-  return new Preference({ prompt: chosen.prompt, chosen, rejected: of(2 * index + 1, bad), weight: 1, verdict: verdict() })
+  return new Preference({ prompt: chosen.prompt, chosen, rejected: of(2 * index + 1, bad), label: 1, weight: 1, verdict: verdict() })
 }
 optimizerContract("onnx", (state) => optimizer(state), initial, [
   pair(0, "<circle cx=\"32\" cy=\"32\" r=\"14\" fill=\"red\"/></svg>", "<rect x=\"4\" y=\"4\" width=\"9\" height=\"9\" fill=\"blue\"/></svg>"),

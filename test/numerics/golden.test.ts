@@ -14,7 +14,7 @@ import { openDecoder, openWeights, readParameters } from "../../src/checkpoint.t
 import { trainerDefaults } from "../../src/commands/trainer-defaults.ts"
 import { adamwStep, clipGradients, initialState, schedule } from "../../src/numerics/adamw.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import { type LossType, preferenceLoss } from "../../src/numerics/losses.ts"
+import { labelWeights, type LossType, preferenceLoss } from "../../src/numerics/losses.ts"
 import { plain, probabilities } from "../../src/numerics/sampling.ts"
 import type { Parameters } from "../../src/numerics/tensor.ts"
 import { allLinear, causalMask, prefill } from "../../src/numerics/transformer.ts"
@@ -118,6 +118,8 @@ describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
         lengths: float32([3], Float32Array.of(1, 1, 1)),
         chosen: int64([2], [0, 2]),
         rejected: int64([2], [1, 0]),
+        right: float32([2], Float32Array.of(1, 1)),
+        wrong: float32([2], Float32Array.of(0, 0)),
         weights: float32([2], Float32Array.of(0.5, 0.5))
       }))
     assert.approximately(Number(out["loss"]!.data[0]), golden.lora_grads.dpo_loss, 1e-5)
@@ -166,13 +168,17 @@ describe("preference losses beside TRL, to 1e-6", () => {
     const g = new Graph()
     const n = c.losses.length
     const input = (name: string) => g.input(name, "float32", ["pair"])
-    const loss = preferenceLoss(g, { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing }, {
+    const type = { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing }
+    const { right, wrong } = labelWeights(type, 1)
+    const loss = preferenceLoss(g, type, {
       chosen: input("chosen"),
       rejected: input("rejected"),
       refChosen: input("refChosen"),
       refRejected: input("refRejected"),
       chosenLength: input("chosenLength"),
-      rejectedLength: input("rejectedLength")
+      rejectedLength: input("rejectedLength"),
+      right: input("right"),
+      wrong: input("wrong")
     })
     g.output("loss", loss)
     const session = await createSession(g, { ...cpu, weights: "mapped" })
@@ -183,7 +189,9 @@ describe("preference losses beside TRL, to 1e-6", () => {
       refChosen: feed(c.ref_chosen),
       refRejected: feed(c.ref_rejected),
       chosenLength: feed(c.chosen_lengths),
-      rejectedLength: feed(c.rejected_lengths)
+      rejectedLength: feed(c.rejected_lengths),
+      right: feed(c.losses.map(() => right)),
+      wrong: feed(c.losses.map(() => wrong))
     })
     await session.release()
     // float32: a loss of size s carries an error of about s * 6e-8 * the number of operations.
