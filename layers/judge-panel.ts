@@ -1,7 +1,8 @@
 /**
- * Judge: several judges vote. A drawing wins with more than half of all weight (`majority`) or with all of it
- * (`unanimity`); a tie or an abstention is a vote for neither. A member that refuses abstains; one that is busy makes the
- * panel busy, and one that stops stops it.
+ * Judge: several judges vote. A drawing wins with more than half of all weight (`majority`), with all of it (`unanimity`),
+ * or if one judge prefers it and each of the others at least ties it (`pareto`: better in something, worse in nothing). A
+ * tie or an abstention is a vote for neither. A member that refuses abstains; one that is busy makes the panel busy, and
+ * one that stops stops it.
  */
 import { Context, Effect, Layer, type Scope } from "effect"
 import { type Picture, type Prompt, Verdict } from "../src/domain.ts"
@@ -17,10 +18,12 @@ export interface PanelMember<E, R> {
 export const built = <E, R>(layer: Layer.Layer<Judge, E, R>): Effect.Effect<Judge["Service"], E, R | Scope.Scope> =>
   Effect.map(Layer.build(Layer.fresh(layer)), Context.get(Judge))
 
+export type PanelRule = "majority" | "unanimity" | "pareto"
+
 /** Confidence is (weight for - weight against) / all weight, times the winners' mean confidence. @param members at least one */
 export const layer = <E, R>(
   members: ReadonlyArray<PanelMember<E, R>>,
-  rule: "majority" | "unanimity" = "majority"
+  rule: PanelRule = "majority"
 ) =>
   Layer.effect(
     Judge,
@@ -43,8 +46,17 @@ export const layer = <E, R>(
         const forSide = (side: "A" | "B") => answers.filter(({ verdict }) => verdict.outcome === side)
         const weightOf = (side: "A" | "B") => forSide(side).reduce((sum, { weight }) => sum + weight, 0)
         const [weightA, weightB] = [weightOf("A"), weightOf("B")]
-        const enough = (weight: number) => (rule === "unanimity" ? weight >= all - 1e-9 : weight > all / 2 + 1e-9)
-        const outcome = enough(weightA) ? "A" : enough(weightB) ? "B" : "tie"
+        const wins = (weight: number, against: number) => {
+          switch (rule) {
+            case "majority":
+              return weight > all / 2 + 1e-9
+            case "unanimity":
+              return weight >= all - 1e-9
+            case "pareto":
+              return weight > 0 && against === 0 && answers.length === panel.length
+          }
+        }
+        const outcome = wins(weightA, weightB) ? "A" : wins(weightB, weightA) ? "B" : "tie"
         const reason = answers.map(({ verdict }) =>
           `${verdict.by}: ${verdict.outcome}${verdict.reason === undefined ? "" : ` (${verdict.reason})`}`
         ).join(" | ")
