@@ -93,6 +93,7 @@ export const settings = {
     "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude"
   ],
   eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
+  trust_pairs: [orElse(int(0), 24), "pairs a step on which the judge is compared with judges that train nothing; 0 compares none"],
   save_steps: [orElse(int(1), 25), "steps between checkpoints"]
 } as const
 

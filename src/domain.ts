@@ -95,7 +95,12 @@ export class Verdict extends Schema.Class<Verdict>("vequinox/Verdict")({
   /** One line for people. */
   reason: Schema.optionalKey(Schema.String),
   /** What this verdict cost, USD. */
-  costUsd: Schema.optionalKey(Schema.Finite)
+  costUsd: Schema.optionalKey(Schema.Finite),
+  /**
+   * Which place a judge of pictures side by side chose, an entry an order asked; the second order shows them the other way
+   * round. Tells a preference for drawings from one for places.
+   */
+  places: Schema.optionalKey(Schema.Array(Schema.Literals(["first", "second", "tie"])))
 }) {}
 
 /** Two candidates of one prompt and what was decided about them. */

@@ -81,6 +81,10 @@ export const winRate = (scorer: string, comparisons: ReadonlyArray<Comparison>):
 export const validity = (drawings: ReadonlyArray<Drawing>): number =>
   share(drawings, ({ rendering }) => rendering._tag === "Rendered")
 
+/** Tokens a drawing. */
+export const meanLength = (drawings: ReadonlyArray<Drawing>): number =>
+  drawings.length === 0 ? 0 : drawings.reduce((sum, { candidate }) => sum + candidate.completionIds.length, 0) / drawings.length
+
 /** Distinct pictures among those that rendered, as a share of them. */
 export const diversity = (drawings: ReadonlyArray<Drawing>): number => {
   const hashes = drawings.flatMap(({ rendering }) => rendering._tag === "Rendered" ? [rendering.picture.hash] : [])

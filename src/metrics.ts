@@ -1,6 +1,6 @@
 /** The numbers of one step, under TRL's names where TRL has them. A mean over nothing is left out: JSON has no NaN. */
 import { Clock, Effect, Ref } from "effect"
-import { type Drawing, type JudgedPair, KillReason, RejectReason, type Rollout, type StepReport } from "./domain.ts"
+import { type Drawing, type JudgedPair, KillReason, RejectReason, type Rollout, type StepReport, type Verdict } from "./domain.ts"
 import { allPairs, isDuplicate } from "./pairing.ts"
 import { hasCycle } from "./ranking.ts"
 import type { Optimized } from "./rollout.ts"
@@ -34,11 +34,23 @@ const drawingMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number
   }
 }
 
+/** What the two orders of a pair say about the judge itself. */
+const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> => {
+  const places = verdicts.flatMap((verdict) => (verdict.places === undefined ? [] : [verdict.places]))
+  const decided = places.flat().filter((place) => place !== "tie")
+  return {
+    ...share("judge/swap_consistency", places.filter(({ length }) => length === 2), ([there, back]) =>
+      (there === "tie" ? back === "tie" : back !== "tie" && there !== back) ? 1 : 0),
+    ...share("judge/position_bias", decided, (place) => (place === "first" ? 0.5 : -0.5))
+  }
+}
+
 /**
  * Names and units: `seconds/*` are seconds of wall clock, `sample`, `render` and `judge` summed over the batches of the
  * rollout, `step` since the report before, `wait` how much of that the optimizer had nothing to do; `svg/length` is
  * tokens, `objective/entropy` nats a sequence; `svg/valid`, `svg/unique`, `val/*` are shares, `judge/cycle_rate` that of
- * prompts whose verdicts contradict one another; the rest are counts. `policyVersion` is the version the drawings come
+ * prompts whose verdicts contradict one another, `judge/swap_consistency` of pairs whose two orders gave the same answer;
+ * `judge/position_bias` is the share of verdicts for the first place, less one half; the rest are counts. `policyVersion` is the version the drawings come
  * from. `pairs/preferences` were made of this rollout, `pairs/trained` came out of the buffer.
  */
 export const outcomeOf = (
@@ -61,6 +73,8 @@ export const outcomeOf = (
       "judge/ties": count(asked, ({ outcome }) => outcome === "tie"),
       ...Object.fromEntries([...Map.groupBy(asked, ({ by }) => by)].map(([by, own]) => [`judge/by/${by}`, own.length])),
       "judge/failed": count(asked, ({ outcome }) => outcome === "failed"),
+      ...orderMetrics(asked),
+      ...share("judge/tie_rate", asked.filter(({ outcome }) => outcome !== "failed"), ({ outcome }) => outcome === "tie" ? 1 : 0),
       ...share("judge/cycle_rate", byPrompt(pairs), (own) => (hasCycle(own) ? 1 : 0)),
       ...share("judge/confidence", asked.filter(({ outcome }) => outcome !== "failed"), ({ confidence }) => confidence),
       "judge/cost_usd": asked.reduce((total, { costUsd = 0 }) => total + costUsd, 0),

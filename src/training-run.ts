@@ -11,6 +11,7 @@ import {
   type Comparison,
   diversity,
   drawHeldOut,
+  meanLength,
   type Scorer,
   validity,
   winRate
@@ -24,7 +25,8 @@ import type { PromptSet } from "./prompts.ts"
 import { appendMetrics, preferenceRow, type RunFolder, writeAdapter, writeCheckpoint } from "./run-folder.ts"
 import { Optimizer } from "./stages/Optimizer.ts"
 import { Policy } from "./stages/Policy.ts"
-import type { Summary } from "./summary.ts"
+import type { Alarm, Summary } from "./summary.ts"
+import { agreements, makeAlarm, makeLengthAlarm, metricOf } from "./trust.ts"
 
 export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
@@ -35,6 +37,8 @@ export interface TrainingRunOptions {
   readonly base: string
   /** The first one's win rate is the run's; none of them may be the training judge. */
   readonly scorers: ReadonlyArray<Scorer>
+  /** Pairs a step on which the training judge is compared with the scorers; 0 compares none. */
+  readonly trustPairs: number
   /** Steps between checkpoints. */
   readonly saveSteps: number
   readonly progress: Progress
@@ -71,6 +75,8 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const optimizer = yield* Optimizer
   const started = yield* Clock.currentTimeMillis
   const reports = yield* Ref.make<ReadonlyArray<StepReport>>([])
+  const alarms = yield* Ref.make<ReadonlyArray<Alarm>>([])
+  const [alarm, lengthAlarm] = [makeAlarm(), makeLengthAlarm()]
   const drawing = { seed: o.pipeline.seed, promptsPerBatch: o.pipeline.promptsPerBatch * o.pipeline.k }
 
   if (o.prompts.heldOut.length > 0) {
@@ -85,7 +91,9 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   yield* train(o.pipeline, o.prompts.train).pipe(
     Stream.runForEach((outcome) =>
       Effect.gen(function*() {
-        const { metrics, policyVersion, rollout, step } = outcome
+        const { policyVersion, rollout, step } = outcome
+        const trust = yield* agreements(o.scorers, rollout, o.trustPairs, o.pipeline.seed)
+        const metrics = { ...outcome.metrics, ...Object.fromEntries(trust.map((agreement) => [metricOf(agreement), agreement.tau])) }
         const report: StepReport = { step, policyVersion, metrics }
         yield* appendMetrics(o.run, report)
         yield* Effect.sync(() => fs.appendFileSync(o.run.file("preferences.jsonl"), rollout.preferences.map(line).join("")))
@@ -93,6 +101,11 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
         yield* o.onStep(report)
         if ((step + 1) % o.saveSteps === 0 && step + 1 < o.pipeline.steps) yield* checkpoint
         yield* o.progress.tick(step + 1, describe(metrics))
+        const warnings = [...trust.map(alarm), lengthAlarm(metrics["svg/length"])].filter((message) => message !== undefined)
+        if (warnings.length > 0) {
+          yield* Ref.update(alarms, (known) => [...known, ...warnings.map((message) => ({ step, message }))])
+          yield* Effect.forEach(warnings, o.progress.note)
+        }
       })
     ),
     // Ctrl-C, a budget that is spent, a key that was withdrawn: what was learned so far is kept.
@@ -125,8 +138,10 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     otherWinRates: rates.slice(1),
     validity: { before: validity(before), after: validity(after) },
     diversity: { before: diversity(before), after: diversity(after) },
+    length: { before: meanLength(before), after: meanLength(after) },
     costUsd: total(known, "judge/cost_usd"),
-    faults: faultsOf(known)
+    faults: faultsOf(known),
+    alarms: yield* Ref.get(alarms)
   }
   yield* writeAdapter(o.run, yield* optimizer.state, o.lora, o.base, modelCard(summary, o.base))
   yield* writeFile(o.run.file("summary.json"), JSON.stringify(summary, null, 2) + "\n")

@@ -50,7 +50,9 @@ const report = (changes: Partial<ReportData> = {}): ReportData => ({
     otherWinRates: [{ value: 0.66, lower: 0.6, upper: 0.72, n: 256, scorer: "another" }],
     validity: { before: 0.742, after: 0.998 },
     diversity: { before: 1, after: 0.93 },
+    length: { before: 71.4, after: 66.2 },
     costUsd: 0,
+    alarms: [],
     faults: { "svg/rejected/malformed": 900, "judge/failed": 2 }
   },
   metrics: Array.from({ length: 300 }, (_, step) => row(step)),

@@ -50,7 +50,8 @@ export const makePairJudge = Effect.fnUntraced(function*({ name, orders = 2 }: P
       reason: back === undefined || agreed !== "tie" || there!.better === "tie"
         ? reasonOf(there!)
         : `The orders disagree: ${reasonOf(there!)} || ${reasonOf(back)}`,
-      costUsd: guide.bill(questions)
+      costUsd: guide.bill(questions),
+      places: [there!, back].flatMap((answer) => (answer === undefined ? [] : [answer.better]))
     })
   })
   return Judge.of({

@@ -166,6 +166,7 @@ export const train = Command.make("train", {
       lora,
       base: c.model_name_or_path === "embedded" ? "vequinox/models/policy" : c.model_name_or_path,
       scorers,
+      trustPairs: c.trust_pairs,
       saveSteps: c.save_steps,
       progress,
       onStep: (report) => json ? Console.log(JSON.stringify({ step: report.step, ...report.metrics })) : Effect.void

@@ -15,11 +15,6 @@ interface Panel {
 
 const key = (name: string): Read => (row) => row[name]
 
-const shareOfAsked = (name: string): Read => (row) => {
-  const [part, asked] = [row[name], row["judge/asked"]]
-  return part === undefined || asked === undefined || asked === 0 ? undefined : part / asked
-}
-
 const panels: ReadonlyArray<Panel> = [
   { title: "Reward margin", note: "chosen minus rejected", series: [["margin", key("rewards/margins")]] },
   {
@@ -52,7 +47,18 @@ const panels: ReadonlyArray<Panel> = [
     title: "Judge",
     note: "confidence, and ties among the pairs asked",
     unit: "share",
-    series: [["confidence", key("judge/confidence")], ["ties", shareOfAsked("judge/ties")]]
+    series: [["confidence", key("judge/confidence")], ["ties", key("judge/tie_rate")]]
+  },
+  {
+    title: "Judge beside others",
+    note: "Kendall’s τ of its verdicts and of scorers that train nothing",
+    series: [["scene check", key("judge/agreement/scene_check")], ["held-out CLIP", key("judge/agreement/held-out_CLIP")]]
+  },
+  {
+    title: "Judge against itself",
+    note: "same answer in both orders, and contradictions within a prompt",
+    unit: "share",
+    series: [["both orders agree", key("judge/swap_consistency")], ["prompts with a cycle", key("judge/cycle_rate")]]
   },
   {
     title: "Preference pairs",

@@ -8,8 +8,8 @@ import type { MetricsRow, ReportData } from "./data.ts"
 const tile = (label: string, value: Html | string, detail: Html | string = ""): Html =>
   html`<div class="tile"><dt>${label}</dt><dd>${value}<small>${detail}</small></dd></div>`
 
-const change = ({ after, before }: { readonly before: number; readonly after: number }): Html =>
-  html`<span class="from">${percent(before)}<span aria-hidden="true"> → </span><span class="hidden"> to </span></span>${percent(after)}`
+const change = ({ after, before }: { readonly before: number; readonly after: number }, shown: (x: number) => Html | string = percent): Html =>
+  html`<span class="from">${shown(before)}<span aria-hidden="true"> → </span><span class="hidden"> to </span></span>${shown(after)}`
 
 const meaning = ({ lower, upper }: WinRate): string =>
   lower > 0.5
@@ -27,7 +27,7 @@ const result = ({ winRate }: Summary): Html =>
 <p class="note">${meaning(winRate)} Scored by ${winRate.scorer}; ties count one half; 95${"\u202f"}% Wilson interval.</p>`
 
 export const headline = ({ command, finished, summary, title }: ReportData): Html => {
-  const { costUsd, diversity, pairs, seconds, steps, validity, winRate } = summary
+  const { alarms, costUsd, diversity, length, pairs, seconds, steps, validity, winRate } = summary
   return html`<header>
 <h1>${title}</h1>
 <p class="trained">Online DPO: ${counted(steps, "step")}, ${counted(pairs, "preference pair")}. <code>${command}</code></p>
@@ -35,11 +35,13 @@ ${
     !finished
     && html`<p class="warning"><b>Interrupted.</b> The run stopped before its last step; the numbers are those up to there.</p>`
   }
+${alarms.map(({ message, step }) => html`<p class="warning"><b>Step ${step + 1}.</b> ${message}</p>`)}
 ${result(summary)}
 <dl class="tiles">
 ${winRate.n > 0 && tile("Win rate", percent(winRate.value), html`${interval(winRate)}${range(winRate)}`)}
 ${tile("Valid drawings", change(validity), "held-out prompts")}
 ${tile("Distinct drawings", change(diversity), "of those that rendered")}
+${tile("Length", change(length, integer), "tokens a drawing")}
 ${tile("Pairs trained", integer(pairs), counted(steps, "step"))}
 ${tile("Time", duration(seconds), "wall clock")}
 ${tile("Cost", dollars(costUsd), "paid to judges")}
