@@ -36,6 +36,7 @@ export type PoolResult =
 
 interface Job {
   readonly svg: string
+  readonly letters: boolean
   readonly resolve: (result: PoolResult) => void
   /** Processes that somebody else ended while it was in work. */
   readonly bystander: number
@@ -84,10 +85,10 @@ export class RendererPool {
     for (let i = 0; i < options.processes; i++) this.#spawn()
   }
 
-  /** Never rejects. */
-  render(svg: string): Promise<PoolResult> {
+  /** Never rejects. @param letters whether letters are drawn */
+  render(svg: string, letters = false): Promise<PoolResult> {
     return new Promise((resolve) => {
-      this.#waiting.push({ svg, resolve, bystander: 0 })
+      this.#waiting.push({ svg, letters, resolve, bystander: 0 })
       if (this.#closed || this.#failures >= startsToTry) this.#giveUp()
       else this.#feed()
     })
@@ -171,7 +172,7 @@ export class RendererPool {
       if (member === undefined) return
       const job = { ...this.#waiting.shift()!, id: this.#next++ }
       if (member.jobs.push(job) === 1) this.#begin(member)
-      member.wire.write(encodeCall({ id: job.id, svg: job.svg, size: this.#options.size }))
+      member.wire.write(encodeCall({ id: job.id, svg: job.svg, letters: job.letters, size: this.#options.size }))
       this.#watch ??= setInterval(() => this.#look(), lookEvery)
     }
   }

@@ -1,19 +1,28 @@
 /**
- * The process that renders: resvg may abort, hang or eat memory here without harm. It holds no secret, reads no file,
- * and ends when its parent does.
+ * The process that renders: resvg may abort, hang or eat memory here without harm. It holds no secret, reads no file
+ * but the font, and ends when its parent does.
  */
 import * as fs from "node:fs"
+import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { Resvg } from "@resvg/resvg-js"
 import { type Answer, type Call, encodeAnswer, nextCall, wire } from "./renderer-wire.ts"
 
-const render = ({ id, size, svg }: Call): Answer => {
+/** The one font there is, whatever family a drawing names: pictures must not depend on the machine. */
+const font = {
+  loadSystemFonts: false,
+  fontFiles: [fileURLToPath(new URL("../models/font/DejaVuSans.ttf", import.meta.url))],
+  defaultFontFamily: "DejaVu Sans"
+}
+const noFont = { loadSystemFonts: false }
+
+const render = ({ id, letters, size, svg }: Call): Answer => {
   try {
     const resvg = new Resvg(svg, {
       // Width first, then height, whichever keeps the drawing within the square; integers only, or resvg drops all options.
       fitTo: { mode: "width", value: size },
       background: "#ffffff",
-      font: { loadSystemFonts: false },
+      font: letters ? font : noFont,
       logLevel: "off"
     })
     const tall = resvg.height > resvg.width
@@ -21,7 +30,7 @@ const render = ({ id, size, svg }: Call): Answer => {
       ? new Resvg(svg, {
         fitTo: { mode: "height", value: size },
         background: "#ffffff",
-        font: { loadSystemFonts: false },
+        font: letters ? font : noFont,
         logLevel: "off"
       })
       : resvg

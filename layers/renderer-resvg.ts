@@ -24,6 +24,8 @@ export const defaults: PoolOptions = {
   recycleAfter: 5000
 }
 
+const writesLetters = /<(?:[\w-]+:)?text\b/
+
 /** Share of pixels that must differ from the most common colour for a drawing to count as one. */
 const leastInk = 0.005
 /** Killed drawings remembered. */
@@ -64,8 +66,8 @@ const rejected = (reason: Extract<Rendering, { _tag: "Rejected" }>["reason"], de
 const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex")
 
 /**
- * Pictures are `size` x `size` pixels on white; a drawing that is not square is centred. Letters are checked by the gate
- * and, having no font, are not drawn. Fails with `RendererUnavailable` while it is built when no process can be started.
+ * Pictures are `size` x `size` pixels on white; a drawing that is not square is centred. Letters that the gate lets pass
+ * are drawn in the one embedded font, and the drawing is rendered without them as well. Fails with `RendererUnavailable` while it is built when no process can be started.
  */
 export const layer = (given: RendererResvgOptions = {}) =>
   Layer.effect(
@@ -92,6 +94,7 @@ export const layer = (given: RendererResvgOptions = {}) =>
       }
       const places = yield* Semaphore.make(options.processes * queued)
       const killers = new Map<string, Rendering>()
+      const pictureOf = (rgba: Uint8Array) => new Picture({ hash: sha256(rgba), width: size, height: size, rgba })
       const toRendering = (result: Exclude<PoolResult, { readonly _tag: "Unavailable" }>): Rendering => {
         switch (result._tag) {
           case "Killed":
@@ -101,10 +104,7 @@ export const layer = (given: RendererResvgOptions = {}) =>
           case "Pixels":
             return isBlank(result.rgba)
               ? rejected("blank", "nothing, or next to nothing, is visible")
-              : {
-                _tag: "Rendered",
-                picture: new Picture({ hash: sha256(result.rgba), width: size, height: size, rgba: result.rgba })
-              }
+              : { _tag: "Rendered", picture: pictureOf(result.rgba) }
         }
       }
       const render = Effect.fn("Renderer.render")(function*(text: string, { allowText = false }: RenderOptions = {}) {
@@ -115,11 +115,19 @@ export const layer = (given: RendererResvgOptions = {}) =>
         const key = sha256(svg)
         const known = killers.get(key)
         if (known !== undefined) return known
-        const result = yield* places.withPermit(Effect.promise(() => pool.render(svg)))
-        if (result._tag === "Unavailable") {
-          return yield* new RendererUnavailable({ message: `A drawing cannot be rendered: ${result.message}.` })
+        const drawn = Effect.fnUntraced(function*(letters: boolean) {
+          const result = yield* places.withPermit(Effect.promise(() => pool.render(svg, letters)))
+          return result._tag === "Unavailable"
+            ? yield* new RendererUnavailable({ message: `A drawing cannot be rendered: ${result.message}.` })
+            : result
+        })
+        const letters = allowText && writesLetters.test(svg)
+        const rendering = toRendering(yield* drawn(letters))
+        if (letters && rendering._tag === "Rendered") {
+          // Blank or not: a drawing that is nothing but letters is to be seen as that.
+          const bare = yield* drawn(false)
+          return bare._tag === "Pixels" ? { ...rendering, bare: pictureOf(bare.rgba) } : toRendering(bare)
         }
-        const rendering = toRendering(result)
         if (rendering._tag === "Killed") {
           killers.set(key, rendering)
           if (killers.size > poisons) killers.delete(killers.keys().next().value!)

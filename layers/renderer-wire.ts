@@ -2,7 +2,7 @@
  * What the renderer's processes say to one another, over one socket: calls down, answers up, each with the length of
  * what follows. Numbers are little-endian uint32.
  *
- *     call    id, size in pixels, bytes of SVG, SVG as UTF-8
+ *     call    id, size in pixels plus 2^31 for letters, bytes of SVG, SVG as UTF-8
  *     answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and
  *             pixels: runs, see `toRuns` · error: a message as UTF-8
  */
@@ -13,6 +13,8 @@ export interface Call {
   readonly svg: string
   /** Pixels of a side. */
   readonly size: number
+  /** Letters are drawn, in the one font there is; else they leave nothing. */
+  readonly letters: boolean
 }
 export type Answer =
   /** Said once, before anything else. */
@@ -33,17 +35,20 @@ const header = (a: number, b: number, c: number): Buffer => {
   return bytes
 }
 
-export const encodeCall = ({ id, size, svg }: Call): Uint8Array => {
+const withLetters = 2 ** 31
+
+export const encodeCall = ({ id, letters, size, svg }: Call): Uint8Array => {
   const text = Buffer.from(svg, "utf8")
-  return Buffer.concat([header(id, size, text.length), text])
+  return Buffer.concat([header(id, size + (letters ? withLetters : 0), text.length), text])
 }
 
 /** Waits for the next call; undefined when the other end was closed. For the child: it blocks. */
 export const nextCall = (): Call | undefined => {
   const head = read(headerLength)
   if (head === undefined) return undefined
+  const size = head.readUInt32LE(4)
   const text = read(head.readUInt32LE(8))
-  return text && { id: head.readUInt32LE(0), size: head.readUInt32LE(4), svg: text.toString("utf8") }
+  return text && { id: head.readUInt32LE(0), size: size % withLetters, letters: size >= withLetters, svg: text.toString("utf8") }
 }
 
 const read = (length: number): Buffer | undefined => {

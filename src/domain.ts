@@ -70,7 +70,8 @@ export type KillReason = typeof KillReason.Type
 
 /** What became of a drawing's text. A rejected or killed one is a result like any other: counted, stored and shown. */
 export const Rendering = Schema.Union([
-  Schema.TaggedStruct("Rendered", { picture: Picture }),
+  /** `bare`: the same without its letters, where letters were allowed and it has some. */
+  Schema.TaggedStruct("Rendered", { picture: Picture, bare: Schema.optionalKey(Picture) }),
   Schema.TaggedStruct("Rejected", { reason: RejectReason, detail: Schema.String }),
   Schema.TaggedStruct("Killed", { reason: KillReason, detail: Schema.String })
 ])

@@ -4,6 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Drawing, Picture, Prompt } from "./domain.ts"
+import { asksForText } from "./prompts.ts"
 import { wilson, type Interval } from "./statistics.ts"
 import type { PolicySnapshot } from "./stages/Policy.ts"
 import { Renderer } from "./stages/Renderer.ts"
@@ -37,7 +38,7 @@ export const drawHeldOut = Effect.fn("drawHeldOut")(function*(
     })
     drawings.push(
       ...yield* Effect.forEach(groups.flat(), (candidate) =>
-        Effect.map(renderer.render(candidate.svg), (rendering) => ({ candidate, rendering })), { concurrency: 4 })
+        Effect.map(renderer.render(candidate.svg, { allowText: asksForText(candidate.prompt) }), (rendering) => ({ candidate, rendering })), { concurrency: 4 })
     )
   }
   return drawings

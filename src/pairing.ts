@@ -6,7 +6,7 @@
  */
 import { Effect, Schedule } from "effect"
 import type { PipelineConfig } from "./config-pipeline.ts"
-import { type Drawing, JudgedPair, type Outcome, Preference, type Prompt, type Rendering, Verdict } from "./domain.ts"
+import { type Drawing, JudgedPair, type Outcome, type Picture, Preference, type Prompt, type Rendering, Verdict } from "./domain.ts"
 import { random, shuffled } from "./numerics/random.ts"
 import { Judge, type JudgeBusy, type JudgeError, type JudgeRefused, type JudgeStopped } from "./stages/Judge.ts"
 
@@ -71,16 +71,33 @@ const unanswered = (judge: Judge["Service"], error: JudgeBusy | JudgeRefused): V
     ...("costUsd" in error && error.costUsd !== undefined ? { costUsd: error.costUsd } : {})
   })
 
+/**
+ * Where letters are allowed they may tell a good drawing, but must not make one: what wins with its letters and loses
+ * without them has only written the prompt out, and that is a tie.
+ */
+const withoutLetters = (verdict: Verdict, bare: Verdict): Verdict => {
+  const costUsd = (verdict.costUsd ?? 0) + (bare.costUsd ?? 0)
+  const opposed = (verdict.outcome === "A" && bare.outcome === "B") || (verdict.outcome === "B" && bare.outcome === "A")
+  const judged = opposed
+    ? new Verdict({ outcome: "tie", confidence: 0, by: verdict.by, reason: `Without its letters it loses: ${bare.reason ?? bare.outcome}` })
+    : verdict
+  return new Verdict({ ...judged, ...(costUsd > 0 ? { costUsd } : {}) })
+}
+
 /** A verdict on two renderings: from the gate where one is invalid, else from the judge. Fails only with `JudgeStopped`. */
 export const decideRenderings = Effect.fn("pipeline.decide")(
   function*(prompt: Prompt, a: Rendering, b: Rendering, retries?: number): Effect.fn.Return<Verdict, JudgeStopped, Judge> {
     const judge = yield* Judge
     if (a._tag !== "Rendered") return byGate(b._tag === "Rendered" ? "B" : "invalid")
     if (b._tag !== "Rendered") return byGate("A")
-    return yield* judge.compare(prompt, a.picture, b.picture).pipe(
-      (call) => withJudgeRetry(call, retries),
-      Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => Effect.succeed(unanswered(judge, error)))
-    )
+    const asked = (a: Picture, b: Picture) =>
+      judge.compare(prompt, a, b).pipe(
+        (call) => withJudgeRetry(call, retries),
+        Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => Effect.succeed(unanswered(judge, error)))
+      )
+    const verdict = yield* asked(a.picture, b.picture)
+    if (a.bare === undefined && b.bare === undefined) return verdict
+    return withoutLetters(verdict, yield* asked(a.bare ?? a.picture, b.bare ?? b.picture))
   }
 )
 
@@ -101,7 +118,8 @@ export const decideTogether = Effect.fn("pipeline.decideTogether")(
       rendering._tag === "Rendered" ? [[candidate.index, rendering.picture] as const] : []
     ))
     const shown = [...pictures.keys()].toSorted((i, j) => i - j)
-    if (judge.compareAll === undefined || shown.length < 3) return yield* Effect.forEach(pairs, (pair) => decide(prompt, pair))
+    const lettered = pairs.flat().some(({ rendering }) => rendering._tag === "Rendered" && rendering.bare !== undefined)
+    if (judge.compareAll === undefined || shown.length < 3 || lettered) return yield* Effect.forEach(pairs, (pair) => decide(prompt, pair))
     const keys = shown.flatMap((i, n) => shown.slice(n + 1).map((j) => `${i} ${j}`)) // as compareAll orders its verdicts
     const answers = yield* judge.compareAll(prompt, shown.map((index) => pictures.get(index)!)).pipe(
       withJudgeRetry,

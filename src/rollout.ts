@@ -7,6 +7,7 @@ import { comparePrompt, type InTurn } from "./comparisons.ts"
 import { type PipelineConfig, versionFor } from "./config-pipeline.ts"
 import type { Candidate, Drawing, JudgedPair, Prompt, Rollout } from "./domain.ts"
 import { hash32, random, shuffled } from "./numerics/random.ts"
+import { asksForText } from "./prompts.ts"
 import { selectPreferences } from "./selection.ts"
 import { Optimizer } from "./stages/Optimizer.ts"
 import { Policy } from "./stages/Policy.ts"
@@ -40,11 +41,6 @@ export const candidateSeed = (seed: number, step: number, prompt: Prompt, index:
 /** Key of the draw among a prompt's pairs, where not all are decided. */
 export const pairCounters = ({ seed }: PipelineConfig, step: number, prompt: Prompt): ReadonlyArray<number> =>
   [seed, step, ...idWords(prompt)]
-
-/** The prompt wants letters in the drawing, so the gate must not turn them away. */
-export const asksForText = ({ text }: Prompt): boolean =>
-  /\b(text|words?|letters?|lettering|says|saying|labell?ed|caption(ed)?|sign that reads|that reads|spell(s|ing)?)\b|"[^"]+"|“[^”]+”|(^|\s)'[^']+'(?=$|[\s.,;!?])/i
-    .test(text)
 
 /** Prompts that are sampled together; the last one of a step completes its rollout. */
 export interface Batch {

@@ -9,9 +9,10 @@ import * as RendererCircles from "../layers/renderer-circles.ts"
 import * as SamplerFake from "../layers/sampler-fake.ts"
 import { type Outcome, type Picture, type Prompt, Verdict } from "../src/domain.ts"
 import type { Parameters } from "../src/numerics/tensor.ts"
-import { allPairs, isDuplicate } from "../src/pairing.ts"
+import { allPairs, decideRenderings, isDuplicate } from "../src/pairing.ts"
 import { defaultPipeline, type PipelineConfig, type StepOutcome, train } from "../src/pipeline.ts"
-import { asksForText, promptsOfStep } from "../src/rollout.ts"
+import { asksForText } from "../src/prompts.ts"
+import { promptsOfStep } from "../src/rollout.ts"
 import { sequential } from "../src/sequential.ts"
 import { withoutCycles } from "../src/ranking.ts"
 import { Judge, JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../src/stages/Judge.ts"
@@ -19,7 +20,7 @@ import { Optimizer } from "../src/stages/Optimizer.ts"
 import { Policy } from "../src/stages/Policy.ts"
 import { Renderer } from "../src/stages/Renderer.ts"
 import { Sampler } from "../src/stages/Sampler.ts"
-import { prompt } from "./stages/make.ts"
+import { inked, prompt } from "./stages/make.ts"
 
 const prompts = Array.from({ length: 11 }, (_, n) => prompt(`thing ${n}`))
 const config: PipelineConfig = { ...defaultPipeline, steps: 6, seed: 5, promptsPerStep: 4, promptsPerBatch: 2, maxStaleness: 0 }
@@ -104,18 +105,25 @@ describe("asksForText", () => {
   }
 })
 
+const equalsSequential = (settings: PipelineConfig) =>
+  Effect.gen(function*() {
+    const plainly = yield* finished(sequential(settings, prompts)).pipe(Effect.provide(stages()))
+    const streamed = yield* inVirtualTime(trained(settings, { sample: 30, judge: 20, train: 10 }))
+    assert.deepStrictEqual(streamed, plainly)
+    assert.strictEqual(streamed.outcomes.length, 6)
+    assert.strictEqual(streamed.version, 6)
+    assert.isAbove(streamed.updates, 0)
+  })
+
 describe("determinism", () => {
   for (const pairs of ["all", "best-worst", "top-bottom"] as const) {
     it.effect(`staleness 0 equals the sequential run bit for bit (${pairs})`, () =>
-      Effect.gen(function*() {
-        const settings = { ...config, pairs, maxPairsPerPrompt: 5 }
-        const plainly = yield* finished(sequential(settings, prompts)).pipe(Effect.provide(stages()))
-        const streamed = yield* inVirtualTime(trained(settings, { sample: 30, judge: 20, train: 10 }))
-        assert.deepStrictEqual(streamed, plainly)
-        assert.strictEqual(streamed.outcomes.length, 6)
-        assert.strictEqual(streamed.version, 6)
-        assert.isAbove(streamed.updates, 0)
-      }))
+      equalsSequential({ ...config, pairs, maxPairsPerPrompt: 5 }))
+  }
+
+  for (const comparisons of ["anchor", "swiss"] as const) {
+    it.effect(`and with ${comparisons} comparisons, ties trained, soft labels, weighted pairs`, () =>
+      equalsSequential({ ...config, comparisons, ties: "train", labels: "soft", pairWeighting: "gap-diversity" }))
   }
 
   for (const maxStaleness of [1, 2]) {
@@ -448,4 +456,31 @@ describe("overlap", () => {
         assert.strictEqual(Math.max(...ahead), maxStaleness + 1)
       }))
   }
+})
+
+describe("letters", () => {
+  /** More ink wins; the letters are ink. */
+  const ink = Layer.succeed(Judge, {
+    name: "ink",
+    identity: "ink",
+    concurrency: 1,
+    compare: (_, a, b) => {
+      const [x, y] = [a, b].map(({ rgba }) => rgba.filter((value) => value < 128).length)
+      return Effect.succeed(new Verdict({ outcome: x === y ? "tie" : x! > y! ? "A" : "B", confidence: 0.5, by: "ink", costUsd: 1 }))
+    }
+  })
+  const lettered = (whole: number, bare: number) => ({ _tag: "Rendered", picture: inked(whole), bare: inked(bare) }) as const
+  const sign = prompt("a sign that says STOP")
+
+  it.effect("that alone make a drawing win make a tie; that tell between equals decide", () =>
+    Effect.gen(function*() {
+      const plain = { _tag: "Rendered", picture: inked(0.5) } as const
+      const cheat = yield* decideRenderings(sign, lettered(0.8, 0), plain)
+      assert.strictEqual(cheat.outcome, "tie")
+      assert.strictEqual(cheat.costUsd, 2)
+      assert.match(cheat.reason!, /Without its letters it loses/)
+      assert.strictEqual((yield* decideRenderings(sign, lettered(0.8, 0.6), plain)).outcome, "A")
+      assert.strictEqual((yield* decideRenderings(sign, lettered(0.6, 0.4), lettered(0.5, 0.4))).outcome, "A")
+      assert.strictEqual((yield* decideRenderings(sign, plain, plain)).costUsd, 1)
+    }).pipe(Effect.provide(ink)))
 })

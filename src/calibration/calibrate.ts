@@ -2,7 +2,7 @@
 import { Clock, Effect } from "effect"
 import type { Outcome, Verdict } from "../domain.ts"
 import { decideRenderings } from "../pairing.ts"
-import { asksForText } from "../rollout.ts"
+import { asksForText } from "../prompts.ts"
 import { Judge } from "../stages/Judge.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { type Interval, wilson } from "../statistics.ts"

@@ -58,6 +58,25 @@ layer(RendererResvg.layer({ processes: 2, size }))("renderer-resvg", (it) => {
       assert.strictEqual(outcome(yield* renderer.render(lettered, { allowText: true })), "Rendered")
     }))
 
+  it.effect("draws letters that are asked for, in one font whatever they name, and shows the drawing without them too", () =>
+    Effect.gen(function*() {
+      const renderer = yield* Renderer
+      const drawn = Effect.fnUntraced(function*(body: string) {
+        const rendering = yield* renderer.render(svg(body), { allowText: true })
+        return rendering._tag === "Rendered" ? rendering : assert.fail(outcome(rendering))
+      })
+      const sign = `<rect y="20" width="100" height="60" fill="#fc0"/>`
+      const text = (family: string) => `${sign}<text x="10" y="60" font-size="30" font-family="${family}">STOP</text>`
+      const plain = yield* drawn(sign)
+      assert.isUndefined(plain.bare)
+      const lettered = yield* drawn(text("Arial"))
+      assert.notStrictEqual(lettered.picture.hash, plain.picture.hash)
+      assert.strictEqual(lettered.bare!.hash, plain.picture.hash)
+      assert.strictEqual((yield* drawn(text("No Such Font, monospace"))).picture.hash, lettered.picture.hash)
+      const alone = yield* drawn(`<text x="10" y="60" font-size="30">STOP</text>`)
+      assert.isTrue(alone.bare!.rgba.every((x) => x === 255))
+    }))
+
   it.effect("refuses every hostile drawing at the gate, at no cost to a process", () =>
     Effect.gen(function*() {
       for (const [name, text] of Object.entries(hostile)) {
