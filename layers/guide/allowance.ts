@@ -3,8 +3,9 @@
  *
  * The server refills its buckets continuously; ours mirror them. Nothing is known before the first answer, so calls start
  * two at a time and double with every round of successes (as TCP's slow start) until the server's headers or its first
- * refusal say where the limit is; a 429 or 529 takes a quarter away, then they grow by four a round (AIMD, Chiu & Jain
- * 1989, with CUBIC's gentler cut: a server that refuses at random must not starve us).
+ * refusal (429 or 529) say where the limit is; then they grow by four a round. Any refusal is waited out as long as it
+ * says; only where more than a quarter of the last calls were refused is there too much at once, and a quarter of the
+ * width goes (AIMD, Chiu & Jain 1989, with CUBIC's gentler cut: a server that refuses at random must not starve us).
  */
 import { Clock, Deferred, Effect, Semaphore } from "effect"
 
@@ -49,6 +50,9 @@ export interface Allowance {
 
 /** Kept back of what the server gives, so that clocks and rounding that differ draw no refusal. */
 const share = 0.995
+
+/** Calls that are looked back on. */
+const recent = 32
 
 class Bucket {
   perMinute: number | undefined
@@ -97,6 +101,12 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
     let successes = 0
     let notBefore = 0
     let cutAt = -Infinity
+    /** The last calls, whether each was refused. */
+    const lately: Array<boolean> = []
+    const crowded = () => {
+      const refused = lately.filter((refusal) => refusal).length
+      return refused > 2 && refused > lately.length / 4
+    }
     const underWay = new Set<Use>()
     let freed = Deferred.makeUnsafe<void>()
 
@@ -132,6 +142,8 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
     const end = (estimate: Use, ended: Ended) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         if (!underWay.delete(estimate)) return // it never began
+        lately.push(ended._tag === "Slow")
+        if (lately.length > recent) lately.shift()
         if (ended._tag === "Answered") {
           // What was set aside and not needed goes back.
           input.take(ended.use.inputTokens - estimate.inputTokens)
@@ -150,8 +162,10 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
           doubling = false
           successes = 0
           // One wave of refusals is one piece of news.
-          if (now - cutAt > 1000) width = Math.max(1, width * 0.75)
-          cutAt = now
+          if (crowded() && now - cutAt > 1000) {
+            width = Math.max(1, width * 0.75)
+            cutAt = now
+          }
         }
         const waiting = freed
         freed = Deferred.makeUnsafe<void>()
