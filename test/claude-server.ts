@@ -1,13 +1,11 @@
 /**
- * A loopback server that speaks the Messages API over a real socket and judges honestly: it decodes the PNGs it is sent
- * and measures them with the scene grammar's check. It can be told to fail in every way that the real one was seen to.
+ * A loopback server that speaks the Messages API over a real socket and judges honestly (honest-eyes.ts). It can be told
+ * to fail in every way that the real one was seen to.
  */
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
-import { inflateSync } from "node:zlib"
 import { random } from "../src/numerics/random.ts"
-import { resize } from "../src/numerics/resize.ts"
-import { checkScene, parseCaption } from "../src/scenes/index.ts"
+import { honestAnswer, type Shown } from "./honest-eyes.ts"
 
 export const faultKinds = [
   "429", "500", "529", "408", "reset", "stall", "truncated", "malformed", "empty", "html", "null", "wrong-shape",
@@ -44,6 +42,7 @@ export interface ClaudeServer {
 interface RequestBody {
   readonly model: string
   readonly system: string
+  readonly output_config: { readonly format: { readonly schema: Readonly<Record<string, unknown>> } }
   readonly messages: ReadonlyArray<{
     readonly content: ReadonlyArray<
       | { readonly type: "text"; readonly text: string }
@@ -52,47 +51,13 @@ interface RequestBody {
   }>
 }
 
-/** The pixels of a PNG as this project writes them: RGB, no filter, one IDAT. */
-const decodePng = (base64: string) => {
-  const png = Buffer.from(base64, "base64")
-  const [width, height] = [png.readUInt32BE(16), png.readUInt32BE(20)]
-  if (png[25] !== 2) throw new Error("not RGB")
-  const idat = png.indexOf("IDAT")
-  const rows = inflateSync(png.subarray(idat + 4, idat + 4 + png.readUInt32BE(idat - 4)))
-  const rgba = new Uint8Array(width * height * 4).fill(255)
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) rgba[(y * width + x) * 4 + c] = rows[y * (width * 3 + 1) + 1 + x * 3 + c]!
-    }
-  }
-  return { width, height, rgba, channels: 4 as const }
-}
-
-/** As the check reads it: 64 pixels a side. */
-const small = ({ height, rgba, width }: ReturnType<typeof decodePng>) => ({
-  width: 64,
-  height: 64,
-  rgba: resize(rgba, width, height, 64, 64, "box")
-})
-
-const honest = (body: RequestBody, bonus: number): Record<string, unknown> => {
-  const content = body.messages[0]!.content
-  const asked = /^The request: (".*")$/m.exec(content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n"))
-  const scene = parseCaption(JSON.parse(asked![1]!) as string)
-  const scores = content.flatMap((part) =>
-    part.type === "image" ? [scene === undefined ? 0 : checkScene(scene, small(decodePng(part.source.data))).score] : []
-  )
-  const gap = scores[0]! - scores[1]! + bonus
-  const better = Math.abs(gap) < 0.02 ? "tie" : gap > 0 ? "first" : "second"
-  const criterion = { note: `scores ${scores.map((score) => score.toFixed(3)).join(" and ")}`, better }
+const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: number): Shown => {
+  const { content } = messages[0]!
   return {
-    differences: criterion.note,
-    semantic_match: criterion,
-    drawing_validity: criterion,
-    clean_shapes: criterion,
-    safety: { note: "both are harmless", better: "tie" },
-    better,
-    confidence: better === "tie" ? 0 : Math.min(1, 0.5 + Math.abs(gap))
+    text: content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n"),
+    images: content.flatMap((part) => (part.type === "image" ? [part.source.data] : [])),
+    schema: output_config.format.schema,
+    firstPlaceBonus
   }
 }
 
@@ -175,7 +140,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
           return json(200, message("{\"better\": \"left\"}", "end_turn"))
       }
       try {
-        json(200, message(JSON.stringify(honest(body, firstPlaceBonus)), "end_turn"), {
+        json(200, message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), "end_turn"), {
           "anthropic-ratelimit-requests-limit": "100000",
           "anthropic-ratelimit-requests-remaining": "99999"
         })
