@@ -1,12 +1,11 @@
 /** Which layer a judge's name stands for, and the scorers that compare before with after. */
-import * as os from "node:os"
 import * as path from "node:path"
-import { Config, type Config as ConfigType, Effect, Layer, Option, type Scope } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import { Flag } from "effect/cli"
-import { Answers, type AnswersFailed } from "../../layers/guide/answers.ts"
-import { costOf, type Price, prices } from "../../layers/guide/prices.ts"
+import type { AnswersFailed } from "../../layers/guide/answers.ts"
+import { makePairJudge } from "../../layers/guide/pair-judge.ts"
+import { costOf } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge-cascade.ts"
-import * as judgeClaude from "../../layers/judge-claude.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
@@ -16,22 +15,11 @@ import type { Picture } from "../domain.ts"
 import type { Scorer } from "../evaluation.ts"
 import { resize } from "../numerics/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
-import type { Judge } from "../stages/Judge.ts"
+import { Judge } from "../stages/Judge.ts"
 import { BadInput, packageRoot } from "./flags.ts"
+import { guideLayer, guideModel, guidePrice, type GuideSettings } from "./guides.ts"
 
-export type JudgeSettings = Pick<
-  TrainConfig,
-  | "budget_usd"
-  | "cascade_confidence"
-  | "judge_cache"
-  | "judge_input_price"
-  | "judge_model"
-  | "judge_orders"
-  | "judge_output_price"
-  | "judge_timeout"
-  | "seed"
-  | "tie_margin"
->
+export type JudgeSettings = GuideSettings & Pick<TrainConfig, "cascade_confidence" | "judge_orders" | "seed" | "tie_margin">
 
 type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | OnnxError | AnswersFailed, OnnxRuntime>
 
@@ -43,9 +31,9 @@ const clip = ({ judge_model, tie_margin }: JudgeSettings) =>
 
 const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>>> = {
   clip: (settings) => Effect.succeed(clip(settings)),
-  claude: (settings) => claude(settings),
+  claude: (settings) => byGuide("claude", settings),
   cascade: (settings) =>
-    Effect.map(claude({ ...settings, judge_model: "" }), (dear) =>
+    Effect.map(byGuide("claude", { ...settings, judge_model: "" }), (dear) =>
       judgeCascade.layer(clip(settings), dear, { confidence: settings.cascade_confidence })),
   coin: ({ seed }) => Effect.succeed(judgeCoin.layer(seed))
 }
@@ -59,45 +47,10 @@ export const judgeNamed = (name: string, settings: JudgeSettings): Effect.Effect
     : make(settings)
 }
 
-const claudeModel = ({ judge_model }: JudgeSettings): string => judge_model === "" ? "claude-haiku-4-5" : judge_model
-
-const priceOf = (settings: JudgeSettings): Price | undefined => {
-  const known = prices[claudeModel(settings)]
-  const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
-  return input === undefined || output === undefined ? undefined : { input, output }
-}
-
-const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(Config.withDefault(path.join(os.homedir(), ".cache")))
-
-const claude = Effect.fnUntraced(
-  function*(settings: JudgeSettings) {
-    const price = priceOf(settings)
-    const model = claudeModel(settings)
-    if (price === undefined) {
-      return yield* new BadInput({
-        message: `The price of ${model} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens.`
-      })
-    }
-    const apiKey = Option.getOrUndefined(yield* Config.option(Config.Redacted("ANTHROPIC_API_KEY")))
-    if (apiKey === undefined) {
-      return yield* new BadInput({ message: "--judge claude needs a key: set ANTHROPIC_API_KEY in the environment." })
-    }
-    const baseUrl = Option.getOrUndefined(yield* Config.option(Config.String("ANTHROPIC_BASE_URL")))
-    const file = settings.judge_cache === ""
-      ? path.join(yield* cacheFolder, "vequinox", "claude-answers.db")
-      : settings.judge_cache
-    return judgeClaude.layer({
-      apiKey,
-      baseUrl,
-      model,
-      price,
-      orders: settings.judge_orders,
-      budgetUsd: settings.budget_usd,
-      deadline: settings.judge_timeout
-    }).pipe(Layer.provide(Answers.layer(file)))
-  },
-  Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
-)
+/** Judges that put pairs to the guide model. */
+const byGuide = (name: string, settings: JudgeSettings) =>
+  Effect.map(guideLayer(settings), (guide) =>
+    Layer.effect(Judge, makePairJudge({ name, orders: settings.judge_orders })).pipe(Layer.provide(guide)))
 
 /** Of the subcommands that ask a judge outside a run. */
 export const judgeFlags = {
@@ -122,12 +75,12 @@ export const judgeFlags = {
 /** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param pairs at most */
 export const forecast = (name: string, settings: JudgeSettings, pairs: number): string | undefined => {
   const paid = name === "claude" ? settings : name === "cascade" ? { ...settings, judge_model: "" } : undefined
-  const price = paid && priceOf(paid)
+  const price = paid && guidePrice(paid)
   if (paid === undefined || price === undefined) return undefined
   const calls = pairs * settings.judge_orders
   // About what one answer takes: rubric, request and two small pictures in, a filled form out.
   const dollars = calls * costOf(price, 1200, 250) / 1e9
-  return `${claudeModel(paid)} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
+  return `${guideModel(paid)} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
     `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
 }
 
