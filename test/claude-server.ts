@@ -31,6 +31,11 @@ export interface ClaudeServerOptions {
 export interface ClaudeServer {
   readonly url: string
   readonly requests: () => number
+  /**
+   * Seconds that all requests together were held, and in which the server had asked everybody to wait: what no client can
+   * avoid, with n calls at a time, is held / n + asked.
+   */
+  readonly busy: () => { readonly held: number; readonly asked: number }
   /** Answers that were charged, and what they come to at $1 and $5 a million tokens. */
   readonly billed: () => { readonly answers: number; readonly usd: number }
   readonly faults: () => Readonly<Record<string, number>>
@@ -69,11 +74,23 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
   let answers = 0
   let microUsd = 0
 
+  let held = 0
+  let asked = 0
+  let askedUntil = 0
+  const waitPlease = () => {
+    const until = performance.now() + retryAfter
+    asked += until - Math.max(performance.now(), askedUntil)
+    askedUntil = Math.max(askedUntil, until)
+    return { "retry-after-ms": String(retryAfter) }
+  }
+
   const server = http.createServer((request, response) => {
     const parts: Array<Buffer> = []
     request.on("data", (part: Buffer) => parts.push(part))
     request.on("error", () => {})
     response.on("error", () => {})
+    const came = performance.now()
+    response.on("close", () => (held += performance.now() - came))
     request.on("end", () => {
       const n = requests++
       const draw = random(seed, n)
@@ -91,11 +108,11 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
       bodies.push({ headers: request.headers, body })
       switch (fault) {
         case "429":
-          return failed(429, "rate_limit_error", "slow down", { "retry-after-ms": String(retryAfter) })
+          return failed(429, "rate_limit_error", "slow down", waitPlease())
         case "500":
           return failed(500, "api_error", "internal")
         case "529":
-          return failed(529, "overloaded_error", "overloaded", { "retry-after-ms": String(retryAfter) })
+          return failed(529, "overloaded_error", "overloaded", waitPlease())
         case "408":
           return failed(408, "timeout_error", "too slow")
         case "reset":
@@ -153,6 +170,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests: () => requests,
+    busy: () => ({ held: held / 1000, asked: asked / 1000 }),
     billed: () => ({ answers, usd: microUsd / 1e6 }),
     faults: () => counts,
     bodies,

@@ -118,6 +118,21 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
   const now = Effect.clockWith((clock) => clock.currentTimeMillis)
   let answeredAt = yield* now
+  /** Seconds to wait for a service that is down: more each time it still is, none once it has answered. */
+  let backoff = 0
+  let backoffSince = 0
+  const answered = (at: number) => {
+    answeredAt = at
+    backoff = 0
+  }
+  const down = (at: number): number => {
+    // One outage fails many calls at once: it counts once.
+    if (at >= backoffSince + backoff * 1000) {
+      backoff = backoff === 0 ? 0.5 : Math.min(30, 2 * backoff)
+      backoffSince = at
+    }
+    return backoff * (0.75 + 0.5 * Math.random())
+  }
   /** nano-USD that a question has cost and nobody was told of, and how often it was answered in vain. */
   const unbilled = new Map<string, number>()
   const inVain = new Map<string, number>()
@@ -134,7 +149,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   const asJudgeError = (error: TransportError | BudgetSpent, id: string, at: number): JudgeError => {
     switch (error._tag) {
       case "ModelUnusable":
-        answeredAt = at
+        answered(at)
         return unusable(id, error.message)
       case "ModelRejected":
         return new JudgeRefused({ message: error.message })
@@ -148,9 +163,8 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
           })
           : new JudgeBusy({
             message: error.message,
-            // A lost answer says nothing of the server's load; one that is down or overloaded is given time.
-            ...(error.kind === "lost" ? { retryAfter: Duration.zero } : {}),
-            ...(error.retryAfter > 0 ? { retryAfter: Duration.seconds(error.retryAfter) } : {})
+            // A lost answer says nothing of the server's load; one that is down is given time, as is one that asks for it.
+            retryAfter: Duration.seconds(Math.max(error.retryAfter, error.kind === "down" ? down(at) : 0))
           })
     }
   }
@@ -206,7 +220,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
             ? book(whole)
             : 0
       ).pipe(Effect.catch((error) => Effect.flatMap(now, (at) => Effect.fail(asJudgeError(error, id, at)))))
-      answeredAt = yield* now
+      answered(yield* now)
       measured.set(version, Math.max(measured.get(version) ?? 0, use.inputTokens))
       const decoded = yield* decode(text).pipe(
         Effect.mapError(() => unusable(id, "the model's answer is not in the form that was asked for"))
