@@ -6,7 +6,8 @@
 import type { Graph, Shape, Value } from "./graph.ts"
 import type { Get } from "./parameters.ts"
 
-export const activations = ["quick_gelu", "gelu", "gelu_pytorch_tanh", "swiglu"] as const
+/** Those that config.json files name. */
+export const activations = ["quick_gelu", "gelu", "gelu_pytorch_tanh"] as const
 
 export interface TowerConfig {
   readonly hidden: number
@@ -16,7 +17,7 @@ export interface TowerConfig {
   readonly heads: number
   readonly normEpsilon: number
   /** `swiglu`: the first layer is twice as wide, and SiLU of its first half gates the second (arXiv:2002.05202). */
-  readonly activation: (typeof activations)[number]
+  readonly activation: (typeof activations)[number] | "swiglu"
 }
 
 export interface VisionConfig extends TowerConfig {

@@ -2,20 +2,21 @@
 import { Effect, Schema } from "effect"
 import { openWeights, readJson } from "../checkpoint.ts"
 import { type ClipConfig, encodeImages, encodeTexts, textEnd } from "../numerics/clip.ts"
-import { activations, type TowerConfig } from "../numerics/encoder.ts"
 import { padTo } from "../numerics/tensor.ts"
 import {
   checkFamily,
   checkWeights,
   dot,
+  endWith,
   type Graphs,
   int,
   readScalar,
   readTokenizer,
-  real,
   type ScorerFiles,
   type TextScorer,
-  type Tokens
+  type Tokens,
+  tower,
+  towerJson
 } from "./family.ts"
 import { checkSide, clipColours, readPreprocessing } from "./preprocessing.ts"
 
@@ -29,41 +30,19 @@ export const clipGraphs = (c: ClipConfig): Graphs => ({
   texts: (g, get, { ends, ids }) => encodeTexts(g, get, c, ids(), ends())
 })
 
-const activation = Schema.Literals(activations).pipe(Schema.withDecodingDefaultKey(Effect.succeed("quick_gelu" as const)))
-
-/** transformers leaves out what equals its own defaults; these are they. */
 const ClipJson = Schema.Struct({
   projection_dim: int(512),
   text_config: Schema.Struct({
+    ...towerJson({ hidden: 512, intermediate: 2048, layers: 12, heads: 8, normEpsilon: 1e-5, activation: "quick_gelu" }),
     vocab_size: int(49_408),
-    hidden_size: int(512),
-    intermediate_size: int(2048),
-    num_hidden_layers: int(12),
-    num_attention_heads: int(8),
     max_position_embeddings: int(77),
-    eos_token_id: int(49_407),
-    layer_norm_eps: real(1e-5),
-    hidden_act: activation
+    eos_token_id: int(49_407)
   }),
   vision_config: Schema.Struct({
-    hidden_size: int(768),
-    intermediate_size: int(3072),
-    num_hidden_layers: int(12),
-    num_attention_heads: int(12),
+    ...towerJson({ hidden: 768, intermediate: 3072, layers: 12, heads: 12, normEpsilon: 1e-5, activation: "quick_gelu" }),
     image_size: int(224),
-    patch_size: int(32),
-    layer_norm_eps: real(1e-5),
-    hidden_act: activation
+    patch_size: int(32)
   })
-})
-
-const tower = (json: (typeof ClipJson.Type)["text_config"] | (typeof ClipJson.Type)["vision_config"]): TowerConfig => ({
-  hidden: json.hidden_size,
-  intermediate: json.intermediate_size,
-  layers: json.num_hidden_layers,
-  heads: json.num_attention_heads,
-  normEpsilon: json.layer_norm_eps,
-  activation: json.hidden_act
 })
 
 export const clipConfig = Effect.fnUntraced(function*(folder: string) {
@@ -101,9 +80,7 @@ export const openClip = Effect.fn("openClip")(function*(folder: string) {
   const eos = config.text.eosTokenId === 2 ? tokenizer.encode("").ids.at(-1) ?? 2 : config.text.eosTokenId
   /** Begin and end included, cut to the model's length. */
   const tokenize = (text: string): Tokens => {
-    const ids = tokenizer.encode(text).ids
-    const body = ids.at(-1) === eos ? ids.slice(0, -1) : ids
-    const cut = [...body.slice(0, maxPositions - 1), eos]
+    const cut = endWith(tokenizer.encode(text).ids, eos, maxPositions)
     return { ids: padTo(cut, maxPositions), length: textEnd(cut, eos) + 1 }
   }
   return {

@@ -9,6 +9,7 @@ import * as path from "node:path"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, readJson, readTensor, type WeightFiles } from "../checkpoint.ts"
+import { activations, type TowerConfig } from "../numerics/encoder.ts"
 import type { Graph, Value } from "../numerics/graph.ts"
 import { type Get, parametersOf } from "../numerics/parameters.ts"
 import type { Preprocessing } from "../numerics/pixels.ts"
@@ -69,8 +70,13 @@ export const inputsOf = (g: Graph, { preprocessing: { side }, textLength }: Omit
 
 /** Fails with `CheckpointInvalid` where the weights lack what the graphs ask for, or have it in another shape. */
 export const checkWeights = Effect.fnUntraced(function*(given: string, files: ScorerFiles, graphs: Graphs) {
-  const asked = parametersOf((g, get) => {
-    for (const build of [graphs.pictures, graphs.texts, graphs.pairs]) build?.(g, get, inputsOf(g, files))
+  const asked = yield* Effect.try({
+    try: () =>
+      parametersOf((g, get) => {
+        for (const build of [graphs.pictures, graphs.texts, graphs.pairs]) build?.(g, get, inputsOf(g, files))
+      }),
+    catch: (cause) =>
+      new CheckpointInvalid({ message: `${given}: the sizes in config.json do not make a model: ${(cause as Error).message}.` })
   })
   for (const [name, shape] of asked) {
     const found = files.index.get(name)?.shape
@@ -121,8 +127,44 @@ export const readTokenizer = Effect.fnUntraced(function*(folder: string) {
   })
 })
 
-/** Settings with a default, as transformers leaves them out. */
+/** Settings with a default: transformers leaves out what equals its own. */
 export const int = (value: number) => Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
 export const real = (value: number) => Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+export const activation = (value: (typeof activations)[number]) =>
+  Schema.Literals(activations).pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+
+/** The ids, cut to `length` with the end-of-text token as the last; one that is there already is not added twice. */
+export const endWith = (ids: ReadonlyArray<number>, eos: number, length: number): Array<number> => [
+  ...(ids.at(-1) === eos ? ids.slice(0, -1) : ids).slice(0, length - 1),
+  eos
+]
+
+/** Settings of a text or vision tower, as CLIP and SigLIP write them. */
+export const towerJson = (defaults: TowerConfig & { readonly activation: (typeof activations)[number] }) => ({
+  hidden_size: int(defaults.hidden),
+  intermediate_size: int(defaults.intermediate),
+  num_hidden_layers: int(defaults.layers),
+  num_attention_heads: int(defaults.heads),
+  layer_norm_eps: real(defaults.normEpsilon),
+  hidden_act: activation(defaults.activation)
+})
+
+interface TowerJson {
+  readonly hidden_size: number
+  readonly intermediate_size: number
+  readonly num_hidden_layers: number
+  readonly num_attention_heads: number
+  readonly layer_norm_eps: number
+  readonly hidden_act: (typeof activations)[number]
+}
+
+export const tower = (json: TowerJson): TowerConfig => ({
+  hidden: json.hidden_size,
+  intermediate: json.intermediate_size,
+  layers: json.num_hidden_layers,
+  heads: json.num_attention_heads,
+  normEpsilon: json.layer_norm_eps,
+  activation: json.hidden_act
+})
 
 export const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0)
