@@ -2,11 +2,8 @@
  * Judge: any CLIP checkpoint (Hugging Face `CLIPModel` folder). A drawing's score is exp(logit_scale) * cos(text,
  * picture), the model's own logit; scores.ts says what becomes of two of them.
  */
-import { Effect, Layer } from "effect"
-import { weightsHash } from "../src/checkpoint.ts"
 import { openClip } from "../src/scorers/clip.ts"
-import { Judge } from "../src/stages/Judge.ts"
-import { judgeOf, scorerOf, textScores } from "./scores.ts"
+import { heldOut, textJudge } from "./scores.ts"
 
 export interface ClipOptions {
   /** Checkpoint folder. */
@@ -22,19 +19,7 @@ export interface JudgeClipOptions extends ClipOptions {
 
 /** Fails while it is built with `CheckpointInvalid` when the folder holds no usable CLIP. */
 export const layer = ({ model, name = "clip", tieMargin = 0.5 }: JudgeClipOptions) =>
-  Layer.effect(
-    Judge,
-    Effect.gen(function*() {
-      const opened = yield* openClip(model)
-      return judgeOf(yield* textScores(opened), {
-        name,
-        identity: `clip-1 weights=${weightsHash(opened.checkpoint).slice(0, 16)} tieMargin=${tieMargin}`,
-        tieMargin
-      })
-    })
-  )
+  textJudge({ model, name, tieMargin, version: "clip-1", open: openClip })
 
 /** The same scores without verdicts, for a held-out comparison. */
-export const scorer = Effect.fnUntraced(function*(name: string, { model }: ClipOptions) {
-  return scorerOf(name, yield* textScores(yield* openClip(model)))
-})
+export const scorer = (name: string, { model }: ClipOptions) => heldOut(name, { model, open: openClip })

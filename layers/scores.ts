@@ -8,10 +8,11 @@
  * σ of the difference of two logits is the softmax over the two pictures: what the model itself says of the pair
  * (Kirstain et al. 2023, PickScore, arXiv:2305.01569). Each picture is scored alone, so the order cannot matter.
  */
-import { Deferred, Effect, Queue } from "effect"
+import { Deferred, Effect, Layer, Queue } from "effect"
+import { type CheckpointInvalid, weightsHash } from "../src/checkpoint.ts"
 import { type Picture, type Prompt, Verdict } from "../src/domain.ts"
 import type { Scorer } from "../src/evaluation.ts"
-import type { ScorerCheckpoint } from "../src/scorers/families.ts"
+import type { ScorerCheckpoint } from "../src/scorers/graphs.ts"
 import type { TextScorer } from "../src/scorers/family.ts"
 import { Judge, JudgeRefused } from "../src/stages/Judge.ts"
 import type { Item } from "./onnx/scorer-program.ts"
@@ -23,18 +24,18 @@ export type Score = (prompt: Prompt, picture: Picture) => Effect.Effect<number, 
 /** Answers kept of each kind: a run asks about each picture in up to K - 1 pairs, soon after one another. */
 const remembered = 4096
 
-interface Answering<I, A> {
+interface Answering<I, A, E> {
   /** Equal items have equal keys. */
   readonly keyOf: (item: I) => string
   /** Items of one run, at most. */
   readonly atOnce: number
-  readonly run: (items: ReadonlyArray<I>) => Effect.Effect<ReadonlyArray<A>, OnnxError>
+  readonly run: (items: ReadonlyArray<I>) => Effect.Effect<ReadonlyArray<A>, E>
 }
 
 /** Items asked about at the same time share a run; answers are kept by key, and one that failed is asked again. */
-const answering = Effect.fnUntraced(function*<I, A>({ atOnce, keyOf, run }: Answering<I, A>) {
-  const known = new Map<string, Deferred.Deferred<A, OnnxError>>()
-  const requests = yield* Queue.unbounded<{ readonly item: I; readonly answer: Deferred.Deferred<A, OnnxError> }>()
+export const answering = Effect.fnUntraced(function*<I, A, E>({ atOnce, keyOf, run }: Answering<I, A, E>) {
+  const known = new Map<string, Deferred.Deferred<A, E>>()
+  const requests = yield* Queue.unbounded<{ readonly item: I; readonly answer: Deferred.Deferred<A, E> }>()
   const serve = Effect.gen(function*() {
     const batch = yield* Queue.takeBetween(requests, 1, atOnce)
     yield* run(batch.map(({ item }) => item)).pipe(
@@ -51,11 +52,11 @@ const answering = Effect.fnUntraced(function*<I, A>({ atOnce, keyOf, run }: Answ
   })
   yield* Effect.forkScoped(Effect.forever(serve))
   /** In one step, so that an interrupted caller leaves no answer that nobody will give. */
-  const ask = (item: I): Deferred.Deferred<A, OnnxError> => {
+  const ask = (item: I): Deferred.Deferred<A, E> => {
     const key = keyOf(item)
     const asked = known.get(key)
     if (asked !== undefined) return asked
-    const answer = Deferred.makeUnsafe<A, OnnxError>()
+    const answer = Deferred.makeUnsafe<A, E>()
     known.set(key, answer)
     // Insertion order is age: the oldest goes first.
     if (known.size > remembered) known.delete(known.keys().next().value!)
@@ -75,7 +76,7 @@ export const startScorer = Effect.fnUntraced(function*(checkpoint: ScorerCheckpo
     run: (pictures) => program.run("pictures", pictures.map(itemOf))
   })
   /** Drawings are rendered square; another shape would have to be cut, and the model would judge a part of it. */
-  const ofPicture = (picture: Picture) =>
+  const ofPicture = (picture: Picture): Effect.Effect<Float32Array, OnnxError | JudgeRefused> =>
     picture.width === picture.height ? embed(picture) : Effect.fail(
       new JudgeRefused({
         message: `This judge reads square pictures and was given ${picture.width} x ${picture.height}: render them square.`
@@ -133,3 +134,34 @@ export const scorerOf = (name: string, score: Score): Scorer => ({
   name,
   score: (prompt, picture) => Effect.orElseSucceed(score(prompt, picture), () => undefined)
 })
+
+export interface TextJudge {
+  /** Checkpoint folder. */
+  readonly model: string
+  readonly name: string
+  readonly tieMargin: number
+  /** Names the rule that makes verdicts: it changes when they may. */
+  readonly version: string
+  readonly open: (folder: string) => Effect.Effect<TextScorer<ScorerCheckpoint>, CheckpointInvalid>
+}
+
+/** A judge by one model's scores. Fails while it is built with `CheckpointInvalid` when the folder cannot be used. */
+export const textJudge = ({ model, name, open, tieMargin, version }: TextJudge) =>
+  Layer.effect(
+    Judge,
+    Effect.gen(function*() {
+      const opened = yield* open(model)
+      return judgeOf(yield* textScores(opened), {
+        name,
+        identity: `${version} weights=${shortHash(opened.checkpoint)} tieMargin=${tieMargin}`,
+        tieMargin
+      })
+    })
+  )
+
+/** The same scores for a held-out comparison. */
+export const heldOut = Effect.fnUntraced(function*(name: string, { model, open }: Pick<TextJudge, "model" | "open">) {
+  return scorerOf(name, yield* textScores(yield* open(model)))
+})
+
+export const shortHash = (checkpoint: ScorerCheckpoint): string => weightsHash(checkpoint).slice(0, 16)

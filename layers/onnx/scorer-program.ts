@@ -1,9 +1,8 @@
 /** The graphs of a scorer, of any family, in a worker thread (onnx-runtime.ts): plain promises, sessions of its own. */
-import { toPixels } from "../../src/numerics/pixels.ts"
 import { Graph } from "../../src/numerics/graph.ts"
 import { parameterSource } from "../../src/numerics/parameters.ts"
-import { graphsOf, type ScorerCheckpoint } from "../../src/scorers/families.ts"
-import { type Graphs, inputsOf, type Tokens } from "../../src/scorers/family.ts"
+import { toPixels } from "../../src/numerics/pixels.ts"
+import { type Graphs, graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "../../src/scorers/graphs.ts"
 import { createSession, type Device, type Feeds, float32, int64, type Session } from "./session.ts"
 
 export interface ScorerSpec {

@@ -1,34 +1,11 @@
 /** CLIP as a scorer: any Hugging Face `CLIPModel` folder. A score is exp(logit_scale) * cos(text, picture). */
 import { Effect, Schema } from "effect"
 import { openWeights, readJson } from "../checkpoint.ts"
-import { type ClipConfig, encodeImages, encodeTexts, textEnd } from "../numerics/clip.ts"
+import { type ClipConfig, textEnd } from "../numerics/clip.ts"
 import { padTo } from "../numerics/tensor.ts"
-import {
-  checkFamily,
-  checkWeights,
-  dot,
-  endWith,
-  type Graphs,
-  int,
-  readScalar,
-  readTokenizer,
-  type ScorerFiles,
-  type TextScorer,
-  type Tokens,
-  tower,
-  towerJson
-} from "./family.ts"
+import { checkFamily, checkWeights, dot, endWith, int, readScalar, readTokenizer, type TextScorer, tower, towerJson } from "./family.ts"
+import type { ClipCheckpoint, Tokens } from "./graphs.ts"
 import { checkSide, clipColours, readPreprocessing } from "./preprocessing.ts"
-
-export interface ClipCheckpoint extends ScorerFiles {
-  readonly family: "clip"
-  readonly config: ClipConfig
-}
-
-export const clipGraphs = (c: ClipConfig): Graphs => ({
-  pictures: (g, get, { pixels }) => encodeImages(g, get, c, pixels()),
-  texts: (g, get, { ends, ids }) => encodeTexts(g, get, c, ids(), ends())
-})
 
 const ClipJson = Schema.Struct({
   projection_dim: int(512),
@@ -73,7 +50,7 @@ export const openClip = Effect.fn("openClip")(function*(folder: string) {
   yield* checkSide(preprocessing, imageSize, folder)
   const { maxPositions } = config.text
   const checkpoint: ClipCheckpoint = { ...files, family: "clip", config, preprocessing, textLength: maxPositions }
-  yield* checkWeights(folder, checkpoint, clipGraphs(config))
+  yield* checkWeights(folder, checkpoint)
   const scale = Math.exp(yield* readScalar(folder, files, "logit_scale"))
   const tokenizer = yield* readTokenizer(folder)
   // Old checkpoints say 2 where they mean the end-of-text token; their tokenizer knows which that is.

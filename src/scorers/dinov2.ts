@@ -1,19 +1,10 @@
 /** DINOv2 as a scorer of pictures against a picture: any Hugging Face `Dinov2Model` folder. It reads no texts. */
 import { Effect, Schema } from "effect"
 import { openWeights, readJson } from "../checkpoint.ts"
-import { encodeImages } from "../numerics/dinov2.ts"
 import type { VisionConfig } from "../numerics/encoder.ts"
-import { activation, checkFamily, checkWeights, type Graphs, int, real, type ScorerFiles } from "./family.ts"
+import { activation, checkFamily, checkWeights, int, real } from "./family.ts"
+import type { Dinov2Checkpoint } from "./graphs.ts"
 import { readPreprocessing } from "./preprocessing.ts"
-
-export interface Dinov2Checkpoint extends ScorerFiles {
-  readonly family: "dinov2"
-  readonly config: VisionConfig
-}
-
-export const dinov2Graphs = (c: VisionConfig): Graphs => ({
-  pictures: (g, get, { pixels }) => encodeImages(g, get, c, pixels())
-})
 
 const Dinov2Json = Schema.Struct({
   hidden_size: int(768),
@@ -54,6 +45,6 @@ export const openDinov2 = Effect.fn("openDinov2")(function*(folder: string) {
   const files = yield* openWeights(folder)
   const preprocessing = yield* readPreprocessing(folder, preprocessingDefaults)
   const checkpoint: Dinov2Checkpoint = { ...files, family: "dinov2", config, preprocessing, textLength: 0 }
-  yield* checkWeights(folder, checkpoint, dinov2Graphs(config))
+  yield* checkWeights(folder, checkpoint)
   return checkpoint
 })

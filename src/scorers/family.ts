@@ -1,8 +1,6 @@
 /**
- * What a family of scorers is. Each is one file here: it opens a checkpoint folder, builds its graphs, and says what a
- * score is made of. Everything else (batches, caches, the worker, verdicts) stands once, in layers/.
- *
- * A new family: its file, and a line in families.ts.
+ * What opening a family's folder takes. Each family is one file here, which reads its config and its texts as they were
+ * read in training, and says what a score is made of. Everything else (graphs.ts, batches, caches, verdicts) stands once.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -10,49 +8,11 @@ import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, readJson, readTensor, type WeightFiles } from "../checkpoint.ts"
 import { activations, type TowerConfig } from "../numerics/encoder.ts"
-import type { Graph, Value } from "../numerics/graph.ts"
-import { type Get, parametersOf } from "../numerics/parameters.ts"
-import type { Preprocessing } from "../numerics/pixels.ts"
-
-/** A text as a family's graph reads it. */
-export interface Tokens {
-  /** Padded to the family's length. */
-  readonly ids: ReadonlyArray<number>
-  /** How many of them come before the padding, >= 1. */
-  readonly length: number
-}
-
-/** What a graph may be fed; only what it asks for is declared. `item` is whatever is scored: a picture, a text, a pair. */
-export interface Inputs {
-  /** [item, 3, side, side] float32, normalised (channel, row, column). */
-  readonly pixels: () => Value
-  /** [item, textLength] int64. */
-  readonly ids: () => Value
-  /** [item] int64: row * textLength + place of the last token. */
-  readonly ends: () => Value
-  /** [item, textLength] float32: 1 for a token, 0 for padding. */
-  readonly mask: () => Value
-}
-
-/** Builds a graph's one output: [item, width]. */
-export type Build = (g: Graph, get: Get, inputs: Inputs) => Value
-
-/** Graphs of a family. Embeddings of pictures and of texts, or, where they are read together, one score a pair. */
-export interface Graphs {
-  readonly pictures?: Build
-  readonly texts?: Build
-  readonly pairs?: Build
-}
-
-/** What every checkpoint is to the worker, plain data. */
-export interface ScorerFiles extends WeightFiles {
-  readonly preprocessing: Preprocessing
-  /** Ids that a text is padded to; 0 where the family reads none. */
-  readonly textLength: number
-}
+import { parametersOf } from "../numerics/parameters.ts"
+import { graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "./graphs.ts"
 
 /** An opened family that embeds pictures and texts apart, as CLIP does. */
-export interface TextScorer<C extends ScorerFiles> {
+export interface TextScorer<C extends ScorerCheckpoint> {
   /** For the worker. */
   readonly checkpoint: C
   readonly tokenize: (text: string) => Tokens
@@ -60,26 +20,19 @@ export interface TextScorer<C extends ScorerFiles> {
   readonly score: (text: Float32Array, picture: Float32Array) => number
 }
 
-/** Inputs of a graph, each declared when it is first asked for. */
-export const inputsOf = (g: Graph, { preprocessing: { side }, textLength }: Omit<ScorerFiles, keyof WeightFiles>): Inputs => ({
-  pixels: () => g.input("pixels", "float32", ["item", 3, side, side]),
-  ids: () => g.input("ids", "int64", ["item", textLength]),
-  ends: () => g.input("ends", "int64", ["item"]),
-  mask: () => g.input("mask", "float32", ["item", textLength])
-})
-
 /** Fails with `CheckpointInvalid` where the weights lack what the graphs ask for, or have it in another shape. */
-export const checkWeights = Effect.fnUntraced(function*(given: string, files: ScorerFiles, graphs: Graphs) {
+export const checkWeights = Effect.fnUntraced(function*(given: string, checkpoint: ScorerCheckpoint) {
   const asked = yield* Effect.try({
     try: () =>
       parametersOf((g, get) => {
-        for (const build of [graphs.pictures, graphs.texts, graphs.pairs]) build?.(g, get, inputsOf(g, files))
+        const { pairs, pictures, texts } = graphsOf(checkpoint)
+        for (const build of [pictures, texts, pairs]) build?.(g, get, inputsOf(g, checkpoint))
       }),
     catch: (cause) =>
       new CheckpointInvalid({ message: `${given}: the sizes in config.json do not make a model: ${(cause as Error).message}.` })
   })
   for (const [name, shape] of asked) {
-    const found = files.index.get(name)?.shape
+    const found = checkpoint.index.get(name)?.shape
     if (found?.join() !== shape.join()) {
       return yield* new CheckpointInvalid({
         message: `${given}: ${name} is ${found ? `[${found}]` : "missing"} in the weights, but config.json asks for [${shape}].`

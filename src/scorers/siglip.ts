@@ -5,34 +5,11 @@
  */
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, openWeights, readJson } from "../checkpoint.ts"
-import { encodeImages, encodeTexts, type SiglipConfig } from "../numerics/siglip.ts"
+import type { SiglipConfig } from "../numerics/siglip.ts"
 import { padTo } from "../numerics/tensor.ts"
-import {
-  checkFamily,
-  checkWeights,
-  dot,
-  endWith,
-  type Graphs,
-  int,
-  readScalar,
-  readTokenizer,
-  type ScorerFiles,
-  type TextScorer,
-  type Tokens,
-  tower,
-  towerJson
-} from "./family.ts"
+import { checkFamily, checkWeights, dot, endWith, int, readScalar, readTokenizer, type TextScorer, tower, towerJson } from "./family.ts"
+import type { SiglipCheckpoint, Tokens } from "./graphs.ts"
 import { checkSide, readPreprocessing } from "./preprocessing.ts"
-
-export interface SiglipCheckpoint extends ScorerFiles {
-  readonly family: "siglip"
-  readonly config: SiglipConfig
-}
-
-export const siglipGraphs = (c: SiglipConfig): Graphs => ({
-  pictures: (g, get, { pixels }) => encodeImages(g, get, c, pixels()),
-  texts: (g, get, { ids }) => encodeTexts(g, get, c, ids())
-})
 
 const defaults = { hidden: 768, intermediate: 3072, layers: 12, heads: 12, normEpsilon: 1e-6, activation: "gelu_pytorch_tanh" } as const
 const SiglipJson = Schema.Struct({
@@ -100,7 +77,7 @@ export const openSiglip = Effect.fn("openSiglip")(function*(folder: string) {
   yield* checkSide(preprocessing, imageSize, folder)
   const { maxPositions } = config.text
   const checkpoint: SiglipCheckpoint = { ...files, family: "siglip", config, preprocessing, textLength: maxPositions }
-  yield* checkWeights(folder, checkpoint, siglipGraphs(config))
+  yield* checkWeights(folder, checkpoint)
   const scale = Math.exp(yield* readScalar(folder, files, "logit_scale"))
   const bias = yield* readScalar(folder, files, "logit_bias")
   const tokenizer = yield* readTokenizer(folder)

@@ -9,7 +9,7 @@ import { bicubicMatrix } from "../../src/numerics/dinov2.ts"
 import { type Preprocessing, toPixels } from "../../src/numerics/pixels.ts"
 import { openClip } from "../../src/scorers/clip.ts"
 import { openDinov2 } from "../../src/scorers/dinov2.ts"
-import type { ScorerCheckpoint } from "../../src/scorers/families.ts"
+import type { ScorerCheckpoint } from "../../src/scorers/graphs.ts"
 import { clipColours, readPreprocessing } from "../../src/scorers/preprocessing.ts"
 import { openSiglip } from "../../src/scorers/siglip.ts"
 
