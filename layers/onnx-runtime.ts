@@ -1,5 +1,5 @@
 /**
- * onnxruntime behind scopes: each owner of sessions (sampler, trainer, CLIP) is a program in a worker thread of its own.
+ * onnxruntime behind scopes: each owner of sessions (sampler, trainer, scorer) is a program in a worker thread of its own.
  *
  * Ordering: calls to one worker run one after the other. A run cannot be cancelled, and ending a thread under one
  * aborts the process; so closing the scope asks the program to release its sessions, waits until it has, and only then

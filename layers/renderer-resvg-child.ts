@@ -3,55 +3,16 @@
  * but the font, and ends when its parent does.
  */
 import * as fs from "node:fs"
-import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
-import { Resvg } from "@resvg/resvg-js"
+import { drawSquare } from "./draw-square.ts"
 import { type Answer, type Call, encodeAnswer, nextCall, wire } from "./renderer-wire.ts"
-
-/** The one font there is, whatever family a drawing names: pictures must not depend on the machine. */
-const font = {
-  loadSystemFonts: false,
-  fontFiles: [fileURLToPath(new URL("../models/font/DejaVuSans.ttf", import.meta.url))],
-  defaultFontFamily: "DejaVu Sans"
-}
-const noFont = { loadSystemFonts: false }
 
 const render = ({ id, letters, size, svg }: Call): Answer => {
   try {
-    const resvg = new Resvg(svg, {
-      // Width first, then height, whichever keeps the drawing within the square; integers only, or resvg drops all options.
-      fitTo: { mode: "width", value: size },
-      background: "#ffffff",
-      font: letters ? font : noFont,
-      logLevel: "off"
-    })
-    const tall = resvg.height > resvg.width
-    const fitted = tall
-      ? new Resvg(svg, {
-        fitTo: { mode: "height", value: size },
-        background: "#ffffff",
-        font: letters ? font : noFont,
-        logLevel: "off"
-      })
-      : resvg
-    const image = fitted.render()
-    const { height, pixels, width } = image
-    if (Math.max(width, height) !== size) return { _tag: "Error", id, message: `it came out as ${width} x ${height}` }
-    const rgba = width === height ? pixels : centred(pixels, width, height, size)
-    return { _tag: "Pixels", id, rgba }
+    return { _tag: "Pixels", id, rgba: drawSquare(svg, size, letters) }
   } catch (cause) {
     return { _tag: "Error", id, message: String((cause as Error).message ?? cause).split("\n")[0]!.slice(0, 200) }
   }
-}
-
-/** A drawing that is not square, in the middle of a white square. */
-const centred = (pixels: Uint8Array, width: number, height: number, size: number): Uint8Array => {
-  const out = new Uint8Array(size * size * 4).fill(255)
-  const [left, top] = [(size - width) >> 1, (size - height) >> 1]
-  for (let y = 0; y < height; y++) {
-    out.set(pixels.subarray(y * width * 4, (y + 1) * width * 4), ((y + top) * size + left) * 4)
-  }
-  return out
 }
 
 /**

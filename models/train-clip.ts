@@ -18,12 +18,12 @@ import {
   contrastiveLoss,
   encodeImages,
   encodeTexts,
-  normalisePixels,
   textEnd
 } from "../src/numerics/clip.ts"
 import { gradients } from "../src/numerics/gradients.ts"
 import { Graph, type Value } from "../src/numerics/graph.ts"
 import { initialParameters } from "../src/numerics/parameters.ts"
+import { normalisePixels } from "../src/numerics/pixels.ts"
 import { random } from "../src/numerics/random.ts"
 import { encodeSafetensors } from "../src/numerics/safetensors.ts"
 import { padTo, type Tensor } from "../src/numerics/tensor.ts"
@@ -159,7 +159,7 @@ const feedsOf = (examples: ReadonlyArray<Example>): Feeds => {
   const plane = 3 * size * size
   const pixels = new Float32Array(2 * examples.length * plane)
   const pictures = [...examples.map(({ good }) => good), ...examples.map(({ flawed }) => flawed)]
-  pictures.forEach((rgba, i) => normalisePixels(rgba, mean, std, pixels, i * plane))
+  pictures.forEach((rgba, i) => normalisePixels(rgba, { factor: 1 / 255, mean, std }, pixels, i * plane))
   const texts = [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)].map(tokensOf)
   const time = config.text.maxPositions
   return {

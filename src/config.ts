@@ -26,8 +26,9 @@ const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 export const settings = {
   model_name_or_path: [orElse(Schema.NonEmptyString, "embedded"), "policy: a Hugging Face checkpoint folder, or `embedded`"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
-  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, claude (paid), cascade (clip, and claude where it is not sure) or coin (a control)"],
-  judge_model: [orElse(Schema.String, ""), "clip: its checkpoint folder; claude: a model's name; empty takes the default"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, dino (likeness to a reference picture), claude (paid), cascade (clip, and claude where it is not sure) or coin (a control)"],
+  judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, dino: the checkpoint folder; claude: a model's name; empty takes the default, where there is one"],
+  judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
   judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude: orders in which a pair is shown; with 2 a disagreement is a tie"],
   judge_timeout: [orElse(positive, 30), "claude: seconds until a whole answer must be there"],
   judge_cache: [orElse(Schema.String, ""), "claude: file of paid answers that all runs share; empty takes the user's cache folder"],
@@ -87,10 +88,10 @@ export const settings = {
     orElse(Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1)), allLinear),
     "matrices that get an adapter"
   ],
-  tie_margin: [orElse(real(0, 100), 1), "scores of the CLIP judge closer than this are a tie (its logits' unit)"],
+  tie_margin: [orElse(real(0, 100), 1), "clip, siglip, dino: scores closer than this are a tie (in logits); pickscore has none"],
   render_size: [
     orElse(int(0, 1024), 0),
-    "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude"
+    "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude, at least 224 for other models"
   ],
   eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
   trust_pairs: [orElse(int(0), 24), "pairs a step on which the judge is compared with judges that train nothing; 0 compares none"],

@@ -66,7 +66,20 @@ describe("bad input: one sentence, non-zero exit, no stack trace", () => {
     ["an empty prompt file", () => ["train", "--prompts", file("empty.txt", "\n\n")], /empty\.txt has no prompts/],
     ["a binary prompt file", () => ["train", "--prompts", file("binary.txt", Buffer.from([0x61, 0, 0x62]))], /binary\.txt is a binary file/],
     ["an unreadable prompt line", () => ["train", "--prompts", file("bad.jsonl", "{\"prompt\":\"a cat\"}\n{oops\n")], /bad\.jsonl, line 2: it is not JSON/],
-    ["an unknown judge", () => ["train", "--judge", "oracle"], /no judge "oracle": --judge is one of clip, claude, cascade, coin/],
+    ["an unknown judge", () => ["train", "--judge", "oracle"], /no judge "oracle": --judge is one of clip, claude, cascade, siglip, pickscore, dino, coin/],
+    ["a judge without its checkpoint", () => ["train", "--judge", "pickscore"], /download yuvalkirstain\/PickScore_v1.* as --judge-model/],
+    ["a judge's checkpoint of another family", () => [
+      "judge",
+      "--judge",
+      "siglip",
+      "--judge-model",
+      path.join(import.meta.dirname, "golden/clip"),
+      "--prompt",
+      "a dot",
+      file("s.svg", "<svg/>"),
+      file("t.svg", "<svg/>")
+    ], /config\.json is of the family "clip", not "siglip"/],
+    ["likeness to nothing", () => ["train", "--judge", "dino", "--judge-model", "/nowhere"], /give it as --judge-references/],
     ["an impossible setting", () => ["train", "--beta", "-1"], /--beta is -1/],
     ["a setting that is no number", () => ["train", "--steps", "many"], /--steps is "many"/],
     ["an unknown setting in a file", () => ["train", "--config", file("c.yaml", "betta: 0.1\n")], /no setting "betta"/],
@@ -118,6 +131,19 @@ describe("commands", () => {
     assert.strictEqual(verdict, "B")
     assert.isAbove(scores[1], scores[0])
     assert.isAbove(confidence, 0)
+  })
+
+  it("judge dino prefers what is like the reference, in the checkpoint's own size", async () => {
+    const references = file("references.jsonl", JSON.stringify({ prompt: "a dot", image: file("reference.svg", blue) }))
+    const { code, stderr, stdout } = await vequinox(
+      ...["judge", "--judge", "dino", "--judge-model", path.join(import.meta.dirname, "golden/dinov2")],
+      ...["--judge-references", references, "--prompt", "a dot", file("c.svg", red), file("d.svg", blue), "--json"]
+    )
+    assert.strictEqual(code, 0, stderr)
+    const { scores, verdict } = JSON.parse(stdout)
+    assert.notStrictEqual(verdict, "A")
+    assert.isAbove(scores[1], scores[0])
+    assert.approximately(scores[1], 20, 0.2)
   })
 
   it("sample draws, and logprobs gives the log-probabilities that sampling had", async () => {

@@ -22,6 +22,7 @@ export const calibrate = Command.make("calibrate", {
 }, Effect.fn(function*(o) {
   const settings = { ...o, judge_input_price: 0, judge_output_price: 0 }
   const layer = yield* judgeNamed(o.judge, settings)
+  const size = yield* renderSize(o.judge, settings)
   const pairs = knownPairs(o.pairs, o.seed)
   yield* Effect.gen(function*() {
     const progress = yield* makeProgress(progressStyle(o.json), "pair", pairs.length)
@@ -31,7 +32,7 @@ export const calibrate = Command.make("calibrate", {
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size: renderSize(o.judge, settings) }),
+      rendererResvg.layer({ size }),
       layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
     ))
   )

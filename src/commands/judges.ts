@@ -8,20 +8,27 @@ import { costOf } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge-cascade.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
+import * as judgeDino from "../../layers/judge-dino.ts"
+import * as judgePickscore from "../../layers/judge-pickscore.ts"
+import * as judgeSiglip from "../../layers/judge-siglip.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import type { CheckpointInvalid } from "../checkpoint.ts"
 import { settings, type TrainConfig } from "../config.ts"
 import type { Picture } from "../domain.ts"
 import type { Scorer } from "../evaluation.ts"
+import type { FileProblem } from "../files.ts"
 import { resize } from "../numerics/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
+import { readPreprocessing } from "../scorers/preprocessing.ts"
 import { Judge } from "../stages/Judge.ts"
 import { BadInput, packageRoot } from "./flags.ts"
 import { guideLayer, guideModel, guidePrice, type GuideSettings } from "./guides.ts"
 
-export type JudgeSettings = GuideSettings & Pick<TrainConfig, "cascade_confidence" | "judge_orders" | "seed" | "tie_margin">
+export type JudgeSettings =
+  & GuideSettings
+  & Pick<TrainConfig, "cascade_confidence" | "judge_orders" | "judge_references" | "seed" | "tie_margin">
 
-type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | OnnxError | AnswersFailed, OnnxRuntime>
+type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | FileProblem | OnnxError | AnswersFailed, OnnxRuntime>
 
 const clip = ({ judge_model, tie_margin }: JudgeSettings) =>
   judgeClip.layer({
@@ -35,8 +42,33 @@ const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect
   cascade: (settings) =>
     Effect.map(byGuide("claude", { ...settings, judge_model: "" }), (dear) =>
       judgeCascade.layer(clip(settings), dear, { confidence: settings.cascade_confidence })),
+  siglip: ({ judge_model, tie_margin }) =>
+    Effect.map(folderOf("siglip", judge_model), (model) => judgeSiglip.layer({ model, tieMargin: tie_margin })),
+  pickscore: ({ judge_model }) =>
+    Effect.map(folderOf("pickscore", judge_model), (model) => judgePickscore.layer({ model })),
+  dino: Effect.fnUntraced(function*({ judge_model, judge_references, tie_margin }) {
+    const model = yield* folderOf("dino", judge_model)
+    if (judge_references === "") {
+      return yield* new BadInput({
+        message: "--judge dino compares drawings with pictures: name them in a file of lines {\"prompt\": ..., \"image\": ...} and give it as --judge-references."
+      })
+    }
+    return judgeDino.layer({ model, references: judge_references, tieMargin: tie_margin })
+  }),
   coin: ({ seed }) => Effect.succeed(judgeCoin.layer(seed))
 }
+
+/** Judges that need a checkpoint from elsewhere, each with one that is published. */
+const published = {
+  siglip: "google/siglip2-base-patch16-384",
+  pickscore: "yuvalkirstain/PickScore_v1, beside it tokenizer.json and tokenizer_config.json of laion/CLIP-ViT-H-14-laion2B-s32B-b79K,",
+  dino: "facebook/dinov2-small"
+} as const
+
+const folderOf = (judge: keyof typeof published, model: string): Effect.Effect<string, BadInput> =>
+  model !== "" ? Effect.succeed(model) : Effect.fail(
+    new BadInput({ message: `--judge ${judge} needs its checkpoint: download ${published[judge]} and give the folder as --judge-model.` })
+  )
 
 export const judgeNames = Object.keys(judges)
 
@@ -56,6 +88,10 @@ const byGuide = (name: string, settings: JudgeSettings) =>
 export const judgeFlags = {
   judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
   judge_model: Flag.String("judge-model").pipe(Flag.withDescription(settings.judge_model[1]), Flag.withDefault("")),
+  judge_references: Flag.String("judge-references").pipe(
+    Flag.withDescription(settings.judge_references[1]),
+    Flag.withDefault("")
+  ),
   judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
   judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
   budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
@@ -93,9 +129,20 @@ const at64 = ({ height, rgba, width }: Picture) => ({
   rgba: width === small && height === small ? rgba : resize(rgba, width, height, small, small, "box")
 })
 
-/** The size in which a judge sees best, pixels of a side: what the models here were trained on, or what Claude can read. */
-export const renderSize = (judge: string, { judge_model, render_size }: JudgeSettings & Pick<TrainConfig, "render_size">) =>
-  render_size > 0 ? render_size : judge === "claude" || judge === "cascade" ? 448 : judge === "clip" && judge_model !== "" ? 224 : small
+/**
+ * The size in which a judge sees best, pixels of a side: what the models here were trained on, what Claude can read, or what
+ * a checkpoint resizes pictures to, at least 224.
+ */
+export const renderSize = Effect.fnUntraced(
+  function*(judge: string, { judge_model, render_size }: JudgeSettings & Pick<TrainConfig, "render_size">) {
+    if (render_size > 0) return render_size
+    if (judge === "claude" || judge === "cascade") return 448
+    if (judge === "clip") return judge_model === "" ? small : 224
+    if (!Object.hasOwn(published, judge)) return small
+    const { resized } = yield* readPreprocessing(judge_model, { size: 224, mean: [0, 0, 0], std: [1, 1, 1] })
+    return Math.max(224, resized)
+  }
+)
 
 /** The grammar's own check of colours, counts and relations, on the pixels; it knows only the grammar's prompts. */
 export const sceneScorer: Scorer = {

@@ -48,6 +48,7 @@ const textSettings = new Set<SettingName>([
   "prompts",
   "judge",
   "judge_model",
+  "judge_references",
   "judge_cache",
   "output_dir",
   "system_prompt",
@@ -92,7 +93,7 @@ export const train = Command.make("train", {
   const tokenizer = yield* openTokenizer(model)
   const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
   const judge = yield* judgeNamed(c.judge, c)
-  const size = renderSize(c.judge, c)
+  const size = yield* renderSize(c.judge, c)
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
   const lora: LoraConfig | undefined = c.lora_r > 0

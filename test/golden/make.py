@@ -26,12 +26,14 @@ from types import SimpleNamespace
 import numpy as np
 import peft
 import PIL
+import sentencepiece
 import torch
 import torch.nn.functional as F
 import transformers
 import trl
 from PIL import Image
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -40,6 +42,10 @@ from transformers.generation.logits_process import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
 from trl import DPOTrainer
 
 HERE = Path(__file__).resolve().parent
@@ -588,6 +594,258 @@ def make_resize():
 
 
 # --------------------------------------------------------------------------
+# Scorers: SigLIP, PickScore, DINOv2, and how pictures are prepared for them
+
+
+def formula_picture(n, side):
+    """An opaque RGB picture of a formula that the tests repeat on RGBA: channel 3 is what alpha would have been."""
+    i = np.arange(side * side * 4, dtype=np.int64).reshape(side, side, 4)
+    return Image.fromarray(((i * i * 31 + i * 7919 + n * 104729) // 7 % 251).astype(np.uint8)[..., :3], "RGB")
+
+
+TEXTS = [
+    "a red circle",
+    "A Blue square, and a red circle!",
+    "",
+    "a circle in a square in a circle in a square in a circle in a square in a circle in a square",
+    "red   caf\u00e9 (blue)",
+]
+WORDS = ["a", "and", "blue", "circle", "in", "red", "square"]
+
+
+def write_json(path, data):
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def save_preprocessor(processor, folder):
+    config = {key: value for key, value in processor.to_dict().items() if value is not None}
+    write_json(folder / "preprocessor_config.json", config)
+
+
+def merges_of(words, start, end=""):
+    """Merges that build each word from the left, symbol by symbol, shortest first."""
+    merges = []
+    for word in words:
+        symbols = list(start + word)
+        symbols[-1] += end
+        left = symbols[0]
+        for symbol in symbols[1:]:
+            if (left, symbol) not in merges:
+                merges.append((left, symbol))
+            left += symbol
+    return sorted(merges, key=lambda merge: (len(merge[0]), merge))
+
+
+def siglip_tokenizer(folder):
+    """A sentencepiece model read by transformers' own SiglipTokenizer, and the same pieces as a tokenizer.json."""
+    corpus = [" ".join(WORDS[(n * k + n // 3) % len(WORDS)] for k in range(1, 6)) for n in range(60)]
+    corpus += list("abcdefghijklmnopqrstuvwxyz0123456789")
+    model = folder / "spiece.model"
+    with model.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(corpus), model_writer=file, model_type="unigram", vocab_size=50,
+            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, normalization_rule_name="identity", num_threads=1,
+            character_coverage=1.0, minloglevel=2)
+    reference = SiglipTokenizer(str(model), model_max_length=16)
+    pieces = [(reference.sp_model.id_to_piece(n), reference.sp_model.get_score(n)) for n in range(len(reference))]
+    model.unlink()
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "SiglipTokenizer", "eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>",
+        "do_lower_case": True, "model_max_length": 16,
+    })
+
+    def encode(text, length):
+        return reference(text, padding="max_length", truncation=True, max_length=length)["input_ids"]
+
+    return len(pieces), encode
+
+
+def siglip2_tokenizer(folder):
+    """Byte-fallback BPE like Gemma's, written as published: nothing in it lower-cases. Siglip2Tokenizer does."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    merges = merges_of(WORDS, "") + [("\u2581", word) for word in WORDS]
+    tokens = special + [f"<0x{n:02X}>" for n in range(256)] + ["\u2581"] + list("abcdefghijklmnopqrstuvwxyz,!")
+    tokens += sorted({left + right for left, right in merges}, key=lambda token: (len(token), token))
+    vocab = {token: n for n, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(models.BPE(
+        vocab=vocab, merges=merges, fuse_unk=True, unk_token="<unk>", byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    tokenizer.add_special_tokens(special)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "GemmaTokenizer", "bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>",
+        "unk_token": "<unk>", "add_bos_token": False, "add_eos_token": True, "padding_side": "right",
+    })
+    reference = transformers.Siglip2Tokenizer(vocab=vocab, merges=merges, padding_side="right")
+    reference._tokenizer.post_processor = tokenizer.post_processor
+
+    def encode(text, length):
+        return reference(text, padding="max_length", truncation=True, max_length=length)["input_ids"]
+
+    return len(vocab), encode
+
+
+def make_siglip(name, seed, make_tokenizer, processor, text, vision):
+    generator = torch.Generator().manual_seed(seed)
+    folder = fresh(HERE / name)
+    vocab, encode = make_tokenizer(folder)
+    config = transformers.SiglipConfig(
+        text_config=dict(vocab_size=vocab, max_position_embeddings=16, bos_token_id=2, eos_token_id=1, **text),
+        vision_config=vision,
+    )
+    model = transformers.SiglipModel(config).eval()
+    model.set_attn_implementation("eager")
+    randomise(model, generator)
+    save_model(model, folder)
+    save_preprocessor(processor, folder)
+    pixel_values = torch.tensor(np.stack(processor([formula_picture(n, 29) for n in range(3)])["pixel_values"]))
+    input_ids = torch.tensor([encode(text, 16) for text in TEXTS])
+    with torch.no_grad():
+        out = model(input_ids=input_ids, pixel_values=pixel_values)
+    write(folder / "golden.json", {
+        "picture": 29,
+        "texts": TEXTS,
+        "input_ids": input_ids.tolist(),
+        "pixel_values": f32(pixel_values.flatten(1)),
+        "text_embeds": f32(out.text_embeds),
+        "image_embeds": f32(out.image_embeds),
+        "logits_per_text": f32(out.logits_per_text),
+    })
+    print(f"{name}: logits {out.logits_per_text.min():.3f}..{out.logits_per_text.max():.3f}")
+
+
+def make_pickscore():
+    """A CLIPModel with the config of PickScore_v1's time (eos_token_id 2), scored as its model card does."""
+    generator = torch.Generator().manual_seed(51)
+    folder = fresh(HERE / "pickscore")
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789,!()"
+    merges = merges_of(WORDS, "", "</w>")
+    tokens = list(letters) + [letter + "</w>" for letter in letters] + [left + right for left, right in merges]
+    tokens = list(dict.fromkeys(tokens)) + ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {token: n for n, token in enumerate(tokens)}
+    tokenizer = transformers.CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=16)
+    tokenizer.save_pretrained(folder)
+    for path in folder.iterdir():
+        if path.name not in ("tokenizer.json", "tokenizer_config.json"):
+            path.unlink()
+    config = transformers.CLIPConfig(
+        text_config=dict(
+            vocab_size=len(vocab), hidden_size=24, intermediate_size=32, num_hidden_layers=1, num_attention_heads=3,
+            max_position_embeddings=16, hidden_act="gelu", bos_token_id=0, eos_token_id=2, pad_token_id=1,
+        ),
+        vision_config=dict(
+            hidden_size=16, intermediate_size=40, num_hidden_layers=1, num_attention_heads=2, image_size=16,
+            patch_size=4, hidden_act="gelu",
+        ),
+        projection_dim=12,
+    )
+    model = transformers.CLIPModel(config).eval()
+    model.set_attn_implementation("eager")
+    randomise(model, generator)
+    save_model(model, folder)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    save_preprocessor(processor, folder)
+    pixel_values = torch.tensor(np.stack(processor([formula_picture(n, 29) for n in range(3)])["pixel_values"]))
+    rows, texts, scores = [], [], []
+    with torch.no_grad():
+        images = model.get_image_features(pixel_values=pixel_values).pooler_output
+        images = images / images.norm(dim=-1, keepdim=True)
+        for text in TEXTS:
+            ids = tokenizer(text, padding=True, truncation=True, max_length=16, return_tensors="pt")
+            embedding = model.get_text_features(**ids).pooler_output
+            embedding = embedding / embedding.norm(dim=-1, keepdim=True)
+            rows.append(ids["input_ids"][0].tolist())
+            texts.append(embedding[0])
+            scores.append((model.logit_scale.exp() * (embedding @ images.T))[0])
+    scores = torch.stack(scores)
+    write(folder / "golden.json", {
+        "picture": 29,
+        "texts": TEXTS,
+        "input_ids": rows,
+        "pixel_values": f32(pixel_values.flatten(1)),
+        "text_embeds": f32(torch.stack(texts)),
+        "image_embeds": f32(images),
+        "logits_per_text": f32(scores),
+        "probabilities": f32(torch.softmax(scores[:, :2], dim=-1)),
+    })
+    print(f"pickscore: scores {scores.min():.3f}..{scores.max():.3f}")
+
+
+def make_dinov2(name, seed, crop, **config):
+    generator = torch.Generator().manual_seed(seed)
+    model = transformers.Dinov2Model(transformers.Dinov2Config(**config)).eval()
+    model.set_attn_implementation("eager")
+    randomise(model, generator)
+    folder = fresh(HERE / name)
+    save_model(model, folder)
+    processor = BitImageProcessorPil(
+        size={"shortest_edge": crop + 4}, crop_size={"height": crop, "width": crop},
+        image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225],
+    )
+    save_preprocessor(processor, folder)
+    pixel_values = torch.tensor(np.stack(processor([formula_picture(n, 29) for n in range(3)])["pixel_values"]))
+    with torch.no_grad():
+        states = model(pixel_values=pixel_values).last_hidden_state[:, 0]
+    cosines = F.cosine_similarity(states[:, None], states[None], dim=-1)
+    write(folder / "golden.json", {
+        "picture": 29,
+        "pixel_values": f32(pixel_values.flatten(1)),
+        "class_tokens": f32(states),
+        "cosines": f32(cosines),
+    })
+    print(f"{name}: cosines {cosines.min():.3f}..{cosines.max():.3f}")
+
+
+def make_scorers():
+    small = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
+    make_siglip(
+        "siglip", 41, siglip_tokenizer,
+        SiglipImageProcessorPil(size={"height": 16, "width": 16}), small, dict(image_size=16, patch_size=4, **small))
+    # A side that patches do not fill, as in siglip-so400m-patch14-384.
+    make_siglip(
+        "siglip2", 42, siglip2_tokenizer,
+        SiglipImageProcessorPil(size={"height": 18, "width": 18}, resample=2), dict(small, num_hidden_layers=1),
+        dict(image_size=18, patch_size=4, **small))
+    make_pickscore()
+    shape = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, mlp_ratio=2, patch_size=4)
+    make_dinov2("dinov2", 61, 20, image_size=28, **shape)
+    make_dinov2("dinov2-swiglu", 62, 20, image_size=12, use_swiglu_ffn=True, **shape)
+
+
+def make_preprocessing():
+    """pixel_values of the image processors (Pillow's), each setting that a preprocessor_config.json may have."""
+    picture = formula_picture(0, 23)
+    cases = []
+    for kind, options in (
+        (CLIPImageProcessorPil, dict(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})),
+        (CLIPImageProcessorPil, dict(size={"shortest_edge": 11}, crop_size={"height": 8, "width": 8}, resample=1)),
+        (CLIPImageProcessorPil, dict(size=9, crop_size=12, resample=4)),  # the crop is larger: black around it
+        (CLIPImageProcessorPil, dict(size={"shortest_edge": 23}, do_center_crop=False, resample=3)),
+        (CLIPImageProcessorPil, dict(size=8, crop_size=8, do_rescale=False, do_normalize=False)),
+        (SiglipImageProcessorPil, dict(size={"height": 10, "width": 10})),
+        (SiglipImageProcessorPil, dict(size={"height": 30, "width": 30}, resample=2, rescale_factor=1 / 127.5)),
+        (BitImageProcessorPil, dict(size={"shortest_edge": 13}, crop_size={"height": 10, "width": 10},
+                                    image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])),
+    ):
+        processor = kind(**options)
+        config = {key: value for key, value in processor.to_dict().items() if value is not None}
+        pixels = np.asarray(processor(picture)["pixel_values"])[0]
+        cases.append({"config": {**config, **{key: options[key] for key in ("size", "crop_size") if key in options}},
+                      "side": pixels.shape[-1], "pixel_values": f32(pixels.astype(np.float32).flatten())})
+    write(HERE / "preprocessing.json", {"picture": 23, "cases": cases})
+
+
+# --------------------------------------------------------------------------
 
 
 def main():
@@ -606,6 +864,8 @@ def main():
     make_adamw()
     make_sampling()
     make_resize()
+    make_scorers()
+    make_preprocessing()
     files = sorted(path for path in HERE.rglob("*") if path.is_file() and path.name != "make.py")
     for path in files:
         print(f"{path.stat().st_size:8d} {path.relative_to(HERE)}")

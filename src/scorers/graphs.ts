@@ -1,0 +1,92 @@
+/**
+ * Scorers as their worker sees them: plain data and graphs. Nothing here or in numerics/ imports Effect, which would take
+ * the thread longer to load than most of its work does.
+ *
+ * A new family: its checkpoint and its line in `graphsOf` here, and a file beside this one that opens its folder.
+ */
+import type { WeightFiles } from "../checkpoint.ts"
+import * as clip from "../numerics/clip.ts"
+import * as dinov2 from "../numerics/dinov2.ts"
+import type { VisionConfig } from "../numerics/encoder.ts"
+import type { Graph, Value } from "../numerics/graph.ts"
+import type { Get } from "../numerics/parameters.ts"
+import type { Preprocessing } from "../numerics/pixels.ts"
+import * as siglip from "../numerics/siglip.ts"
+
+/** What every checkpoint is. */
+export interface ScorerFiles extends WeightFiles {
+  readonly preprocessing: Preprocessing
+  /** Ids that a text is padded to; 0 where the family reads none. */
+  readonly textLength: number
+}
+
+export interface ClipCheckpoint extends ScorerFiles {
+  readonly family: "clip"
+  readonly config: clip.ClipConfig
+}
+
+export interface SiglipCheckpoint extends ScorerFiles {
+  readonly family: "siglip"
+  readonly config: siglip.SiglipConfig
+}
+
+export interface Dinov2Checkpoint extends ScorerFiles {
+  readonly family: "dinov2"
+  readonly config: VisionConfig
+}
+
+export type ScorerCheckpoint = ClipCheckpoint | SiglipCheckpoint | Dinov2Checkpoint
+
+/** A text as a family's graph reads it. */
+export interface Tokens {
+  /** Padded to the family's length. */
+  readonly ids: ReadonlyArray<number>
+  /** How many of them come before the padding, >= 1. */
+  readonly length: number
+}
+
+/** What a graph may be fed; only what it asks for is declared. `item` is whatever is scored: a picture, a text, a pair. */
+export interface Inputs {
+  /** [item, 3, side, side] float32, normalised (channel, row, column). */
+  readonly pixels: () => Value
+  /** [item, textLength] int64. */
+  readonly ids: () => Value
+  /** [item] int64: row * textLength + place of the last token. */
+  readonly ends: () => Value
+  /** [item, textLength] float32: 1 for a token, 0 for padding. */
+  readonly mask: () => Value
+}
+
+export const inputsOf = (g: Graph, { preprocessing: { side }, textLength }: ScorerFiles): Inputs => ({
+  pixels: () => g.input("pixels", "float32", ["item", 3, side, side]),
+  ids: () => g.input("ids", "int64", ["item", textLength]),
+  ends: () => g.input("ends", "int64", ["item"]),
+  mask: () => g.input("mask", "float32", ["item", textLength])
+})
+
+/** Builds a graph's one output: [item, width]. */
+export type Build = (g: Graph, get: Get, inputs: Inputs) => Value
+
+/** Embeddings of pictures and of texts, or, where a family reads them together, one score a pair. */
+export interface Graphs {
+  readonly pictures?: Build
+  readonly texts?: Build
+  readonly pairs?: Build
+}
+
+export const graphsOf = (checkpoint: ScorerCheckpoint): Graphs => {
+  switch (checkpoint.family) {
+    case "clip":
+      return {
+        pictures: (g, get, { pixels }) => clip.encodeImages(g, get, checkpoint.config, pixels()),
+        texts: (g, get, { ends, ids }) => clip.encodeTexts(g, get, checkpoint.config, ids(), ends())
+      }
+    case "siglip":
+      return {
+        pictures: (g, get, { pixels }) => siglip.encodeImages(g, get, checkpoint.config, pixels()),
+        texts: (g, get, { ids }) => siglip.encodeTexts(g, get, checkpoint.config, ids())
+      }
+    case "dinov2":
+      return { pictures: (g, get, { pixels }) => dinov2.encodeImages(g, get, checkpoint.config, pixels()) }
+  }
+}
