@@ -2,7 +2,7 @@
  * Where a graph gets its parameters: frozen ones from the checkpoint's files, trainable ones fed at each run, LoRA
  * factors added beside the frozen matrix.
  */
-import type { DType, Graph, Value } from "./graph.ts"
+import { type DType, Graph, type Value } from "./graph.ts"
 import { wrongShape } from "./shape-error.ts"
 import type { TensorEntry } from "./safetensors.ts"
 import { sizeOf, type Tensor } from "./tensor.ts"
@@ -27,9 +27,23 @@ export const loraNames = (module: string): { readonly A: string; readonly B: str
   B: `base_model.model.${module}.lora_B.weight`
 })
 
+/** The parameter of that checkpoint name, float32, `shape` as the model family demands. */
+export type Get = (name: string, shape: ReadonlyArray<number>) => Value
+
+/** Every parameter that a model asks for, by name, in the order it does: built once on a graph that is thrown away. */
+export const parametersOf = (build: (g: Graph, get: Get) => void): Map<string, ReadonlyArray<number>> => {
+  const g = new Graph()
+  const asked = new Map<string, ReadonlyArray<number>>()
+  build(g, (name, shape) => {
+    asked.set(name, shape)
+    return { name, dtype: "float32", shape, node: undefined }
+  })
+  return asked
+}
+
 export interface ParameterSource {
-  /** The tensor of that name, float32, `shape` as the model family demands; throws ShapeError when the file disagrees. */
-  readonly get: (name: string, shape: ReadonlyArray<number>) => Value
+  /** Throws ShapeError when the file disagrees. */
+  readonly get: Get
   /** x [rows, in] times the module's weight [out, in] transposed, its adapter included. */
   readonly linear: (module: string, x: Value, out: number) => Value
 }

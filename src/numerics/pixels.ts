@@ -1,0 +1,49 @@
+/** From a rendered picture to what a vision graph is fed, as the image processors of transformers (Pillow's) do it. */
+import { type Filter, resize } from "./resize.ts"
+
+export interface Preprocessing {
+  /** Pixels of a side that pictures are resized to. */
+  readonly resized: number
+  /** Pixels of a side that are cut from the middle of that; what is missing there is black. What the graph reads. */
+  readonly side: number
+  readonly filter: Filter
+  /** A byte is multiplied with this: 1 / 255. */
+  readonly factor: number
+  readonly mean: ReadonlyArray<number>
+  readonly std: ReadonlyArray<number>
+}
+
+export type Normalisation = Pick<Preprocessing, "factor" | "mean" | "std">
+
+/** RGBA pixels [side, side, 4] to one image's [3, side, side], each channel (x * factor - mean) / std. */
+export const normalisePixels = (
+  rgba: Uint8Array,
+  { factor, mean, std }: Normalisation,
+  into: Float32Array,
+  offset: number
+): void => {
+  const plane = rgba.length / 4
+  for (let channel = 0; channel < 3; channel++) {
+    const scale = factor / std[channel]!
+    const shift = mean[channel]! / std[channel]!
+    for (let i = 0; i < plane; i++) into[offset + channel * plane + i] = rgba[i * 4 + channel]! * scale - shift
+  }
+}
+
+/** The middle `side` x `side` pixels of a square; an odd pixel more stays at the right and the bottom. */
+const cropMiddle = (rgba: Uint8Array, from: number, side: number): Uint8Array => {
+  if (from === side) return rgba
+  const out = new Uint8Array(side * side * 4)
+  const start = Math.floor((from - side) / 2)
+  const [left, right] = [Math.max(0, start), Math.min(from, start + side)]
+  for (let y = left; y < right; y++) {
+    out.set(rgba.subarray((y * from + left) * 4, (y * from + right) * 4), ((y - start) * side + left - start) * 4)
+  }
+  return out
+}
+
+/** A square RGBA picture [size, size, 4] as `into`'s [3, side, side] from `offset` on. */
+export const toPixels = (rgba: Uint8Array, size: number, p: Preprocessing, into: Float32Array, offset: number): void => {
+  const resized = size === p.resized ? rgba : resize(rgba, size, size, p.resized, p.resized, p.filter)
+  normalisePixels(cropMiddle(resized, p.resized, p.side), p, into, offset)
+}
