@@ -1,11 +1,12 @@
 /** Checkpoints that torch.save wrote (test/golden/make_scorers.py), read in place and without running anything. */
+import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createSession } from "../../layers/onnx/session.ts"
-import { type CheckpointInvalid, readTensor, type WeightFiles } from "../../src/checkpoint.ts"
+import { type CheckpointInvalid, readTensor, type WeightFiles, weightsHash } from "../../src/checkpoint.ts"
 import { FormatError } from "../../src/numerics/byte-reader.ts"
 import { Graph } from "../../src/numerics/graph.ts"
 import { parameterSource } from "../../src/numerics/parameters.ts"
@@ -49,6 +50,16 @@ describe("torch checkpoints", () => {
     Effect.gen(function*() {
       assert.deepStrictEqual(numbers(yield* openTorch(at("zip64.pt")), "weight"), golden.whole.data)
     }))
+
+  it("weights are hashed piece by piece, since they may be larger than what is read at once", () => {
+    const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-"))
+    const bytes = Uint8Array.from({ length: 2.5 * 2 ** 20 }, (_, i) => (i * 7919) >> 5)
+    fs.writeFileSync(path.join(scratch, "a.pt"), bytes)
+    const entry = { dtype: "U8", shape: [1], offset: 0, length: 1, file: "a.pt" }
+    const hash = weightsHash({ folder: scratch, index: new Map([["a", entry], ["b", entry]]) })
+    fs.rmSync(scratch, { recursive: true })
+    assert.strictEqual(hash, createHash("sha256").update(bytes).digest("hex"))
+  })
 
   it("onnxruntime maps the weights out of the file", async () => {
     const files = await Effect.runPromise(openTorch(at("kinds.pt")))
