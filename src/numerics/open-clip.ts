@@ -55,7 +55,7 @@ const sourceOf = (name: string): Source => {
   const block = `${tower === "vision" ? "visual." : ""}transformer.resblocks.${layer}`
   const [, qkv] = /^self_attn\.([qkv])_proj$/.exec(inner) ?? []
   return qkv === undefined
-    ? { name: `${block}.${inBlock[inner]}.${part}` }
+    ? { name: `${block}.${inBlock[inner] ?? wrongShape(`${name} is unknown to open_clip`)}.${part}` }
     : { name: `${block}.attn.in_proj_${part}`, third: thirds[qkv as keyof typeof thirds] }
 }
 

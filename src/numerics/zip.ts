@@ -33,6 +33,9 @@ const signatures = { end: 0x06054b50, end64: 0x06064b50, locator64: 0x07064b50, 
 const all16 = 0xffff
 const all32 = 0xffffffff
 
+/** Bytes; a thousand tensors need some hundred kB. */
+const maxDirectory = 2 ** 28
+
 interface Directory extends Place {
   readonly entries: number
 }
@@ -99,7 +102,7 @@ const wide = (extra: ByteReader, end: number, narrow: Pick<Entry, "length" | "pa
 export const openZip = (read: Read, size: number): Zip | undefined => {
   const directory = findDirectory(read, size)
   if (directory === undefined) return undefined
-  if (directory.offset + directory.length > size) return broken("its directory is out of range")
+  if (directory.offset + directory.length > size || directory.length > maxDirectory) return broken("its directory is out of range")
   const r = new ByteReader(read(directory.offset, directory.length))
   const entries = new Map<string, Entry>()
   for (let i = 0; i < directory.entries; i++) entries.set(...readEntry(r))
