@@ -208,8 +208,14 @@ export const readParameters = (files: WeightFiles): Map<string, Tensor> =>
 /** SHA-256 over the weight files, hex: which weights a judgment or a checkpoint belongs to. */
 export const weightsHash = (files: WeightFiles): string => {
   const hash = createHash("sha256")
+  const piece = new Uint8Array(2 ** 20) // readFileSync refuses files over 2 GiB
   for (const file of [...new Set([...files.index.values()].map((entry) => entry.file))].sort()) {
-    hash.update(fs.readFileSync(path.join(files.folder, file)))
+    const fd = fs.openSync(path.join(files.folder, file), "r")
+    try {
+      for (let got = fs.readSync(fd, piece); got > 0; got = fs.readSync(fd, piece)) hash.update(piece.subarray(0, got))
+    } finally {
+      fs.closeSync(fd)
+    }
   }
   return hash.digest("hex")
 }

@@ -1,4 +1,7 @@
-/** Resampling of pictures, bit for bit as Pillow does it, because that is what vision checkpoints were trained behind. */
+/**
+ * Resampling of pictures, bit for bit as Pillow does it, because that is what vision checkpoints were trained behind; and
+ * as torchvision does it to floats, which is the same without the rounding.
+ */
 
 export type Filter = "lanczos" | "bilinear" | "bicubic" | "box"
 
@@ -23,7 +26,7 @@ interface Taps {
   readonly weights: ReadonlyArray<number>
 }
 
-/** Which input pixels make each output pixel, and how much each counts, in units of 1 / `one`. */
+/** Which input pixels make each output pixel, and how much each counts; they sum to 1. */
 const tapsOf = (from: number, to: number, filter: Filter): ReadonlyArray<Taps> => {
   const [support, kernel] = kernels[filter]
   const scale = Math.max(1, from / to) // shrinking, the kernel is widened: antialiasing
@@ -34,9 +37,13 @@ const tapsOf = (from: number, to: number, filter: Filter): ReadonlyArray<Taps> =
     const last = Math.min(from, Math.trunc(centre + reach + 0.5))
     const raw = Array.from({ length: last - first }, (_, x) => kernel((x + first - centre + 0.5) * (1 / scale)))
     const total = raw.reduce((sum, w) => sum + w, 0)
-    return { first, weights: raw.map((w) => Math.trunc(w / total * one + (w < 0 ? -0.5 : 0.5))) }
+    return { first, weights: raw.map((w) => w / total) }
   })
 }
+
+/** The weights in units of 1 / `one`. */
+const fixed = (taps: ReadonlyArray<Taps>): ReadonlyArray<Taps> =>
+  taps.map(({ first, weights }) => ({ first, weights: weights.map((w) => Math.trunc(w * one + (w < 0 ? -0.5 : 0.5))) }))
 
 const clip8 = (x: number): number => Math.min(255, Math.max(0, Math.floor(x / one)))
 
@@ -54,7 +61,7 @@ export const resize = (
   toHeight: number,
   filter: Filter
 ): Uint8Array => {
-  const columns = tapsOf(width, toWidth, filter)
+  const columns = fixed(tapsOf(width, toWidth, filter))
   const across = toWidth === width ? Uint8Array.from(rgba) : new Uint8Array(toWidth * height * 4)
   if (toWidth !== width) {
     for (let y = 0; y < height; y++) {
@@ -69,7 +76,7 @@ export const resize = (
     }
   }
   if (toHeight === height) return across
-  const rows = tapsOf(height, toHeight, filter)
+  const rows = fixed(tapsOf(height, toHeight, filter))
   const out = new Uint8Array(toWidth * toHeight * 4)
   for (let y = 0; y < toHeight; y++) {
     const { first, weights } = rows[y]!
@@ -78,6 +85,44 @@ export const resize = (
       for (let t = 0; t < weights.length; t++) sum += weights[t]! * across[(first + t) * toWidth * 4 + i]!
       out[y * toWidth * 4 + i] = clip8(sum)
     }
+  }
+  return out
+}
+
+/**
+ * The same for floats, as torchvision (0.17 and later) resizes tensors: nothing is rounded or cut to the range of bytes, so
+ * edges overshoot.
+ *
+ * @param rgba `[height * width * 4]`, only read; alpha is ignored
+ * @returns [3, toHeight, toWidth], a byte of 255 being 1
+ */
+export const resizeFloats = (
+  rgba: Uint8Array,
+  width: number,
+  height: number,
+  toWidth: number,
+  toHeight: number,
+  filter: Filter
+): Float32Array => {
+  const columns = tapsOf(width, toWidth, filter)
+  const rows = tapsOf(height, toHeight, filter)
+  const across = new Float64Array(3 * height * toWidth)
+  const out = new Float32Array(3 * toHeight * toWidth)
+  for (let c = 0; c < 3; c++) {
+    for (let y = 0; y < height; y++) {
+      columns.forEach(({ first, weights }, x) => {
+        let sum = 0
+        for (let t = 0; t < weights.length; t++) sum += weights[t]! * rgba[(y * width + first + t) * 4 + c]!
+        across[(c * height + y) * toWidth + x] = sum / 255
+      })
+    }
+    rows.forEach(({ first, weights }, y) => {
+      for (let x = 0; x < toWidth; x++) {
+        let sum = 0
+        for (let t = 0; t < weights.length; t++) sum += weights[t]! * across[(c * height + first + t) * toWidth + x]!
+        out[(c * toHeight + y) * toWidth + x] = sum
+      }
+    })
   }
   return out
 }

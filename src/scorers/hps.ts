@@ -1,0 +1,66 @@
+/**
+ * HPSv2 and HPSv2.1 (Wu et al. 2023, arXiv:2306.09341): open_clip's ViT-H-14, tuned on human choices. A score is
+ * cos(text, picture), without the logit scale, as the authors' img_score.py gives it.
+ *
+ * The folder holds `HPS_v2_compressed.pt` or `HPS_v2.1_compressed.pt` (from xswu/HPSv2) and CLIP's tokenizer.json.
+ * Pictures are resized as floats (`toUnroundedPixels`), as by img_score.py with torchvision 0.17 or later; where it meets
+ * other than square ones, it pads, which is not done here. Its tokenizer also repairs broken Unicode (ftfy) and unescapes
+ * HTML; ours does not.
+ */
+import { Effect } from "effect"
+import { CheckpointInvalid } from "../checkpoint.ts"
+import { type ClipConfig, encodeImages, encodeTexts } from "../numerics/clip.ts"
+import { asClip, type Heads, openClipConfig, turning } from "../numerics/open-clip.ts"
+import { padTo } from "../numerics/tensor.ts"
+import { openTorch } from "../torch-checkpoint.ts"
+import { dot, endWith, type Graphs, type ScorerFiles, type TextScorer, type Tokens } from "./family.ts"
+import { clipColours } from "./preprocessing.ts"
+import { findCheckpoint, findTokenizer, makesModel } from "./torch-folder.ts"
+
+export interface HpsCheckpoint extends ScorerFiles {
+  readonly family: "hps"
+  readonly config: ClipConfig
+}
+
+export const hpsGraphs = (c: ClipConfig): Graphs => ({
+  pictures: (g, get, { pixels }) => encodeImages(g, turning(g, get), c, pixels()),
+  texts: (g, get, { ends, ids }) => encodeTexts(g, turning(g, get), c, ids(), ends())
+})
+
+/** open_clip's ViT-H-14: 80 wide in the vision tower, 64 in the text tower. */
+const vitH14: Heads = { vision: 16, text: 16 }
+
+/**
+ * Fails with `CheckpointInvalid` when a file is missing or broken, or is not of this model.
+ *
+ * @param path the folder, or its .pt file where it has both
+ */
+export const openHps = Effect.fn("openHps")(function*(path: string, heads: Heads = vitH14) {
+  const { file, folder } = yield* findCheckpoint(path, ["HPS_v2.1_compressed.pt", "HPS_v2_compressed.pt"], "xswu/HPSv2")
+  const given = yield* openTorch(file, "state_dict")
+  const { config, index } = yield* makesModel(file, () => {
+    const config = openClipConfig(given.index, heads)
+    return { config, index: asClip(given.index, config) }
+  })
+  const { imageSize } = config.vision
+  const { eosTokenId, maxPositions } = config.text
+  const tokenizer = yield* findTokenizer(folder, "openai/clip-vit-base-patch32 or laion/CLIP-ViT-H-14-laion2B-s32B-b79K")
+  if (tokenizer.encode("").ids.at(-1) !== eosTokenId) {
+    return yield* new CheckpointInvalid({
+      message: `${folder}: tokenizer.json does not end texts with token ${eosTokenId}, as HPSv2 reads them: take CLIP's, of openai/clip-vit-base-patch32.`
+    })
+  }
+  const tokenize = (text: string): Tokens => {
+    const ids = endWith(tokenizer.encode(text).ids, eosTokenId, maxPositions)
+    return { ids: padTo(ids, maxPositions), length: ids.indexOf(eosTokenId) + 1 }
+  }
+  const checkpoint: HpsCheckpoint = {
+    folder: given.folder,
+    index,
+    family: "hps",
+    config,
+    preprocessing: { resized: imageSize, side: imageSize, filter: "bicubic", factor: 1 / 255, ...clipColours },
+    textLength: maxPositions
+  }
+  return { checkpoint, tokenize, score: dot } satisfies TextScorer<HpsCheckpoint> as TextScorer<HpsCheckpoint>
+})
