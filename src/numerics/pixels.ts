@@ -1,5 +1,6 @@
 /** From a rendered picture to what a vision graph is fed, as the image processors of transformers (Pillow's) do it. */
 import { type Filter, resize } from "./resize.ts"
+import { toUnroundedPixels } from "./unrounded-pixels.ts"
 
 export interface Preprocessing {
   /** Pixels of a side that pictures are resized to. */
@@ -7,6 +8,8 @@ export interface Preprocessing {
   /** Pixels of a side that are cut from the middle of that; what is missing there is black. What the graph reads. */
   readonly side: number
   readonly filter: Filter
+  /** Resized as floats, unrounded, as HPSv2 does; `side` is then `resized`. */
+  readonly unrounded?: boolean
   /** A byte is multiplied with this: 1 / 255. */
   readonly factor: number
   readonly mean: ReadonlyArray<number>
@@ -44,6 +47,7 @@ const cropMiddle = (rgba: Uint8Array, from: number, side: number): Uint8Array =>
 
 /** A square RGBA picture [size, size, 4] as `into`'s [3, side, side] from `offset` on. */
 export const toPixels = (rgba: Uint8Array, size: number, p: Preprocessing, into: Float32Array, offset: number): void => {
+  if (p.unrounded) return toUnroundedPixels(rgba, size, p, into, offset)
   const resized = size === p.resized ? rgba : resize(rgba, size, size, p.resized, p.resized, p.filter)
   normalisePixels(cropMiddle(resized, p.resized, p.side), p, into, offset)
 }

@@ -5,10 +5,12 @@
  * A new family: its checkpoint and its line in `graphsOf` here, and a file beside this one that opens its folder.
  */
 import type { WeightFiles } from "../checkpoint.ts"
+import * as blip from "../numerics/blip.ts"
 import * as clip from "../numerics/clip.ts"
 import * as dinov2 from "../numerics/dinov2.ts"
 import type { VisionConfig } from "../numerics/encoder.ts"
 import type { Graph, Value } from "../numerics/graph.ts"
+import { turning } from "../numerics/open-clip.ts"
 import type { Get } from "../numerics/parameters.ts"
 import type { Preprocessing } from "../numerics/pixels.ts"
 import * as siglip from "../numerics/siglip.ts"
@@ -35,7 +37,22 @@ export interface Dinov2Checkpoint extends ScorerFiles {
   readonly config: VisionConfig
 }
 
-export type ScorerCheckpoint = ClipCheckpoint | SiglipCheckpoint | Dinov2Checkpoint
+export interface HpsCheckpoint extends ScorerFiles {
+  readonly family: "hps"
+  readonly config: clip.ClipConfig
+}
+
+export interface ImageRewardCheckpoint extends ScorerFiles {
+  readonly family: "image-reward"
+  readonly config: blip.BlipConfig
+}
+
+export type ScorerCheckpoint =
+  | ClipCheckpoint
+  | SiglipCheckpoint
+  | Dinov2Checkpoint
+  | HpsCheckpoint
+  | ImageRewardCheckpoint
 
 /** A text as a family's graph reads it. */
 export interface Tokens {
@@ -80,6 +97,18 @@ export const graphsOf = (checkpoint: ScorerCheckpoint): Graphs => {
       return {
         pictures: (g, get, { pixels }) => clip.encodeImages(g, get, checkpoint.config, pixels()),
         texts: (g, get, { ends, ids }) => clip.encodeTexts(g, get, checkpoint.config, ids(), ends())
+      }
+    case "hps":
+      return {
+        pictures: (g, get, { pixels }) => clip.encodeImages(g, turning(g, get), checkpoint.config, pixels()),
+        texts: (g, get, { ends, ids }) => clip.encodeTexts(g, turning(g, get), checkpoint.config, ids(), ends())
+      }
+    case "image-reward":
+      return {
+        pairs: (g, get, { ids, mask, pixels }) => {
+          const { config } = checkpoint
+          return blip.scoreTexts(g, get, config, ids(), mask(), blip.encodePictures(g, get, config, pixels()))
+        }
       }
     case "siglip":
       return {

@@ -9,23 +9,13 @@
  */
 import { Effect } from "effect"
 import { CheckpointInvalid } from "../checkpoint.ts"
-import { type ClipConfig, encodeImages, encodeTexts } from "../numerics/clip.ts"
-import { asClip, type Heads, openClipConfig, turning } from "../numerics/open-clip.ts"
+import { asClip, type Heads, openClipConfig } from "../numerics/open-clip.ts"
 import { padTo } from "../numerics/tensor.ts"
 import { openTorch } from "../torch-checkpoint.ts"
-import { dot, endWith, type Graphs, type ScorerFiles, type TextScorer, type Tokens } from "./family.ts"
+import { dot, endWith, type TextScorer } from "./family.ts"
+import type { HpsCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"
 import { findCheckpoint, findTokenizer, makesModel } from "./torch-folder.ts"
-
-export interface HpsCheckpoint extends ScorerFiles {
-  readonly family: "hps"
-  readonly config: ClipConfig
-}
-
-export const hpsGraphs = (c: ClipConfig): Graphs => ({
-  pictures: (g, get, { pixels }) => encodeImages(g, turning(g, get), c, pixels()),
-  texts: (g, get, { ends, ids }) => encodeTexts(g, turning(g, get), c, ids(), ends())
-})
 
 /** open_clip's ViT-H-14: 80 wide in the vision tower, 64 in the text tower. */
 const vitH14: Heads = { vision: 16, text: 16 }
@@ -59,7 +49,7 @@ export const openHps = Effect.fn("openHps")(function*(path: string, heads: Heads
     index,
     family: "hps",
     config,
-    preprocessing: { resized: imageSize, side: imageSize, filter: "bicubic", factor: 1 / 255, ...clipColours },
+    preprocessing: { resized: imageSize, side: imageSize, filter: "bicubic", unrounded: true, factor: 1 / 255, ...clipColours },
     textLength: maxPositions
   }
   return { checkpoint, tokenize, score: dot } satisfies TextScorer<HpsCheckpoint> as TextScorer<HpsCheckpoint>

@@ -7,22 +7,18 @@
  */
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, readJson } from "../checkpoint.ts"
-import { type BlipConfig, encodePictures, headLayers, scoreTexts, unpackBlip } from "../numerics/blip.ts"
+import { type BlipConfig, headLayers, unpackBlip } from "../numerics/blip.ts"
 import type { WeightIndex } from "../numerics/parameters.ts"
 import { wrongShape } from "../numerics/shape-error.ts"
 import { padTo } from "../numerics/tensor.ts"
 import { openTorch } from "../torch-checkpoint.ts"
-import { checkWeights, type Graphs, type ScorerFiles, type Tokens } from "./family.ts"
+import { checkWeights } from "./family.ts"
+import type { ImageRewardCheckpoint, ScorerCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"
 import { findCheckpoint, findTokenizer, makesModel, needFile } from "./torch-folder.ts"
 
-export interface ImageRewardCheckpoint extends ScorerFiles {
-  readonly family: "image-reward"
-  readonly config: BlipConfig
-}
-
 /** An opened family that reads a text and a picture together. */
-export interface PairScorer<C extends ScorerFiles> {
+export interface PairScorer<C extends ScorerCheckpoint> {
   /** For the worker. */
   readonly checkpoint: C
   readonly tokenize: (text: string) => Tokens
@@ -30,10 +26,6 @@ export interface PairScorer<C extends ScorerFiles> {
 
 /** Prompts are padded and cut to this. */
 const promptLength = 35
-
-export const imageRewardGraphs = (c: BlipConfig): Graphs => ({
-  pairs: (g, get, { ids, mask, pixels }) => scoreTexts(g, get, c, ids(), mask(), encodePictures(g, get, c, pixels()))
-})
 
 const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
 const MedJson = Schema.Struct({
@@ -114,7 +106,7 @@ export const openImageReward = Effect.fn("openImageReward")(function*(path: stri
     preprocessing: { resized: imageSize, side: imageSize, filter: "bicubic", factor: 1 / 255, ...clipColours },
     textLength: promptLength
   }
-  yield* checkWeights(folder, checkpoint, imageRewardGraphs(config))
+  yield* checkWeights(folder, checkpoint)
   const tokenizer = yield* findTokenizer(folder, "bert-base-uncased")
   const [start, end] = tokenizer.encode("").ids
   if (start === undefined || end === undefined || tokenizer.token_to_id("[CLS]") !== start || tokenizer.get_vocab(true).size > med.vocab_size) {

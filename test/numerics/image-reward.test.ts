@@ -9,8 +9,8 @@ import { encodePictures, scoreTexts } from "../../src/numerics/blip.ts"
 import { Graph, type Value } from "../../src/numerics/graph.ts"
 import { type Get, parameterSource } from "../../src/numerics/parameters.ts"
 import { toPixels } from "../../src/numerics/pixels.ts"
-import { inputsOf } from "../../src/scorers/family.ts"
-import { type ImageRewardCheckpoint, imageRewardGraphs, openImageReward } from "../../src/scorers/image-reward.ts"
+import { graphsOf, type ImageRewardCheckpoint, inputsOf } from "../../src/scorers/graphs.ts"
+import { openImageReward } from "../../src/scorers/image-reward.ts"
 
 const folder = path.join(import.meta.dirname, "../golden/image-reward")
 const golden = JSON.parse(fs.readFileSync(path.join(folder, "golden.json"), "utf8"))
@@ -86,7 +86,7 @@ describe("ImageReward beside its authors' code", () => {
     const got = await run(
       checkpoint,
       weights,
-      (g, get) => imageRewardGraphs(checkpoint.config).pairs!(g, get, inputsOf(g, checkpoint)),
+      (g, get) => graphsOf(checkpoint).pairs!(g, get, inputsOf(g, checkpoint)),
       { ...textsOf(opened, pairs.map(({ text }: any) => text)), pixels: pixelsOf(opened, pairs.map(({ picture }: any) => picture)) }
     )
     near(got, expected, 1e-4, "score")

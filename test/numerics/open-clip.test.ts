@@ -7,9 +7,9 @@ import { Effect } from "effect"
 import { createSession, type Feeds, float32, int64, type SessionOptions } from "../../layers/onnx/session.ts"
 import { Graph } from "../../src/numerics/graph.ts"
 import { parameterSource } from "../../src/numerics/parameters.ts"
-import { toUnroundedPixels } from "../../src/numerics/unrounded-pixels.ts"
-import { type Build, inputsOf } from "../../src/scorers/family.ts"
-import { type HpsCheckpoint, hpsGraphs, openHps } from "../../src/scorers/hps.ts"
+import { toPixels } from "../../src/numerics/pixels.ts"
+import { type Build, graphsOf, type HpsCheckpoint, inputsOf } from "../../src/scorers/graphs.ts"
+import { openHps } from "../../src/scorers/hps.ts"
 
 const folder = path.join(import.meta.dirname, "../golden/hps")
 const golden = JSON.parse(fs.readFileSync(path.join(folder, "golden.json"), "utf8"))
@@ -65,19 +65,19 @@ describe("HPSv2 beside its authors' code", () => {
       const { checkpoint } = yield* openHps(folder, heads)
       for (const { pixels, rgb, size } of golden.pictures) {
         const got = new Float32Array(3 * 28 * 28)
-        toUnroundedPixels(rgbaOf(rgb), size, checkpoint.preprocessing, got, 0)
+        toPixels(rgbaOf(rgb), size, checkpoint.preprocessing, got, 0)
         near(got, floats(pixels), 5e-6, `${size} pixels`)
       }
     }))
 
   it.each(["mapped", "prepared"] as const)("embeddings and scores to 1e-4, weights %s out of the .pt", async (weights) => {
     const { checkpoint, score, tokenize } = await Effect.runPromise(openHps(folder, heads))
-    const graphs = hpsGraphs(checkpoint.config)
+    const graphs = graphsOf(checkpoint)
     const tokens = golden.prompts.map(tokenize) as ReadonlyArray<ReturnType<typeof tokenize>>
     const n = tokens.length
     const pixels = new Float32Array(n * 3 * 28 * 28)
     golden.pictures.forEach(({ rgb, size }: any, i: number) =>
-      toUnroundedPixels(rgbaOf(rgb), size, checkpoint.preprocessing, pixels, i * 3 * 28 * 28)
+      toPixels(rgbaOf(rgb), size, checkpoint.preprocessing, pixels, i * 3 * 28 * 28)
     )
     const pictures = await run(checkpoint, graphs.pictures!, weights, { pixels: float32([n, 3, 28, 28], pixels) })
     const texts = await run(checkpoint, graphs.texts!, weights, {
