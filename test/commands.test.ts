@@ -136,8 +136,18 @@ describe("commands", () => {
   it("judge dino prefers what is like the reference, in the checkpoint's own size", async () => {
     const references = file("references.jsonl", JSON.stringify({ prompt: "a dot", image: file("reference.svg", blue) }))
     const { code, stderr, stdout } = await vequinox(
-      ...["judge", "--judge", "dino", "--judge-model", path.join(import.meta.dirname, "golden/dinov2")],
-      ...["--judge-references", references, "--prompt", "a dot", file("c.svg", red), file("d.svg", blue), "--json"]
+      "judge",
+      "--judge",
+      "dino",
+      "--judge-model",
+      path.join(import.meta.dirname, "golden/dinov2"),
+      "--judge-references",
+      references,
+      "--prompt",
+      "a dot",
+      file("c.svg", red),
+      file("d.svg", blue),
+      "--json"
     )
     assert.strictEqual(code, 0, stderr)
     const { scores, verdict } = JSON.parse(stdout)
