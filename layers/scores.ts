@@ -13,7 +13,7 @@ import { type CheckpointInvalid, weightsHash } from "../src/checkpoint.ts"
 import { type Picture, type Prompt, Verdict } from "../src/domain.ts"
 import type { Scorer } from "../src/evaluation.ts"
 import type { ScorerCheckpoint } from "../src/scorers/graphs.ts"
-import type { TextScorer } from "../src/scorers/family.ts"
+import type { PairScorer, TextScorer } from "../src/scorers/family.ts"
 import { Judge, JudgeRefused } from "../src/stages/Judge.ts"
 import type { Item } from "./onnx/scorer-program.ts"
 import { type OnnxError, OnnxRuntime, startProgram } from "./onnx-runtime.ts"
@@ -66,22 +66,26 @@ export const answering = Effect.fnUntraced(function*<I, A, E>({ atOnce, keyOf, r
   return (item: I) => Effect.suspend(() => Deferred.await(ask(item)))
 })
 
+const startWorker = (checkpoint: ScorerCheckpoint) =>
+  OnnxRuntime.use(({ threads }) => startProgram("scorer", { checkpoint, device: "cpu", threads }))
+
+/** Drawings are rendered square; another shape would have to be cut, and the model would judge a part of it. */
+const square = (picture: Picture): Effect.Effect<Picture, JudgeRefused> =>
+  picture.width === picture.height ? Effect.succeed(picture) : Effect.fail(
+    new JudgeRefused({
+      message: `This judge reads square pictures and was given ${picture.width} x ${picture.height}: render them square.`
+    })
+  )
+
 /** A scorer's worker and the embeddings of its pictures. */
 export const startScorer = Effect.fnUntraced(function*(checkpoint: ScorerCheckpoint) {
-  const { threads } = yield* OnnxRuntime
-  const program = yield* startProgram("scorer", { checkpoint, device: "cpu", threads })
+  const program = yield* startWorker(checkpoint)
   const embed = yield* answering({
     keyOf: ({ hash }: Picture) => hash,
     atOnce: Infinity,
     run: (pictures) => program.run("pictures", pictures.map(itemOf))
   })
-  /** Drawings are rendered square; another shape would have to be cut, and the model would judge a part of it. */
-  const ofPicture = (picture: Picture): Effect.Effect<Float32Array, OnnxError | JudgeRefused> =>
-    picture.width === picture.height ? embed(picture) : Effect.fail(
-      new JudgeRefused({
-        message: `This judge reads square pictures and was given ${picture.width} x ${picture.height}: render them square.`
-      })
-    )
+  const ofPicture = (picture: Picture) => Effect.flatMap(square(picture), embed)
   return { program, ofPicture }
 })
 
@@ -99,6 +103,22 @@ export const textScores = Effect.fnUntraced(function*(
   })
   const scoreOf: Score = (prompt, picture) =>
     Effect.map(Effect.all([ofText(prompt.text), ofPicture(picture)], { concurrency: 2 }), ([t, p]) => score(t, p))
+  return scoreOf
+})
+
+/** Scores by a family that reads text and picture together. Lives as long as the scope. */
+export const pairScores = Effect.fnUntraced(function*({ checkpoint, tokenize }: PairScorer<ScorerCheckpoint>) {
+  const program = yield* startWorker(checkpoint)
+  const ofPair = yield* answering({
+    keyOf: ({ picture, text }: { readonly picture: Picture; readonly text: string }) => `${picture.hash} ${text}`,
+    atOnce: Infinity,
+    run: (pairs) =>
+      Effect.map(
+        program.run("pairs", pairs.map(({ picture, text }) => ({ ...itemOf(picture), text: tokenize(text) }))),
+        (rows) => rows.map(([score]) => score!)
+      )
+  })
+  const scoreOf: Score = (prompt, picture) => Effect.flatMap(square(picture), (picture) => ofPair({ picture, text: prompt.text }))
   return scoreOf
 })
 

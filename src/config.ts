@@ -26,7 +26,7 @@ const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 export const settings = {
   model_name_or_path: [orElse(Schema.NonEmptyString, "embedded"), "policy: a Hugging Face checkpoint folder, or `embedded`"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
-  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, dino (likeness to a reference picture), claude (paid), cascade (clip, and claude where it is not sure) or coin (a control)"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), cascade (clip, and claude where it is not sure) or coin (a control)"],
   judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, dino: the checkpoint folder; claude: a model's name; empty takes the default, where there is one"],
   judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
   judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude: orders in which a pair is shown; with 2 a disagreement is a tie"],

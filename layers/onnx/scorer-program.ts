@@ -21,6 +21,9 @@ export interface Item {
 /** Rows of one run, and pixels of its pictures together: large pictures are many patches, each of which sees each. */
 const most = { rows: 64, pixels: 2 ** 20 }
 
+/** Bytes of weights. */
+const small = 1e9
+
 export class ScorerProgram {
   readonly #spec: ScorerSpec
   readonly #sessions = new Map<keyof Graphs, Promise<Session>>()
@@ -57,7 +60,9 @@ export class ScorerProgram {
     if (build === undefined) throw new Error(`${checkpoint.family} has no graph of ${graph}`)
     const g = new Graph()
     g.output("result", build(g, parameterSource(g, checkpoint.index, "none", undefined).get, inputsOf(g, checkpoint)))
-    return createSession(g, { device, threads, weights: "prepared", weightsFolder: checkpoint.folder })
+    const bytes = [...checkpoint.index.values()].reduce((sum, { length }) => sum + length, 0)
+    // Prepared weights run faster and are a copy; a large model's stay in their files.
+    return createSession(g, { device, threads, weights: bytes < small ? "prepared" : "mapped", weightsFolder: checkpoint.folder })
   }
 
   #feeds(items: ReadonlyArray<Item>): Feeds {

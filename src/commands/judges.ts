@@ -9,6 +9,8 @@ import * as judgeCascade from "../../layers/judge-cascade.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
 import * as judgeDino from "../../layers/judge-dino.ts"
+import * as judgeHps from "../../layers/judge-hps.ts"
+import * as judgeImageReward from "../../layers/judge-imagereward.ts"
 import * as judgePickscore from "../../layers/judge-pickscore.ts"
 import * as judgeSiglip from "../../layers/judge-siglip.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
@@ -44,6 +46,9 @@ const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect
       judgeCascade.layer(clip(settings), dear, { confidence: settings.cascade_confidence })),
   siglip: ({ judge_model, tie_margin }) =>
     Effect.map(folderOf("siglip", judge_model), (model) => judgeSiglip.layer({ model, tieMargin: tie_margin })),
+  hps: ({ judge_model }) => Effect.map(folderOf("hps", judge_model), (model) => judgeHps.layer({ model })),
+  imagereward: ({ judge_model }) =>
+    Effect.map(folderOf("imagereward", judge_model), (model) => judgeImageReward.layer({ model })),
   pickscore: ({ judge_model }) =>
     Effect.map(folderOf("pickscore", judge_model), (model) => judgePickscore.layer({ model })),
   dino: Effect.fnUntraced(function*({ judge_model, judge_references, tie_margin }) {
@@ -62,6 +67,8 @@ const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect
 const published = {
   siglip: "google/siglip2-base-patch16-384",
   pickscore: "yuvalkirstain/PickScore_v1, beside it tokenizer.json and tokenizer_config.json of laion/CLIP-ViT-H-14-laion2B-s32B-b79K,",
+  hps: "HPS_v2.1_compressed.pt of xswu/HPSv2, beside it tokenizer.json of openai/clip-vit-base-patch32,",
+  imagereward: "ImageReward.pt and med_config.json of THUDM/ImageReward, beside them tokenizer.json of bert-base-uncased,",
   dino: "facebook/dinov2-small"
 } as const
 
@@ -138,6 +145,7 @@ export const renderSize = Effect.fnUntraced(
     if (render_size > 0) return render_size
     if (judge === "claude" || judge === "cascade") return 448
     if (judge === "clip") return judge_model === "" ? small : 224
+    if (judge === "hps" || judge === "imagereward") return 224
     if (!Object.hasOwn(published, judge)) return small
     const { resized } = yield* readPreprocessing(judge_model, { size: 224, mean: [0, 0, 0], std: [1, 1, 1] })
     return Math.max(224, resized)

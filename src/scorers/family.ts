@@ -20,6 +20,13 @@ export interface TextScorer<C extends ScorerCheckpoint> {
   readonly score: (text: Float32Array, picture: Float32Array) => number
 }
 
+/** An opened family that reads a text and a picture together. */
+export interface PairScorer<C extends ScorerCheckpoint> {
+  /** For the worker. */
+  readonly checkpoint: C
+  readonly tokenize: (text: string) => Tokens
+}
+
 /** Fails with `CheckpointInvalid` where the weights lack what the graphs ask for, or have it in another shape. */
 export const checkWeights = Effect.fnUntraced(function*(given: string, checkpoint: ScorerCheckpoint) {
   const asked = yield* Effect.try({

@@ -12,17 +12,10 @@ import type { WeightIndex } from "../numerics/parameters.ts"
 import { wrongShape } from "../numerics/shape-error.ts"
 import { padTo } from "../numerics/tensor.ts"
 import { openTorch } from "../torch-checkpoint.ts"
-import { checkWeights } from "./family.ts"
-import type { ImageRewardCheckpoint, ScorerCheckpoint, Tokens } from "./graphs.ts"
+import { checkWeights, type PairScorer } from "./family.ts"
+import type { ImageRewardCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"
 import { findCheckpoint, findTokenizer, makesModel, needFile } from "./torch-folder.ts"
-
-/** An opened family that reads a text and a picture together. */
-export interface PairScorer<C extends ScorerCheckpoint> {
-  /** For the worker. */
-  readonly checkpoint: C
-  readonly tokenize: (text: string) => Tokens
-}
 
 /** Prompts are padded and cut to this. */
 const promptLength = 35

@@ -1,4 +1,4 @@
-/** The judges by scores of SigLIP, PickScore and DINOv2, on the tiny random checkpoints of test/golden. */
+/** The judges by scores of SigLIP, PickScore, HPSv2, ImageReward and DINOv2, on the tiny random checkpoints of test/golden. */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -7,6 +7,8 @@ import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
 import * as JudgeClip from "../../layers/judge-clip.ts"
 import * as JudgeDino from "../../layers/judge-dino.ts"
+import * as JudgeHps from "../../layers/judge-hps.ts"
+import * as JudgeImageReward from "../../layers/judge-imagereward.ts"
 import * as JudgePickscore from "../../layers/judge-pickscore.ts"
 import * as JudgeSiglip from "../../layers/judge-siglip.ts"
 import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
@@ -43,11 +45,16 @@ const references = write("references.jsonl", [
 const siglip = (name: string) => JudgeSiglip.layer({ model: golden(name), tieMargin: 1e-3 }).pipe(Layer.provide(runtime))
 const pickscore = JudgePickscore.layer({ model: golden("pickscore") }).pipe(Layer.provide(runtime))
 const dino = JudgeDino.layer({ model: golden("dinov2"), references }).pipe(Layer.provide(runtime))
+const hps = JudgeHps.layer({ model: golden("hps"), heads: { vision: 4, text: 2 } }).pipe(Layer.provide(runtime))
+const imageReward = JudgeImageReward.layer({ model: golden("image-reward"), headWidth: 4 }).pipe(Layer.provide(runtime))
 
+type Scores = ReadonlyArray<ReadonlyArray<number>>
 const few = [0.05, 0.4, 0.95].map((share) => inked(share))
 judgeContract("siglip", siglip("siglip"), few)
 judgeContract("pickscore", pickscore, few)
 judgeContract("dino", dino, few)
+judgeContract("hps", hps, few)
+judgeContract("imagereward", imageReward, few)
 
 const noise = JSON.parse(fs.readFileSync(path.join(golden("pickscore"), "golden.json"), "utf8"))
 /** make.py's pictures, whose scores are known. */
@@ -70,6 +77,27 @@ layer(pickscore)("pickscore", (it) => {
         scores!.forEach((score, i) => assert.approximately(score, noise.logits_per_text[n][i], 1e-4))
       }
     }))
+})
+
+describe.each([
+  { name: "hps", judge: hps, of: (scores: Scores, text: number, picture: number) => 100 * scores[picture]![text]!, tolerance: 1e-2 },
+  { name: "image-reward", judge: imageReward, of: (scores: Scores, text: number, picture: number) => scores[text]![picture]!, tolerance: 1e-4 }
+])("$name", ({ judge, name, of, tolerance }) => {
+  it.effect("gives its authors' scores, and prefers what they prefer", () =>
+    Effect.gen(function*() {
+      const { compare } = yield* Judge
+      const { pictures, prompts, scores: expected } = JSON.parse(fs.readFileSync(path.join(golden(name), "golden.json"), "utf8"))
+      const [a, b] = pictures.map(({ rgb, size }: { rgb: string; size: number }, n: number) => {
+        const bytes = Buffer.from(rgb, "base64")
+        const rgba = Uint8Array.from({ length: size * size * 4 }, (_, i) => (i % 4 === 3 ? 255 : bytes[Math.floor(i / 4) * 3 + i % 4]!))
+        return new Picture({ hash: `${name} ${n}`, width: size, height: size, rgba })
+      })
+      for (const [n, text] of (prompts as Array<string>).entries()) {
+        const { outcome, scores } = yield* compare(prompt(text), a, b)
+        assert.strictEqual(outcome, of(expected, n, 0) > of(expected, n, 1) ? "A" : "B")
+        scores!.forEach((score, i) => assert.approximately(score, of(expected, n, i), tolerance))
+      }
+    }).pipe(Effect.provide(judge)))
 })
 
 it.effect("scores nearer than the margin are a tie, and equal ones always", () =>
