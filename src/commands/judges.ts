@@ -4,9 +4,11 @@ import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option, type Scope } from "effect"
 import { Flag } from "effect/cli"
 import { Answers, type AnswersFailed } from "../../layers/guide/answers.ts"
+import { makeClaude } from "../../layers/guide/claude.ts"
+import { Guide } from "../../layers/guide/guide.ts"
+import { makePairJudge } from "../../layers/guide/pair-judge.ts"
 import { costOf, type Price, prices } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge-cascade.ts"
-import * as judgeClaude from "../../layers/judge-claude.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
@@ -16,13 +18,15 @@ import type { Picture } from "../domain.ts"
 import type { Scorer } from "../evaluation.ts"
 import { resize } from "../numerics/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
-import type { Judge } from "../stages/Judge.ts"
+import { Judge } from "../stages/Judge.ts"
 import { BadInput, packageRoot } from "./flags.ts"
+import { estimateOf, guidedJudge, guidedNames, isGuided, type Work } from "./guided-judges.ts"
 
 export type JudgeSettings = Pick<
   TrainConfig,
   | "budget_usd"
   | "cascade_confidence"
+  | "checklist_file"
   | "judge_cache"
   | "judge_input_price"
   | "judge_model"
@@ -47,6 +51,9 @@ const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect
   cascade: (settings) =>
     Effect.map(claude({ ...settings, judge_model: "" }), (dear) =>
       judgeCascade.layer(clip(settings), dear, { confidence: settings.cascade_confidence })),
+  list: (settings) => guidedJudge("list", settings, guideLayer(settings)),
+  checklist: (settings) => guidedJudge("checklist", settings, guideLayer(settings)),
+  defects: (settings) => guidedJudge("defects", settings, guideLayer(settings)),
   coin: ({ seed }) => Effect.succeed(judgeCoin.layer(seed))
 }
 
@@ -69,7 +76,12 @@ const priceOf = (settings: JudgeSettings): Price | undefined => {
 
 const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(Config.withDefault(path.join(os.homedir(), ".cache")))
 
-const claude = Effect.fnUntraced(
+const claude = (settings: JudgeSettings) =>
+  Effect.map(guideLayer(settings), (guide) =>
+    Layer.effect(Judge, makePairJudge({ name: "claude", orders: settings.judge_orders })).pipe(Layer.provide(guide)))
+
+/** What is missing or unknown is said before anything is built. */
+const guideLayer = Effect.fnUntraced(
   function*(settings: JudgeSettings) {
     const price = priceOf(settings)
     const model = claudeModel(settings)
@@ -80,21 +92,14 @@ const claude = Effect.fnUntraced(
     }
     const apiKey = Option.getOrUndefined(yield* Config.option(Config.Redacted("ANTHROPIC_API_KEY")))
     if (apiKey === undefined) {
-      return yield* new BadInput({ message: "--judge claude needs a key: set ANTHROPIC_API_KEY in the environment." })
+      return yield* new BadInput({ message: "Claude needs a key: set ANTHROPIC_API_KEY in the environment." })
     }
     const baseUrl = Option.getOrUndefined(yield* Config.option(Config.String("ANTHROPIC_BASE_URL")))
     const file = settings.judge_cache === ""
       ? path.join(yield* cacheFolder, "vequinox", "claude-answers.db")
       : settings.judge_cache
-    return judgeClaude.layer({
-      apiKey,
-      baseUrl,
-      model,
-      price,
-      orders: settings.judge_orders,
-      budgetUsd: settings.budget_usd,
-      deadline: settings.judge_timeout
-    }).pipe(Layer.provide(Answers.layer(file)))
+    const transport = makeClaude({ apiKey, baseUrl, deadline: settings.judge_timeout })
+    return Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }).pipe(Layer.provide(Answers.layer(file)))
   },
   Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
 )
@@ -104,6 +109,7 @@ export const judgeFlags = {
   judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
   judge_model: Flag.String("judge-model").pipe(Flag.withDescription(settings.judge_model[1]), Flag.withDefault("")),
   judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
+  checklist_file: Flag.String("checklist-file").pipe(Flag.withDescription(settings.checklist_file[1]), Flag.withDefault("")),
   judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
   budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
   cascade_confidence: Flag.Finite("cascade-confidence").pipe(
@@ -119,17 +125,19 @@ export const judgeFlags = {
   render_size: Flag.Int("render-size").pipe(Flag.withDescription(settings.render_size[1]), Flag.withDefault(0))
 }
 
-/** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param pairs at most */
-export const forecast = (name: string, settings: JudgeSettings, pairs: number): string | undefined => {
-  const paid = name === "claude" ? settings : name === "cascade" ? { ...settings, judge_model: "" } : undefined
+/** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param work at most */
+export const forecast = (name: string, settings: JudgeSettings, work: Work): string | undefined => {
+  const paid = name === "claude" || isGuided(name) ? settings : name === "cascade" ? { ...settings, judge_model: "" } : undefined
   const price = paid && priceOf(paid)
   if (paid === undefined || price === undefined) return undefined
-  const calls = pairs * settings.judge_orders
-  // About what one answer takes: rubric, request and two small pictures in, a filled form out.
-  const dollars = calls * costOf(price, 1200, 250) / 1e9
-  return `${claudeModel(paid)} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
+  const { calls, use } = estimateOf(name, settings, work)
+  const dollars = calls * costOf(price, use.inputTokens, use.outputTokens) / 1e9
+  return `${claudeModel(paid)} may be asked ${calls} times for up to ${work.pairs} pairs: about $${dollars.toFixed(2)}, ` +
     `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
 }
+
+/** Judges that read larger pictures than CLIP does. */
+const wantsDetail: ReadonlySet<string> = new Set(["claude", "cascade", ...guidedNames])
 
 /** Pixels of a side in which the scene check was measured, and the embedded models see. */
 const small = 64
@@ -142,7 +150,7 @@ const at64 = ({ height, rgba, width }: Picture) => ({
 
 /** The size in which a judge sees best, pixels of a side: what the models here were trained on, or what Claude can read. */
 export const renderSize = (judge: string, { judge_model, render_size }: JudgeSettings & Pick<TrainConfig, "render_size">) =>
-  render_size > 0 ? render_size : judge === "claude" || judge === "cascade" ? 448 : judge === "clip" && judge_model !== "" ? 224 : small
+  render_size > 0 ? render_size : wantsDetail.has(judge) ? 448 : judge === "clip" && judge_model !== "" ? 224 : small
 
 /** The grammar's own check of colours, counts and relations, on the pixels; it knows only the grammar's prompts. */
 export const sceneScorer: Scorer = {

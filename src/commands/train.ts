@@ -150,8 +150,8 @@ export const train = Command.make("train", {
     yield* progress.note(
       `${run.path}: ${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${runtime.choice}.`
     )
-    const most = c.max_steps * c.prompts_per_step * c.num_generations * (c.num_generations - 1) / 2
-    const cost = forecast(c.judge, c, most)
+    const [drawn, k] = [c.max_steps * c.prompts_per_step, c.num_generations]
+    const cost = forecast(c.judge, c, { prompts: drawn, k, pairs: drawn * k * (k - 1) / 2 })
     if (cost !== undefined) yield* progress.note(cost)
     const scorers = yield* heldOutScorers
     const result = yield* runTraining({
