@@ -26,10 +26,14 @@ const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 export const settings = {
   model_name_or_path: [orElse(Schema.NonEmptyString, "embedded"), "policy: a Hugging Face checkpoint folder, or `embedded`"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
-  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), cascade (clip, and claude where it is not sure) or coin (a control)"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), list (claude, all drawings of a prompt in one call), checklist (claude, requirement by requirement), defects (claude, by what is wrong), cascade (clip, and claude where it is not sure) or coin (a control)"],
   judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, dino: the checkpoint folder; claude: a model's name; empty takes the default, where there is one"],
   judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
-  judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude: orders in which a pair is shown; with 2 a disagreement is a tie"],
+  judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, list: orders in which drawings are shown; with 2 a disagreement is a tie"],
+  checklist_file: [
+    orElse(Schema.String, ""),
+    "checklist: requirements of prompts, as SVGBench's questions.json or Eval Protocol's .jsonl has them; claude writes those of other prompts"
+  ],
   judge_timeout: [orElse(positive, 30), "claude: seconds until a whole answer must be there"],
   judge_cache: [orElse(Schema.String, ""), "claude: file of paid answers that all runs share; empty takes the user's cache folder"],
   judge_input_price: [orElse(real(0, 1e6), 0), "claude: USD per million input tokens; 0 takes the known price"],

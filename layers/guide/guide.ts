@@ -37,6 +37,8 @@ export interface Rubric<A> {
   readonly schema: Readonly<Record<string, unknown>>
   /** The longest answer that is waited for, tokens. */
   readonly maxTokens: number
+  /** The JSON in what the model says, where it may say more. Default: all of it. */
+  readonly read?: (text: string) => string
   /** Hash of the words and the form, 8 hex digits: part of a judge's identity. */
   readonly version: string
 }
@@ -45,6 +47,7 @@ export const rubric = <A>(o: {
   readonly system: string
   readonly answer: Schema.Codec<A, unknown>
   readonly maxTokens: number
+  readonly read?: (text: string) => string
 }): Rubric<A> => {
   const strict = (schema: unknown): unknown =>
     Array.isArray(schema)
@@ -183,10 +186,12 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   })
 
   const ask = Effect.fn("Guide.ask")(
-    function*<A>({ id, parts, rubric: { answer, maxTokens, schema, system, version } }: Question<A>): Effect.fn.Return<A, JudgeError> {
-      const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(answer))
+    function*<A>({ id, parts, rubric: { answer, maxTokens, read = (text) => text, schema, system, version } }: Question<A>): Effect.fn.Return<A, JudgeError> {
+      const decode = (text: string) => Schema.decodeEffect(Schema.fromJsonString(answer))(read(text))
       const known = yield* stored(answers.get(id))
-      if (known !== undefined) return yield* decode(known).pipe(Effect.orDie) // it was decoded before it was stored
+      // It was decoded before it was stored, but what a form checks is no part of its name and may have changed.
+      const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
+      if (Option.isSome(usable)) return usable.value
       const bytes = Buffer.byteLength(system + JSON.stringify(schema) + parts.map((part) => ("text" in part ? part.text : "")).join(""), "utf8")
       const pictures = parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokens(part.picture)), 0)
       const worst: Use = { inputTokens: tokensAtMost(bytes) + pictures + 500, outputTokens: maxTokens }

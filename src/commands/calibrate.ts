@@ -5,10 +5,12 @@ import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
 import { type Calibration, calibrate as measure } from "../calibration/calibrate.ts"
 import { isGross, knownPairs } from "../calibration/pairs.ts"
+import { resolveConfig } from "../config.ts"
 import { makeProgress, progressStyle } from "../progress.ts"
 import type { Interval } from "../statistics.ts"
 import * as Flags from "./flags.ts"
-import { judgeFlags, judgeNamed, renderSize } from "./judges.ts"
+import { judgeFlags, judgeLayer, renderSize } from "./judges.ts"
+import { givenSettings } from "./setting-flags.ts"
 
 export const calibrate = Command.make("calibrate", {
   ...judgeFlags,
@@ -17,18 +19,17 @@ export const calibrate = Command.make("calibrate", {
     Flag.withSchema(Flags.PositiveInt),
     Flag.withDefault(50)
   ),
-  seed: Flags.seed,
   json: Flags.json
-}, Effect.fn(function*(o) {
-  const settings = { ...o, judge_input_price: 0, judge_output_price: 0 }
-  const layer = yield* judgeNamed(o.judge, settings)
-  const size = yield* renderSize(o.judge, settings)
-  const pairs = knownPairs(o.pairs, o.seed)
+}, Effect.fn(function*({ json, pairs: each, ...flags }) {
+  const settings = yield* resolveConfig(undefined, givenSettings(flags))
+  const layer = yield* judgeLayer(settings)
+  const size = yield* renderSize(settings)
+  const pairs = knownPairs(each, settings.seed)
   yield* Effect.gen(function*() {
-    const progress = yield* makeProgress(progressStyle(o.json), "pair", pairs.length)
-    const result = yield* measure(pairs, o.seed, (done) => progress.tick(done, ""))
+    const progress = yield* makeProgress(progressStyle(json), "pair", pairs.length)
+    const result = yield* measure(pairs, settings.seed, (done) => progress.tick(done, ""))
     yield* progress.end
-    yield* Console.log(o.json ? JSON.stringify(result) : table(result))
+    yield* Console.log(json ? JSON.stringify(result) : table(result))
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(

@@ -3,27 +3,28 @@ import { Console, Effect, Layer } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
+import { resolveConfig } from "../config.ts"
 import type { Rendering, Verdict } from "../domain.ts"
 import { readText } from "../files.ts"
 import { decideRenderings } from "../pairing.ts"
 import { asksForText, promptOf } from "../prompts.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import * as Flags from "./flags.ts"
-import { judgeFlags, judgeNamed, renderSize } from "./judges.ts"
+import { judgeFlags, judgeLayer, renderSize } from "./judges.ts"
+import { givenSettings } from "./setting-flags.ts"
 
 export const judge = Command.make("judge", {
   a: Argument.String("A.svg"),
   b: Argument.String("B.svg"),
   prompt: Flag.String("prompt").pipe(Flag.withDescription("what both were asked to draw")),
   ...judgeFlags,
-  seed: Flags.seed,
   json: Flags.json
-}, Effect.fn(function*(o) {
-  const settings = { ...o, judge_input_price: 0, judge_output_price: 0 }
-  const layer = yield* judgeNamed(o.judge, settings)
-  const size = yield* renderSize(o.judge, settings)
-  const texts = [yield* readText(o.a), yield* readText(o.b)] as const
-  const prompt = promptOf(o.prompt)
+}, Effect.fn(function*({ a: fileA, b: fileB, json, prompt: text, ...flags }) {
+  const settings = yield* resolveConfig(undefined, givenSettings(flags))
+  const layer = yield* judgeLayer(settings)
+  const size = yield* renderSize(settings)
+  const texts = [yield* readText(fileA), yield* readText(fileB)] as const
+  const prompt = promptOf(text)
   yield* Effect.gen(function*() {
     const renderer = yield* Renderer
     const render = (svg: string) => renderer.render(svg, { allowText: asksForText(prompt) })
@@ -32,7 +33,7 @@ export const judge = Command.make("judge", {
     if (verdict.outcome === "failed") {
       return yield* new Flags.BadInput({ message: `The pair was not judged: ${verdict.reason ?? "the judge gave no reason"}.` })
     }
-    yield* Console.log(o.json ? JSON.stringify(row(verdict, a, b)) : sentence(verdict, a, b))
+    yield* Console.log(json ? JSON.stringify(row(verdict, a, b)) : sentence(verdict, a, b))
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(

@@ -8,7 +8,7 @@ import * as optimizerOnnx from "../../layers/optimizer-onnx.ts"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
 import * as samplerOnnx from "../../layers/sampler-onnx.ts"
 import { openDecoder, readParameters } from "../checkpoint.ts"
-import { flagOf, resolveConfig, type SettingName, settings, type TrainConfig } from "../config.ts"
+import { resolveConfig, type SettingName, settings, type TrainConfig } from "../config.ts"
 import { writeFile } from "../files.ts"
 import { parameterCount } from "../numerics/memory.ts"
 import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
@@ -22,39 +22,10 @@ import { Policy } from "../stages/Policy.ts"
 import { openTokenizer } from "../tokenizer/tokenizer.ts"
 import { runTraining } from "../training-run.ts"
 import * as Flags from "./flags.ts"
-import { forecast, heldOutScorers, judgeNamed, renderSize } from "./judges.ts"
+import { heldOutScorers } from "./held-out.ts"
+import { forecast, judgeLayer, renderSize } from "./judges.ts"
 import { writeReport } from "./report.ts"
-
-/** One optional flag a setting; what is not given stays undefined, so that a file may say it. */
-const settingFlags = Object.fromEntries(
-  Object.entries(settings).map(([name, [, help]]) => [
-    name,
-    Flag.String(flagOf(name as SettingName)).pipe(Flag.withDescription(help), Flag.optional)
-  ])
-) as Record<SettingName, Flag.Flag<Option.Option<string>>>
-
-/** `8` is a number, `a,b` a list where the setting is one, everything else text. */
-const parseFlag = (name: SettingName, text: string): unknown =>
-  name === "lora_target_modules"
-    ? text.split(",").map((part) => part.trim())
-    : textSettings.has(name)
-    ? text
-    : /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text)
-    ? Number(text)
-    : text
-
-const textSettings = new Set<SettingName>([
-  "model_name_or_path",
-  "prompts",
-  "judge",
-  "judge_model",
-  "judge_references",
-  "judge_cache",
-  "output_dir",
-  "system_prompt",
-  "prompt_template",
-  "prefill"
-])
+import { givenSettings, settingFlags } from "./setting-flags.ts"
 
 const embedded = (given: string, name: string): string =>
   given === "embedded" ? path.join(Flags.packageRoot, "models", name) : given
@@ -78,22 +49,17 @@ const pipelineOf = (c: TrainConfig): PipelineConfig => ({
 })
 
 export const train = Command.make("train", {
-  ...settingFlags,
+  ...settingFlags(Object.keys(settings) as Array<SettingName>),
   config: Flag.String("config").pipe(Flag.withDescription("YAML file of settings, TRL's names"), Flag.optional),
   json: Flags.json
 }, Effect.fn(function*({ config: file, json, ...flags }) {
-  const given = Object.fromEntries(
-    (Object.entries(flags) as Array<[SettingName, Option.Option<string>]>).flatMap(([name, value]) =>
-      Option.isSome(value) ? [[name, parseFlag(name, value.value)]] : []
-    )
-  )
-  const c = yield* resolveConfig(Option.getOrUndefined(file), given)
+  const c = yield* resolveConfig(Option.getOrUndefined(file), givenSettings(flags))
   const model = embedded(c.model_name_or_path, "policy")
   const checkpoint = yield* openDecoder(model)
   const tokenizer = yield* openTokenizer(model)
   const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
-  const judge = yield* judgeNamed(c.judge, c)
-  const size = yield* renderSize(c.judge, c)
+  const judge = yield* judgeLayer(c)
+  const size = yield* renderSize(c)
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
   const lora: LoraConfig | undefined = c.lora_r > 0
@@ -156,8 +122,8 @@ export const train = Command.make("train", {
     yield* progress.note(
       `${run.path}: ${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${runtime.choice}.`
     )
-    const most = c.max_steps * c.prompts_per_step * c.num_generations * (c.num_generations - 1) / 2
-    const cost = forecast(c.judge, c, most)
+    const [drawn, k] = [c.max_steps * c.prompts_per_step, c.num_generations]
+    const cost = yield* forecast(c, { prompts: drawn, k, pairs: drawn * k * (k - 1) / 2 })
     if (cost !== undefined) yield* progress.note(cost)
     const scorers = yield* heldOutScorers
     const result = yield* runTraining({

@@ -1,49 +1,17 @@
-import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Resvg } from "@resvg/resvg-js"
-import { ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
+import { ConfigProvider, Duration, Effect, Layer, Option } from "effect"
 import { Answers } from "../../layers/guide/answers.ts"
 import * as JudgeClaude from "../../layers/judge-claude.ts"
-import { Picture } from "../../src/domain.ts"
-import { random } from "../../src/numerics/random.ts"
-import { withJudgeRetry } from "../../src/pairing.ts"
-import { promptOf } from "../../src/prompts.ts"
-import { caption, drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"
 import { Judge } from "../../src/stages/Judge.ts"
-import { type ClaudeServer, type ClaudeServerOptions, faultKinds, startClaudeServer } from "../claude-server.ts"
+import { type ClaudeServer, faultKinds, startClaudeServer } from "../claude-server.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
+import { model, pair, withQuickRetry, withServer } from "./guided.ts"
 
-const picture = (svg: string): Picture => {
-  const { height, pixels, width } = new Resvg(svg, {
-    fitTo: { mode: "width", value: 64 },
-    background: "#ffffff",
-    font: { loadSystemFonts: false }
-  }).render()
-  const rgba = new Uint8Array(pixels)
-  return new Picture({ hash: createHash("sha256").update(rgba).digest("hex"), width, height, rgba })
-}
-
-/** A scene drawn well, and with its colours or count wrong. */
-const pair = (n: number) => {
-  const draw = random(0xc1a0, n)
-  const scene = sampleScene(draw, "train")
-  const flaw = flawsFor(scene).find((name) => name === "wrong-colour" || name === "wrong-count") ?? "off-canvas"
-  return {
-    prompt: promptOf(caption(scene)),
-    good: picture(drawScene(scene, draw)),
-    bad: picture(drawFlawed(scene, draw, flaw).svg)
-  }
-}
-
-const options = { model: "claude-haiku-4-5", price: { input: 1, output: 5 }, apiKey: Redacted.make("sk-test") } as const
 const judgeAt = (url: string, more: Partial<JudgeClaude.JudgeClaudeOptions> = {}) =>
-  JudgeClaude.layer({ ...options, baseUrl: url, ...more }).pipe(Layer.provide(Answers.layerMemory))
-
-const withServer = <A, E>(o: ClaudeServerOptions, use: (server: ClaudeServer) => Effect.Effect<A, E>) =>
-  Effect.acquireUseRelease(Effect.promise(() => startClaudeServer(o)), use, (server) => Effect.promise(() => server.close()))
+  JudgeClaude.layer({ ...model, baseUrl: url, ...more }).pipe(Layer.provide(Answers.layerMemory))
 
 describe("against an honest server", () => {
   let server: ClaudeServer
@@ -117,10 +85,6 @@ for (const faults of [0.1, 0.3, 0.6]) {
         assert.isAtLeast(Object.keys(server.faults()).length, faults > 0.2 ? faultKinds.length - 2 : 3)
       }).pipe(Effect.provide(judgeAt(server.url, { deadline: 1.5, unusableAnswers: 50 })))), 60_000)
 }
-
-/** The pipeline's own retries, without their long waits. */
-const withQuickRetry: typeof withJudgeRetry = (call) =>
-  Effect.retry(call, { while: (error) => error._tag === "JudgeBusy", times: 200 })
 
 it.live("never spends more than the budget, however many ask at once, and then stops", () =>
   withServer({ faults: 0.3, retryAfter: 1, latency: 5 }, (server) =>
@@ -197,7 +161,7 @@ it.live("pays for no question twice, in another run either", () => {
       const { bad, good, prompt } = pair(0)
       return [yield* compare(prompt, good, bad), yield* compare(prompt, bad, good)] as const
     }).pipe(
-      Effect.provide(JudgeClaude.layer({ ...options, baseUrl: server.url }).pipe(Layer.provide(Answers.layer(file))))
+      Effect.provide(JudgeClaude.layer({ ...model, baseUrl: server.url }).pipe(Layer.provide(Answers.layer(file))))
     )
     return Effect.gen(function*() {
       const [a, b] = yield* once
@@ -214,7 +178,7 @@ it.live("pays for no question twice, in another run either", () => {
 it.effect("layerConfig reads the key from the configuration and says which is missing", () =>
   Effect.gen(function*() {
     const build = (env: Record<string, string>) =>
-      Effect.flip(Effect.scoped(Layer.build(JudgeClaude.layerConfig(options).pipe(
+      Effect.flip(Effect.scoped(Layer.build(JudgeClaude.layerConfig(model).pipe(
         Layer.provide(Answers.layerMemory),
         Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(env)))
       ))))

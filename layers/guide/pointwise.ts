@@ -1,0 +1,55 @@
+/**
+ * Judges that look at each picture alone: K pictures are asked about once each, not once a pair, and the order of a pair
+ * cannot matter.
+ */
+import { Effect } from "effect"
+import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
+import { Judge, type JudgeError } from "../../src/stages/Judge.ts"
+import { billRefusals, Guide, type Question } from "./guide.ts"
+import { type Ask, sharing } from "./sharing.ts"
+
+/** What was seen in two pictures, compared. */
+export interface Comparison {
+  /** The judge's scores of A and B: the higher one wins. */
+  readonly scores: readonly [number, number]
+  readonly tie: boolean
+  /** In [0, 1], of a verdict that is no tie. */
+  readonly confidence: number
+  readonly reason: string
+}
+
+export interface PointwiseOptions<A> {
+  readonly name: string
+  readonly identity: string
+  /** What there is to say of one picture; every question goes through `ask`. */
+  readonly look: (ask: Ask, prompt: Prompt, picture: Picture) => Effect.Effect<A, JudgeError>
+  /** Swapping the two swaps the scores and nothing else that counts. */
+  readonly compared: (a: A, b: A) => Comparison
+}
+
+/** What a question cost is told by the first verdict that rests on it, so that verdicts add up to the bill. */
+export const makePointwiseJudge = Effect.fnUntraced(function*<A>({ compared, identity, look, name }: PointwiseOptions<A>) {
+  const guide = yield* Guide
+  const shared = sharing(guide)
+  const compare = Effect.fn("Judge.compare")(function*(prompt: Prompt, a: Picture, b: Picture) {
+    if (a.hash === b.hash) return new Verdict({ outcome: "tie", confidence: 0, by: name })
+    const questions: Array<Question<unknown>> = []
+    const ask: Ask = (question) => {
+      questions.push(question)
+      return shared(question)
+    }
+    // Both to their end: an answer under way is paid for.
+    const looks = yield* Effect.forEach([a, b], (picture) => Effect.result(look(ask, prompt, picture)), { concurrency: 2 })
+    const [seenA, seenB] = yield* Effect.forEach(looks, Effect.fromResult).pipe(billRefusals(guide, questions))
+    const { confidence, reason, scores, tie } = compared(seenA!, seenB!)
+    return new Verdict({
+      outcome: tie ? "tie" : scores[0] > scores[1] ? "A" : "B",
+      confidence: tie ? 0 : confidence,
+      scores: [...scores],
+      by: name,
+      reason: reason.replace(/\s+/g, " "),
+      costUsd: guide.bill(questions)
+    })
+  })
+  return Judge.of({ name, identity, concurrency: guide.concurrency * 8, compare })
+})

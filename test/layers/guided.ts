@@ -1,0 +1,70 @@
+/** What tests of judges that ask a guide model share: drawings with a known winner, and an honest server to ask. */
+import { createHash } from "node:crypto"
+import { Resvg } from "@resvg/resvg-js"
+import { Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Answers } from "../../layers/guide/answers.ts"
+import { makeClaude } from "../../layers/guide/claude.ts"
+import { Guide, type GuideOptions, type Rubric } from "../../layers/guide/guide.ts"
+import { Picture } from "../../src/domain.ts"
+import { random } from "../../src/numerics/random.ts"
+import type { withJudgeRetry } from "../../src/pairing.ts"
+import { promptOf } from "../../src/prompts.ts"
+import { caption, drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"
+import type { Judge } from "../../src/stages/Judge.ts"
+import { type ClaudeServer, type ClaudeServerOptions, startClaudeServer } from "../claude-server.ts"
+
+export const picture = (svg: string): Picture => {
+  const { height, pixels, width } = new Resvg(svg, {
+    fitTo: { mode: "width", value: 64 },
+    background: "#ffffff",
+    font: { loadSystemFonts: false }
+  }).render()
+  const rgba = new Uint8Array(pixels)
+  return new Picture({ hash: createHash("sha256").update(rgba).digest("hex"), width, height, rgba })
+}
+
+/** A scene drawn well, and with its colours or count wrong. */
+export const pair = (n: number) => {
+  const draw = random(0xc1a0, n)
+  const scene = sampleScene(draw, "train")
+  const flaw = flawsFor(scene).find((name) => name === "wrong-colour" || name === "wrong-count") ?? "off-canvas"
+  return {
+    prompt: promptOf(caption(scene)),
+    good: picture(drawScene(scene, draw)),
+    bad: picture(drawFlawed(scene, draw, flaw).svg)
+  }
+}
+
+/** `many` drawings of the scene of `pair(n)`, every other one flawed. */
+export const drawings = (n: number, many: number) => {
+  const scene = sampleScene(random(0xc1a0, n), "train")
+  return Array.from({ length: many }, (_, i) => {
+    const draw = random(0xd4a, n, i)
+    const flaws = flawsFor(scene)
+    return picture(i % 2 === 0 ? drawScene(scene, draw) : drawFlawed(scene, draw, flaws[i % flaws.length]!).svg)
+  })
+}
+
+export const model = { model: "claude-haiku-4-5", price: { input: 1, output: 5 }, apiKey: Redacted.make("sk-test") } as const
+
+/** A judge that needs a guide, over the Messages API at an address, its answers forgotten with it. */
+export const guidedAt = <E>(
+  url: string,
+  judge: Layer.Layer<Judge, E, Guide>,
+  more: Partial<GuideOptions> & { readonly deadline?: number } = {}
+): Layer.Layer<Judge, E> =>
+  judge.pipe(
+    Layer.provide(Guide.layer(makeClaude({ ...model, baseUrl: url, ...more }), { ...model, ...more })),
+    Layer.provide(Answers.layerMemory)
+  )
+
+export const withServer = <A, E>(o: ClaudeServerOptions, use: (server: ClaudeServer) => Effect.Effect<A, E>) =>
+  Effect.acquireUseRelease(Effect.promise(() => startClaudeServer(o)), use, (server) => Effect.promise(() => server.close()))
+
+/** The pipeline's own retries, without their long waits. */
+export const withQuickRetry: typeof withJudgeRetry = (call) =>
+  Effect.retry(call, { while: (error) => error._tag === "JudgeBusy", times: 200 })
+
+/** Whether an answer is in the form that a rubric asks for. */
+export const decodes = <A>({ answer }: Rubric<A>, said: unknown): boolean =>
+  Option.isSome(Schema.decodeUnknownOption(answer)(said))
