@@ -45,13 +45,18 @@ it.live("prefers the drawing that meets more, and names what only one of them me
   withServer({}, (server) =>
     Effect.gen(function*() {
       const { compare } = yield* Judge
+      let [named, evident] = [0, 0]
       for (let n = 0; n < 8; n++) {
         const { bad, good, prompt } = pair(n)
         const { confidence, outcome, reason, scores } = yield* n % 2 === 0 ? compare(prompt, good, bad) : compare(prompt, bad, good)
         assert.strictEqual(outcome, n % 2 === 0 ? "A" : "B", `${prompt.text}: ${reason}`)
         assert.closeTo(confidence, Math.abs(scores![0] - scores![1]), 1e-12)
         assert.match(reason!, n % 2 === 0 ? /\d and \d of \d met \| .*only A: / : /\| only B: /)
+        named += reason!.split("Has each thing its shape and colour?").length - 1
+        evident += reason!.split("Has each thing its shape and colour? (A: figure measures").length - 1
       }
+      assert.isAbove(named, 0)
+      assert.strictEqual(evident, named) // whatever the order in which the model answers
     }).pipe(Effect.provide(guidedAt(server.url, JudgeChecklist.layer())))))
 
 it.live("as many met is a tie, whichever they are", () =>
