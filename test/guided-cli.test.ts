@@ -46,18 +46,15 @@ const ask = (judge: string, ...more: ReadonlyArray<string>) =>
   vequinox("judge", "--judge", judge, "--prompt", "one red circle", circle("blue"), circle("red"), "--json", ...more)
 
 describe.concurrent("vequinox judge", () => {
-  const calls: Readonly<Record<string, number>> = { list: 2, checklist: 3, defects: 2 }
-  for (const [judge, n] of Object.entries(calls)) {
-    it(`--judge ${judge} gives the verdict, the scores, the reason and the cost`, async () => {
-      const { code, stderr, stdout } = await ask(judge)
-      assert.strictEqual(code, 0, stderr)
-      const { by, costUsd, reason, scores, verdict } = JSON.parse(stdout)
-      assert.deepStrictEqual([verdict, by], ["B", judge], reason)
-      assert.isAbove(scores[1], scores[0])
-      assert.isAbove(reason.length, 10)
-      assert.closeTo(costUsd, n * 0.0021, 1e-9)
-    })
-  }
+  it("--judge list gives the verdict, the scores, the reason and the cost", async () => {
+    const { code, stderr, stdout } = await ask("list")
+    assert.strictEqual(code, 0, stderr)
+    const { by, costUsd, reason, scores, verdict } = JSON.parse(stdout)
+    assert.deepStrictEqual([verdict, by], ["B", "list"])
+    assert.isAbove(scores[1], scores[0])
+    assert.match(reason, /A is picture \d, \d+: measured/)
+    assert.closeTo(costUsd, 2 * 0.0021, 1e-9)
+  })
 
   it("--checklist-file takes the user's requirements, and says where they cannot be read", async () => {
     const good = written("good.json", JSON.stringify([{ prompt: "one red circle", requirements: ["Is the number of things right?"] }]))

@@ -116,13 +116,13 @@ const decomposition = ({ text }: Shown): unknown => {
   }
 }
 
-/** A requirement about a part is met from 0.8 of it on; of others, as many in their order as the whole score is worth. */
+/** A requirement about a part is met from 0.8 of it on; of others, as many in their order as the whole score is worth. Last one first. */
 const checklist = (shown: Shown): unknown => {
   const asked = [...shown.text.matchAll(/^(\d+)\. (.*)$/gm)]
   const { parts, score } = checks(shown)[0]!
   const others = asked.filter(([, , question]) => !partAsked.has(question!))
   return {
-    requirements: asked.map((row) => {
+    requirements: asked.toReversed().map((row) => {
       const part = partAsked.get(row[2]!)
       const value = part === undefined ? score : parts[part] ?? 0
       return {

@@ -11,7 +11,7 @@ import type { withJudgeRetry } from "../../src/pairing.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { caption, drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"
 import type { Judge } from "../../src/stages/Judge.ts"
-import { type ClaudeServer, type ClaudeServerOptions, startClaudeServer } from "../claude-server.ts"
+import { type ClaudeServer, type ClaudeServerOptions, faultKinds, startClaudeServer } from "../claude-server.ts"
 
 export const picture = (svg: string): Picture => {
   const { height, pixels, width } = new Resvg(svg, {
@@ -60,6 +60,9 @@ export const guidedAt = <E>(
 
 export const withServer = <A, E>(o: ClaudeServerOptions, use: (server: ClaudeServer) => Effect.Effect<A, E>) =>
   Effect.acquireUseRelease(Effect.promise(() => startClaudeServer(o)), use, (server) => Effect.promise(() => server.close()))
+
+/** Three answers in ten fail, in every way but those that only a deadline ends: these are the transport's to test. */
+export const faulty: ClaudeServerOptions = { faults: 0.3, retryAfter: 5, kinds: faultKinds.filter((kind) => kind !== "stall") }
 
 /** The pipeline's own retries, without their long waits. */
 export const withQuickRetry: typeof withJudgeRetry = (call) =>

@@ -7,7 +7,7 @@ import * as JudgeDefects from "../../layers/judge-defects.ts"
 import { Judge, JudgeBusy, type JudgeError } from "../../src/stages/Judge.ts"
 import { type ClaudeServer, startClaudeServer } from "../claude-server.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
-import { decodes, drawings, guidedAt, pair, withQuickRetry, withServer } from "./guided.ts"
+import { decodes, drawings, faulty, guidedAt, pair, withQuickRetry, withServer } from "./guided.ts"
 
 describe("against an honest server", () => {
   let server: ClaudeServer
@@ -61,8 +61,8 @@ it.live("scores closer than the margin tie", () =>
     }).pipe(Effect.provide(guidedAt(server.url, JudgeDefects.layer({ tieMargin: 1000 }))))
   }))
 
-it.live("loses nothing and believes no fault at 30 % faults of every kind", () =>
-  withServer({ faults: 0.3, retryAfter: 5 }, (server) =>
+it.live("loses nothing and believes no fault at 30 % faults", () =>
+  withServer(faulty, (server) =>
     Effect.gen(function*() {
       const { compare } = yield* Judge
       const verdicts = yield* Effect.forEach(
@@ -72,7 +72,7 @@ it.live("loses nothing and believes no fault at 30 % faults of every kind", () =
       )
       for (const { outcome, reason } of verdicts) assert.strictEqual(outcome, "B", reason)
       assert.isAtLeast(verdicts.reduce((sum, { costUsd }) => sum + costUsd!, 0), server.billed().usd - 1e-9)
-    }).pipe(Effect.provide(guidedAt(server.url, JudgeDefects.layer(), { deadline: 0.6, unusableAnswers: 50 })))))
+    }).pipe(Effect.provide(guidedAt(server.url, JudgeDefects.layer(), { unusableAnswers: 50 })))))
 
 it.live("stops at the budget", () =>
   withServer({}, (server) =>

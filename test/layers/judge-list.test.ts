@@ -5,7 +5,7 @@ import * as JudgeList from "../../layers/judge-list.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { type ClaudeServer, startClaudeServer } from "../claude-server.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
-import { decodes, drawings, guidedAt, pair, withQuickRetry, withServer } from "./guided.ts"
+import { decodes, drawings, faulty, guidedAt, pair, withQuickRetry, withServer } from "./guided.ts"
 
 describe("against an honest server", () => {
   let server: ClaudeServer
@@ -116,8 +116,8 @@ it.live("ten drawings, two of them the same: identical ones tie and are shown on
       assert.closeTo(verdicts.reduce((sum, { costUsd }) => sum + costUsd!, 0), server.billed().usd, 1e-12)
     }).pipe(Effect.provide(guidedAt(server.url, JudgeList.layer())))))
 
-it.live("loses nothing and believes no fault at 30 % faults of every kind", () =>
-  withServer({ faults: 0.3, retryAfter: 5 }, (server) =>
+it.live("loses nothing and believes no fault at 30 % faults", () =>
+  withServer(faulty, (server) =>
     Effect.gen(function*() {
       const { compareAll } = yield* Judge
       const lists = yield* Effect.forEach(
@@ -127,7 +127,7 @@ it.live("loses nothing and believes no fault at 30 % faults of every kind", () =
       )
       for (const [verdict] of lists) assert.strictEqual(verdict!.outcome, "B")
       assert.isAtLeast(lists.reduce((sum, [verdict]) => sum + verdict!.costUsd!, 0), server.billed().usd - 1e-9)
-    }).pipe(Effect.provide(guidedAt(server.url, JudgeList.layer(), { deadline: 0.6, unusableAnswers: 50 })))))
+    }).pipe(Effect.provide(guidedAt(server.url, JudgeList.layer(), { unusableAnswers: 50 })))))
 
 it.live("stops at the budget", () =>
   withServer({}, (server) =>
