@@ -41,7 +41,7 @@ export interface ClaudeServer {
   readonly close: () => Promise<void>
 }
 
-interface RequestBody {
+export interface RequestBody {
   readonly model: string
   readonly system: string
   readonly messages: ReadonlyArray<{
@@ -75,7 +75,8 @@ const small = ({ height, rgba, width }: ReturnType<typeof decodePng>) => ({
   rgba: resize(rgba, width, height, 64, 64, "box")
 })
 
-const honest = (body: RequestBody, bonus: number): Record<string, unknown> => {
+/** The answer of one who looks. */
+export const honest = (body: Pick<RequestBody, "messages">, bonus: number): Record<string, unknown> => {
   const content = body.messages[0]!.content
   const asked = /^The request: (".*")$/m.exec(content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n"))
   const scene = parseCaption(JSON.parse(asked![1]!) as string)

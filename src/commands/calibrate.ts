@@ -20,8 +20,7 @@ export const calibrate = Command.make("calibrate", {
   seed: Flags.seed,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const settings = { ...o, judge_input_price: 0, judge_output_price: 0 }
-  const layer = yield* judgeNamed(o.judge, settings)
+  const layer = yield* judgeNamed(o.judge, o)
   const pairs = knownPairs(o.pairs, o.seed)
   yield* Effect.gen(function*() {
     const progress = yield* makeProgress(progressStyle(o.json), "pair", pairs.length)
@@ -31,7 +30,7 @@ export const calibrate = Command.make("calibrate", {
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size: renderSize(o.judge, settings) }),
+      rendererResvg.layer({ size: renderSize(o.judge, o) }),
       layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
     ))
   )

@@ -20,8 +20,7 @@ export const judge = Command.make("judge", {
   seed: Flags.seed,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const settings = { ...o, judge_input_price: 0, judge_output_price: 0 }
-  const layer = yield* judgeNamed(o.judge, settings)
+  const layer = yield* judgeNamed(o.judge, o)
   const texts = [yield* readText(o.a), yield* readText(o.b)] as const
   const prompt = promptOf(o.prompt)
   yield* Effect.gen(function*() {
@@ -36,7 +35,7 @@ export const judge = Command.make("judge", {
   }).pipe(
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size: renderSize(o.judge, settings) }),
+      rendererResvg.layer({ size: renderSize(o.judge, o) }),
       layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
     ))
   )

@@ -17,7 +17,7 @@ import { resize } from "../numerics/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
 import { Judge } from "../stages/Judge.ts"
 import { BadInput, packageRoot } from "./flags.ts"
-import { guideLayer, guideModel, guidePrice, type GuideSettings } from "./guides.ts"
+import { askedModel, guideLayer, type GuideSettings } from "./guides.ts"
 
 export type JudgeSettings = GuideSettings & Pick<TrainConfig, "cascade_confidence" | "judge_orders" | "seed" | "tie_margin">
 
@@ -31,10 +31,13 @@ const clip = ({ judge_model, tie_margin }: JudgeSettings) =>
 
 const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>>> = {
   clip: (settings) => Effect.succeed(clip(settings)),
-  claude: (settings) => byGuide("claude", settings),
+  claude: (settings) => byGuide("claude", guideOf("claude", settings)),
+  openai: (settings) => byGuide("openai", guideOf("openai", settings)),
   cascade: (settings) =>
-    Effect.map(byGuide("claude", { ...settings, judge_model: "" }), (dear) =>
-      judgeCascade.layer(clip(settings), dear, { confidence: settings.cascade_confidence })),
+    Effect.map(byGuide(settings.guide, guideOf("cascade", settings)), (dear) =>
+      judgeCascade.layer(clip(settings.guide === "openai" ? { ...settings, judge_model: "" } : settings), dear, {
+        confidence: settings.cascade_confidence
+      })),
   coin: ({ seed }) => Effect.succeed(judgeCoin.layer(seed))
 }
 
@@ -47,6 +50,14 @@ export const judgeNamed = (name: string, settings: JudgeSettings): Effect.Effect
     : make(settings)
 }
 
+/** The guide model of a judge that asks one. Cascade's --judge-model is clip's, where its guide model has a default. */
+const guideOf = (judge: "claude" | "openai" | "cascade", settings: JudgeSettings): JudgeSettings =>
+  judge !== "cascade"
+    ? { ...settings, guide: judge }
+    : settings.guide === "claude"
+    ? { ...settings, judge_model: "" }
+    : settings
+
 /** Judges that put pairs to the guide model. */
 const byGuide = (name: string, settings: JudgeSettings) =>
   Effect.map(guideLayer(settings), (guide) =>
@@ -56,6 +67,13 @@ const byGuide = (name: string, settings: JudgeSettings) =>
 export const judgeFlags = {
   judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
   judge_model: Flag.String("judge-model").pipe(Flag.withDescription(settings.judge_model[1]), Flag.withDefault("")),
+  guide: Flag.Literals("guide", ["claude", "openai"]).pipe(Flag.withDescription(settings.guide[1]), Flag.withDefault("claude")),
+  judge_format: Flag.Literals("judge-format", ["json_schema", "json_object", "plain"]).pipe(
+    Flag.withDescription(settings.judge_format[1]),
+    Flag.withDefault("json_schema")
+  ),
+  judge_input_price: Flag.Finite("judge-input-price").pipe(Flag.withDescription(settings.judge_input_price[1]), Flag.withDefault(0)),
+  judge_output_price: Flag.Finite("judge-output-price").pipe(Flag.withDescription(settings.judge_output_price[1]), Flag.withDefault(0)),
   judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
   judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
   budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
@@ -73,16 +91,16 @@ export const judgeFlags = {
 }
 
 /** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param pairs at most */
-export const forecast = (name: string, settings: JudgeSettings, pairs: number): string | undefined => {
-  const paid = name === "claude" ? settings : name === "cascade" ? { ...settings, judge_model: "" } : undefined
-  const price = paid && guidePrice(paid)
-  if (paid === undefined || price === undefined) return undefined
+export const forecast = Effect.fnUntraced(function*(name: string, settings: JudgeSettings, pairs: number) {
+  if (name !== "claude" && name !== "openai" && name !== "cascade") return undefined
+  const { model, price } = yield* askedModel(guideOf(name, settings))
+  if (price.input === 0 && price.output === 0) return undefined
   const calls = pairs * settings.judge_orders
   // About what one answer takes: rubric, request and two small pictures in, a filled form out.
   const dollars = calls * costOf(price, 1200, 250) / 1e9
-  return `${guideModel(paid)} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
+  return `${model} may be asked ${calls} times for up to ${pairs} pairs: about $${dollars.toFixed(2)}, ` +
     `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
-}
+})
 
 /** Pixels of a side in which the scene check was measured, and the embedded models see. */
 const small = 64
@@ -93,9 +111,12 @@ const at64 = ({ height, rgba, width }: Picture) => ({
   rgba: width === small && height === small ? rgba : resize(rgba, width, height, small, small, "box")
 })
 
-/** The size in which a judge sees best, pixels of a side: what the models here were trained on, or what Claude can read. */
+/** Judges that read larger pictures than CLIP does. */
+const wantsDetail = new Set(["claude", "openai", "cascade"])
+
+/** The size in which a judge sees best, pixels of a side: what the models here were trained on, or what a guide model can read. */
 export const renderSize = (judge: string, { judge_model, render_size }: JudgeSettings & Pick<TrainConfig, "render_size">) =>
-  render_size > 0 ? render_size : judge === "claude" || judge === "cascade" ? 448 : judge === "clip" && judge_model !== "" ? 224 : small
+  render_size > 0 ? render_size : wantsDetail.has(judge) ? 448 : judge === "clip" && judge_model !== "" ? 224 : small
 
 /** The grammar's own check of colours, counts and relations, on the pixels; it knows only the grammar's prompts. */
 export const sceneScorer: Scorer = {

@@ -151,7 +151,7 @@ export const train = Command.make("train", {
       `${run.path}: ${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${runtime.choice}.`
     )
     const most = c.max_steps * c.prompts_per_step * c.num_generations * (c.num_generations - 1) / 2
-    const cost = forecast(c.judge, c, most)
+    const cost = yield* forecast(c.judge, c, most)
     if (cost !== undefined) yield* progress.note(cost)
     const scorers = yield* heldOutScorers
     const result = yield* runTraining({
