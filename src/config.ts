@@ -26,7 +26,7 @@ const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 export const settings = {
   model_name_or_path: [orElse(Schema.NonEmptyString, "embedded"), "policy: a Hugging Face checkpoint folder, or `embedded`"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
-  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, claude (paid), openai (any compatible server), cascade (clip, and the guide model where it is not sure) or coin (a control)"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, claude (paid), openai (any compatible server), cascade (clip, and the guide model where it is not sure), human (you) or coin (a control)"],
   judge_model: [orElse(Schema.String, ""), "clip: its checkpoint folder; claude, openai: a model's name; empty takes the default, where there is one"],
   guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "whose model cascade asks: claude's, or the one that --judge-model names at OPENAI_BASE_URL"],
   judge_format: [
@@ -35,9 +35,11 @@ export const settings = {
   ],
   judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, openai: orders in which a pair is shown; with 2 a disagreement is a tie"],
   judge_timeout: [orElse(positive, 30), "claude, openai: seconds until a whole answer must be there"],
-  judge_cache: [orElse(Schema.String, ""), "claude, openai: file of paid answers that all runs share; empty takes the user's cache folder"],
+  judge_cache: [orElse(Schema.String, ""), "claude, openai, human: file of answers that all runs share; empty takes the user's cache folder"],
   judge_input_price: [orElse(real(0, 1e6), 0), "claude, openai: USD per million input tokens; 0 takes the known price, which is nothing for a local server"],
   judge_output_price: [orElse(real(0, 1e6), 0), "claude, openai: USD per million output tokens; 0 takes the known price"],
+  human_on: [orElse(Schema.Literals(["page", "terminal"]), "page"), "human: where pairs are shown: on a page that this process serves to this machine, or on the terminal"],
+  human_port: [orElse(int(0, 65535), 0), "human: port of that page; 0 takes one that is free"],
   cascade_confidence: [orElse(real(0, 1), 0.9), "cascade: clip's answer stands from this confidence on"],
   budget_usd: [orElse(real(0, 1e9), 5), "claude, openai: US dollars that may be spent; never exceeded"],
   output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
@@ -83,7 +85,7 @@ export const settings = {
   tie_margin: [orElse(real(0, 100), 1), "scores of the CLIP judge closer than this are a tie (its logits' unit)"],
   render_size: [
     orElse(int(0, 1024), 0),
-    "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude and openai"
+    "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude, openai and human"
   ],
   eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
   save_steps: [orElse(int(1), 25), "steps between checkpoints"]

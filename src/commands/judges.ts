@@ -1,6 +1,6 @@
 /** Which layer a judge's name stands for, and the scorers that compare before with after. */
 import * as path from "node:path"
-import { Effect, Layer, type Scope } from "effect"
+import { Effect, Layer, type Scope, type Terminal } from "effect"
 import { Flag } from "effect/cli"
 import type { AnswersFailed } from "../../layers/guide/answers.ts"
 import { makePairJudge } from "../../layers/guide/pair-judge.ts"
@@ -8,6 +8,7 @@ import { costOf } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge-cascade.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
+import * as judgeHuman from "../../layers/judge-human.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import type { CheckpointInvalid } from "../checkpoint.ts"
 import { settings, type TrainConfig } from "../config.ts"
@@ -15,13 +16,17 @@ import type { Picture } from "../domain.ts"
 import type { Scorer } from "../evaluation.ts"
 import { resize } from "../numerics/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
-import { Judge } from "../stages/Judge.ts"
+import { Judge, type JudgeStopped } from "../stages/Judge.ts"
 import { BadInput, packageRoot } from "./flags.ts"
-import { askedModel, guideLayer, type GuideSettings } from "./guides.ts"
+import { answersLayer, askedModel, guideLayer, type GuideSettings } from "./guides.ts"
 
-export type JudgeSettings = GuideSettings & Pick<TrainConfig, "cascade_confidence" | "judge_orders" | "seed" | "tie_margin">
+export type JudgeSettings = GuideSettings & Pick<TrainConfig, "cascade_confidence" | "human_on" | "human_port" | "judge_orders" | "seed" | "tie_margin">
 
-type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | OnnxError | AnswersFailed, OnnxRuntime>
+type JudgeLayer = Layer.Layer<
+  Judge,
+  CheckpointInvalid | OnnxError | AnswersFailed | JudgeStopped,
+  OnnxRuntime | Terminal.Terminal
+>
 
 const clip = ({ judge_model, tie_margin }: JudgeSettings) =>
   judgeClip.layer({
@@ -38,6 +43,7 @@ const judges: Readonly<Record<string, (settings: JudgeSettings) => Effect.Effect
       judgeCascade.layer(clip(settings.guide === "openai" ? { ...settings, judge_model: "" } : settings), dear, {
         confidence: settings.cascade_confidence
       })),
+  human: (settings) => human(settings),
   coin: ({ seed }) => Effect.succeed(judgeCoin.layer(seed))
 }
 
@@ -63,6 +69,17 @@ const byGuide = (name: string, settings: JudgeSettings) =>
   Effect.map(guideLayer(settings), (guide) =>
     Layer.effect(Judge, makePairJudge({ name, orders: settings.judge_orders })).pipe(Layer.provide(guide)))
 
+const human = Effect.fnUntraced(function*(settings: JudgeSettings) {
+  const answers = yield* answersLayer(settings, "human")
+  if (settings.human_on === "page") {
+    const announce = (url: string) => Effect.sync(() => void process.stderr.write(`Which drawing is better? Say it here: ${url}\n`))
+    return judgeHuman.layerPage({ port: settings.human_port, announce }).pipe(Layer.provide(answers))
+  }
+  return process.stdin.isTTY && process.stdout.isTTY
+    ? judgeHuman.layerTerminal().pipe(Layer.provide(answers))
+    : yield* new BadInput({ message: "There is no terminal to judge on here: leave out --human-on terminal, and a page is served." })
+})
+
 /** Of the subcommands that ask a judge outside a run. */
 export const judgeFlags = {
   judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
@@ -77,6 +94,8 @@ export const judgeFlags = {
   judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
   judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
   budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
+  human_on: Flag.Literals("human-on", ["page", "terminal"]).pipe(Flag.withDescription(settings.human_on[1]), Flag.withDefault("page")),
+  human_port: Flag.Int("human-port").pipe(Flag.withDescription(settings.human_port[1]), Flag.withDefault(0)),
   cascade_confidence: Flag.Finite("cascade-confidence").pipe(
     Flag.withDescription(settings.cascade_confidence[1]),
     Flag.withDefault(0.9)
@@ -112,7 +131,7 @@ const at64 = ({ height, rgba, width }: Picture) => ({
 })
 
 /** Judges that read larger pictures than CLIP does. */
-const wantsDetail = new Set(["claude", "openai", "cascade"])
+const wantsDetail = new Set(["claude", "openai", "cascade", "human"])
 
 /** The size in which a judge sees best, pixels of a side: what the models here were trained on, or what a guide model can read. */
 export const renderSize = (judge: string, { judge_model, render_size }: JudgeSettings & Pick<TrainConfig, "render_size">) =>
