@@ -26,20 +26,27 @@ const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 export const settings = {
   model_name_or_path: [orElse(Schema.NonEmptyString, "embedded"), "policy: a Hugging Face checkpoint folder, or `embedded`"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
-  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), list (claude, all drawings of a prompt in one call), checklist (claude, requirement by requirement), defects (claude, by what is wrong), cascade (clip, and claude where it is not sure) or coin (a control)"],
-  judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, dino: the checkpoint folder; claude: a model's name; empty takes the default, where there is one"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), openai (any compatible server), list (the guide model, all drawings of a prompt in one call), checklist (the guide model, requirement by requirement), defects (the guide model, by what is wrong), cascade (clip, and the guide model where it is not sure), human (you) or coin (a control)"],
+  judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, hps, imagereward, dino: the checkpoint folder; else the guide model's name; empty takes the default, where there is one"],
+  guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "the guide model of list, checklist, defects and cascade: claude's, or the one that --judge-model names at OPENAI_BASE_URL"],
+  judge_format: [
+    orElse(Schema.Literals(["json_schema", "json_object", "plain"]), "json_schema"),
+    "openai: how the form of an answer is asked for; json_object and plain are for servers without structured output"
+  ],
   judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
-  judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, list: orders in which drawings are shown; with 2 a disagreement is a tie"],
+  judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, openai, list: orders in which drawings are shown; with 2 a disagreement is a tie"],
   checklist_file: [
     orElse(Schema.String, ""),
-    "checklist: requirements of prompts, as SVGBench's questions.json or Eval Protocol's .jsonl has them; claude writes those of other prompts"
+    "checklist: requirements of prompts, as SVGBench's questions.json or Eval Protocol's .jsonl has them; the guide model writes those of other prompts"
   ],
-  judge_timeout: [orElse(positive, 30), "claude: seconds until a whole answer must be there"],
-  judge_cache: [orElse(Schema.String, ""), "claude: file of paid answers that all runs share; empty takes the user's cache folder"],
-  judge_input_price: [orElse(real(0, 1e6), 0), "claude: USD per million input tokens; 0 takes the known price"],
-  judge_output_price: [orElse(real(0, 1e6), 0), "claude: USD per million output tokens; 0 takes the known price"],
+  judge_timeout: [orElse(positive, 30), "guide model: seconds until a whole answer must be there"],
+  judge_cache: [orElse(Schema.String, ""), "guide model, human: file of answers that all runs share; empty takes the user's cache folder"],
+  judge_input_price: [orElse(real(0, 1e6), 0), "guide model: USD per million input tokens; 0 takes the known price, which is nothing for a local server"],
+  judge_output_price: [orElse(real(0, 1e6), 0), "guide model: USD per million output tokens; 0 takes the known price"],
+  human_on: [orElse(Schema.Literals(["page", "terminal"]), "page"), "human: where pairs are shown: on a page that this process serves to this machine, or on the terminal"],
+  human_port: [orElse(int(0, 65535), 0), "human: port of that page; 0 takes one that is free"],
   cascade_confidence: [orElse(real(0, 1), 0.9), "cascade: clip's answer stands from this confidence on"],
-  budget_usd: [orElse(real(0, 1e9), 5), "claude: US dollars that may be spent; never exceeded"],
+  budget_usd: [orElse(real(0, 1e9), 5), "guide model: US dollars that may be spent; never exceeded"],
   output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],

@@ -11,8 +11,8 @@ import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../sr
 import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowance.ts"
 import { Answers } from "./answers.ts"
 import { pictureTokens } from "./pictures.ts"
-import { costOf, type Price, tokensAtMost } from "./prices.ts"
-import { ModelBusy, type Part, type Reply, type Transport, type TransportError } from "./transport.ts"
+import { costOf, type Price } from "./prices.ts"
+import { ModelBusy, type Part, type Reply, type Request, type Transport, type TransportError, wordBytes, worstUse } from "./transport.ts"
 
 export interface GuideOptions {
   readonly model: string
@@ -71,6 +71,7 @@ export interface Question<A> {
 }
 
 export class Guide extends Context.Service<Guide, {
+  /** Its name, and what else its answers depend on. */
   readonly model: string
   /** Calls that may be under way at the same time. */
   readonly concurrency: number
@@ -109,7 +110,8 @@ const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>
   Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
 
 const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOptions) {
-  const { concurrency = 32, model, patience = 900, price, unusableAnswers = 4 } = o
+  const { concurrency = 32, patience = 900, price, unusableAnswers = 4 } = o
+  const model = transport.variant === undefined ? o.model : `${o.model} at ${transport.variant}`
   const answers = yield* Answers
   const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
   const budget = makeBudget(o.budgetUsd ?? Infinity)
@@ -192,11 +194,11 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       // It was decoded before it was stored, but what a form checks is no part of its name and may have changed.
       const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
       if (Option.isSome(usable)) return usable.value
-      const bytes = Buffer.byteLength(system + JSON.stringify(schema) + parts.map((part) => ("text" in part ? part.text : "")).join(""), "utf8")
+      const request: Request = { model: o.model, system, parts, schema, maxTokens }
+      const worst = worstUse(request, transport.pictureTokensAtMost)
       const pictures = parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokens(part.picture)), 0)
-      const worst: Use = { inputTokens: tokensAtMost(bytes) + pictures + 500, outputTokens: maxTokens }
       const likely: Use = {
-        inputTokens: Math.max(measured.get(version) ?? 0, Math.ceil(bytes / 4) + pictures),
+        inputTokens: Math.max(measured.get(version) ?? 0, Math.ceil(wordBytes(request) / 4) + pictures),
         outputTokens: maxTokens
       }
       const book = (nano: number) => {
@@ -208,7 +210,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
         whole,
         allowance.use(
           likely,
-          breaker.execute(transport.send({ model, system, parts, schema, maxTokens }), { key: model, classify: classified }).pipe(
+          breaker.execute(transport.send(request), { key: model, classify: classified }).pipe(
             Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.fail(resting(reason)))
           ),
           endedOf

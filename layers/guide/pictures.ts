@@ -7,11 +7,17 @@ const leastSide = 224
 
 const factorOf = ({ height, width }: Picture): number => Math.max(1, Math.ceil(leastSide / Math.max(width, height)))
 
+/** Pixels of the picture as it is sent. */
+export const sentSize = (picture: Picture): { readonly width: number; readonly height: number } => {
+  const factor = factorOf(picture)
+  return { width: picture.width * factor, height: picture.height * factor }
+}
+
 /** Base64 of the PNG that is sent. */
 export const pngOf = (picture: Picture): string => {
-  const { height, rgba, width } = picture
+  const { rgba, width } = picture
   const factor = factorOf(picture)
-  const [w, h] = [width * factor, height * factor]
+  const { height: h, width: w } = sentSize(picture)
   const from = new Uint32Array(Uint8Array.from(rgba).buffer)
   const to = new Uint32Array(w * h)
   for (let y = 0; y < h; y++) {
@@ -23,6 +29,6 @@ export const pngOf = (picture: Picture): string => {
 
 /** Tokens that the sent picture is counted as, by Claude's documented rule of thumb: pixels / 750. */
 export const pictureTokens = (picture: Picture): number => {
-  const factor = factorOf(picture)
-  return Math.ceil(picture.width * factor * picture.height * factor / 750)
+  const { height, width } = sentSize(picture)
+  return Math.ceil(width * height / 750)
 }

@@ -5,6 +5,8 @@
 import { type Effect, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
 import type { RateHeaders, Use } from "./allowance.ts"
+import { pictureTokens } from "./pictures.ts"
+import { tokensAtMost } from "./prices.ts"
 
 /** A piece of what the model is shown, in order. */
 export type Part = { readonly text: string } | { readonly picture: Picture }
@@ -58,8 +60,26 @@ export type TransportError = ModelBusy | ModelUnusable | ModelRejected | ModelSt
 export interface Transport {
   /** Who is asked, for people: "the Claude API", or an address. */
   readonly where: string
+  /** What an answer depends on beside the model's name: a server's address, a form. Part of identities. */
+  readonly variant?: string
+  /** More input tokens than one picture is ever counted as. Default: as Claude counts it. */
+  readonly pictureTokensAtMost?: (picture: Picture) => number
   readonly send: (request: Request) => Effect.Effect<Reply, TransportError>
 }
+
+/** The most that a call may use: for what is set aside, and where a server does not say what it used. */
+export const worstUse = (
+  { maxTokens, parts, schema, system }: Request,
+  pictureTokensAtMost: Transport["pictureTokensAtMost"] = pictureTokens
+): Use => ({
+  inputTokens: tokensAtMost(wordBytes({ parts, schema, system })) +
+    parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokensAtMost(part.picture)), 0) + 500,
+  outputTokens: maxTokens
+})
+
+/** Length in UTF-8 of all that is said beside the pictures. */
+export const wordBytes = ({ parts, schema, system }: Pick<Request, "parts" | "schema" | "system">): number =>
+  Buffer.byteLength(system + JSON.stringify(schema) + parts.map((part) => ("text" in part ? part.text : "")).join(""), "utf8")
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 200)
 

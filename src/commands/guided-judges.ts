@@ -44,6 +44,7 @@ const pairs = (name: string): GuidedJudge => ({
 
 export const guidedJudges = {
   claude: pairs("claude"),
+  openai: pairs("openai"),
   list: {
     judge: ({ judge_orders }) => Effect.succeed(judgeList.layer({ orders: judge_orders })),
     estimate: ({ judge_orders }, { k, pairs, prompts }) => {

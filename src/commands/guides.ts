@@ -5,52 +5,117 @@ import { Config, type Config as ConfigType, Effect, Layer, Option } from "effect
 import { Answers, type AnswersFailed } from "../../layers/guide/answers.ts"
 import { makeClaude } from "../../layers/guide/claude.ts"
 import { Guide } from "../../layers/guide/guide.ts"
+import { isPublicApi, makeOpenAI } from "../../layers/guide/openai.ts"
 import { type Price, prices } from "../../layers/guide/prices.ts"
+import type { Transport } from "../../layers/guide/transport.ts"
 import type { TrainConfig } from "../config.ts"
 import { BadInput } from "./flags.ts"
 
 export type GuideSettings = Pick<
   TrainConfig,
-  "budget_usd" | "judge_cache" | "judge_input_price" | "judge_model" | "judge_output_price" | "judge_timeout"
+  | "budget_usd"
+  | "guide"
+  | "judge_cache"
+  | "judge_format"
+  | "judge_input_price"
+  | "judge_model"
+  | "judge_output_price"
+  | "judge_timeout"
 >
 
 export type GuideLayer = Layer.Layer<Guide, AnswersFailed>
 
-export const guideModel = ({ judge_model }: GuideSettings): string => judge_model === "" ? "claude-haiku-4-5" : judge_model
-
-/** Undefined where neither the settings nor the table say it. */
-export const guidePrice = (settings: GuideSettings): Price | undefined => {
-  const known = prices[guideModel(settings)]
-  const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
-  return input === undefined || output === undefined ? undefined : { input, output }
+interface AskedModel {
+  readonly model: string
+  readonly price: Price
+  readonly transport: Transport
 }
 
-const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(Config.withDefault(path.join(os.homedir(), ".cache")))
+const set = <A>(config: ConfigType.Config<A>) => Effect.map(Config.option(config), Option.getOrUndefined)
 
-/** Paid answers that all runs share. */
-const answersLayer = Effect.fnUntraced(function*({ judge_cache }: GuideSettings) {
-  return Answers.layer(judge_cache === "" ? path.join(yield* cacheFolder, "vequinox", "claude-answers.db") : judge_cache)
+/** What the settings say comes before what is known of the model. */
+const priceOf = (settings: GuideSettings, model: string, known: Price | undefined): Effect.Effect<Price, BadInput> => {
+  const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
+  return input === undefined || output === undefined
+    ? Effect.fail(
+      new BadInput({
+        message: `The price of ${model} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens.`
+      })
+    )
+    : Effect.succeed({ input, output })
+}
+
+const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
+  const model = settings.judge_model === "" ? "claude-haiku-4-5" : settings.judge_model
+  const price = yield* priceOf(settings, model, prices[model])
+  const apiKey = yield* set(Config.Redacted("ANTHROPIC_API_KEY"))
+  if (apiKey === undefined) {
+    return yield* new BadInput({ message: "Claude needs a key: set ANTHROPIC_API_KEY in the environment." })
+  }
+  const baseUrl = yield* set(Config.String("ANTHROPIC_BASE_URL"))
+  return { model, price, transport: makeClaude({ apiKey, baseUrl, deadline: settings.judge_timeout }) }
+})
+
+/** Of this machine, or of its own network: nobody sends a bill for it. */
+const isLocal = ({ hostname }: URL): boolean =>
+  /^[^.[]+$|^\[(::1|f[cde])/.test(hostname) || // localhost, a container's name, [::1]
+  /\.(localhost|local|internal)$|^(127|10|192\.168|172\.(1[6-9]|2\d|3[01])|169\.254)(\.\d+){2,3}$|^0\.0\.0\.0$/.test(hostname)
+
+const openAIAddress = Effect.fnUntraced(function*() {
+  const text = yield* set(Config.String("OPENAI_BASE_URL"))
+  if (text === undefined || text === "") return undefined
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
+    ? url
+    : yield* new BadInput({
+      message: "OPENAI_BASE_URL is no address: it looks like http://localhost:8000/v1, and a key belongs in OPENAI_API_KEY."
+    })
+})
+
+const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
+  const model = settings.judge_model
+  if (model === "") {
+    return yield* new BadInput({ message: "The openai judge has no default model: name the server's with --judge-model." })
+  }
+  const baseUrl = yield* openAIAddress()
+  const apiKey = yield* set(Config.Redacted("OPENAI_API_KEY"))
+  if (apiKey === undefined && (baseUrl === undefined || isPublicApi(baseUrl))) {
+    return yield* new BadInput({
+      message: "The OpenAI API needs a key: set OPENAI_API_KEY in the environment, or OPENAI_BASE_URL to the address of another server."
+    })
+  }
+  const free = baseUrl !== undefined && isLocal(baseUrl)
+  const price = yield* priceOf(settings, model, free ? { input: 0, output: 0 } : prices[model])
+  return {
+    model,
+    price,
+    transport: makeOpenAI({ apiKey, baseUrl, deadline: settings.judge_timeout, format: settings.judge_format })
+  }
 })
 
 /** What is missing or unknown is said before anything is built. */
-export const guideLayer: (settings: GuideSettings) => Effect.Effect<GuideLayer, BadInput> = Effect.fnUntraced(
+export const askedModel: (settings: GuideSettings) => Effect.Effect<AskedModel, BadInput> = Effect.fnUntraced(
   function*(settings: GuideSettings) {
-    const model = guideModel(settings)
-    const price = guidePrice(settings)
-    if (price === undefined) {
-      return yield* new BadInput({
-        message: `The price of ${model} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens.`
-      })
-    }
-    const apiKey = Option.getOrUndefined(yield* Config.option(Config.Redacted("ANTHROPIC_API_KEY")))
-    if (apiKey === undefined) {
-      return yield* new BadInput({ message: "--judge claude needs a key: set ANTHROPIC_API_KEY in the environment." })
-    }
-    const baseUrl = Option.getOrUndefined(yield* Config.option(Config.String("ANTHROPIC_BASE_URL")))
-    const transport = makeClaude({ apiKey, baseUrl, deadline: settings.judge_timeout })
-    return Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }).pipe(
-      Layer.provide(yield* answersLayer(settings))
-    )
+    return yield* settings.guide === "claude" ? claude(settings) : openai(settings)
   },
   Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
+)
+
+const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(
+  Config.withDefault(path.join(os.homedir(), ".cache")),
+  Effect.mapError(({ message }) => new BadInput({ message }))
+)
+
+/** Answers that all runs share, so that none is paid, or given, twice. */
+export const answersLayer = Effect.fnUntraced(function*({ judge_cache }: Pick<GuideSettings, "judge_cache">, name: string) {
+  return Answers.layer(judge_cache === "" ? path.join(yield* cacheFolder, "vequinox", `${name}-answers.db`) : judge_cache)
+})
+
+export const guideLayer: (settings: GuideSettings) => Effect.Effect<GuideLayer, BadInput> = Effect.fnUntraced(
+  function*(settings: GuideSettings) {
+    const { model, price, transport } = yield* askedModel(settings)
+    return Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }).pipe(
+      Layer.provide(yield* answersLayer(settings, settings.guide))
+    )
+  }
 )

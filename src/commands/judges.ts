@@ -1,17 +1,18 @@
 /** Which judge a name stands for: its layer, the size in which it sees best, and what it may cost. */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, type Terminal } from "effect"
 import type { AnswersFailed } from "../../layers/guide/answers.ts"
 import { costOf } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge-cascade.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"
+import * as judgeHuman from "../../layers/judge-human.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import type { CheckpointInvalid } from "../checkpoint.ts"
 import type { SettingName, TrainConfig } from "../config.ts"
 import type { FileProblem } from "../files.ts"
-import type { Judge } from "../stages/Judge.ts"
+import type { Judge, JudgeStopped } from "../stages/Judge.ts"
 import { BadInput } from "./flags.ts"
 import { type Estimate, type GuidedSettings, guidedJudges, guidedLayer, type Work } from "./guided-judges.ts"
-import { guideModel, guidePrice } from "./guides.ts"
+import { answersLayer, askedModel } from "./guides.ts"
 import { scorerJudges } from "./scorer-judges.ts"
 import { settingFlags } from "./setting-flags.ts"
 
@@ -23,6 +24,10 @@ const judgeSettings = [
   "judge_orders",
   "judge_timeout",
   "judge_cache",
+  "guide",
+  "judge_format",
+  "human_on",
+  "human_port",
   "judge_input_price",
   "judge_output_price",
   "checklist_file",
@@ -38,7 +43,11 @@ export const judgeFlags = settingFlags(judgeSettings)
 
 export type JudgeSettings = Pick<TrainConfig, typeof judgeSettings[number]>
 
-type JudgeLayer = Layer.Layer<Judge, CheckpointInvalid | FileProblem | OnnxError | AnswersFailed, OnnxRuntime>
+type JudgeLayer = Layer.Layer<
+  Judge,
+  CheckpointInvalid | FileProblem | OnnxError | AnswersFailed | JudgeStopped,
+  OnnxRuntime | Terminal.Terminal
+>
 
 interface Named {
   readonly layer: (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>
@@ -51,26 +60,48 @@ interface Named {
 /** A guide model can read more than CLIP was trained on. */
 const forGuide = () => Effect.succeed(448)
 
-const guided = (judge: typeof guidedJudges[keyof typeof guidedJudges]): Named => ({
-  layer: (settings) => guidedLayer(judge, settings),
+/** @param own the settings of its guide model, where they are not the run's */
+const guided = (judge: typeof guidedJudges[keyof typeof guidedJudges], own: (settings: JudgeSettings) => JudgeSettings): Named => ({
+  layer: (settings) => guidedLayer(judge, own(settings)),
   size: forGuide,
-  asks: (settings, work) => ({ ...judge.estimate(settings, work), of: settings })
+  asks: (settings, work) => ({ ...judge.estimate(settings, work), of: own(settings) })
 })
 
-/** In a cascade --judge-model is clip's. */
-const dear = (settings: JudgeSettings): JudgeSettings => ({ ...settings, judge_model: "" })
+/** A judge with the name of a guide model asks that one. */
+const guideNamed = (name: string) => (settings: JudgeSettings): JudgeSettings =>
+  name === "claude" || name === "openai" ? { ...settings, guide: name } : settings
+
+/** In a cascade --judge-model is clip's, where the guide model has a default. */
+const dear = (settings: JudgeSettings): JudgeSettings =>
+  settings.guide === "claude" ? { ...settings, judge_model: "" } : settings
+const cheap = (settings: JudgeSettings): JudgeSettings =>
+  settings.guide === "openai" ? { ...settings, judge_model: "" } : settings
+const pairsOf = ({ guide }: JudgeSettings) => guidedJudges[guide]
+
+const human = Effect.fnUntraced(function*(settings: JudgeSettings) {
+  const answers = yield* answersLayer(settings, "human")
+  if (settings.human_on === "page") {
+    const announce = (url: string) => Effect.sync(() => void process.stderr.write(`Which drawing is better? Say it here: ${url}\n`))
+    return judgeHuman.layerPage({ port: settings.human_port, announce }).pipe(Layer.provide(answers))
+  }
+  return process.stdin.isTTY && process.stdout.isTTY
+    ? judgeHuman.layerTerminal().pipe(Layer.provide(answers))
+    : yield* new BadInput({ message: "There is no terminal to judge on here: leave out --human-on terminal, and a page is served." })
+})
 
 const judges: Readonly<Record<string, Named>> = {
   ...scorerJudges,
-  ...Object.fromEntries(Object.entries(guidedJudges).map(([name, judge]) => [name, guided(judge)])),
+  ...Object.fromEntries(Object.entries(guidedJudges).map(([name, judge]) => [name, guided(judge, guideNamed(name))])),
   cascade: {
     layer: Effect.fnUntraced(function*(settings) {
-      const [cheap, then] = [yield* scorerJudges.clip.layer(settings), yield* guidedLayer(guidedJudges.claude, dear(settings))]
-      return judgeCascade.layer(cheap, then, { confidence: settings.cascade_confidence })
+      const first = yield* scorerJudges.clip.layer(cheap(settings))
+      const then = yield* guidedLayer(pairsOf(settings), dear(settings))
+      return judgeCascade.layer(first, then, { confidence: settings.cascade_confidence })
     }),
     size: forGuide,
-    asks: (settings, work) => ({ ...guidedJudges.claude.estimate(settings, work), of: dear(settings) })
+    asks: (settings, work) => ({ ...pairsOf(settings).estimate(settings, work), of: dear(settings) })
   },
+  human: { layer: human, size: forGuide },
   coin: { layer: ({ seed }) => Effect.succeed(judgeCoin.layer(seed)), size: () => Effect.succeed(64) }
 }
 
@@ -91,9 +122,9 @@ export const forecast = Effect.fnUntraced(function*(settings: JudgeSettings, wor
   const { asks } = yield* named(settings)
   if (asks === undefined) return undefined
   const { calls, of, use } = asks(settings, work)
-  const price = guidePrice(of)
-  if (price === undefined) return undefined
+  const { model, price } = yield* askedModel(of)
+  if (price.input === 0 && price.output === 0) return undefined
   const dollars = calls * costOf(price, use.inputTokens, use.outputTokens) / 1e9
-  return `${guideModel(of)} may be asked ${calls} times for up to ${work.pairs} pairs: about $${dollars.toFixed(2)}, ` +
+  return `${model} may be asked ${calls} times for up to ${work.pairs} pairs: about $${dollars.toFixed(2)}, ` +
     `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
 })

@@ -1,0 +1,119 @@
+/**
+ * Where pairs wait for a person. First come, first served; several people may sit at one desk. The last choice lies on it
+ * until the next one is made, for three seconds at most, and can be taken back that long; then it is handed out and stands.
+ * One that still lies there when the run is interrupted is asked for again.
+ */
+import { Deferred, Effect, Option, SubscriptionRef } from "effect"
+import type { Picture } from "../../src/domain.ts"
+import { JudgeStopped } from "../../src/stages/Judge.ts"
+
+export type Choice = "left" | "right" | "tie"
+
+export interface Shown {
+  /** 1, 2, 3, ... in the order in which pairs came. */
+  readonly id: number
+  readonly prompt: string
+  readonly left: Picture
+  readonly right: Picture
+}
+
+interface Open extends Shown {
+  readonly answer: Deferred.Deferred<Choice, JudgeStopped>
+}
+
+export interface DeskState {
+  /** Without a choice yet, oldest first. */
+  readonly waiting: ReadonlyArray<Shown>
+  /** The last choice, while it can be taken back. */
+  readonly last: Shown | undefined
+  /** Choices made, taken-back ones left out. */
+  readonly answered: number
+}
+
+interface Inside extends DeskState {
+  readonly waiting: ReadonlyArray<Open>
+  readonly last: (Open & { readonly choice: Choice }) | undefined
+}
+
+export interface Desk {
+  readonly state: SubscriptionRef.SubscriptionRef<DeskState>
+  /** Waits for a person, however long it takes. */
+  readonly ask: (prompt: string, left: Picture, right: Picture) => Effect.Effect<Choice, JudgeStopped>
+  /** False where this pair waits no longer: another person was faster, or the run went on without it. */
+  readonly choose: (id: number, choice: Choice) => Effect.Effect<boolean>
+  /** False where there is nothing to take back. */
+  readonly undo: Effect.Effect<boolean>
+  /** Nobody will answer any more: all that waits stops the run, as will all that comes. */
+  readonly leave: (message: string) => Effect.Effect<void>
+}
+
+export interface DeskOptions {
+  /** Seconds in which a choice can be taken back, while no other is made. Default 3. */
+  readonly grace?: number | undefined
+}
+
+/** Lives as long as the scope; pairs that still wait at its end are interrupted. */
+export const makeDesk = Effect.fnUntraced(function*({ grace = 3 }: DeskOptions) {
+  const ref = yield* SubscriptionRef.make<Inside>({ waiting: [], last: undefined, answered: 0 })
+  const scope = yield* Effect.scope
+  let left = Option.none<JudgeStopped>()
+  let id = 0
+  const handOut = (last: Inside["last"]) => last === undefined ? Effect.void : Deferred.succeed(last.answer, last.choice)
+  const all = ({ last, waiting }: Inside) => (last === undefined ? waiting : [last, ...waiting])
+
+  yield* Effect.addFinalizer(() =>
+    Effect.flatMap(SubscriptionRef.get(ref), (state) => Effect.forEach(all(state), ({ answer }) => Deferred.interrupt(answer)))
+  )
+
+  const ask: Desk["ask"] = (prompt, leftPicture, right) =>
+    Effect.suspend(() => {
+      if (Option.isSome(left)) return Effect.fail(left.value)
+      const open: Open = { id: ++id, prompt, left: leftPicture, right, answer: Deferred.makeUnsafe() }
+      return Effect.acquireUseRelease(
+        SubscriptionRef.update(ref, (state) => ({ ...state, waiting: [...state.waiting, open] })),
+        () => Deferred.await(open.answer),
+        () =>
+          SubscriptionRef.update(ref, (state) => ({
+            ...state,
+            waiting: state.waiting.filter((other) => other !== open),
+            last: state.last?.id === open.id ? undefined : state.last
+          }))
+      )
+    })
+
+  const choose = Effect.fnUntraced(function*(id: number, choice: Choice) {
+    const before = yield* SubscriptionRef.modify(ref, (state) => {
+      const open = state.waiting.find((open) => open.id === id)
+      return open === undefined ? [undefined, state] : [state, {
+        waiting: state.waiting.filter((other) => other !== open),
+        last: { ...open, choice },
+        answered: state.answered + 1
+      }]
+    })
+    if (before === undefined) return false
+    yield* handOut(before.last)
+    yield* Effect.sleep(grace * 1000).pipe(
+      Effect.andThen(SubscriptionRef.modify(ref, (state) =>
+        state.last?.id === id ? [state.last, { ...state, last: undefined }] : [undefined, state])),
+      Effect.flatMap(handOut),
+      Effect.forkIn(scope)
+    )
+    return true
+  })
+
+  const undo = SubscriptionRef.modify(ref, (state) => {
+    if (state.last === undefined) return [false, state]
+    const { choice: _, ...open } = state.last
+    return [true, { waiting: [open, ...state.waiting], last: undefined, answered: state.answered - 1 }]
+  })
+
+  const leave = Effect.fnUntraced(function*(message: string) {
+    const stopped = new JudgeStopped({ message })
+    left = Option.some(stopped)
+    const state = yield* SubscriptionRef.get(ref)
+    yield* handOut(state.last)
+    yield* Effect.forEach(state.waiting, ({ answer }) => Deferred.fail(answer, stopped))
+  })
+
+  return { state: ref as unknown as Desk["state"], ask, choose, undo, leave } satisfies Desk
+})
