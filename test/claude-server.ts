@@ -5,6 +5,7 @@
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import { inflateSync } from "node:zlib"
+import { type BatchServer, type BatchServerOptions, makeBatchServer } from "./claude-batches.ts"
 import { random } from "../src/numerics/random.ts"
 import { resize } from "../src/numerics/resize.ts"
 import { checkScene, parseCaption } from "../src/scenes/index.ts"
@@ -26,6 +27,8 @@ export interface ClaudeServerOptions {
   readonly retryAfter?: number
   /** Every request is answered with this error. */
   readonly always?: { readonly status: number; readonly message: string }
+  /** How batches go. */
+  readonly batches?: BatchServerOptions
   /** The first picture wins ties of less than this: a judge with a favourite place. */
   readonly firstPlaceBonus?: number
 }
@@ -36,6 +39,7 @@ export interface ClaudeServer {
   /** Answers that were charged, and what they come to at $1 and $5 a million tokens. */
   readonly billed: () => { readonly answers: number; readonly usd: number }
   readonly faults: () => Readonly<Record<string, number>>
+  readonly batches: BatchServer
   /** Bodies as they came. */
   readonly bodies: ReadonlyArray<{ readonly headers: http.IncomingHttpHeaders; readonly body: RequestBody }>
   readonly close: () => Promise<void>
@@ -103,6 +107,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
   let requests = 0
   let answers = 0
   let microUsd = 0
+  const batches = makeBatchServer(options.batches ?? {}, (body) => JSON.stringify(honest(body, firstPlaceBonus)))
 
   const server = http.createServer((request, response) => {
     const parts: Array<Buffer> = []
@@ -110,11 +115,12 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     request.on("error", () => {})
     response.on("error", () => {})
     request.on("end", () => {
+      if (always === undefined && batches.handle(request, Buffer.concat(parts).toString("utf8"), response)) return
       const n = requests++
       const draw = random(seed, n)
       const fault = draw() < faults ? kinds[Math.floor(draw() * kinds.length)] : undefined
       if (fault !== undefined) counts[fault] = (counts[fault] ?? 0) + 1
-      setTimeout(() => answer(JSON.parse(Buffer.concat(parts).toString("utf8")) as RequestBody, fault), latency)
+      setTimeout(() => answer(JSON.parse(Buffer.concat(parts).toString("utf8") || "{}") as RequestBody, fault), latency)
     })
     const json = (status: number, body: unknown, headers: Record<string, string> = {}) =>
       response.writeHead(status, { "content-type": "application/json", "request-id": "req_test", ...headers })
@@ -190,6 +196,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     requests: () => requests,
     billed: () => ({ answers, usd: microUsd / 1e6 }),
     faults: () => counts,
+    batches,
     bodies,
     close: () =>
       new Promise<void>((resolve) => {

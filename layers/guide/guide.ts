@@ -4,7 +4,7 @@
  * it fails with `JudgeBusy`, and the pipeline asks again; what was answered already is then read, not paid.
  */
 import { createHash } from "node:crypto"
-import { Context, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { type BudgetSpent, makeBudget } from "../../src/budget.ts"
 import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../src/stages/Judge.ts"
@@ -12,20 +12,20 @@ import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowan
 import { Answers } from "./answers.ts"
 import { pictureTokens } from "./pictures.ts"
 import { costOf, type Price, tokensAtMost } from "./prices.ts"
-import { ModelBusy, type Part, type Reply, type Transport, type TransportError } from "./transport.ts"
+import { ModelBusy, type Part, type Reply, type Request, type Transport, type TransportError } from "./transport.ts"
 
 export interface GuideOptions {
   readonly model: string
   readonly price: Price
   /** US dollars that may be spent; Infinity (the default) sets no limit. */
   readonly budgetUsd?: number | undefined
-  /** Most calls at the same time. Default 32. */
+  /** Most calls at the same time. Default 32, and 10,000 where they are queued. */
   readonly concurrency?: number | undefined
   /** A minute, where the user wants less than the account allows. Default: what the server says. */
   readonly requestsPerMinute?: number | undefined
   /** Refusals and cut-off answers to one question until it is given up. Default 4. */
   readonly unusableAnswers?: number | undefined
-  /** Seconds without any answer after which the run is stopped. Default 900. */
+  /** Seconds without any answer after which the run is stopped; a queue has its own patience. Default 900. */
   readonly patience?: number | undefined
 }
 
@@ -106,7 +106,7 @@ const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>
   Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
 
 const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOptions) {
-  const { concurrency = 32, model, patience = 900, price, unusableAnswers = 4 } = o
+  const { concurrency = transport.queued ? 10_000 : 32, model, patience = 900, price, unusableAnswers = 4 } = o
   const answers = yield* Answers
   const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
   const budget = makeBudget(o.budgetUsd ?? Infinity)
@@ -142,7 +142,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       case "BudgetSpent":
         return new JudgeStopped({ message: error.message })
       case "ModelBusy":
-        return at - answeredAt > patience * 1000
+        return !transport.queued && at - answeredAt > patience * 1000
           ? new JudgeStopped({
             message: `No answer came for ${Math.round((at - answeredAt) / 60_000)} minutes, last because ${error.message}; resume the run when the service is back.`
           })
@@ -162,13 +162,25 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       headers: {}
     })
 
+  /** In turn and within the limits; a transport that queues sees to both. */
+  const sent = (request: Request, likely: Use) =>
+    transport.queued
+      ? transport.send(request)
+      : allowance.use(
+        likely,
+        breaker.execute(transport.send(request), { key: model, classify: classified }).pipe(
+          Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.fail(resting(reason)))
+        ),
+        endedOf
+      )
+
   const question = <A>(rubric: Rubric<A>, parts: ReadonlyArray<Part>): Question<A> => ({
     id: hashOf(["guide-1", model, rubric.system, rubric.schema, parts.map((part) => ("text" in part ? part.text : [part.picture.hash]))]),
     rubric,
     parts
   })
 
-  const ask = Effect.fn("Guide.ask")(
+  const askNow = Effect.fn("Guide.ask")(
     function*<A>({ id, parts, rubric: { answer, maxTokens, schema, system, version } }: Question<A>): Effect.fn.Return<A, JudgeError> {
       const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(answer))
       const known = yield* stored(answers.get(id))
@@ -187,13 +199,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       const whole = costOf(price, worst.inputTokens, worst.outputTokens)
       const { text, use } = yield* budget.spend(
         whole,
-        allowance.use(
-          likely,
-          breaker.execute(transport.send({ model, system, parts, schema, maxTokens }), { key: model, classify: classified }).pipe(
-            Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.fail(resting(reason)))
-          ),
-          endedOf
-        ),
+        sent({ id, model, system, parts, schema, maxTokens }, likely),
         // What may have been charged counts as charged.
         (exit) =>
           exit === "interrupted"
@@ -216,6 +222,26 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       return decoded
     }
   )
+
+  /** Questions that are being asked: whoever asks one of them again waits, and reads its answer. */
+  const underWay = new Map<string, Deferred.Deferred<void>>()
+  const ask = <A>(question: Question<A>): Effect.Effect<A, JudgeError> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => {
+        const first = underWay.get(question.id)
+        if (first !== undefined) return { first }
+        const own = Deferred.makeUnsafe<void>()
+        underWay.set(question.id, own)
+        return { own }
+      }),
+      ({ first }) => first === undefined ? askNow(question) : Effect.andThen(Deferred.await(first), ask(question)),
+      ({ own }) =>
+        Effect.sync(() => {
+          if (own === undefined) return
+          underWay.delete(question.id)
+          Deferred.doneUnsafe(own, Effect.void)
+        })
+    )
 
   const bill = (questions: ReadonlyArray<Question<unknown>>): number => {
     let nano = 0

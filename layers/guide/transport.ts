@@ -10,6 +10,8 @@ import type { RateHeaders, Use } from "./allowance.ts"
 export type Part = { readonly text: string } | { readonly picture: Picture }
 
 export interface Request {
+  /** Of the question: hash of all that the answer depends on, 64 hex digits. */
+  readonly id: string
   readonly model: string
   readonly system: string
   readonly parts: ReadonlyArray<Part>
@@ -58,6 +60,8 @@ export type TransportError = ModelBusy | ModelUnusable | ModelRejected | ModelSt
 export interface Transport {
   /** Who is asked, for people: "the Claude API", or an address. */
   readonly where: string
+  /** Requests may wait for hours: the transport itself keeps the server's limits, and knows when to give it up. */
+  readonly queued?: boolean
   readonly send: (request: Request) => Effect.Effect<Reply, TransportError>
 }
 

@@ -1,42 +1,15 @@
-import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Resvg } from "@resvg/resvg-js"
 import { ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { Answers } from "../../layers/guide/answers.ts"
 import * as JudgeClaude from "../../layers/judge-claude.ts"
-import { Picture } from "../../src/domain.ts"
-import { random } from "../../src/numerics/random.ts"
 import { withJudgeRetry } from "../../src/pairing.ts"
-import { promptOf } from "../../src/prompts.ts"
-import { caption, drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { type ClaudeServer, type ClaudeServerOptions, faultKinds, startClaudeServer } from "../claude-server.ts"
+import { pair } from "../scene-pairs.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
-
-const picture = (svg: string): Picture => {
-  const { height, pixels, width } = new Resvg(svg, {
-    fitTo: { mode: "width", value: 64 },
-    background: "#ffffff",
-    font: { loadSystemFonts: false }
-  }).render()
-  const rgba = new Uint8Array(pixels)
-  return new Picture({ hash: createHash("sha256").update(rgba).digest("hex"), width, height, rgba })
-}
-
-/** A scene drawn well, and with its colours or count wrong. */
-const pair = (n: number) => {
-  const draw = random(0xc1a0, n)
-  const scene = sampleScene(draw, "train")
-  const flaw = flawsFor(scene).find((name) => name === "wrong-colour" || name === "wrong-count") ?? "off-canvas"
-  return {
-    prompt: promptOf(caption(scene)),
-    good: picture(drawScene(scene, draw)),
-    bad: picture(drawFlawed(scene, draw, flaw).svg)
-  }
-}
 
 const options = { model: "claude-haiku-4-5", price: { input: 1, output: 5 }, apiKey: Redacted.make("sk-test") } as const
 const judgeAt = (url: string, more: Partial<JudgeClaude.JudgeClaudeOptions> = {}) =>
