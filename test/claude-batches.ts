@@ -9,8 +9,10 @@ export const resultsFaults = ["cut", "short", "garbled", "500"] as const
 export const requestFaults = ["api_error", "overloaded_error", "expired", "canceled", "missing", "refusal", "max_tokens", "no-message"] as const
 
 export interface BatchServerOptions {
-  /** Milliseconds that a batch takes. */
+  /** Milliseconds that a batch takes; Infinity: until `release`. */
   readonly delay?: number
+  /** Readings of results, from the first on, that stall halfway. */
+  readonly stalls?: number
   /** Share of calls that fail. */
   readonly faults?: number
   /** Share of requests inside batches that do. */
@@ -39,13 +41,22 @@ export interface BatchServer {
   /** Requests of batches, by custom_id. */
   readonly sent: ReadonlyMap<string, number>
   readonly faults: () => Readonly<Record<string, number>>
+  /** Readings of results that stall now. */
+  readonly stalled: () => number
+  /** From here on batches take no time. */
+  readonly release: () => void
 }
+
+/** By custom_id: the same question has the same answer, and looking at pictures takes time. */
+const answers = new Map<string, string>()
 
 const pick = <A>(draw: () => number, all: ReadonlyArray<A>): A => all[Math.floor(draw() * all.length)]!
 
 /** @param judged the answer to the parameters of a request, as JSON text */
 export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) => string): BatchServer => {
-  const { creates = [], delay = 0, error, faults = 0, requestFaults: inside = 0, seed = 0 } = o
+  const { creates = [], error, faults = 0, requestFaults: inside = 0, seed = 0, stalls = 0 } = o
+  let delay = o.delay ?? 0
+  let stalled = 0
   const batches: Array<Made> = []
   const times = new Map<string, number>()
   const sent = new Map<string, number>()
@@ -89,7 +100,8 @@ export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) =
       case "max_tokens":
         return message("{\"differences\": \"one is", "max_tokens", 700)
       case undefined:
-        return message(judged(params as never), "end_turn", 180)
+        if (!answers.has(custom_id)) answers.set(custom_id, judged(params as never))
+        return message(answers.get(custom_id)!, "end_turn", 180)
       default:
         return { type: "errored", error: { type: "error", error: { type: error ?? fault, message: "so it is" } } }
     }
@@ -179,11 +191,24 @@ export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) =
     response.writeHead(200, { "content-type": "application/binary" })
     const half = Math.ceil(batch.lines.length / 2)
     const text = batch.lines.join("\n") + "\n"
-    if (broken === "cut") response.write(text.slice(0, text.length / 2), () => setTimeout(() => request.socket.destroy(), 5))
+    if (stalled < stalls) {
+      stalled++
+      response.write(text.slice(0, text.length / 2))
+    } else if (broken === "cut") response.write(text.slice(0, text.length / 2), () => setTimeout(() => request.socket.destroy(), 5))
     else if (broken === "short") response.end(batch.lines.slice(0, half).join("\n"))
     else if (broken === "garbled") response.end(batch.lines.map((line, n) => (n === half - 1 ? line.slice(9) : line)).join("\n"))
     else response.end(text)
     return true
   }
-  return { handle, batches, charged: () => ({ times, usd }), sent, faults: () => counts }
+  return {
+    handle,
+    batches,
+    charged: () => ({ times, usd }),
+    sent,
+    faults: () => counts,
+    stalled: () => stalled,
+    release: () => {
+      delay = 0
+    }
+  }
 }

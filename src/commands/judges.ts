@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option, type Scope } from "effect"
 import { Flag } from "effect/cli"
 import { Answers, type AnswersFailed } from "../../layers/guide/answers.ts"
-import { costOf, type Price, prices } from "../../layers/guide/prices.ts"
+import { batchPrice, costOf, type Price, prices } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge-cascade.ts"
 import * as judgeClaude from "../../layers/judge-claude.ts"
 import * as judgeClip from "../../layers/judge-clip.ts"
@@ -23,6 +23,7 @@ export type JudgeSettings = Pick<
   TrainConfig,
   | "budget_usd"
   | "cascade_confidence"
+  | "judge_batch"
   | "judge_cache"
   | "judge_input_price"
   | "judge_model"
@@ -62,7 +63,8 @@ export const judgeNamed = (name: string, settings: JudgeSettings): Effect.Effect
 const claudeModel = ({ judge_model }: JudgeSettings): string => judge_model === "" ? "claude-haiku-4-5" : judge_model
 
 const priceOf = (settings: JudgeSettings): Price | undefined => {
-  const known = prices[claudeModel(settings)]
+  const listed = prices[claudeModel(settings)]
+  const known = listed && settings.judge_batch ? batchPrice(listed) : listed
   const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
   return input === undefined || output === undefined ? undefined : { input, output }
 }
@@ -93,7 +95,8 @@ const claude = Effect.fnUntraced(
       price,
       orders: settings.judge_orders,
       budgetUsd: settings.budget_usd,
-      deadline: settings.judge_timeout
+      deadline: settings.judge_timeout,
+      batch: settings.judge_batch
     }).pipe(Layer.provide(Answers.layer(file)))
   },
   Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
@@ -104,6 +107,7 @@ export const judgeFlags = {
   judge: Flag.String("judge").pipe(Flag.withDescription(settings.judge[1]), Flag.withDefault("clip")),
   judge_model: Flag.String("judge-model").pipe(Flag.withDescription(settings.judge_model[1]), Flag.withDefault("")),
   judge_cache: Flag.String("judge-cache").pipe(Flag.withDescription(settings.judge_cache[1]), Flag.withDefault("")),
+  judge_batch: Flag.Boolean("judge-batch").pipe(Flag.withDescription(settings.judge_batch[1]), Flag.withDefault(false)),
   judge_timeout: Flag.Finite("judge-timeout").pipe(Flag.withDescription(settings.judge_timeout[1]), Flag.withDefault(30)),
   budget_usd: Flag.Finite("budget-usd").pipe(Flag.withDescription(settings.budget_usd[1]), Flag.withDefault(5)),
   cascade_confidence: Flag.Finite("cascade-confidence").pipe(

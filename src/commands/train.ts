@@ -29,13 +29,16 @@ import { writeReport } from "./report.ts"
 const settingFlags = Object.fromEntries(
   Object.entries(settings).map(([name, [, help]]) => [
     name,
-    Flag.String(flagOf(name as SettingName)).pipe(Flag.withDescription(help), Flag.optional)
+    (name === "judge_batch" ? Flag.map(Flag.Boolean(flagOf(name)), String) : Flag.String(flagOf(name as SettingName)))
+      .pipe(Flag.withDescription(help), Flag.optional)
   ])
 ) as Record<SettingName, Flag.Flag<Option.Option<string>>>
 
 /** `8` is a number, `a,b` a list where the setting is one, everything else text. */
 const parseFlag = (name: SettingName, text: string): unknown =>
-  name === "lora_target_modules"
+  name === "judge_batch"
+    ? text === "true"
+    : name === "lora_target_modules"
     ? text.split(",").map((part) => part.trim())
     : textSettings.has(name)
     ? text
@@ -153,6 +156,9 @@ export const train = Command.make("train", {
     const most = c.max_steps * c.prompts_per_step * c.num_generations * (c.num_generations - 1) / 2
     const cost = forecast(c.judge, c, most)
     if (cost !== undefined) yield* progress.note(cost)
+    if (cost !== undefined && c.judge_batch) {
+      yield* progress.note("Asked in batches, each step may wait up to 24 hours for its judgments.")
+    }
     const scorers = yield* heldOutScorers
     const result = yield* runTraining({
       pipeline: pipelineOf(c),
