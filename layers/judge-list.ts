@@ -14,7 +14,6 @@ import { type Picture, type Prompt, Verdict } from "../src/domain.ts"
 import { Judge } from "../src/stages/Judge.ts"
 import { billRefusals, Guide } from "./guide/guide.ts"
 import { listRequest, listRubric } from "./guide/list-rubric.ts"
-import { sharing } from "./guide/sharing.ts"
 
 export interface JudgeListOptions {
   /** 2: every list is shown in both directions, and a pair on which they disagree is a tie. 1: once, at half the price. Default 2. */
@@ -49,7 +48,6 @@ const mean = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x)
 const makeListJudge = Effect.fnUntraced(function*({ orders = 2, tieMargin = 5 }: JudgeListOptions) {
   const name = "list"
   const guide = yield* Guide
-  const ask = sharing(guide)
 
   const showing = (prompt: Prompt, shown: ReadonlyArray<Picture>) =>
     guide.question(listRubric(shown.length), [
@@ -71,7 +69,7 @@ const makeListJudge = Effect.fnUntraced(function*({ orders = 2, tieMargin = 5 }:
     )
     const questions = calls.map(({ question }) => question)
     // All to their end: an answer under way is paid for.
-    const asked = yield* Effect.forEach(questions, (question) => Effect.result(ask(question)), { concurrency: "unbounded" })
+    const asked = yield* Effect.forEach(questions, (question) => Effect.result(guide.ask(question)), { concurrency: "unbounded" })
     const answers = yield* Effect.forEach(asked, Effect.fromResult).pipe(billRefusals(guide, questions))
     const readings = answers.map((answer, i) => ({
       n: calls[i]!.n,

@@ -40,9 +40,10 @@ export const settings = {
     "checklist: requirements of prompts, as SVGBench's questions.json or Eval Protocol's .jsonl has them; the guide model writes those of other prompts"
   ],
   judge_timeout: [orElse(positive, 30), "guide model: seconds until a whole answer must be there"],
+  judge_batch: [orElse(Schema.Boolean, false), "claude: ask in Message Batches, at half the price; answers take up to 24 hours"],
   judge_cache: [orElse(Schema.String, ""), "guide model, human: file of answers that all runs share; empty takes the user's cache folder"],
-  judge_input_price: [orElse(real(0, 1e6), 0), "guide model: USD per million input tokens; 0 takes the known price, which is nothing for a local server"],
-  judge_output_price: [orElse(real(0, 1e6), 0), "guide model: USD per million output tokens; 0 takes the known price"],
+  judge_input_price: [orElse(real(0, 1e6), 0), "guide model: USD per million input tokens as they are charged; 0 takes the known price, which is nothing for a local server"],
+  judge_output_price: [orElse(real(0, 1e6), 0), "guide model: USD per million output tokens as they are charged; 0 takes the known price"],
   human_on: [orElse(Schema.Literals(["page", "terminal"]), "page"), "human: where pairs are shown: on a page that this process serves to this machine, or on the terminal"],
   human_port: [orElse(int(0, 65535), 0), "human: port of that page; 0 takes one that is free"],
   cascade_confidence: [orElse(real(0, 1), 0.9), "cascade: clip's answer stands from this confidence on"],

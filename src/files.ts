@@ -47,8 +47,14 @@ export const readText = Effect.fnUntraced(function*(file: string) {
   ))
 })
 
-/** The rows of a JSONL file; an unreadable line is named. */
-export const readRows = Effect.fnUntraced(function*<A>(file: string, row: Schema.Codec<A, unknown>) {
+export interface NumberedRow<A> {
+  readonly row: A
+  /** Of its line, from 1. */
+  readonly number: number
+}
+
+/** The rows of a JSONL file with the numbers of their lines; an unreadable line is named. */
+export const readNumberedRows = Effect.fnUntraced(function*<A>(file: string, row: Schema.Codec<A, unknown>) {
   const text = yield* readText(file)
   const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
   const lines = text.split("\n").map((line, i) => ({ line, number: i + 1 })).filter(({ line }) => line.trim() !== "")
@@ -56,11 +62,16 @@ export const readRows = Effect.fnUntraced(function*<A>(file: string, row: Schema
   return yield* Effect.forEach(lines, ({ line, number }) =>
     decode(line).pipe(
       Effect.flatMap(Schema.decodeUnknownEffect(row)),
-      Effect.mapError((error) =>
-        new FileProblem({ message: `${file}, line ${number}: ${error.message.replace(/\s+/g, " ")}.` })
-      )
+      Effect.mapBoth({
+        onSuccess: (row): NumberedRow<A> => ({ row, number }),
+        onFailure: (error) => new FileProblem({ message: `${file}, line ${number}: ${error.message.replace(/\s+/g, " ")}.` })
+      })
     ))
 })
+
+/** The rows of a JSONL file; an unreadable line is named. */
+export const readRows = <A>(file: string, row: Schema.Codec<A, unknown>) =>
+  Effect.map(readNumberedRows(file, row), (rows) => rows.map(({ row }) => row))
 
 /** Whole or not at all: written beside, synced, renamed; folders are made as needed. */
 export const writeFile = (file: string, data: string | Uint8Array): Effect.Effect<void, FileProblem> =>

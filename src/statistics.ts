@@ -21,3 +21,21 @@ export const wilson = (successes: number, n: number, z = 1.96): Interval => {
   // Exactly 0 and 1 at the ends, where rounding would leave 1e-17 or 0.9999999999999999.
   return { value: p, lower: p === 0 ? 0 : middle - half, upper: p === 1 ? 1 : middle + half }
 }
+
+/**
+ * Cohen's kappa (Cohen 1960): agreement of two raters beyond what their label frequencies give by chance; 1 is perfect, 0
+ * is chance. NaN where both give one and the same label throughout, or nothing.
+ */
+export const cohenKappa = (labels: ReadonlyArray<readonly [string, string]>): number => {
+  const n = labels.length
+  const shares = (side: 0 | 1) => {
+    const counts = new Map<string, number>()
+    for (const pair of labels) counts.set(pair[side], (counts.get(pair[side]) ?? 0) + 1 / n)
+    return counts
+  }
+  const [first, second] = [shares(0), shares(1)]
+  const observed = labels.filter(([a, b]) => a === b).length / n
+  let chance = 0
+  for (const [label, share] of first) chance += share * (second.get(label) ?? 0)
+  return chance > 1 - 1e-12 ? NaN : (observed - chance) / (1 - chance)
+}

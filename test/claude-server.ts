@@ -4,6 +4,7 @@
  */
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
+import { type BatchServer, type BatchServerOptions, makeBatchServer } from "./claude-batches.ts"
 import { random } from "../src/numerics/random.ts"
 import { honestAnswer, type Shown } from "./honest-eyes.ts"
 
@@ -24,6 +25,8 @@ export interface ClaudeServerOptions {
   readonly retryAfter?: number
   /** Every request is answered with this error. */
   readonly always?: { readonly status: number; readonly message: string }
+  /** How batches go. */
+  readonly batches?: BatchServerOptions
   /** The first picture wins ties of less than this: a judge with a favourite place. */
   readonly firstPlaceBonus?: number
 }
@@ -41,6 +44,7 @@ export interface ClaudeServer {
   readonly faults: () => Readonly<Record<string, number>>
   /** Bodies as they came. */
   readonly bodies: ReadonlyArray<{ readonly headers: http.IncomingHttpHeaders; readonly body: RequestBody }>
+  readonly batches: BatchServer
   readonly close: () => Promise<void>
 }
 
@@ -74,6 +78,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
   let answers = 0
   let microUsd = 0
 
+  const batches = makeBatchServer(options.batches ?? {}, (body) => JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))))
   let held = 0
   let asked = 0
   let askedUntil = 0
@@ -92,6 +97,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     const came = performance.now()
     response.on("close", () => (held += performance.now() - came))
     request.on("end", () => {
+      if (always === undefined && batches.handle(request, Buffer.concat(parts).toString("utf8"), response)) return
       const n = requests++
       const draw = random(seed, n)
       const fault = draw() < faults ? kinds[Math.floor(draw() * kinds.length)] : undefined
@@ -173,6 +179,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     busy: () => ({ held: held / 1000, asked: asked / 1000 }),
     billed: () => ({ answers, usd: microUsd / 1e6 }),
     faults: () => counts,
+    batches,
     bodies,
     close: () =>
       new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { wilson } from "../src/statistics.ts"
+import { cohenKappa, wilson } from "../src/statistics.ts"
 
 describe("wilson", () => {
   // All but the first from Newcombe 1998, table I, method 3, whose z has more digits.
@@ -38,5 +38,25 @@ describe("wilson", () => {
 
   it("knows nothing of nothing", () => {
     assert.deepStrictEqual(wilson(0, 0), { value: 0, lower: 0, upper: 1 })
+  })
+})
+
+describe("cohenKappa", () => {
+  const table = (...counts: ReadonlyArray<readonly [string, string, number]>) =>
+    counts.flatMap(([a, b, n]) => Array.from({ length: n }, () => [a, b] as const))
+  // Grants read by two readers; then equal agreement of 60 %, by two pairs of raters with other habits. Worked by hand.
+  it.each([
+    [20, 5, 10, 15, 0.4],
+    [45, 15, 25, 15, 0.06 / 0.46],
+    [25, 35, 5, 35, 0.14 / 0.54]
+  ])("yes-yes %d, yes-no %d, no-yes %d, no-no %d", (yy, yn, ny, nn, kappa) => {
+    assert.approximately(cohenKappa(table(["yes", "yes", yy], ["yes", "no", yn], ["no", "yes", ny], ["no", "no", nn])), kappa, 1e-12)
+  })
+  it("is 1 for one mind, 0 for chance, below for contradiction, and undefined where there is nothing to agree on", () => {
+    assert.approximately(cohenKappa(table(["A", "A", 3], ["B", "B", 4], ["tie", "tie", 5])), 1, 1e-12)
+    assert.approximately(cohenKappa(table(["A", "A", 1], ["A", "B", 1], ["B", "A", 1], ["B", "B", 1])), 0, 1e-12)
+    assert.approximately(cohenKappa(table(["A", "B", 1], ["B", "A", 1])), -1, 1e-12)
+    assert.isNaN(cohenKappa(table(["A", "A", 9])))
+    assert.isNaN(cohenKappa([]))
   })
 })

@@ -3,6 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Effect, Layer, Context, Schema } from "effect"
+import { makeOpenBatches, type OpenBatches, tables } from "./open-batches.ts"
 
 /** The file cannot be used; the message says which and why. */
 export class AnswersFailed extends Schema.TaggedError<AnswersFailed>()("AnswersFailed", {
@@ -14,16 +15,9 @@ export class Answers extends Context.Service<Answers, {
   readonly get: (key: string) => Effect.Effect<string | undefined, AnswersFailed>
   /** Durable once it returned. @param answer the model's own text @param nanoUsd what it cost */
   readonly put: (key: string, answer: string, nanoUsd: number) => Effect.Effect<void, AnswersFailed>
+  /** Where questions go in batches: what is under way. */
+  readonly batches: OpenBatches
 }>()("vequinox/Answers") {
-  /** Forgets everything with the scope. */
-  static readonly layerMemory = Layer.sync(Answers, () => {
-    const known = new Map<string, string>()
-    return {
-      get: (key) => Effect.sync(() => known.get(key)),
-      put: (key, answer) => Effect.sync(() => void known.set(key, answer))
-    }
-  })
-
   /** @param file made, with its folder, when it is missing */
   static readonly layer = (file: string) =>
     Layer.effect(
@@ -43,10 +37,12 @@ export class Answers extends Context.Service<Answers, {
           attempt(() => {
             fs.mkdirSync(path.dirname(file), { recursive: true })
             const db = new DatabaseSync(file)
-            db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;
+            db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+              PRAGMA foreign_keys = ON;
               CREATE TABLE IF NOT EXISTS replies (
                 key TEXT PRIMARY KEY, answer TEXT NOT NULL, nano_usd INTEGER NOT NULL
-              ) STRICT`)
+              ) STRICT;
+              ${tables}`)
             return db
           }),
           (db) => Effect.sync(() => db.close())
@@ -55,8 +51,12 @@ export class Answers extends Context.Service<Answers, {
         const insert = db.prepare("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)")
         return {
           get: (key) => attempt(() => (select.get(key) as { readonly answer: string } | undefined)?.answer),
-          put: (key, answer, nanoUsd) => attempt(() => void insert.run(key, answer, nanoUsd))
+          put: (key, answer, nanoUsd) => attempt(() => void insert.run(key, answer, nanoUsd)),
+          batches: makeOpenBatches(db, attempt)
         }
       })
     )
+
+  /** Forgets everything with the scope. */
+  static readonly layerMemory = Answers.layer(":memory:")
 }

@@ -49,7 +49,7 @@ const messageOf = (error: APIError): string => {
   return said.replace(/\s+/g, " ").trim().slice(0, 200)
 }
 
-const failure = (words: FailureWords, cause: unknown): TransportError =>
+export const failure = (words: FailureWords, cause: unknown): TransportError =>
   cause instanceof APIConnectionError
     ? unreachable(words, cause)
     : cause instanceof APIError

@@ -12,6 +12,7 @@ import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowan
 import { Answers } from "./answers.ts"
 import { pictureTokens } from "./pictures.ts"
 import { costOf, type Price } from "./prices.ts"
+import { sharing } from "./sharing.ts"
 import { ModelBusy, type Part, type Reply, type Request, type Transport, type TransportError, wordBytes, worstUse } from "./transport.ts"
 
 export interface GuideOptions {
@@ -19,13 +20,13 @@ export interface GuideOptions {
   readonly price: Price
   /** US dollars that may be spent; Infinity (the default) sets no limit. */
   readonly budgetUsd?: number | undefined
-  /** Most calls at the same time. Default 32. */
+  /** Most calls at the same time. Default 32, and 10,000 where they are queued. */
   readonly concurrency?: number | undefined
   /** A minute, where the user wants less than the account allows. Default: what the server says. */
   readonly requestsPerMinute?: number | undefined
   /** Refusals and cut-off answers to one question until it is given up. Default 4. */
   readonly unusableAnswers?: number | undefined
-  /** Seconds without any answer after which the run is stopped. Default 900. */
+  /** Seconds without any answer after which the run is stopped; a queue has its own patience. Default 900. */
   readonly patience?: number | undefined
 }
 
@@ -110,7 +111,7 @@ const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>
   Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
 
 const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOptions) {
-  const { concurrency = 32, patience = 900, price, unusableAnswers = 4 } = o
+  const { concurrency = transport.queued ? 10_000 : 32, patience = 900, price, unusableAnswers = 4 } = o
   const model = transport.variant === undefined ? o.model : `${o.model} at ${transport.variant}`
   const answers = yield* Answers
   const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
@@ -162,7 +163,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       case "BudgetSpent":
         return new JudgeStopped({ message: error.message })
       case "ModelBusy":
-        return at - answeredAt > patience * 1000
+        return !transport.queued && at - answeredAt > patience * 1000
           ? new JudgeStopped({
             message: `No answer came for ${Math.round((at - answeredAt) / 60_000)} minutes, last because ${error.message}; resume the run when the service is back.`
           })
@@ -181,20 +182,32 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       headers: {}
     })
 
+  /** In turn and within the limits; a transport that queues sees to both. */
+  const sent = (request: Request, likely: Use) =>
+    transport.queued
+      ? transport.send(request)
+      : allowance.use(
+        likely,
+        breaker.execute(transport.send(request), { key: model, classify: classified }).pipe(
+          Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.fail(resting(reason)))
+        ),
+        endedOf
+      )
+
   const question = <A>(rubric: Rubric<A>, parts: ReadonlyArray<Part>): Question<A> => ({
     id: hashOf(["guide-1", model, rubric.system, rubric.schema, parts.map((part) => ("text" in part ? part.text : [part.picture.hash]))]),
     rubric,
     parts
   })
 
-  const ask = Effect.fn("Guide.ask")(
+  const askNow = Effect.fn("Guide.ask")(
     function*<A>({ id, parts, rubric: { answer, maxTokens, read = (text) => text, schema, system, version } }: Question<A>): Effect.fn.Return<A, JudgeError> {
       const decode = (text: string) => Schema.decodeEffect(Schema.fromJsonString(answer))(read(text))
       const known = yield* stored(answers.get(id))
       // It was decoded before it was stored, but what a form checks is no part of its name and may have changed.
       const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
       if (Option.isSome(usable)) return usable.value
-      const request: Request = { model: o.model, system, parts, schema, maxTokens }
+      const request: Request = { id, model: o.model, system, parts, schema, maxTokens }
       const worst = worstUse(request, transport.pictureTokensAtMost)
       const pictures = parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokens(part.picture)), 0)
       const likely: Use = {
@@ -208,13 +221,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       const whole = costOf(price, worst.inputTokens, worst.outputTokens)
       const { text, use } = yield* budget.spend(
         whole,
-        allowance.use(
-          likely,
-          breaker.execute(transport.send(request), { key: model, classify: classified }).pipe(
-            Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.fail(resting(reason)))
-          ),
-          endedOf
-        ),
+        sent(request, likely),
         // What may have been charged counts as charged.
         (exit) =>
           exit === "interrupted"
@@ -238,6 +245,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
     }
   )
 
+  const ask = sharing(askNow)
   const bill = (questions: ReadonlyArray<Question<unknown>>): number => {
     let nano = 0
     for (const { id } of questions) {

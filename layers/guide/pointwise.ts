@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
 import { Judge, type JudgeError } from "../../src/stages/Judge.ts"
 import { billRefusals, Guide, type Question } from "./guide.ts"
-import { type Ask, sharing } from "./sharing.ts"
+import type { Ask } from "./sharing.ts"
 
 /** What was seen in two pictures, compared. */
 export interface Comparison {
@@ -30,13 +30,12 @@ export interface PointwiseOptions<A> {
 /** What a question cost is told by the first verdict that rests on it, so that verdicts add up to the bill. */
 export const makePointwiseJudge = Effect.fnUntraced(function*<A>({ compared, identity, look, name }: PointwiseOptions<A>) {
   const guide = yield* Guide
-  const shared = sharing(guide)
   const compare = Effect.fn("Judge.compare")(function*(prompt: Prompt, a: Picture, b: Picture) {
     if (a.hash === b.hash) return new Verdict({ outcome: "tie", confidence: 0, by: name })
     const questions: Array<Question<unknown>> = []
     const ask: Ask = (question) => {
       questions.push(question)
-      return shared(question)
+      return guide.ask(question)
     }
     // Both to their end: an answer under way is paid for.
     const looks = yield* Effect.forEach([a, b], (picture) => Effect.result(look(ask, prompt, picture)), { concurrency: 2 })

@@ -9,6 +9,9 @@ export const prices: Readonly<Record<string, Price>> = {
   "claude-haiku-4-5-20251001": { input: 1, output: 5 }
 }
 
+/** The Message Batches API takes half of every price. */
+export const batchPrice = ({ input, output }: Price): Price => ({ input: input / 2, output: output / 2 })
+
 /** nano-USD, whole, rounded up. */
 export const costOf = (price: Price, inputTokens: number, outputTokens: number): number =>
   Math.ceil((inputTokens * price.input + outputTokens * price.output) * 1000 - 1e-6)

@@ -12,6 +12,8 @@ import { tokensAtMost } from "./prices.ts"
 export type Part = { readonly text: string } | { readonly picture: Picture }
 
 export interface Request {
+  /** Of the question: hash of all that the answer depends on, 64 hex digits. */
+  readonly id: string
   readonly model: string
   readonly system: string
   readonly parts: ReadonlyArray<Part>
@@ -64,6 +66,8 @@ export interface Transport {
   readonly variant?: string
   /** More input tokens than one picture is ever counted as. Default: as Claude counts it. */
   readonly pictureTokensAtMost?: (picture: Picture) => number
+  /** Requests may wait for hours: the transport itself keeps the server's limits, and knows when to give it up. */
+  readonly queued?: boolean
   readonly send: (request: Request) => Effect.Effect<Reply, TransportError>
 }
 

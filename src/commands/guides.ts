@@ -4,10 +4,10 @@ import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option } from "effect"
 import { Answers, type AnswersFailed } from "../../layers/guide/answers.ts"
 import { makeClaude } from "../../layers/guide/claude.ts"
+import * as claudeBatches from "../../layers/guide/claude-batches.ts"
 import { Guide } from "../../layers/guide/guide.ts"
 import { isPublicApi, makeOpenAI } from "../../layers/guide/openai.ts"
-import { type Price, prices } from "../../layers/guide/prices.ts"
-import type { Transport } from "../../layers/guide/transport.ts"
+import { batchPrice, type Price, prices } from "../../layers/guide/prices.ts"
 import type { TrainConfig } from "../config.ts"
 import { BadInput } from "./flags.ts"
 
@@ -15,6 +15,7 @@ export type GuideSettings = Pick<
   TrainConfig,
   | "budget_usd"
   | "guide"
+  | "judge_batch"
   | "judge_cache"
   | "judge_format"
   | "judge_input_price"
@@ -28,7 +29,7 @@ export type GuideLayer = Layer.Layer<Guide, AnswersFailed>
 interface AskedModel {
   readonly model: string
   readonly price: Price
-  readonly transport: Transport
+  readonly layer: Layer.Layer<Guide, AnswersFailed, Answers>
 }
 
 const set = <A>(config: ConfigType.Config<A>) => Effect.map(Config.option(config), Option.getOrUndefined)
@@ -47,13 +48,19 @@ const priceOf = (settings: GuideSettings, model: string, known: Price | undefine
 
 const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
   const model = settings.judge_model === "" ? "claude-haiku-4-5" : settings.judge_model
-  const price = yield* priceOf(settings, model, prices[model])
+  const listed = prices[model]
+  const price = yield* priceOf(settings, model, listed && settings.judge_batch ? batchPrice(listed) : listed)
   const apiKey = yield* set(Config.Redacted("ANTHROPIC_API_KEY"))
   if (apiKey === undefined) {
     return yield* new BadInput({ message: "Claude needs a key: set ANTHROPIC_API_KEY in the environment." })
   }
   const baseUrl = yield* set(Config.String("ANTHROPIC_BASE_URL"))
-  return { model, price, transport: makeClaude({ apiKey, baseUrl, deadline: settings.judge_timeout }) }
+  const options = { apiKey, baseUrl, model, price, budgetUsd: settings.budget_usd, deadline: settings.judge_timeout }
+  return {
+    model,
+    price,
+    layer: settings.judge_batch ? claudeBatches.layer(options) : Guide.layer(makeClaude(options), options)
+  }
 })
 
 /** Of this machine, or of its own network: nobody sends a bill for it. */
@@ -77,6 +84,9 @@ const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
   if (model === "") {
     return yield* new BadInput({ message: "The openai judge has no default model: name the server's with --judge-model." })
   }
+  if (settings.judge_batch) {
+    return yield* new BadInput({ message: "--judge-batch asks Claude's Message Batches, which the openai judge has not: leave it out." })
+  }
   const baseUrl = yield* openAIAddress()
   const apiKey = yield* set(Config.Redacted("OPENAI_API_KEY"))
   if (apiKey === undefined && (baseUrl === undefined || isPublicApi(baseUrl))) {
@@ -86,11 +96,8 @@ const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
   }
   const free = baseUrl !== undefined && isLocal(baseUrl)
   const price = yield* priceOf(settings, model, free ? { input: 0, output: 0 } : prices[model])
-  return {
-    model,
-    price,
-    transport: makeOpenAI({ apiKey, baseUrl, deadline: settings.judge_timeout, format: settings.judge_format })
-  }
+  const transport = makeOpenAI({ apiKey, baseUrl, deadline: settings.judge_timeout, format: settings.judge_format })
+  return { model, price, layer: Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }) }
 })
 
 /** What is missing or unknown is said before anything is built. */
@@ -113,9 +120,7 @@ export const answersLayer = Effect.fnUntraced(function*({ judge_cache }: Pick<Gu
 
 export const guideLayer: (settings: GuideSettings) => Effect.Effect<GuideLayer, BadInput> = Effect.fnUntraced(
   function*(settings: GuideSettings) {
-    const { model, price, transport } = yield* askedModel(settings)
-    return Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }).pipe(
-      Layer.provide(yield* answersLayer(settings, settings.guide))
-    )
+    const { layer } = yield* askedModel(settings)
+    return layer.pipe(Layer.provide(yield* answersLayer(settings, settings.guide)))
   }
 )

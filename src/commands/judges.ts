@@ -23,6 +23,7 @@ const judgeSettings = [
   "judge_references",
   "judge_orders",
   "judge_timeout",
+  "judge_batch",
   "judge_cache",
   "guide",
   "judge_format",

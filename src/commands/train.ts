@@ -125,6 +125,9 @@ export const train = Command.make("train", {
     const [drawn, k] = [c.max_steps * c.prompts_per_step, c.num_generations]
     const cost = yield* forecast(c, { prompts: drawn, k, pairs: drawn * k * (k - 1) / 2 })
     if (cost !== undefined) yield* progress.note(cost)
+    if (cost !== undefined && c.judge_batch) {
+      yield* progress.note("Asked in batches, each step may wait up to 24 hours for its judgments.")
+    }
     const scorers = yield* heldOutScorers
     const result = yield* runTraining({
       pipeline: pipelineOf(c),

@@ -1,39 +1,14 @@
 /** What tests of judges that ask a guide model share: drawings with a known winner, and an honest server to ask. */
-import { createHash } from "node:crypto"
-import { Resvg } from "@resvg/resvg-js"
 import { Effect, Layer, Option, Redacted, Schema } from "effect"
-import { Answers } from "../../layers/guide/answers.ts"
+import { Answers, type AnswersFailed } from "../../layers/guide/answers.ts"
 import { makeClaude } from "../../layers/guide/claude.ts"
 import { Guide, type GuideOptions, type Rubric } from "../../layers/guide/guide.ts"
-import { Picture } from "../../src/domain.ts"
 import { random } from "../../src/numerics/random.ts"
 import type { withJudgeRetry } from "../../src/pairing.ts"
-import { promptOf } from "../../src/prompts.ts"
-import { caption, drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"
+import { drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"
 import type { Judge } from "../../src/stages/Judge.ts"
+import { picture } from "../scene-pairs.ts"
 import { type ClaudeServer, type ClaudeServerOptions, faultKinds, startClaudeServer } from "../claude-server.ts"
-
-export const picture = (svg: string): Picture => {
-  const { height, pixels, width } = new Resvg(svg, {
-    fitTo: { mode: "width", value: 64 },
-    background: "#ffffff",
-    font: { loadSystemFonts: false }
-  }).render()
-  const rgba = new Uint8Array(pixels)
-  return new Picture({ hash: createHash("sha256").update(rgba).digest("hex"), width, height, rgba })
-}
-
-/** A scene drawn well, and with its colours or count wrong. */
-export const pair = (n: number) => {
-  const draw = random(0xc1a0, n)
-  const scene = sampleScene(draw, "train")
-  const flaw = flawsFor(scene).find((name) => name === "wrong-colour" || name === "wrong-count") ?? "off-canvas"
-  return {
-    prompt: promptOf(caption(scene)),
-    good: picture(drawScene(scene, draw)),
-    bad: picture(drawFlawed(scene, draw, flaw).svg)
-  }
-}
 
 /** `many` drawings of the scene of `pair(n)`, every other one flawed. */
 export const drawings = (n: number, many: number) => {
@@ -52,7 +27,7 @@ export const guidedAt = <E>(
   url: string,
   judge: Layer.Layer<Judge, E, Guide>,
   more: Partial<GuideOptions> & { readonly deadline?: number } = {}
-): Layer.Layer<Judge, E> =>
+): Layer.Layer<Judge, E | AnswersFailed> =>
   judge.pipe(
     Layer.provide(Guide.layer(makeClaude({ ...model, baseUrl: url, ...more }), { ...model, ...more })),
     Layer.provide(Answers.layerMemory)

@@ -9,7 +9,8 @@ import { readRequirements } from "../../src/requirements.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { type ClaudeServer, startClaudeServer } from "../claude-server.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
-import { decodes, drawings, faulty, guidedAt, pair, withQuickRetry, withServer } from "./guided.ts"
+import { pair } from "../scene-pairs.ts"
+import { decodes, drawings, faulty, guidedAt, withQuickRetry, withServer } from "./guided.ts"
 
 describe("against an honest server", () => {
   let server: ClaudeServer

@@ -8,7 +8,8 @@ import * as JudgeClaude from "../../layers/judge-claude.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { type ClaudeServer, faultKinds, startClaudeServer } from "../claude-server.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
-import { model, pair, withQuickRetry, withServer } from "./guided.ts"
+import { pair } from "../scene-pairs.ts"
+import { model, withQuickRetry, withServer } from "./guided.ts"
 
 const judgeAt = (url: string, more: Partial<JudgeClaude.JudgeClaudeOptions> = {}) =>
   JudgeClaude.layer({ ...model, baseUrl: url, ...more }).pipe(Layer.provide(Answers.layerMemory))

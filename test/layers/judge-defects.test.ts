@@ -1,13 +1,13 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
 import { defectsRubric } from "../../layers/guide/defects-rubric.ts"
-import { Guide } from "../../layers/guide/guide.ts"
-import { sharing } from "../../layers/guide/sharing.ts"
+import { type Ask, sharing } from "../../layers/guide/sharing.ts"
 import * as JudgeDefects from "../../layers/judge-defects.ts"
 import { Judge, JudgeBusy, type JudgeError } from "../../src/stages/Judge.ts"
 import { type ClaudeServer, startClaudeServer } from "../claude-server.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
-import { decodes, drawings, faulty, guidedAt, pair, withQuickRetry, withServer } from "./guided.ts"
+import { pair } from "../scene-pairs.ts"
+import { decodes, drawings, faulty, guidedAt, withQuickRetry, withServer } from "./guided.ts"
 
 describe("against an honest server", () => {
   let server: ClaudeServer
@@ -121,21 +121,15 @@ describe("reads what models say that are held to no form", () => {
 })
 
 describe("sharing", () => {
-  const guide = (ask: () => Effect.Effect<string, JudgeError>) =>
-    Guide.of({
-      model: "m",
-      concurrency: 1,
-      question: (rubric, parts) => ({ id: "q", rubric, parts }),
-      ask: <A>() => ask() as Effect.Effect<unknown, JudgeError> as Effect.Effect<A, JudgeError>,
-      bill: () => 0
-    })
+  const plain = (ask: () => Effect.Effect<string, JudgeError>): Ask => <A>() =>
+    ask() as Effect.Effect<unknown, JudgeError> as Effect.Effect<A, JudgeError>
   const question = { id: "q", rubric: defectsRubric, parts: [] }
 
   it.effect("a failure reaches all who wait, and the next one asks again", () =>
     Effect.gen(function*() {
       let asked = 0
       const gate = yield* Deferred.make<void>()
-      const ask = sharing(guide(() =>
+      const ask = sharing(plain(() =>
         Effect.andThen(Deferred.await(gate), () =>
           ++asked === 1 ? Effect.fail(new JudgeBusy({ message: "busy" })) : Effect.succeed("yes"))
       ))
@@ -150,7 +144,7 @@ describe("sharing", () => {
   it.effect("where the one who asked goes away, another asks", () =>
     Effect.gen(function*() {
       let asked = 0
-      const ask = sharing(guide(() => Effect.suspend(() => (++asked === 1 ? Effect.never : Effect.succeed("yes")))))
+      const ask = sharing(plain(() => Effect.suspend(() => (++asked === 1 ? Effect.never : Effect.succeed("yes")))))
       const first = yield* Effect.forkChild(ask(question), { startImmediately: true })
       const second = yield* Effect.forkChild(ask(question), { startImmediately: true })
       yield* Fiber.interrupt(first)

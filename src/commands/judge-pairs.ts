@@ -1,0 +1,148 @@
+/** `vequinox judge-pairs`: many pairs judged offline, from a file or from a run, and compared with what was said of them before. */
+import * as os from "node:os"
+import { Cache, Console, Effect, Layer, Option, Stream } from "effect"
+import { Command, Flag } from "effect/cli"
+import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
+import * as rendererResvg from "../../layers/renderer-resvg.ts"
+import { readRunPairs } from "../../layers/run-pairs.ts"
+import { resolveConfig } from "../config.ts"
+import { type JudgedRow, judgedRow, openResults, type PairRow, readPairRows } from "../pair-rows.ts"
+import { decideRenderings } from "../pairing.ts"
+import { makeProgress, progressStyle } from "../progress.ts"
+import { asksForText, promptOf } from "../prompts.ts"
+import { Judge } from "../stages/Judge.ts"
+import { Renderer } from "../stages/Renderer.ts"
+import { cohenKappa, wilson } from "../statistics.ts"
+import * as Flags from "./flags.ts"
+import { forecast, judgeFlags, judgeLayer, renderSize } from "./judges.ts"
+import { givenSettings } from "./setting-flags.ts"
+
+/** Bytes that the pictures of pairs under way may take: a batch keeps many waiting. */
+const pictureBytes = Math.min(2e9, os.totalmem() / 4)
+
+/** Drawings whose pixels are kept for the next pairs: a prompt's candidates meet one another. */
+const remembered = 64
+
+export const judgePairs = Command.make("judge-pairs", {
+  pairs: Flag.String("pairs").pipe(
+    Flag.withDescription("JSONL rows of {prompt, a, b}, paths of SVG files from there, or {prompt, a_svg, b_svg}, their texts"),
+    Flag.optional
+  ),
+  run: Flag.String("run").pipe(Flag.withDescription("run folder whose judged pairs are judged again"), Flag.optional),
+  out: Flag.String("out").pipe(
+    Flag.withDescription("JSONL file of the verdicts; rows that it has are not judged again (default: stdout)"),
+    Flag.optional
+  ),
+  ...judgeFlags,
+  json: Flags.json
+}, Effect.fn(function*({ json, out, pairs: file, run, ...flags }) {
+  const settings = yield* resolveConfig(undefined, givenSettings(flags))
+  const layer = yield* judgeLayer(settings)
+  const size = yield* renderSize(settings)
+  const pairs = yield* pairsOf({ pairs: file, run })
+  yield* Effect.gen(function*() {
+    const judge = yield* Judge
+    const renderer = yield* Renderer
+    const results = Option.isSome(out)
+      ? yield* openResults(out.value, pairs, judge.identity)
+      : { done: [], append: (row: JudgedRow) => Console.log(JSON.stringify(row)) }
+    const rows: Array<JudgedRow> = [...results.done]
+    const left = pairs.slice(rows.length)
+    let { costUsd: usd, failed } = summaryOf(rows)
+    const progress = yield* makeProgress(progressStyle(json), "pair", pairs.length, rows.length)
+    const prompts = new Set(left.map(({ prompt }) => prompt)).size
+    const drawings = new Set(left.flatMap(({ prompt, svgs }) => svgs.map((svg) => `${prompt} ${svg}`))).size
+    const cost = yield* forecast(settings, { prompts, k: Math.ceil(drawings / Math.max(1, prompts)), pairs: left.length })
+    if (rows.length > 0) yield* progress.note(`${rows.length} of ${pairs.length} pairs are judged already.`)
+    if (cost !== undefined && left.length > 0) yield* progress.note(cost)
+    const pictures = yield* Cache.make({
+      capacity: remembered,
+      lookup: (key: string) => renderer.render(key.slice(1), { allowText: key.startsWith("t") })
+    })
+    const ask = Effect.fnUntraced(function*(pair: PairRow) {
+      const prompt = promptOf(pair.prompt)
+      const [a, b] = yield* Effect.forEach(pair.svgs, (svg) => Cache.get(pictures, (asksForText(prompt) ? "t" : "-") + svg), {
+        concurrency: 2
+      })
+      return judgedRow(pair, yield* decideRenderings(prompt, a!, b!), judge.identity)
+    })
+    // A judge that stops ends the work in its turn: what was decided before is written.
+    yield* Stream.fromIterable(left).pipe(
+      Stream.mapEffect((pair) => Effect.result(ask(pair)), {
+        concurrency: Math.max(1, Math.min(judge.concurrency, Math.floor(pictureBytes / (2 * 4 * size * size))))
+      }),
+      Stream.mapEffect((result) => Effect.fromResult(result)),
+      Stream.runForEach((row) =>
+        Effect.gen(function*() {
+          yield* results.append(row)
+          rows.push(row)
+          if (row.verdict === "failed") failed++
+          usd += row.costUsd
+          yield* progress.tick(rows.length, `failed ${failed}  ${dollars(usd)}`)
+        })
+      ),
+      Effect.onError(() =>
+        progress.note(
+          `Stopped after ${rows.length} of ${pairs.length} pairs; ${
+            Option.isSome(out) ? "the same command goes on after them." : "answers that were paid for are kept, and the same command reads them."
+          }${settings.judge_batch ? " Batches go on without us." : ""}`
+        )
+      )
+    )
+    yield* progress.end
+    const summary = summaryOf(rows)
+    const text = json ? JSON.stringify(summary) : sentence(summary, judge.name)
+    yield* json && Option.isSome(out) ? Console.log(text) : Console.error(text)
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(Layer.mergeAll(
+      rendererResvg.layer({ size }),
+      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
+    ))
+  )
+})).pipe(Command.withDescription("Judge many pairs offline, or a run's pairs again, and compare with the earlier labels"))
+
+const pairsOf = Effect.fnUntraced(function*({ pairs, run }: Record<"pairs" | "run", Option.Option<string>>) {
+  if (Option.isSome(pairs) === Option.isSome(run)) {
+    return yield* new Flags.BadInput({ message: "Give either --pairs FILE.jsonl or --run RUN: what is to be judged." })
+  }
+  if (Option.isSome(pairs)) return yield* readPairRows(pairs.value)
+  const found = yield* readRunPairs(Option.getOrThrow(run))
+  return found.map(({ a, b, judged_by, outcome, prompt, step, svg_a, svg_b }): PairRow => ({
+    prompt,
+    a,
+    b,
+    step,
+    svgs: [svg_a, svg_b],
+    earlier: { by: judged_by, verdict: outcome }
+  }))
+})
+
+const labels: ReadonlyArray<string> = ["A", "B", "tie"]
+
+const summaryOf = (rows: ReadonlyArray<JudgedRow>) => {
+  const count = (verdict: JudgedRow["verdict"]) => rows.filter((row) => row.verdict === verdict).length
+  // Both sides said something: a failure is no label.
+  const both = rows.flatMap(({ earlier, verdict }) =>
+    earlier !== undefined && labels.includes(earlier.verdict) && labels.includes(verdict) ? [[earlier.verdict, verdict] as const] : []
+  )
+  const kappa = cohenKappa(both)
+  return {
+    pairs: rows.length,
+    A: count("A"),
+    B: count("B"),
+    ties: count("tie"),
+    invalid: count("invalid"),
+    failed: count("failed"),
+    costUsd: rows.reduce((sum, { costUsd }) => sum + costUsd, 0),
+    agreement: both.length === 0 ? null : { ...wilson(both.filter(([a, b]) => a === b).length, both.length), n: both.length },
+    kappa: Number.isNaN(kappa) ? null : kappa
+  }
+}
+
+const dollars = (usd: number) => `$${usd.toFixed(4)}`
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`
+const sentence = ({ agreement, costUsd, failed, kappa, pairs, ties }: ReturnType<typeof summaryOf>, judge: string): string =>
+  `${pairs} pairs judged by ${judge}: ${ties} ties, ${failed} failed, ${dollars(costUsd)}` + (agreement === null ? "." :
+    `; agrees with the earlier labels on ${percent(agreement.value)} of ${agreement.n} ` +
+    `[${percent(agreement.lower)}, ${percent(agreement.upper)}], Cohen's kappa ${kappa === null ? "undefined" : kappa.toFixed(2)}.`)
