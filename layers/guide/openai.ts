@@ -1,6 +1,6 @@
 /**
  * Chat completions, as OpenAI, vLLM, llama.cpp and Ollama serve them: a deadline over headers and body, every answer
- * checked. One POST by fetch and not by the `openai` SDK: that one reads seven more variables of the environment and wants a
+ * checked. One POST by fetch and not by the `openai` SDK: that one reads six more variables of the environment and wants a
  * key where a local server has none; with that and its retries, logs and headers taken away, this POST is what is left.
  *
  * Servers differ in the settings that they take. One that refuses `temperature`, `seed` or the name of the token limit

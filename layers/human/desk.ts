@@ -3,7 +3,7 @@
  * until the next one is made, for three seconds at most, and can be taken back that long; then it is handed out and stands.
  * One that still lies there when the run is interrupted is asked for again.
  */
-import { Deferred, Effect, Option, SubscriptionRef } from "effect"
+import { Deferred, Effect, Option, type Stream, SubscriptionRef } from "effect"
 import type { Picture } from "../../src/domain.ts"
 import { JudgeStopped } from "../../src/stages/Judge.ts"
 
@@ -36,7 +36,9 @@ interface Inside extends DeskState {
 }
 
 export interface Desk {
-  readonly state: SubscriptionRef.SubscriptionRef<DeskState>
+  readonly state: Effect.Effect<DeskState>
+  /** The state now, then each new one. */
+  readonly changes: Stream.Stream<DeskState>
   /** Waits for a person, however long it takes. */
   readonly ask: (prompt: string, left: Picture, right: Picture) => Effect.Effect<Choice, JudgeStopped>
   /** False where this pair waits no longer: another person was faster, or the run went on without it. */
@@ -115,5 +117,5 @@ export const makeDesk = Effect.fnUntraced(function*({ grace = 3 }: DeskOptions) 
     yield* Effect.forEach(state.waiting, ({ answer }) => Deferred.fail(answer, stopped))
   })
 
-  return { state: ref as unknown as Desk["state"], ask, choose, undo, leave } satisfies Desk
+  return { state: SubscriptionRef.get(ref), changes: SubscriptionRef.changes(ref), ask, choose, undo, leave } satisfies Desk
 })

@@ -11,7 +11,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
-import { Effect, FiberSet, Schema, Stream, SubscriptionRef } from "effect"
+import { Effect, FiberSet, Schema, Stream } from "effect"
 import { JudgeStopped } from "../../src/stages/Judge.ts"
 import { pngOf } from "../guide/pictures.ts"
 import type { Desk, DeskState } from "./desk.ts"
@@ -91,14 +91,14 @@ export const servePage = Effect.fnUntraced(function*(desk: Desk, { announce, por
     if (route === "GET state") {
       response.writeHead(200, { ...headers, "content-type": "text/event-stream" })
       const closed = Effect.callback<void>((resume) => void response.on("close", () => resume(Effect.void)))
-      return yield* SubscriptionRef.changes(desk.state).pipe(
+      return yield* desk.changes.pipe(
         Stream.runForEach((state) => Effect.sync(() => void response.write(`data: ${JSON.stringify(pageState(state))}\n\n`))),
         Effect.raceFirst(closed)
       )
     }
     const picture = /^GET pair\/(\d+)\/(left|right)\.png$/.exec(route)
     if (picture !== null) {
-      const { waiting } = yield* SubscriptionRef.get(desk.state)
+      const { waiting } = yield* desk.state
       const pair = waiting.find(({ id }) => id === Number(picture[1]))
       return yield* pair === undefined
         ? say(404, "This pair waits no longer.")

@@ -2,7 +2,7 @@
  * Pairs on the terminal: every cell is a half block, whose two colours are two pixels, one above the other. Keys are read,
  * and Ctrl-C is one of them, only while a pair waits or a choice can be taken back; else the terminal is as it was.
  */
-import { type Cause, Effect, Option, Queue, Stream, SubscriptionRef, Terminal } from "effect"
+import { type Cause, Effect, Option, Queue, Stream, Terminal } from "effect"
 import type { Picture } from "../../src/domain.ts"
 import { resize } from "../../src/numerics/resize.ts"
 import type { Choice, Desk, DeskState, Shown } from "./desk.ts"
@@ -77,7 +77,7 @@ export const sitAtTerminal = Effect.fnUntraced(function*(desk: Desk) {
         else if (meant !== undefined) yield* desk.choose(shown, meant)
       }
     })
-    const showing = SubscriptionRef.changes(desk.state).pipe(
+    const showing = desk.changes.pipe(
       Stream.takeUntil(({ last, waiting }) => waiting.length === 0 && last === undefined),
       // A pair that joins the line is no reason to draw the first one again.
       Stream.changesWith((one, other) => one.waiting[0]?.id === other.waiting[0]?.id),
@@ -86,7 +86,7 @@ export const sitAtTerminal = Effect.fnUntraced(function*(desk: Desk) {
     yield* Effect.raceFirst(reading, showing)
   }).pipe(Effect.scoped)
 
-  yield* SubscriptionRef.changes(desk.state).pipe(
+  yield* desk.changes.pipe(
     Stream.filter(({ waiting }) => waiting.length > 0),
     Stream.take(1),
     Stream.runDrain,
