@@ -102,7 +102,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
       const draw = random(seed, n)
       const fault = draw() < faults ? kinds[Math.floor(draw() * kinds.length)] : undefined
       if (fault !== undefined) counts[fault] = (counts[fault] ?? 0) + 1
-      setTimeout(() => answer(JSON.parse(Buffer.concat(parts).toString("utf8")) as RequestBody, fault), latency)
+      setTimeout(() => answer(JSON.parse(Buffer.concat(parts).toString("utf8") || "{}") as RequestBody, fault), latency)
     })
     const json = (status: number, body: unknown, headers: Record<string, string> = {}) =>
       response.writeHead(status, { "content-type": "application/json", "request-id": "req_test", ...headers })

@@ -144,5 +144,5 @@ it("every judge in layers/ is held to the contract", () => {
     .map((name) => fs.readFileSync(path.join(here, name), "utf8")).join("\n")
   const judges = fs.readdirSync(path.join(here, "../../layers")).flatMap((name) => /^judge-(.*)\.ts$/.exec(name)?.[1] ?? [])
   assert.isAbove(judges.length, 4)
-  for (const judge of judges) assert.match(tests, new RegExp(`judgeContract\\(\\s*"${judge}"`), `layers/judge-${judge}.ts`)
+  for (const judge of judges) assert.match(tests, new RegExp(`judgeContract\\(\\s*"${judge}\\b`), `layers/judge-${judge}.ts`)
 })
