@@ -1,9 +1,10 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge]
+ *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge] [faults]
  */
 import { Effect } from "effect"
+import { benchFaults } from "./faults.ts"
 import { benchJudge } from "./judge.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
@@ -15,7 +16,8 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   trainer: () => benchTrainer(),
   renderer: benchRenderer,
   overlap: () => Effect.runPromise(overlap()),
-  judge: benchJudge
+  judge: benchJudge,
+  faults: benchFaults
 }
 
 const asked = process.argv.slice(2)
