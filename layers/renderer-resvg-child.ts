@@ -24,6 +24,9 @@ const freePixels = async (): Promise<void> => {
   await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** Drawings between two collections, at least, and bytes of pixels. */
+const [fewest, most] = [8, 2e6]
+
 try {
   fs.writeFileSync("/proc/self/oom_score_adj", "1000") // when memory runs out, this process goes first
 } catch { /* not Linux */ }
@@ -42,9 +45,12 @@ const send = (answer: Answer) => {
   for (let at = 0; at < bytes.length;) at += fs.writeSync(wire, bytes, at)
 }
 send({ _tag: "Ready" })
-let drawn = 0
+let [drawn, held] = [0, 0]
 for (let call = nextCall(); call !== undefined; call = nextCall()) {
   send(render(call))
-  if (++drawn % 16 === 0) await freePixels()
+  held += 4 * call.size ** 2
+  if (++drawn < fewest || held < most) continue
+  await freePixels()
+  ;[drawn, held] = [0, 0]
 }
 process.exit(0) // the parent closed its end
