@@ -1,7 +1,8 @@
 /** What every Judge must do. `pictures` are some it may be shown; a few of them should differ in its eyes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Layer } from "effect"
-import type { Outcome, Picture } from "../../src/domain.ts"
+import { Duration, Effect, Exit, Fiber, type Layer, Option } from "effect"
+import { type Outcome, Picture, type Rendering } from "../../src/domain.ts"
+import { decideRenderings } from "../../src/pairing.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { inked, prompt } from "./make.ts"
 
@@ -48,6 +49,45 @@ export const judgeContract = <E>(
     it.live("ties identical pictures", () =>
       Effect.gen(function*() {
         for (const picture of pictures) assert.strictEqual((yield* compare(picture, picture)).outcome, "tie")
+      }).pipe(Effect.provide(layer)))
+
+    it.live("is never asked about a drawing that did not render", () =>
+      Effect.gen(function*() {
+        const rendered: Rendering = { _tag: "Rendered", picture: pictures[0]! }
+        for (const failed of [
+          { _tag: "Rejected", reason: "blank", detail: "" },
+          { _tag: "Killed", reason: "deadline", detail: "" }
+        ] as const) {
+          const said = [
+            yield* decideRenderings(cat, rendered, failed),
+            yield* decideRenderings(cat, failed, rendered),
+            yield* decideRenderings(cat, failed, failed)
+          ]
+          assert.deepStrictEqual(said.map(({ by, outcome }) => [outcome, by]), [["A", "gate"], ["B", "gate"], ["invalid", "gate"]])
+        }
+      }).pipe(Effect.provide(layer)))
+
+    it.live("answers a picture that it cannot use with an error of its own, never with a defect", () =>
+      Effect.gen(function*() {
+        for (const [width, height] of [[1, 1], [3, 1], [1, 500]] as const) {
+          const odd = new Picture({ hash: `${width} x ${height}`, width, height, rgba: new Uint8Array(width * height * 4).fill(255) })
+          const exit = yield* Effect.exit(compare(odd, pictures[0]!))
+          if (Exit.isSuccess(exit)) continue
+          const tag = Option.getOrUndefined(Exit.findErrorOption(exit))?._tag
+          assert.include(["JudgeBusy", "JudgeRefused", "JudgeStopped"], tag, `${exit.cause}`)
+        }
+      }).pipe(Effect.provide(layer)))
+
+    it.live("lets go when it is interrupted, and answers the next question", () =>
+      Effect.gen(function*() {
+        const [a, b] = [pictures[0]!, pictures.at(-1)!]
+        for (const after of [0, 2, 10]) {
+          const asking = yield* Effect.forkChild(compare(a, b), { startImmediately: true })
+          yield* Effect.sleep(after)
+          const [took] = yield* Effect.timed(Fiber.interrupt(asking))
+          assert.isBelow(Duration.toMillis(took), 5000)
+        }
+        assert.include(["A", "B", "tie"], (yield* compare(a, b)).outcome)
       }).pipe(Effect.provide(layer)))
 
     it.live("is deterministic, across two lives of the layer too", () => {
