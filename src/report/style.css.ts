@@ -42,8 +42,8 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mon
 .result strong { color: var(--c1); font-weight: 650; }
 .interval { color: var(--soft); white-space: nowrap; }
 .result + .note { margin-top: 14px; }
-.tiles { display: grid; grid-template-columns: repeat(6, 1fr); margin-top: 40px; border: 1px solid var(--line); border-radius: 12px; background: var(--line); gap: 1px; overflow: hidden; }
-.tile { background: var(--card); padding: 16px 18px 15px; flex: 1; }
+.tiles { display: flex; flex-wrap: wrap; margin-top: 40px; border: 1px solid var(--line); border-radius: 12px; background: var(--line); gap: 1px; overflow: hidden; }
+.tile { background: var(--card); padding: 16px 18px 15px; flex: 1 1 22%; }
 .tile dt { color: var(--soft); font-size: 13px; }
 .tile dd { margin-top: 4px; font-size: 21px; font-weight: 600; letter-spacing: -0.01em; line-height: 1.3; white-space: nowrap; }
 .tile small { display: block; margin-top: 3px; color: var(--soft); font-size: 13px; font-weight: 400; letter-spacing: 0; }
@@ -122,13 +122,12 @@ summary { cursor: pointer; color: var(--soft); font-size: 15px; }
 .settings th { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; white-space: normal; width: 40%; }
 .settings td { overflow-wrap: anywhere; color: var(--ink); }
 
-@media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .beside { grid-template-columns: minmax(0, 1fr); gap: 24px; } }
+@media (max-width: 1000px) { .tile { flex-basis: 30%; } .beside { grid-template-columns: minmax(0, 1fr); gap: 24px; } }
 @media (max-width: 560px) {
   main, footer { padding-left: 16px; padding-right: 16px; }
   main { padding-top: 32px; }
   section { margin-top: 56px; }
-  .tiles { grid-template-columns: repeat(2, 1fr); }
-  .tile { padding: 13px 14px 12px; }
+  .tile { padding: 13px 14px 12px; flex-basis: 45%; }
   .tile dd { font-size: 19px; }
   .trained code { display: block; width: fit-content; margin: 8px 0 0; }
   th, td { padding-left: 12px; }
