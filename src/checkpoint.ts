@@ -11,7 +11,7 @@ import { Effect, Schema } from "effect"
 import type { WeightIndex } from "./numerics/parameters.ts"
 import { headerLength, parseHeader, SafetensorsError, type TensorEntry, toFloat32 } from "./numerics/safetensors.ts"
 import type { Tensor } from "./numerics/tensor.ts"
-import { type DecoderConfig, parameterShapes } from "./numerics/transformer.ts"
+import { type DecoderConfig, families, parameterShapes } from "./numerics/transformer.ts"
 
 /** The folder does not hold a usable model; the message says which file, what is wrong and what to do. */
 export class CheckpointInvalid extends Schema.TaggedError<CheckpointInvalid>()("CheckpointInvalid", {
@@ -41,9 +41,9 @@ const RopeParameters = Schema.Struct({
   original_max_position_embeddings: Schema.optionalKey(PositiveInt)
 })
 
-/** config.json of the two families, as transformers 4 (`rope_theta`) and 5 (`rope_parameters`) write it. */
+/** config.json of these families, as transformers 4 (`rope_theta`) and 5 (`rope_parameters`) write it. */
 const DecoderJson = Schema.Struct({
-  model_type: Schema.Literals(["qwen3", "llama"]),
+  model_type: Schema.Literals(families),
   vocab_size: PositiveInt,
   hidden_size: PositiveInt,
   intermediate_size: PositiveInt,
@@ -59,6 +59,7 @@ const DecoderJson = Schema.Struct({
   max_position_embeddings: PositiveInt,
   attention_bias: Schema.optionalKey(Schema.Boolean),
   mlp_bias: Schema.optionalKey(Schema.Boolean),
+  use_sliding_window: Schema.optionalKey(Schema.Boolean),
   hidden_act: Schema.optionalKey(Schema.Literal("silu"))
 })
 
@@ -83,6 +84,8 @@ export const readJson = Effect.fnUntraced(function*<A>(
     Effect.mapError((error) => invalid(`${at} is not what was expected: ${oneLine(error.message)}.`))
   )
 })
+
+const listed = (names: ReadonlyArray<string>): string => `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().replace(/\.$/, "")
 
@@ -138,14 +141,17 @@ const readEntries = (file: string): ReadonlyMap<string, TensorEntry> => {
 /** A policy's folder: its config decoded, its tensors checked against it by name and shape. */
 export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
   const kind = yield* readJson(given, "config.json", Schema.Struct({ model_type: Schema.String }))
-  if (kind.model_type !== "qwen3" && kind.model_type !== "llama") {
+  if (!(families as ReadonlyArray<string>).includes(kind.model_type)) {
     return yield* invalid(
-      `${path.join(given, "config.json")} is of the family "${kind.model_type}": known are qwen3 and llama.`
+      `${path.join(given, "config.json")} is of the family "${kind.model_type}": known are ${listed(families)}.`
     )
   }
   const json = yield* readJson(given, "config.json", DecoderJson)
   if (json.attention_bias || json.mlp_bias) {
     return yield* invalid(`${path.join(given, "config.json")} asks for biases, which the ${json.model_type} family here has not.`)
+  }
+  if (json.use_sliding_window) {
+    return yield* invalid(`${path.join(given, "config.json")} asks for use_sliding_window, which the ${json.model_type} family here has not.`)
   }
   const heads = json.num_attention_heads
   const rope = json.rope_scaling ?? json.rope_parameters ?? {}

@@ -1,7 +1,7 @@
 /**
- * Decoder-only transformers of the Qwen3 and Llama families as graphs: RMSNorm, rotary positions, grouped-query
- * attention, QK-norm where the family has it, SwiGLU, tied or untied embeddings. The module names are those of the
- * checkpoint, so the same names serve files, adapters and gradients.
+ * Decoder-only transformers of the Llama and Qwen families as graphs: RMSNorm, rotary positions, grouped-query
+ * attention, SwiGLU, tied or untied embeddings, and what each family changes (`traits`). The module names are those of
+ * the checkpoint, so the same names serve files, adapters and gradients.
  *
  * Three graphs are made of one block: `forward` (training and scoring: whole sequences, no cache), `prefill` (prompts,
  * keys and values kept) and `decode` (one token a row, cache read).
@@ -9,8 +9,25 @@
 import type { Graph, Value } from "./graph.ts"
 import { parameterSource, type LoraConfig, type ParameterSource, type WeightIndex } from "./parameters.ts"
 
+/** As config.json calls them. */
+export const families = ["qwen3", "qwen2", "llama"] as const
+
+/** What a family's blocks have that Llama's have not. */
+interface Traits {
+  /** RMSNorm of each head's query and key. */
+  readonly qkNorm?: true
+  /** Biases of the query, key and value projections. */
+  readonly qkvBias?: true
+}
+
+const traits: Readonly<Record<DecoderConfig["family"], Traits>> = {
+  llama: {},
+  qwen2: { qkvBias: true },
+  qwen3: { qkNorm: true }
+}
+
 export interface DecoderConfig {
-  readonly family: "qwen3" | "llama"
+  readonly family: (typeof families)[number]
   readonly vocab: number
   readonly hidden: number
   readonly intermediate: number
@@ -61,12 +78,16 @@ export const modulesOf = (c: DecoderConfig): Array<{ module: string; out: number
 /** Every parameter of a checkpoint of this config, by name. */
 export const parameterShapes = (c: DecoderConfig): Map<string, ReadonlyArray<number>> => {
   const shapes = new Map<string, ReadonlyArray<number>>([["model.embed_tokens.weight", [c.vocab, c.hidden]]])
-  for (const { in: width, module, out } of modulesOf(c)) shapes.set(`${module}.weight`, [out, width])
+  const { qkNorm, qkvBias } = traits[c.family]
+  for (const { in: width, module, out } of modulesOf(c)) {
+    shapes.set(`${module}.weight`, [out, width])
+    if (qkvBias && /[qkv]_proj$/.test(module)) shapes.set(`${module}.bias`, [out])
+  }
   for (let i = 0; i < c.layers; i++) {
     const at = `model.layers.${i}`
     shapes.set(`${at}.input_layernorm.weight`, [c.hidden])
     shapes.set(`${at}.post_attention_layernorm.weight`, [c.hidden])
-    if (c.family === "qwen3") {
+    if (qkNorm) {
       shapes.set(`${at}.self_attn.q_norm.weight`, [c.headDim])
       shapes.set(`${at}.self_attn.k_norm.weight`, [c.headDim])
     }
@@ -133,10 +154,11 @@ interface Projections {
 }
 
 const project = (g: Graph, p: ParameterSource, c: DecoderConfig, rows: Rows, at: string, x: Value): Projections => {
+  const { qkNorm, qkvBias = false } = traits[c.family]
   const side = (name: "q" | "k" | "v", count: number): Value => {
-    const split = splitHeads(g, c, rows, p.linear(`${at}.${name}_proj`, x, count * c.headDim), count)
+    const split = splitHeads(g, c, rows, p.linear(`${at}.${name}_proj`, x, count * c.headDim, qkvBias), count)
     if (name === "v") return g.transpose(split, [0, 2, 1, 3])
-    const normed = c.family === "qwen3" ? norm(g, p, c, `${at}.${name}_norm`, split, c.headDim) : split
+    const normed = qkNorm ? norm(g, p, c, `${at}.${name}_norm`, split, c.headDim) : split
     // Scaled here, not at the product: onnxruntime would fuse it there into a slow kernel.
     const scaled = name === "q" ? g.scale(normed, 1 / Math.sqrt(c.headDim)) : normed
     const turned = g.transpose(scaled, [0, 2, 1, 3])

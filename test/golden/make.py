@@ -230,6 +230,7 @@ PROMPT_LENGTHS = [4, 3, 2]
 PAIRS = [[0, 1], [2, 0]]  # [chosen row, rejected row]
 BETA = 0.1
 NEW_TOKENS = 24
+MORE_TOKENS = 200
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -249,6 +250,16 @@ def llama_model():
         num_attention_heads=3, num_key_value_heads=1, head_dim=8, tie_word_embeddings=False,
         rope_parameters={"rope_type": "default", "rope_theta": 5000.0}, rms_norm_eps=1e-5,
         max_position_embeddings=64,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None,
+    ))
+
+
+def qwen2_model():
+    return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(
+        vocab_size=83, hidden_size=32, intermediate_size=40, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 20000.0}, rms_norm_eps=1e-6,
+        max_position_embeddings=256, use_sliding_window=False,
         bos_token_id=None, eos_token_id=None, pad_token_id=None,
     ))
 
@@ -277,7 +288,7 @@ def token_logps(model, input_ids, attention_mask):
     return logps * attention_mask[:, 1:], logits
 
 
-def make_language_model(family, build, seed):
+def make_language_model(family, build, seed, new_tokens=NEW_TOKENS):
     generator = torch.Generator().manual_seed(seed)
     model = build().eval()
     model.set_attn_implementation("eager")
@@ -321,10 +332,10 @@ def make_language_model(family, build, seed):
     with torch.no_grad():
         tokens = model.generate(
             prompt, attention_mask=torch.ones_like(prompt), do_sample=False,
-            max_new_tokens=NEW_TOKENS, eos_token_id=None, pad_token_id=PAD,
+            max_new_tokens=new_tokens, eos_token_id=None, pad_token_id=PAD,
         )
         top = model(input_ids=tokens, use_cache=False).logits[0, 3:-1].topk(2, dim=-1)
-    assert tokens.shape == (1, 4 + NEW_TOKENS) and torch.equal(top.indices[:, 0], tokens[0, 4:])
+    assert tokens.shape == (1, 4 + new_tokens) and torch.equal(top.indices[:, 0], tokens[0, 4:])
     margin = (top.values[:, 0] - top.values[:, 1]).min()
     golden["greedy"] = tokens[0, 4:].tolist()
     golden["greedy_margin"] = f32(margin)
@@ -859,6 +870,7 @@ def main():
     transformers.logging.disable_progress_bar()
     make_language_model("qwen3", qwen3_model, 11)
     make_language_model("llama", llama_model, 21)
+    make_language_model("qwen2", qwen2_model, 40, MORE_TOKENS)
     make_clips()
     make_losses()
     make_adamw()
