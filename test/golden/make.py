@@ -264,8 +264,27 @@ def qwen2_model():
     ))
 
 
+def gemma3_text_model():
+    return transformers.Gemma3ForCausalLM(transformers.Gemma3TextConfig(
+        vocab_size=79, hidden_size=24, intermediate_size=36, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, query_pre_attn_scalar=12,
+        sliding_window=5, layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 20000.0},
+                         "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}},
+        rms_norm_eps=1e-6, max_position_embeddings=256,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None,
+    ))
+
+
 def randomise(model, generator):
-    """Matrices ~ N(0, 0.3); norm weights ~ 1 +- 0.2; biases ~ N(0, 0.1)."""
+    """Matrices ~ N(0, 0.3); norm weights ~ 1 +- 0.2; biases ~ N(0, 0.1).
+
+    Gemma stores norm weights less 1 and scales its embeddings up: these are
+    smaller here, else every token is followed by itself, and its last norm is
+    larger, so that its logits are as far apart as those of the others.
+    """
+    gemma = model.config.model_type == "gemma3_text"
+    stored = lambda name: (3 if name == "model.norm.weight" else 0) if gemma else 1
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             noise = torch.randn(parameter.shape, generator=generator)
@@ -273,9 +292,11 @@ def randomise(model, generator):
                 parameter.copy_(torch.tensor(1.3) + 0 * noise)
             elif "norm" in name and name.endswith("weight"):
                 uniform = torch.rand(parameter.shape, generator=generator)
-                parameter.copy_(1 + 0.4 * (uniform - 0.5))
+                parameter.copy_(stored(name) + 0.4 * (uniform - 0.5))
             elif name.endswith("bias"):
                 parameter.copy_(0.1 * noise)
+            elif gemma and name == "model.embed_tokens.weight":
+                parameter.copy_(0.05 * noise)
             else:
                 parameter.copy_(0.3 * noise)
 
@@ -413,7 +434,7 @@ def drift(model, input_ids, attention_mask, logits, logps):
         parameter.grad = grad
     return (f"sdpa logits differ by {(other[0] - logits[0]).abs().max():.1e}, "
             f"float64 logits by {(double_logits[0] - logits[0]).abs().max():.1e}, "
-            f"float64 logps by {(double_logps - logps).abs().max():.1e}")
+            f"float64 logps by {(double_logps - logps)[attention_mask[:, 1:] == 1].abs().max():.1e}")
 
 
 # --------------------------------------------------------------------------
@@ -871,6 +892,7 @@ def main():
     make_language_model("qwen3", qwen3_model, 11)
     make_language_model("llama", llama_model, 21)
     make_language_model("qwen2", qwen2_model, 40, MORE_TOKENS)
+    make_language_model("gemma3_text", gemma3_text_model, 61, MORE_TOKENS)
     make_clips()
     make_losses()
     make_adamw()

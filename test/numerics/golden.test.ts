@@ -7,7 +7,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { SamplerProgram } from "../../layers/onnx/sampler-program.ts"
-import { sequenceFeeds } from "../../layers/onnx/sequences.ts"
+import { maskFeeds, sequenceFeeds } from "../../layers/onnx/sequences.ts"
 import { createSession, type Feeds, float32, int64, type Session } from "../../layers/onnx/session.ts"
 import { graphs, Trainer, type TrainerSpec } from "../../layers/onnx/trainer-program.ts"
 import { openDecoder, openWeights, readParameters } from "../../src/checkpoint.ts"
@@ -17,7 +17,7 @@ import { Graph } from "../../src/numerics/graph.ts"
 import { labelWeights, type LossType, preferenceLoss } from "../../src/numerics/losses.ts"
 import { plain, probabilities } from "../../src/numerics/sampling.ts"
 import type { Parameters } from "../../src/numerics/tensor.ts"
-import { allLinear, causalMask, prefill } from "../../src/numerics/transformer.ts"
+import { allLinear, prefill } from "../../src/numerics/transformer.ts"
 
 const folder = path.join(import.meta.dirname, "../golden")
 const read = (file: string) => JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"))
@@ -27,7 +27,7 @@ const feedsOf = (parameters: Parameters): Feeds =>
   Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
 const norm = (xs: ArrayLike<number>) => Math.sqrt(Array.from(xs).reduce((n, x) => n + x * x, 0))
 
-describe.each(["qwen3", "qwen2", "llama"])("%s beside transformers", (family) => {
+describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformers", (family) => {
   const golden = read(`${family}/golden.json`)
   const rows: Array<Array<number>> = golden.input_ids.map((ids: Array<number>, n: number) =>
     ids.slice(0, golden.attention_mask[n].reduce((a: number, b: number) => a + b, 0))
@@ -64,7 +64,7 @@ describe.each(["qwen3", "qwen2", "llama"])("%s beside transformers", (family) =>
     const { logits } = await session.run({
       ids: int64([time, time], ids.flatMap(() => ids)),
       positions: int64([time, time], ids.flatMap(() => ids.map((_, t) => t))),
-      mask: float32([1, 1, config.heads / config.kvHeads * time, time], causalMask(config.heads / config.kvHeads, time)),
+      ...maskFeeds(config, time),
       last: int64([time], ids.map((_, t) => t * time + t))
     })
     await session.release()
