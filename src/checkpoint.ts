@@ -22,7 +22,7 @@ const invalid = (message: string) => new CheckpointInvalid({ message })
 
 /** Files and sizes of a folder's tensors; plain data, so it can be sent to a worker. */
 export interface WeightFiles {
-  /** Absolute, without symbolic links: onnxruntime refuses a file outside it. */
+  /** Absolute. Its files may be symbolic links that lead out of it, as in the Hub's cache. */
   readonly folder: string
   readonly index: WeightIndex
 }
