@@ -7,6 +7,7 @@ import { calibrate } from "./commands/calibrate.ts"
 import { judge } from "./commands/judge.ts"
 import { judgePairs } from "./commands/judge-pairs.ts"
 import { logprobs } from "./commands/logprobs.ts"
+import { merge } from "./commands/merge.ts"
 import { render } from "./commands/render.ts"
 import { sample } from "./commands/sample.ts"
 import { sft } from "./commands/sft.ts"
@@ -15,7 +16,7 @@ import { oneSentence } from "./errors.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
-  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, sft]),
+  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft]),
   Command.run({ version }),
   Effect.catch(oneSentence),
   Effect.provide(NodeServices.layer),
