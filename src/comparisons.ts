@@ -22,6 +22,18 @@ export const anchorPairs = (drawings: ReadonlyArray<Drawing>): ReadonlyArray<Dra
     .filter((pair) => !isDuplicate(pair))
 }
 
+/** Pairs of one prompt that are judged at most. */
+export const mostPairs = ({ comparisons, k, maxPairsPerPrompt = Infinity }: Pick<PipelineConfig, "comparisons" | "k" | "maxPairsPerPrompt">): number => {
+  switch (comparisons) {
+    case "all":
+      return Math.min(k * (k - 1) / 2, maxPairsPerPrompt)
+    case "anchor":
+      return k - 1
+    case "swiss":
+      return swissRounds(k) * Math.floor(k / 2)
+  }
+}
+
 /** Rounds of a Swiss tournament of k: enough for one undefeated winner. */
 export const swissRounds = (k: number): number => Math.ceil(Math.log2(k))
 

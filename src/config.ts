@@ -157,7 +157,7 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
       })
     ))
   }
-  return yield* Schema.decodeUnknownEffect(TrainConfig)(merged).pipe(
+  return yield* Schema.decodeEffect(TrainConfig)(merged).pipe(
     Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
   )
 })

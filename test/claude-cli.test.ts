@@ -1,25 +1,14 @@
 /** `--judge claude` as people meet it: real processes against a server on a real socket. */
-import { execFile } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { type ClaudeServer, type ClaudeServerOptions, startClaudeServer } from "./claude-server.ts"
+import { commandLine } from "./command-line.ts"
 
-const root = path.resolve(import.meta.dirname, "..")
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-claude-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const { remove, vequinox, work } = commandLine()
+afterAll(remove)
 
 const secret = "sk-ant-secret-of-the-test"
-const vequinox = (env: Record<string, string>, ...args: ReadonlyArray<string>) =>
-  new Promise<{ code: number; stdout: string; stderr: string }>((resolve) =>
-    execFile(
-      process.execPath,
-      [path.join(root, "src/main.ts"), ...args],
-      { cwd: work, env: { PATH: process.env["PATH"], XDG_CACHE_HOME: path.join(work, "cache"), ...env }, maxBuffer: 1e8 },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr })
-    )
-  )
 const withServer = async (o: ClaudeServerOptions, use: (server: ClaudeServer, env: Record<string, string>) => Promise<void>) => {
   const server = await startClaudeServer(o)
   try {

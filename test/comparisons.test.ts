@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { anchorPairs, comparePrompt, swissRounds } from "../src/comparisons.ts"
+import { anchorPairs, comparePrompt, mostPairs, swissRounds } from "../src/comparisons.ts"
 import { type Drawing, Verdict } from "../src/domain.ts"
 import { random } from "../src/numerics/random.ts"
 import { Judge, JudgeRefused, JudgeStopped } from "../src/stages/Judge.ts"
@@ -70,6 +70,8 @@ describe("comparisons", () => {
         assert.deepStrictEqual(shuffledInks.flatMap((ink, i) => (beaten.has(i) ? [] : [ink])), [0.8])
       }
       assert.deepStrictEqual([2, 3, 4, 5, 8, 9].map(swissRounds), [1, 2, 2, 3, 3, 4])
+      const most = (comparisons: "all" | "anchor" | "swiss", maxPairsPerPrompt?: number) => mostPairs({ comparisons, k: 8, maxPairsPerPrompt })
+      assert.deepStrictEqual([most("all"), most("all", 10), most("anchor"), most("swiss")], [28, 10, 7, 12])
     }).pipe(Effect.provide(inkJudge())))
 
   it.effect("swiss: an odd number leaves one out a round, duplicates never meet", () =>

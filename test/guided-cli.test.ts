@@ -1,41 +1,23 @@
 /** `--judge list`, `checklist` and `defects` as people meet them: real processes against a server on a real socket. */
-import { execFile } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { guidedJudges } from "../src/commands/guided-judges.ts"
 import { type ClaudeServer, startClaudeServer } from "./claude-server.ts"
+import { commandLine } from "./command-line.ts"
 
-const root = path.resolve(import.meta.dirname, "..")
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-guided-"))
+const { remove, vequinox: inFolder, work } = commandLine()
 let server: ClaudeServer
 beforeAll(async () => {
   server = await startClaudeServer()
 })
 afterAll(async () => {
   await server.close()
-  fs.rmSync(work, { recursive: true, force: true })
+  remove()
 })
 
 const vequinox = (...args: ReadonlyArray<string>) =>
-  new Promise<{ code: number; stdout: string; stderr: string }>((resolve) =>
-    execFile(
-      process.execPath,
-      [path.join(root, "src/main.ts"), ...args],
-      {
-        cwd: work,
-        env: {
-          PATH: process.env["PATH"],
-          XDG_CACHE_HOME: path.join(work, "cache"),
-          ANTHROPIC_API_KEY: "sk-test",
-          ANTHROPIC_BASE_URL: server.url
-        },
-        maxBuffer: 1e8
-      },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr })
-    )
-  )
+  inFolder({ ANTHROPIC_API_KEY: "sk-test", ANTHROPIC_BASE_URL: server.url }, ...args)
 const written = (name: string, text: string) => {
   fs.writeFileSync(path.join(work, name), text)
   return path.join(work, name)

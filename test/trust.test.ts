@@ -6,7 +6,7 @@ import { agreements, makeAlarm, makeLengthAlarm } from "../src/trust.ts"
 import { candidate, inked, verdict } from "./stages/make.ts"
 
 const brightness = { name: "ink", score: (_: unknown, { rgba }: { readonly rgba: Uint8Array }) => Effect.succeed(rgba.filter((x, i) => i % 4 === 0 && x < 128).length) }
-const blind = { name: "blind", score: () => Effect.succeed(undefined) }
+const blind = { name: "blind", score: () => Effect.undefined }
 
 const rollout = (outcomes: ReadonlyArray<readonly [number, number, Outcome, string?]>): Rollout => ({
   step: 3,

@@ -2,13 +2,9 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { Effect, Layer, Context, Schema } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { AnswersFailed } from "./answers-failed.ts"
 import { makeOpenBatches, type OpenBatches, tables } from "./open-batches.ts"
-
-/** The file cannot be used; the message says which and why. */
-export class AnswersFailed extends Schema.TaggedError<AnswersFailed>()("AnswersFailed", {
-  message: Schema.String
-}) {}
 
 /** Keys are hashes of all that an answer depends on: the model, every word of the question, and the pictures in order. */
 export class Answers extends Context.Service<Answers, {

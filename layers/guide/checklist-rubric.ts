@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"
-import { type Rubric, rubric } from "./guide.ts"
+import { type Rubric, rubric } from "./question.ts"
 import { isNumbered } from "./numbered.ts"
 
 const Answer = (requirements: number) =>

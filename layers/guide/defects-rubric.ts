@@ -5,7 +5,7 @@
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"
 import { defectLabels } from "../../src/numerics/defects.ts"
-import { rubric } from "./guide.ts"
+import { rubric } from "./question.ts"
 import { jsonIn } from "./json-in.ts"
 
 /** Four coordinates are asked of an array by its check: structured output has no tuples. */

@@ -3,7 +3,6 @@
  * and of the budget, and its answer is stored (answers.ts) before it is used. Nothing is asked again here: what is worth
  * it fails with `JudgeBusy`, and the pipeline asks again; what was answered already is then read, not paid.
  */
-import { createHash } from "node:crypto"
 import { Context, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { type BudgetSpent, makeBudget } from "../../src/budget.ts"
@@ -12,6 +11,7 @@ import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowan
 import { Answers } from "./answers.ts"
 import { pictureTokens } from "./pictures.ts"
 import { costOf, type Price } from "./prices.ts"
+import { hashOf, type Question, type Rubric } from "./question.ts"
 import { sharing } from "./sharing.ts"
 import { ModelBusy, type Part, type Reply, type Request, type Transport, type TransportError, wordBytes, worstUse } from "./transport.ts"
 
@@ -28,47 +28,6 @@ export interface GuideOptions {
   readonly unusableAnswers?: number | undefined
   /** Seconds without any answer after which the run is stopped; a queue has its own patience. Default 900. */
   readonly patience?: number | undefined
-}
-
-/** What is asked of every picture, pair or prompt alike: the words and the form of the answer. */
-export interface Rubric<A> {
-  readonly system: string
-  readonly answer: Schema.Codec<A, unknown>
-  /** JSON schema of `answer`, as structured output wants it. */
-  readonly schema: Readonly<Record<string, unknown>>
-  /** The longest answer that is waited for, tokens. */
-  readonly maxTokens: number
-  /** The JSON in what the model says, where it may say more. Default: all of it. */
-  readonly read?: (text: string) => string
-  /** Hash of the words and the form, 8 hex digits: part of a judge's identity. */
-  readonly version: string
-}
-
-export const rubric = <A>(o: {
-  readonly system: string
-  readonly answer: Schema.Codec<A, unknown>
-  readonly maxTokens: number
-  readonly read?: (text: string) => string
-}): Rubric<A> => {
-  const strict = (schema: unknown): unknown =>
-    Array.isArray(schema)
-      ? schema.map(strict)
-      : typeof schema !== "object" || schema === null
-      ? schema
-      : Object.fromEntries(
-        Object.entries(schema).map(([key, value]) => [key, key === "additionalProperties" ? false : strict(value)])
-      )
-  const schema = strict(Schema.toJsonSchemaDocument(o.answer).schema) as Readonly<Record<string, unknown>>
-  return { ...o, schema, version: hashOf([o.system, schema, o.maxTokens]).slice(0, 8) }
-}
-
-const hashOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
-
-/** One question: its own name (`id`, the same for the same question) and how to ask it. */
-export interface Question<A> {
-  readonly id: string
-  readonly rubric: Rubric<A>
-  readonly parts: ReadonlyArray<Part>
 }
 
 export class Guide extends Context.Service<Guide, {

@@ -1,7 +1,7 @@
 /** What a guide model is asked about several pictures of one prompt at once (as IntroSVG labels its candidates). */
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"
-import { type Rubric, rubric } from "./guide.ts"
+import { type Rubric, rubric } from "./question.ts"
 import { isNumbered } from "./numbered.ts"
 
 /** Ranges and counts are checked here and not in the schema that is sent: structured output knows no such limits. */

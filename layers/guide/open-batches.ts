@@ -4,7 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import type { Effect } from "effect"
-import type { AnswersFailed } from "./answers.ts"
+import type { AnswersFailed } from "./answers-failed.ts"
 
 export interface OpenBatch {
   readonly id: number

@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"
-import { rubric } from "./guide.ts"
+import { rubric } from "./question.ts"
 
 const Side = Schema.Literals(["first", "second", "tie"])
 const Criterion = Schema.Struct({

@@ -5,7 +5,8 @@
 import { Effect } from "effect"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
 import { Judge, type JudgeError } from "../../src/stages/Judge.ts"
-import { billRefusals, Guide, type Question } from "./guide.ts"
+import { billRefusals, Guide } from "./guide.ts"
+import type { Question } from "./question.ts"
 import type { Ask } from "./sharing.ts"
 
 /** What was seen in two pictures, compared. */

@@ -1,7 +1,7 @@
 /** Questions that several pairs of a prompt have in common. */
 import { Deferred, Effect, Exit } from "effect"
 import type { JudgeError } from "../../src/stages/Judge.ts"
-import type { Question } from "./guide.ts"
+import type { Question } from "./question.ts"
 
 export type Ask = <A>(question: Question<A>) => Effect.Effect<A, JudgeError>
 

@@ -1,7 +1,7 @@
 /** Judges that ask a guide model, as --judge names them: their layers, and about how much each asks. */
 import { Effect, Layer } from "effect"
 import type { Use } from "../../layers/guide/allowance.ts"
-import type { AnswersFailed } from "../../layers/guide/answers.ts"
+import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
 import type { Guide } from "../../layers/guide/guide.ts"
 import { makePairJudge } from "../../layers/guide/pair-judge.ts"
 import * as judgeChecklist from "../../layers/judge-checklist.ts"

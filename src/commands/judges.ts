@@ -1,6 +1,6 @@
 /** Which judge a name stands for: its layer, the size in which it sees best, and what it may cost. */
 import { Effect, Layer, type Terminal } from "effect"
-import type { AnswersFailed } from "../../layers/guide/answers.ts"
+import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
 import { costOf } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge-cascade.ts"
 import * as judgeCoin from "../../layers/judge-coin.ts"

@@ -8,6 +8,7 @@ import * as optimizerOnnx from "../../layers/optimizer-onnx.ts"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
 import * as samplerOnnx from "../../layers/sampler-onnx.ts"
 import { openDecoder, readParameters } from "../checkpoint.ts"
+import { mostPairs } from "../comparisons.ts"
 import { resolveConfig, type SettingName, settings, type TrainConfig } from "../config.ts"
 import { writeFile } from "../files.ts"
 import { parameterCount } from "../numerics/memory.ts"
@@ -123,7 +124,7 @@ export const train = Command.make("train", {
       `${run.path}: ${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${runtime.choice}.`
     )
     const [drawn, k] = [c.max_steps * c.prompts_per_step, c.num_generations]
-    const cost = yield* forecast(c, { prompts: drawn, k, pairs: drawn * k * (k - 1) / 2 })
+    const cost = yield* forecast(c, { prompts: drawn, k, pairs: drawn * mostPairs(pipelineOf(c)) })
     if (cost !== undefined) yield* progress.note(cost)
     if (cost !== undefined && c.judge_batch) {
       yield* progress.note("Asked in batches, each step may wait up to 24 hours for its judgments.")

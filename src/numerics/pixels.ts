@@ -1,22 +1,7 @@
 /** From a rendered picture to what a vision graph is fed, as the image processors of transformers (Pillow's) do it. */
-import { type Filter, resize } from "./resize.ts"
+import type { Normalisation, Preprocessing } from "./preprocessing.ts"
+import { resize } from "./resize.ts"
 import { toUnroundedPixels } from "./unrounded-pixels.ts"
-
-export interface Preprocessing {
-  /** Pixels of a side that pictures are resized to. */
-  readonly resized: number
-  /** Pixels of a side that are cut from the middle of that; what is missing there is black. What the graph reads. */
-  readonly side: number
-  readonly filter: Filter
-  /** Resized as floats, unrounded, as HPSv2 does; `side` is then `resized`. */
-  readonly unrounded?: boolean
-  /** A byte is multiplied with this: 1 / 255. */
-  readonly factor: number
-  readonly mean: ReadonlyArray<number>
-  readonly std: ReadonlyArray<number>
-}
-
-export type Normalisation = Pick<Preprocessing, "factor" | "mean" | "std">
 
 /** RGBA pixels [side, side, 4] to one image's [3, side, side], each channel (x * factor - mean) / std. */
 export const normalisePixels = (

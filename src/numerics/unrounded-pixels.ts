@@ -1,5 +1,5 @@
 /** Preprocessing that turns a picture into floats before it resizes it, as HPSv2 does; see pixels.ts for the usual order. */
-import type { Preprocessing } from "./pixels.ts"
+import type { Preprocessing } from "./preprocessing.ts"
 import { resizeFloats } from "./resize.ts"
 
 /**

@@ -12,7 +12,7 @@ import type { VisionConfig } from "../numerics/encoder.ts"
 import type { Graph, Value } from "../numerics/graph.ts"
 import { turning } from "../numerics/open-clip.ts"
 import type { Get } from "../numerics/parameters.ts"
-import type { Preprocessing } from "../numerics/pixels.ts"
+import type { Preprocessing } from "../numerics/preprocessing.ts"
 import * as siglip from "../numerics/siglip.ts"
 
 /** What every checkpoint is. */

@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, readJson } from "../checkpoint.ts"
-import type { Preprocessing } from "../numerics/pixels.ts"
+import type { Preprocessing } from "../numerics/preprocessing.ts"
 
 const Side = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 4096 }))
 const Size = Schema.Union([

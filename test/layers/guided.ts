@@ -1,8 +1,10 @@
 /** What tests of judges that ask a guide model share: drawings with a known winner, and an honest server to ask. */
 import { Effect, Layer, Option, Redacted, Schema } from "effect"
-import { Answers, type AnswersFailed } from "../../layers/guide/answers.ts"
+import { Answers } from "../../layers/guide/answers.ts"
+import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
 import { makeClaude } from "../../layers/guide/claude.ts"
-import { Guide, type GuideOptions, type Rubric } from "../../layers/guide/guide.ts"
+import { Guide, type GuideOptions } from "../../layers/guide/guide.ts"
+import type { Rubric } from "../../layers/guide/question.ts"
 import { random } from "../../src/numerics/random.ts"
 import type { withJudgeRetry } from "../../src/pairing.ts"
 import { drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"

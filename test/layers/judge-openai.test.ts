@@ -1,40 +1,13 @@
-import { createHash } from "node:crypto"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Resvg } from "@resvg/resvg-js"
 import { Duration, Effect, Layer, Option, Redacted, Schedule } from "effect"
 import { Answers } from "../../layers/guide/answers.ts"
 import * as JudgeOpenAI from "../../layers/judge-openai.ts"
-import { Picture } from "../../src/domain.ts"
-import { random } from "../../src/numerics/random.ts"
-import { promptOf } from "../../src/prompts.ts"
-import { caption, drawFlawed, drawScene, flawsFor, sampleScene } from "../../src/scenes/index.ts"
 import { Judge, type JudgeError } from "../../src/stages/Judge.ts"
 import { faultKinds, type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../openai-server.ts"
+import { pair } from "../scene-pairs.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
-
-const picture = (svg: string): Picture => {
-  const { height, pixels, width } = new Resvg(svg, {
-    fitTo: { mode: "width", value: 64 },
-    background: "#ffffff",
-    font: { loadSystemFonts: false }
-  }).render()
-  const rgba = new Uint8Array(pixels)
-  return new Picture({ hash: createHash("sha256").update(rgba).digest("hex"), width, height, rgba })
-}
-
-/** A scene drawn well, and with its colours or count wrong. */
-const pair = (n: number) => {
-  const draw = random(0x09e4, n)
-  const scene = sampleScene(draw, "train")
-  const flaw = flawsFor(scene).find((name) => name === "wrong-colour" || name === "wrong-count") ?? "off-canvas"
-  return {
-    prompt: promptOf(caption(scene)),
-    good: picture(drawScene(scene, draw)),
-    bad: picture(drawFlawed(scene, draw, flaw).svg)
-  }
-}
 
 const options = { model: "a-vision-model", price: { input: 1, output: 5 } } as const
 const judgeAt = (url: string, more: Partial<JudgeOpenAI.JudgeOpenAIOptions> = {}) =>
