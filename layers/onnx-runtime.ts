@@ -120,7 +120,7 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
           ...picked,
           threads: threads > 0 ? threads : Math.max(1, os.availableParallelism()),
           reserve: (what, bytes) => {
-            const free = Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
+            const free = freeMemory()
             const gb = (n: number) => (n / 1e9).toFixed(1)
             return bytes <= free ? Effect.void : Effect.fail(
               new NotEnoughMemory({
@@ -138,19 +138,29 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
 /** Linux counts its file cache as used; it is given back on demand. */
 const reclaimable = (): number => Math.max(0, process.availableMemory() - os.freemem())
 
+/** Bytes that this process can still get, a container's limit included. */
+export const freeMemory = (): number => Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
+
+/** Undefined when the device computes rightly in a thread of its own; else why it does not. */
+export const probeDevice = (device: Device): Effect.Effect<string | undefined> =>
+  Effect.scoped(Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.test(device))).pipe(
+    Effect.catch((error) => Effect.succeed(error.message))
+  )
+
+/** Of the onnxruntime that is installed; fails where it cannot be loaded. */
+export const runtimeVersion: Effect.Effect<string, OnnxError> = Effect.scoped(
+  Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.version())
+)
+
 const pickDevice = Effect.fnUntraced(function*(choice: DeviceChoice, parameters: number) {
   if (choice === "cpu") return { device: "cpu" as const, choice: "CPU, as asked" }
   if (choice === "auto" && parameters < smallModel) {
     return { device: "cpu" as const, choice: `CPU: a model of ${Math.round(parameters / 1e5) / 10} M parameters gains nothing on a GPU` }
   }
-  const test = (device: Device) =>
-    Effect.scoped(Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.test(device))).pipe(
-      Effect.catch((error) => Effect.succeed(error.message))
-    )
   const candidates: ReadonlyArray<Device> = choice === "auto" ? ["cuda", "webgpu"] : [choice]
   const refusals: Array<string> = []
   for (const device of candidates) {
-    const refusal = yield* test(device)
+    const refusal = yield* probeDevice(device)
     if (refusal === undefined) return { device, choice: `${device}, ${choice === "auto" ? "found" : "as asked"}` }
     refusals.push(`${device}: ${refusal}`)
   }
