@@ -11,7 +11,8 @@ import { CheckpointInvalid, companionFiles, type DecoderCheckpoint, readTensor }
 import { explain, FileProblem, readBytes, readText, writeFile, writeFolder } from "./files.ts"
 import type { FactorFiles } from "./lora-factors.ts"
 import { addLowRank } from "./numerics/low-rank.ts"
-import { byteLength, encodeHeader, encodeValues, type FileDType, toFloat32 } from "./numerics/safetensors.ts"
+import { factorsOf, loraNames } from "./numerics/parameters.ts"
+import { byteLength, encodeHeader, encodeValues, type FileDType, isFloat, toFloat32 } from "./numerics/safetensors.ts"
 import { type Shard, shardIndex, shardsOf } from "./shards.ts"
 
 export interface MergeOptions {
@@ -34,8 +35,6 @@ const blockBytes = 2 ** 22
 /** Values at or beyond it would be written as infinity. */
 const limits: Readonly<Record<FileDType, number>> = { F32: Infinity, F16: 65_520, BF16: (2 - 2 ** -8) * 2 ** 127 }
 const names: Readonly<Record<FileDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" }
-
-const isFloat = (dtype: string): dtype is FileDType => Object.hasOwn(names, dtype)
 
 /** Fails with `FileProblem` or `CheckpointInvalid`, and then leaves nothing behind. */
 export const writeMerged = Effect.fn("writeMerged")(function*(
@@ -111,9 +110,9 @@ const writeShard = Effect.fnUntraced(function*(part: string, { file, tensors }: 
 /** The bytes of a tensor of the result, some rows at a time. Blocks; throws what the file system throws. */
 function* mergedBlocks(base: DecoderCheckpoint, adapter: FactorFiles, name: string, dtype: string): Generator<Uint8Array> {
   const entry = base.index.get(name)!
-  const factors = adapter.factors.get(name)
-  const A = factors && readTensor(adapter.files, factors.A).data
-  const B = factors && readTensor(adapter.files, factors.B).data
+  const module = name.replace(/\.weight$/, "")
+  const factors = adapter.modules.includes(module) ? factorsOf(adapter.lora, module) : undefined
+  const [A, B] = [loraNames(module).A, loraNames(module).B].map((name) => factors && readTensor(adapter.files, name).data)
   const rows = entry.shape[0] ?? 1
   const rowBytes = entry.length / rows
   const step = Math.max(1, Math.floor(blockBytes / rowBytes))

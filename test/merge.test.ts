@@ -195,12 +195,14 @@ describe("what is computed", () => {
 describe("what is refused, in one sentence, before anything is written", () => {
   const q0 = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
   const cases: ReadonlyArray<readonly [string, Readonly<Record<string, unknown>>, (tensors: Map<string, Tensor>) => void, RegExp]> = [
-    ["DoRA", { use_dora: true }, () => {}, /use_dora = true, which is not merged/],
+    ["DoRA", { use_dora: true }, () => {}, /use_dora = true, which is not known here: fold it into its base with peft/],
+    ["what a later peft may bring", { use_other_lora: true }, () => {}, /use_other_lora = true/],
+    ["a pattern that only Python reads", { alpha_pattern: { "q_proj\\Z": 2 } }, () => {}, /q_proj\\Z is for Python alone/],
     ["biases", { bias: "lora_only" }, () => {}, /bias = "lora_only"/],
     ["whole modules", { modules_to_save: ["lm_head"] }, () => {}, /modules_to_save = \["lm_head"\]/],
     ["transposed weights", { fan_in_fan_out: true }, () => {}, /fan_in_fan_out/],
     ["a base that PiSSA changed", { init_lora_weights: "pissa_niter_4" }, () => {}, /init_lora_weights = "pissa_niter_4", which changes the base/],
-    ["another method", { peft_type: "IA3" }, () => {}, /is a IA3 adapter: only LORA/],
+    ["another method", { peft_type: "IA3" }, () => {}, /is a IA3 adapter: only LORA adapters are read/],
     ["a rank that the tensors have not", { r: 8 }, () => {}, /_proj\.lora_A\.weight is \[4,\d+\], but the base asks for \[8,\d+\]/],
     ["a pattern that is none", { rank_pattern: { "(": 2 } }, () => {}, /has a pattern that is none/],
     ["a tensor that is missing", {}, (tensors) => tensors.delete(q0), /q_proj\.lora_A\.weight is missing/],

@@ -49,7 +49,7 @@ export const merge = Command.make("merge", {
   })
   yield* Console.log(
     o.json
-      ? JSON.stringify({ out: o.out, modules: adapter.factors.size, files, bytes })
-      : `Wrote ${o.out}: ${adapter.factors.size} modules merged, ${(bytes / 1e6).toFixed(1)} MB of weights in ${files} file${files === 1 ? "" : "s"}.`
+      ? JSON.stringify({ out: o.out, modules: adapter.modules.length, files, bytes })
+      : `Wrote ${o.out}: ${adapter.modules.length} modules merged, ${(bytes / 1e6).toFixed(1)} MB of weights in ${files} file${files === 1 ? "" : "s"}.`
   )
 })).pipe(Command.withDescription("Fold a LoRA adapter into its base, as a full checkpoint"))

@@ -5,6 +5,8 @@
 import { sizeOf, type Tensor } from "./tensor.ts"
 
 export type FileDType = "F32" | "F16" | "BF16"
+export const isFloat = (dtype: string): dtype is FileDType => dtype === "F32" || dtype === "F16" || dtype === "BF16"
+
 const bytesOf: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 }
 
 export interface TensorEntry {
