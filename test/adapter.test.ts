@@ -15,11 +15,16 @@ import { writeMerged } from "../src/merged-checkpoint.ts"
 import { factorsOf, initialAdapter } from "../src/numerics/parameters.ts"
 import { plain } from "../src/numerics/sampling.ts"
 import { modulesOf } from "../src/numerics/transformer.ts"
+import { commandLine } from "./command-line.ts"
 
 const golden = path.join(import.meta.dirname, "golden")
 const folderOf = (name: string) => path.join(golden, "adapters", name)
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-adapter-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const cli = commandLine()
+afterAll(() => {
+  fs.rmSync(work, { recursive: true, force: true })
+  cli.remove()
+})
 
 const read = (file: string) => JSON.parse(fs.readFileSync(file, "utf8"))
 const goldenOf = (name: string) => {
@@ -29,13 +34,14 @@ const goldenOf = (name: string) => {
   return { base: path.join(golden, base), logps, modules, rows }
 }
 const cpu = { device: "cpu", threads: 1 } as const
-const trainerOf = (checkpoint: DecoderCheckpoint, adapter: Adapter | undefined) =>
+const trainerOf = (checkpoint: DecoderCheckpoint, adapter: Adapter | undefined, more: { readonly reference?: Adapter["parameters"] } = {}) =>
   new Trainer({
     checkpoint,
     lora: adapter?.lora,
     parameters: adapter?.parameters ?? new Map(),
     ...trainerDefaults(64, 4096),
-    ...cpu
+    ...cpu,
+    ...more
   })
 const assertLogps = async (trainer: Trainer, reference: boolean, name: string) => {
   const { logps, rows } = goldenOf(name)
@@ -152,5 +158,63 @@ describe("what is written", () => {
     for (const name of index.keys()) {
       assert.match(name, /^base_model\.model\.model\.layers\.\d+\.(self_attn\.q_proj|mlp\.down_proj)\.lora_[AB]\.weight$/)
     }
+  })
+})
+
+describe("training from an adapter", () => {
+  it("begins at the reference, whatever the adapter", async () => {
+    const checkpoint = await Effect.runPromise(openDecoder(path.join(golden, "qwen3")))
+    const adapter = await Effect.runPromise(openAdapter(folderOf("patterns"), checkpoint))
+    const { rows } = goldenOf("patterns")
+    const batch = {
+      sequences: rows.map((ids) => ({ ids, promptLength: 3 })),
+      pairs: [{ chosen: 0, rejected: 1, label: 1, weight: 1 }, { chosen: 2, rejected: 0, label: 1, weight: 1 }]
+    }
+    const firstLoss = async (reference: Adapter["parameters"] | undefined) => {
+      const trainer = trainerOf(checkpoint, adapter, reference === undefined ? {} : { reference })
+      const { metrics } = await trainer.preferenceStep(batch)
+      await trainer.release()
+      return metrics
+    }
+    const [from, without] = [await firstLoss(adapter.parameters), await firstLoss(undefined)]
+    assert.approximately(from["loss"]!, Math.LN2, 1e-6)
+    assert.approximately(from["objective/kl"]!, 0, 1e-5)
+    assert.isAbove(Math.abs(without["loss"]! - Math.LN2), 1e-2, "the adapter differs from its base")
+    assert.approximately(from["logps/chosen"]!, without["logps/chosen"]!, 1e-5)
+  })
+
+  const lora = { r: 3, alpha: 5, targets: ["q_proj", "up_proj"], rankStabilized: true }
+  const checkpoint = Effect.runPromise(openDecoder(path.resolve(golden, "../../models/policy")))
+  const made = checkpoint.then(({ config }) => {
+    const parameters = initialAdapter(modulesOf(config), lora, 7)
+    parameters.forEach(({ data }) => data.forEach((x, i) => (data[i] = x + 0.02 * Math.sin(i))))
+    return { parameters, folder: written(adapterFiles(parameters, lora, "base")) }
+  })
+
+  it("vequinox train --adapter goes on with its rank, modules and numbers", async () => {
+    const { folder, parameters } = await made
+    const out = path.join(cli.work, "run")
+    const small = "--steps 1 --prompts-per-step 2 --eval-prompts 2 --warmup-steps 0 --json".split(" ")
+    const { code, stderr, stdout } = await cli.vequinox({}, "train", "--adapter", folder, "--out", out, ...small)
+    assert.strictEqual(code, 0, stderr)
+    assert.approximately(JSON.parse(stdout.split("\n")[0]!).loss, Math.LN2, 1e-5)
+    const { adapter, adapter_sha256, lora_alpha, lora_r, lora_target_modules } = read(path.join(out, "config.json"))
+    assert.deepStrictEqual([adapter, lora_r, lora_alpha, lora_target_modules], [folder, 3, 5, ["q_proj", "up_proj"]])
+    assert.match(adapter_sha256, /^[0-9a-f]{64}$/)
+    const result = await Effect.runPromise(openAdapter(path.join(out, "adapter"), await checkpoint))
+    assert.deepStrictEqual(result.lora, { ...lora, ranks: {}, alphas: {} })
+    for (const [name, { data }] of result.parameters) {
+      const moved = Math.max(...data.map((x, i) => Math.abs(x - parameters.get(name)!.data[i]!)))
+      assert.isTrue(moved > 0 && moved < 0.002, `${name} moved by ${moved}: one step of AdamW from where it was`)
+    }
+  })
+
+  it("a rank that is not the adapter's is refused, and nothing is written", async () => {
+    const { folder } = await made
+    const out = path.join(cli.work, "refused")
+    const { code, stderr } = await cli.vequinox({}, "train", "--adapter", folder, "--lora-r", "8", "--out", out)
+    assert.notStrictEqual(code, 0)
+    assert.match(stderr, /^vequinox: lora_r is 8, but the adapter \S+ has 3: leave one of the two out\.\n$/)
+    assert.isFalse(fs.existsSync(out))
   })
 })
