@@ -7,7 +7,7 @@
  */
 import * as os from "node:os"
 import { Worker } from "node:worker_threads"
-import { Effect, Layer, Schema, type Scope } from "effect"
+import { Effect, Layer, Ref, Schema, type Scope } from "effect"
 import * as Context from "effect/Context"
 import type { Device } from "./onnx/session.ts"
 import type { Program, ProgramName, Spec } from "./onnx/programs.ts"
@@ -102,7 +102,7 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
   readonly choice: string
   /** Threads of one run, for each of two owners that work at the same time. */
   readonly threads: number
-  /** Fails when `bytes` are more than this process can still get. */
+  /** Fails when `bytes`, and all that was reserved before, are more than was free when this layer was built. */
   readonly reserve: (what: string, bytes: number) => Effect.Effect<void, NotEnoughMemory>
 }>()("vequinox/OnnxRuntime") {
   /**
@@ -116,20 +116,23 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
       OnnxRuntime,
       Effect.gen(function*() {
         const picked = yield* pickDevice(choice, parameters)
+        const free = freeMemory()
+        // Sessions are made when they are first used: what is reserved is not taken yet.
+        const reserved = yield* Ref.make(0)
         return OnnxRuntime.of({
           ...picked,
           threads: threads > 0 ? threads : Math.max(1, os.availableParallelism()),
-          reserve: (what, bytes) => {
-            const free = Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
-            const gb = (n: number) => (n / 1e9).toFixed(1)
-            return bytes <= free ? Effect.void : Effect.fail(
-              new NotEnoughMemory({
-                message: `The ${what} needs about ${gb(bytes)} GB and ${
-                  gb(free)
-                } GB are free: take a smaller model, fewer prompts per batch, or a shorter max length.`
-              })
-            )
-          }
+          reserve: Effect.fnUntraced(function*(what, bytes) {
+            const short = yield* Ref.modify(reserved, (before) =>
+              before + bytes <= free ? [undefined, before + bytes] : [before, before])
+            if (short === undefined) return
+            const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
+            const besides = short === 0 ? "" : `, besides ${gb(short)} for the rest of the run,`
+            return yield* new NotEnoughMemory({
+              message: `The ${what} needs about ${gb(bytes)}${besides} and ${gb(free)} are free: ` +
+                "take a smaller model, fewer prompts per batch, or a shorter max length."
+            })
+          })
         })
       })
     )
@@ -138,19 +141,29 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
 /** Linux counts its file cache as used; it is given back on demand. */
 const reclaimable = (): number => Math.max(0, process.availableMemory() - os.freemem())
 
+/** Bytes that this process can still get, a container's limit included. */
+export const freeMemory = (): number => Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
+
+/** Undefined when the device computes rightly in a thread of its own; else why it does not. */
+export const probeDevice = (device: Device): Effect.Effect<string | undefined> =>
+  Effect.scoped(Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.test(device))).pipe(
+    Effect.catch((error) => Effect.succeed(error.message))
+  )
+
+/** Of the onnxruntime that is installed; fails where it cannot be loaded. */
+export const runtimeVersion: Effect.Effect<string, OnnxError> = Effect.scoped(
+  Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.version())
+)
+
 const pickDevice = Effect.fnUntraced(function*(choice: DeviceChoice, parameters: number) {
   if (choice === "cpu") return { device: "cpu" as const, choice: "CPU, as asked" }
   if (choice === "auto" && parameters < smallModel) {
     return { device: "cpu" as const, choice: `CPU: a model of ${Math.round(parameters / 1e5) / 10} M parameters gains nothing on a GPU` }
   }
-  const test = (device: Device) =>
-    Effect.scoped(Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.test(device))).pipe(
-      Effect.catch((error) => Effect.succeed(error.message))
-    )
   const candidates: ReadonlyArray<Device> = choice === "auto" ? ["cuda", "webgpu"] : [choice]
   const refusals: Array<string> = []
   for (const device of candidates) {
-    const refusal = yield* test(device)
+    const refusal = yield* probeDevice(device)
     if (refusal === undefined) return { device, choice: `${device}, ${choice === "auto" ? "found" : "as asked"}` }
     refusals.push(`${device}: ${refusal}`)
   }

@@ -16,6 +16,8 @@ export interface OptimizerOnnxOptions {
   readonly lora: LoraConfig | undefined
   /** Trainable parameters, version and moments to start from: a fresh adapter, or a resumed run's. */
   readonly initial: OptimizerState
+  /** The adapter that training started from, frozen; undefined: the reference has none. */
+  readonly reference?: Parameters | undefined
   readonly loss: PreferenceLoss
   readonly options: TrainerOptions
 }
@@ -41,7 +43,7 @@ const batchOf = (preferences: ReadonlyArray<Preference>): PreferenceBatch => {
 }
 
 /** Fails with `NotEnoughMemory` before anything is allocated; the thread and its sessions end with the scope. */
-export const layer = ({ checkpoint, initial, lora, loss, options }: OptimizerOnnxOptions) =>
+export const layer = ({ checkpoint, initial, lora, loss, options, reference }: OptimizerOnnxOptions) =>
   Layer.effect(
     Optimizer,
     Effect.gen(function*() {
@@ -54,6 +56,7 @@ export const layer = ({ checkpoint, initial, lora, loss, options }: OptimizerOnn
         checkpoint,
         lora,
         parameters: initial.parameters,
+        reference,
         state: { step: initial.updates, moments: new Map(copyParameters(initial.moments)) },
         loss,
         options,

@@ -1,7 +1,8 @@
 /** An adapter as a PEFT folder: adapter_config.json, adapter_model.safetensors, README.md (the model card). */
-import { Effect, Schema } from "effect"
-import { CheckpointInvalid, type DecoderCheckpoint, openWeights, readJson, readParameters } from "./checkpoint.ts"
-import { isTarget, type LoraConfig, loraNames } from "./numerics/parameters.ts"
+import { Effect } from "effect"
+import { CheckpointInvalid, type DecoderCheckpoint, readParameters } from "./checkpoint.ts"
+import { openFactors } from "./lora-factors.ts"
+import type { LoraConfig } from "./numerics/parameters.ts"
 import { encodeSafetensors } from "./numerics/safetensors.ts"
 import type { Parameters } from "./numerics/tensor.ts"
 import { modulesOf } from "./numerics/transformer.ts"
@@ -34,7 +35,9 @@ const adapterConfig = (lora: LoraConfig, base: string) => ({
   target_modules: [...lora.targets],
   bias: "none",
   fan_in_fan_out: false,
-  use_rslora: false,
+  use_rslora: lora.rankStabilized ?? false,
+  rank_pattern: lora.ranks ?? {},
+  alpha_pattern: lora.alphas ?? {},
   use_dora: false,
   init_lora_weights: true,
   inference_mode: true,
@@ -44,39 +47,20 @@ const adapterConfig = (lora: LoraConfig, base: string) => ({
 const frontMatter = (base: string): string =>
   `---\nbase_model: ${base}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- dpo\n- svg\n- vequinox\n---\n`
 
-const AdapterJson = Schema.Struct({
-  peft_type: Schema.Literal("LORA"),
-  r: Schema.Int.check(Schema.isGreaterThan(0)),
-  lora_alpha: Schema.Finite,
-  target_modules: Schema.Array(Schema.String),
-  use_rslora: Schema.optionalKey(Schema.Boolean),
-  use_dora: Schema.optionalKey(Schema.Boolean)
-})
-
 export interface Adapter {
   readonly lora: LoraConfig
   readonly parameters: Parameters
 }
 
-/** Reads a PEFT folder and checks it against the base it is to be put on. */
+/** A PEFT folder to put on the base and to train further, by whichever program it was made. */
 export const openAdapter = Effect.fn("openAdapter")(function*(folder: string, base: DecoderCheckpoint) {
-  const json = yield* readJson(folder, "adapter_config.json", AdapterJson)
-  if (json.use_rslora || json.use_dora) {
-    return yield* new CheckpointInvalid({ message: `${folder}: rsLoRA and DoRA adapters are not read; use a plain LoRA.` })
-  }
-  const lora: LoraConfig = { r: json.r, alpha: json.lora_alpha, targets: json.target_modules }
-  const files = yield* openWeights(folder, "adapter_model.safetensors")
-  const modules = modulesOf(base.config).filter(({ module }) => isTarget(lora, module))
-  for (const { in: width, module, out } of modules) {
-    const { A, B } = loraNames(module)
-    for (const [name, shape] of [[A, [lora.r, width]], [B, [out, lora.r]]] as const) {
-      const found = files.index.get(name)?.shape
-      if (found?.join() !== shape.join()) {
-        return yield* new CheckpointInvalid({
-          message: `${folder} is not an adapter of ${base.folder}: ${name} is ${found ? `[${found}]` : "missing"}, but the base asks for [${shape}].`
-        })
-      }
-    }
+  const { files, lora, modules } = yield* openFactors(folder, base)
+  const own = new Set(modulesOf(base.config).map(({ module }) => module))
+  const beside = modules.find((module) => !own.has(module))
+  if (beside !== undefined) {
+    return yield* new CheckpointInvalid({
+      message: `${folder} adapts ${beside}, but only the matrices of attention and feed-forward blocks are adapted here: fold it into its base with vequinox merge.`
+    })
   }
   return { lora, parameters: readParameters(files) } satisfies Adapter as Adapter
 })

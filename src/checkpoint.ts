@@ -260,6 +260,20 @@ export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
   return { ...files, config } satisfies DecoderCheckpoint
 })
 
+/** What a policy's folder holds besides its weights and config.json; a folder has some of them. */
+export const companionFiles = [
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer.model",
+  "chat_template.jinja",
+  "LICENSE"
+]
+
 /** One tensor, read and widened to float32. Blocks; throws what the file system throws. */
 export const readTensor = (files: WeightFiles, name: string): Tensor => {
   const entry = files.index.get(name)

@@ -94,6 +94,10 @@ export const settings = {
   adam_beta2: [orElse(real(0, 0.999999), 0.999), "AdamW's decay of the second moment"],
   adam_epsilon: [orElse(positive, 1e-8), "AdamW's term against division by zero"],
   tokens_per_run: [orElse(int(1), 1024), "padded tokens of one forward and backward run; larger batches are accumulated"],
+  adapter: [
+    orElse(Schema.String, ""),
+    "PEFT LoRA adapter folder to start from; it is the reference too, and its rank, alpha and modules stand for those below"
+  ],
   lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
   lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
   lora_target_modules: [

@@ -8,7 +8,8 @@ export class FileProblem extends Schema.TaggedError<FileProblem>()("FileProblem"
   message: Schema.String
 }) {}
 
-const explain = (cause: unknown): string => {
+/** What the file system said, in words. */
+export const explain = (cause: unknown): string => {
   const { code, message } = cause as NodeJS.ErrnoException
   switch (code) {
     case "ENOENT":
@@ -23,6 +24,7 @@ const explain = (cause: unknown): string => {
     case "EISDIR":
       return "it is a folder"
     case "ENOTDIR":
+    case "EEXIST": // a folder was to be made there
       return "a part of its path is a file"
     default:
       return code ?? message
@@ -95,3 +97,58 @@ export const writeFile = (file: string, data: string | Uint8Array): Effect.Effec
     },
     catch: (cause) => new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
   })
+
+/** On disk when this returns; folders cannot be synced everywhere. */
+const syncFolder = (folder: string): void => {
+  if (process.platform === "win32") return
+  const fd = fs.openSync(folder, "r")
+  try {
+    fs.fsyncSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+/**
+ * A whole folder or none: filled beside under another name, synced, renamed. What fails or is interrupted leaves
+ * nothing, folders above included. A folder that holds anything is a problem.
+ *
+ * @param fill writes and syncs its files below the folder it is given
+ */
+export const writeFolder = <E>(given: string, fill: (part: string) => Effect.Effect<void, E>): Effect.Effect<void, E | FileProblem> => {
+  const folder = path.resolve(given)
+  const above = path.dirname(folder)
+  const attempt = <A>(run: () => A) =>
+    Effect.try({ try: run, catch: (cause) => new FileProblem({ message: `${folder} cannot be written: ${explain(cause)}.` }) })
+  const make = attempt(() => {
+    if (fs.existsSync(folder) && (!fs.statSync(folder).isDirectory() || fs.readdirSync(folder).length > 0)) return undefined
+    const made = fs.mkdirSync(above, { recursive: true })
+    return { made, part: fs.mkdtempSync(`${folder}.part-`) }
+  })
+  const remove = ({ made, part }: { readonly made: string | undefined; readonly part: string }) =>
+    Effect.sync(() => {
+      fs.rmSync(part, { recursive: true, force: true })
+      if (made === undefined) return
+      try {
+        for (let at = above; at.length >= made.length; at = path.dirname(at)) fs.rmdirSync(at)
+      } catch {
+        // Somebody else has put something there.
+      }
+    })
+  return Effect.acquireUseRelease(
+    Effect.filterOrFail(make, (made) => made !== undefined, () =>
+      new FileProblem({ message: `${folder} exists and is not an empty folder: choose another with --out.` })),
+    ({ part }) =>
+      Effect.andThen(
+        fill(part),
+        attempt(() => {
+          syncFolder(part)
+          fs.chmodSync(part, 0o777 & ~process.umask()) // a temporary folder is its owner's alone
+          fs.rmSync(folder, { recursive: true, force: true }) // empty: not every system renames onto a folder
+          fs.renameSync(part, folder)
+          syncFolder(above)
+        })
+      ),
+    (made, exit) => exit._tag === "Success" ? Effect.void : remove(made)
+  )
+}

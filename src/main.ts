@@ -4,9 +4,11 @@ import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { version } from "./commands/flags.ts"
 import { calibrate } from "./commands/calibrate.ts"
+import { doctor } from "./commands/doctor.ts"
 import { judge } from "./commands/judge.ts"
 import { judgePairs } from "./commands/judge-pairs.ts"
 import { logprobs } from "./commands/logprobs.ts"
+import { merge } from "./commands/merge.ts"
 import { render } from "./commands/render.ts"
 import { sample } from "./commands/sample.ts"
 import { sft } from "./commands/sft.ts"
@@ -15,7 +17,7 @@ import { oneSentence } from "./errors.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
-  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, sft]),
+  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft, doctor]),
   Command.run({ version }),
   Effect.catch(oneSentence),
   Effect.provide(NodeServices.layer),

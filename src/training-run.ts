@@ -80,7 +80,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const drawing = { seed: o.pipeline.seed, promptsPerBatch: o.pipeline.promptsPerBatch * o.pipeline.k }
 
   if (o.prompts.heldOut.length > 0) {
-    yield* o.progress.note(`Drawing ${o.prompts.heldOut.length} held-out prompts with the untrained policy ...`)
+    yield* o.progress.note(`Drawing ${o.prompts.heldOut.length} held-out prompts with the policy as it starts ...`)
   }
   const before = yield* drawHeldOut(o.prompts.heldOut, yield* policy.latest, drawing)
 

@@ -1,9 +1,12 @@
 /** Finds out whether a device really runs: one small product, created and computed there. */
 import { Graph } from "../../src/numerics/graph.ts"
-import { createSession, type Device, float32 } from "./session.ts"
+import { createSession, type Device, float32, runtimeVersion } from "./session.ts"
+
+/** The first line, without the place in onnxruntime's source and the condition that come before some messages. */
+const plainly = (message: string): string => message.split("\n")[0]!.replace(/^\/\S+:\d+ .* was false\. (?=.)/, "")
 
 export class DeviceProbe {
-  /** Undefined when the device answered rightly; else what onnxruntime said, first line only. */
+  /** Undefined when the device answered rightly; else what onnxruntime said. */
   async test(device: Device): Promise<string | undefined> {
     const g = new Graph()
     const x = g.input("x", "float32", [1, 2])
@@ -14,8 +17,12 @@ export class DeviceProbe {
       await session.release()
       return y!.data[0] === 4 && y!.data[1] === 6 ? undefined : `1 + 3, 2 + 4 came out as ${y!.data.join(", ")}`
     } catch (error) {
-      return String(error instanceof Error ? error.message : error).split("\n")[0]!
+      return plainly(String(error instanceof Error ? error.message : error))
     }
+  }
+
+  async version(): Promise<string> {
+    return runtimeVersion
   }
 
   async release(): Promise<void> {}

@@ -14,6 +14,9 @@ import { encodeModel, inputNames } from "../../src/numerics/onnx.ts"
 // Its failures come as errors, which are told in one sentence; the native log would say them a second time.
 ort.env.logLevel = "fatal"
 
+/** Of the binding that was loaded. */
+export const runtimeVersion: string = ort.env.versions.node ?? ort.env.versions.common
+
 export type Device = "cpu" | "webgpu" | "cuda"
 
 export interface SessionOptions {

@@ -45,6 +45,8 @@ export interface TrainerSpec {
   readonly lora: LoraConfig | undefined
   /** The trainable parameters to start from. */
   readonly parameters: Parameters
+  /** An adapter that the reference has on; undefined: the reference is the checkpoint alone. */
+  readonly reference?: Parameters | undefined
   readonly state?: AdamWState
   readonly loss: PreferenceLoss
   readonly options: TrainerOptions
@@ -97,17 +99,18 @@ export class Trainer {
     }
   }
 
-  /** Per-token log-probabilities of each completion, nats; `reference` switches the adapter (or the training) off. */
+  /** Per-token log-probabilities of each completion, nats, under the policy or under the reference. */
   async logps(sequences: ReadonlyArray<Sequence>, reference: boolean): Promise<Array<Array<number>>> {
     const { checkpoint, options } = this.#spec
     const cut = sequences.map((s) => truncated(s, options.maxLength))
-    const session = await this.#session(reference ? "reference" : "policy")
+    const frozen = this.#spec.reference
+    const session = await this.#session(reference && frozen === undefined ? "reference" : "policy")
     const out: Array<Array<number>> = cut.map(() => [])
     const sized = (n: number) => ({ rows: 1, length: cut[n]!.ids.length })
     const scored = cut.flatMap((s, n) => (completionLength(s) > 0 ? [n] : []))
     for (const batch of microBatches(scored, sized, options.tokensPerRun)) {
       const feeds = sequenceFeeds(checkpoint.config, batch.map((n) => cut[n]!))
-      const { logps } = await session.run({ ...feeds, ...this.#feeds() })
+      const { logps } = await session.run({ ...feeds, ...feedsOf(reference && frozen !== undefined ? frozen : this.#parameters) })
       const tokens = logps!.data as Float32Array
       let at = 0
       for (const n of batch) out[n] = Array.from(tokens.subarray(at, at += completionLength(cut[n]!)))
@@ -133,7 +136,7 @@ export class Trainer {
       const labels = part.pairs.map(({ label }) => labelWeights(loss, label))
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, part.sequences),
-        ...this.#feeds(),
+        ...feedsOf(this.#parameters),
         reference: float32([own.length], Float32Array.from(own, (n) => reference[n]!)),
         lengths: float32([own.length], Float32Array.from(part.sequences, completionLength)),
         chosen: int64([part.pairs.length], part.pairs.map(({ chosen }) => chosen)),
@@ -184,7 +187,7 @@ export class Trainer {
     for (const batch of microBatches(sequences, sized, options.tokensPerRun)) {
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, batch),
-        ...this.#feeds(),
+        ...feedsOf(this.#parameters),
         scale: float32([1], Float32Array.of(-1 / tokens))
       })
       loss += Number(out["loss"]!.data[0])
@@ -196,10 +199,6 @@ export class Trainer {
   async release(): Promise<void> {
     for (const session of this.#sessions.values()) await (await session).release()
     this.#sessions.clear()
-  }
-
-  #feeds(): Feeds {
-    return Object.fromEntries([...this.#parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
   }
 
   #accumulate(into: Map<string, Float32Array>, out: Readonly<Record<string, Feed>>): void {
@@ -246,6 +245,9 @@ export class Trainer {
     return made
   }
 }
+
+const feedsOf = (parameters: Parameters): Feeds =>
+  Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
 
 const sum = (xs: ReadonlyArray<number>): number => xs.reduce((n, x) => n + x, 0)
 

@@ -45,7 +45,10 @@ export const adapter = Flag.String("adapter").pipe(
 
 const packageJson = JSON.parse(fs.readFileSync(path.join(packageRoot, "package.json"), "utf8")) as {
   readonly version: string
+  readonly engines: { readonly node: string }
   readonly dependencies: Readonly<Record<string, string>>
 }
 export const version = packageJson.version
 export const onnxVersion = packageJson.dependencies["onnxruntime-node"]!
+/** What package.json says of Node, as `>=20`. */
+export const nodeWanted = packageJson.engines.node

@@ -109,14 +109,16 @@ export const askedModel: (settings: GuideSettings) => Effect.Effect<AskedModel, 
   Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
 )
 
-const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(
+/** Where what all runs share is kept. */
+export const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(
   Config.withDefault(path.join(os.homedir(), ".cache")),
+  Config.map((folder) => path.join(folder, "vequinox")),
   Effect.mapError(({ message }) => new BadInput({ message }))
 )
 
 /** Answers that all runs share, so that none is paid, or given, twice. */
 export const answersLayer = Effect.fnUntraced(function*({ judge_cache }: Pick<GuideSettings, "judge_cache">, name: string) {
-  return Answers.layer(judge_cache === "" ? path.join(yield* cacheFolder, "vequinox", `${name}-answers.db`) : judge_cache)
+  return Answers.layer(judge_cache === "" ? path.join(yield* cacheFolder, `${name}-answers.db`) : judge_cache)
 })
 
 export const guideLayer: (settings: GuideSettings) => Effect.Effect<GuideLayer, BadInput> = Effect.fnUntraced(

@@ -5,7 +5,7 @@ import { Console, Effect, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
 import type { Sequence } from "../../layers/onnx/sequences.ts"
-import { openDecoder, readParameters } from "../checkpoint.ts"
+import { companionFiles, openDecoder, readParameters } from "../checkpoint.ts"
 import { schedulerTypes } from "../numerics/adamw.ts"
 import { parameterCount, trainerBytes } from "../numerics/memory.ts"
 import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
@@ -92,7 +92,7 @@ export const sft = Command.make("sft", {
     yield* progress.end
     const { parameters } = yield* trainer.state()
     if (lora === undefined) {
-      for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"]) {
+      for (const file of ["config.json", ...companionFiles]) {
         const from = path.join(checkpoint.folder, file)
         if (fs.existsSync(from)) yield* writeFile(path.join(o.out, file), fs.readFileSync(from))
       }

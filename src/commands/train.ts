@@ -7,13 +7,11 @@ import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as optimizerOnnx from "../../layers/optimizer-onnx.ts"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
 import * as samplerOnnx from "../../layers/sampler-onnx.ts"
-import { openDecoder, readParameters } from "../checkpoint.ts"
+import { openDecoder } from "../checkpoint.ts"
 import { mostPairs } from "../comparisons.ts"
 import { resolveConfig, type SettingName, settings, type TrainConfig } from "../config.ts"
 import { writeFile } from "../files.ts"
 import { parameterCount } from "../numerics/memory.ts"
-import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
-import { modulesOf } from "../numerics/transformer.ts"
 import type { PipelineConfig } from "../pipeline.ts"
 import { makeProgress, progressStyle } from "../progress.ts"
 import { embeddedPrompts, readPrompts } from "../prompts.ts"
@@ -27,6 +25,7 @@ import { heldOutScorers } from "./held-out.ts"
 import { forecast, judgeLayer, renderSize } from "./judges.ts"
 import { writeReport } from "./report.ts"
 import { givenSettings, settingFlags } from "./setting-flags.ts"
+import { startOf } from "./start.ts"
 
 const embedded = (given: string, name: string): string =>
   given === "embedded" ? path.join(Flags.packageRoot, "models", name) : given
@@ -58,23 +57,18 @@ export const train = Command.make("train", {
   const model = embedded(c.model_name_or_path, "policy")
   const checkpoint = yield* openDecoder(model)
   const tokenizer = yield* openTokenizer(model)
+  const start = yield* startOf(c, checkpoint)
   const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
   const judge = yield* judgeLayer(c)
   const size = yield* renderSize(c)
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
-  const lora: LoraConfig | undefined = c.lora_r > 0
-    ? { r: c.lora_r, alpha: c.lora_alpha, targets: c.lora_target_modules }
-    : undefined
-  const parameters = lora === undefined
-    ? readParameters(checkpoint)
-    : initialAdapter(modulesOf(checkpoint.config), lora, c.seed)
   const stages = Layer.mergeAll(
     samplerOnnx.layer({
       checkpoint,
       tokenizer,
       format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
-      lora,
+      lora: start.lora,
       sampling: {
         temperature: c.temperature,
         topK: c.top_k,
@@ -89,8 +83,9 @@ export const train = Command.make("train", {
     }),
     optimizerOnnx.layer({
       checkpoint,
-      lora,
-      initial: { version: 0, updates: 0, parameters, moments: new Map() },
+      lora: start.lora,
+      initial: { version: 0, updates: 0, parameters: start.parameters, moments: new Map() },
+      reference: start.reference,
       loss: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu },
       options: {
         learningRate: c.learning_rate,
@@ -109,14 +104,14 @@ export const train = Command.make("train", {
     rendererResvg.layer({ size }),
     judge,
     bufferSqlite.layer({ path: run.file("run.db"), maxStaleness: c.max_staleness, staleWeight: c.stale_weight }),
-    Policy.layer({ version: 0, parameters }, c.max_staleness + 1)
+    Policy.layer({ version: 0, parameters: start.parameters }, c.max_staleness + 1)
   ).pipe(Layer.provideMerge(OnnxRuntime.layer(c.device, parameterCount(checkpoint.config), c.threads)))
 
   yield* Effect.gen(function*() {
     const runtime = yield* OnnxRuntime
     const { identity, name } = yield* Judge
     const versions = { vequinox: Flags.version, node: process.version, onnxruntime: Flags.onnxVersion }
-    const resolved = { ...c, render_size: size, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
+    const resolved = { ...c, ...start.settings, render_size: size, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
     yield* writeFile(run.file("config.json"), JSON.stringify(resolved, null, 2) + "\n")
     const style = progressStyle(json)
     const progress = yield* makeProgress(style, "step", c.max_steps)
@@ -134,7 +129,7 @@ export const train = Command.make("train", {
       pipeline: pipelineOf(c),
       prompts,
       run,
-      lora,
+      lora: start.lora,
       base: c.model_name_or_path === "embedded" ? "vequinox/models/policy" : c.model_name_or_path,
       scorers,
       trustPairs: c.trust_pairs,
@@ -155,7 +150,7 @@ const closing = ({ pairs, steps, validity, winRate: w }: Effect.Success<ReturnTy
   [
     w.n === 0
       ? "No held-out prompts, so no win rate."
-      : `After ${steps} steps and ${pairs} pairs the policy beats its base on ${percent(w.value)} of ${w.n} held-out prompts ` +
+      : `After ${steps} steps and ${pairs} pairs the policy beats the one that it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
         `[${percent(w.lower)}, ${percent(w.upper)}] (${w.scorer}).`,
     `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`,
     `Look: ${path.join(run, "report.html")}`

@@ -1,5 +1,5 @@
 /** Estimates of what a session will need, in bytes: rough, on the safe side, made before anything is allocated. */
-import type { LoraConfig } from "./parameters.ts"
+import { factorsOf, type LoraConfig } from "./parameters.ts"
 import { sizeOf } from "./tensor.ts"
 import { type DecoderConfig, modulesOf, parameterShapes, traits } from "./transformer.ts"
 
@@ -9,8 +9,7 @@ export const parameterCount = (c: DecoderConfig): number =>
 const trainableCount = (c: DecoderConfig, lora: LoraConfig | undefined): number =>
   lora === undefined
     ? parameterCount(c)
-    : modulesOf(c).filter(({ module }) => lora.targets.includes(module.slice(module.lastIndexOf(".") + 1)))
-      .reduce((n, { in: width, out }) => n + lora.r * (width + out), 0)
+    : modulesOf(c).reduce((n, { in: width, module, out }) => n + (factorsOf(lora, module)?.r ?? 0) * (width + out), 0)
 
 /** Weights folded to float32 and once more prepacked, and the caches of `rows` sequences of `length` tokens. */
 export const samplerBytes = (c: DecoderConfig, rows: number, length: number): number =>

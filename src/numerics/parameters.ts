@@ -11,12 +11,31 @@ import { gaussian, random, hash32 } from "./random.ts"
 /** The tensors of a checkpoint folder: the file of each, beside its entry in that file. */
 export type WeightIndex = ReadonlyMap<string, TensorEntry & { readonly file: string }>
 
-/** Low-rank adaptation of some matrices: y = x Wᵀ + (alpha / r) (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685). */
+/** Low-rank adaptation of some matrices: y = x Wᵀ + scale (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685). */
 export interface LoraConfig {
   readonly r: number
   readonly alpha: number
-  /** Last part of the module names, as PEFT's `target_modules`: `q_proj`, `down_proj`, ... */
+  /** As PEFT's `target_modules`: whole names of modules, or what these end in: `q_proj`, `mlp.down_proj`, ... */
   readonly targets: ReadonlyArray<string>
+  /** The scale is alpha / √r (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732), not alpha / r. Default false. */
+  readonly rankStabilized?: boolean
+  /** Modules, by whole name, whose r or alpha is another: PEFT's `rank_pattern` and `alpha_pattern`. Default none. */
+  readonly ranks?: Readonly<Record<string, number>>
+  readonly alphas?: Readonly<Record<string, number>>
+}
+
+/** Rank and scale of a module's factors. */
+export interface Factors {
+  readonly r: number
+  readonly scale: number
+}
+
+/** Undefined for a module that has no adapter. */
+export const factorsOf = (lora: LoraConfig, module: string): Factors | undefined => {
+  if (!lora.targets.some((target) => module === target || module.endsWith(`.${target}`))) return undefined
+  const r = lora.ranks?.[module] ?? lora.r
+  const alpha = lora.alphas?.[module] ?? lora.alpha
+  return { r, scale: alpha / (lora.rankStabilized ? Math.sqrt(r) : r) }
 }
 
 const dtypes: Readonly<Record<string, DType>> = { F32: "float32", F16: "float16", BF16: "bfloat16" }
@@ -81,16 +100,14 @@ export const parameterSource = (
     const width = Number(x.shape[1])
     const product = g.emit("Gemm", [x, get(`${module}.weight`, [out, width])], { transB: 1 })
     const base = bias ? g.add(product, get(`${module}.bias`, [out])) : product
-    if (lora === undefined || !isTarget(lora, module)) return base
+    const factors = lora && factorsOf(lora, module)
+    if (factors === undefined) return base
     const { A, B } = loraNames(module)
-    const low = g.scale(g.emit("Gemm", [x, input(A, [lora.r, width])], { transB: 1 }), lora.alpha / lora.r)
-    return g.add(base, g.emit("Gemm", [low, input(B, [out, lora.r])], { transB: 1 }))
+    const low = g.scale(g.emit("Gemm", [x, input(A, [factors.r, width])], { transB: 1 }), factors.scale)
+    return g.add(base, g.emit("Gemm", [low, input(B, [out, factors.r])], { transB: 1 }))
   }
   return { get, linear }
 }
-
-export const isTarget = (lora: LoraConfig, module: string): boolean =>
-  lora.targets.includes(module.slice(module.lastIndexOf(".") + 1))
 
 /**
  * A fresh adapter, as PEFT makes one: A from Kaiming-uniform with a = √5 (so U(-1/√in, 1/√in)), B zero; the adapted
@@ -102,15 +119,13 @@ export const initialAdapter = (
   seed: number
 ): Map<string, Tensor> => {
   const adapter = new Map<string, Tensor>()
-  modules.filter(({ module }) => isTarget(lora, module)).forEach(({ in: width, module, out }, i) => {
+  modules.filter(({ module }) => factorsOf(lora, module)).forEach(({ in: width, module, out }, i) => {
     const { A, B } = loraNames(module)
+    const { r } = factorsOf(lora, module)!
     const draw = random(seed, 0x10a, i)
     const bound = 1 / Math.sqrt(width)
-    adapter.set(A, {
-      shape: [lora.r, width],
-      data: Float32Array.from({ length: lora.r * width }, () => (2 * draw() - 1) * bound)
-    })
-    adapter.set(B, { shape: [out, lora.r], data: new Float32Array(out * lora.r) })
+    adapter.set(A, { shape: [r, width], data: Float32Array.from({ length: r * width }, () => (2 * draw() - 1) * bound) })
+    adapter.set(B, { shape: [out, r], data: new Float32Array(out * r) })
   })
   return adapter
 }

@@ -5,6 +5,8 @@
 import { sizeOf, type Tensor } from "./tensor.ts"
 
 export type FileDType = "F32" | "F16" | "BF16"
+export const isFloat = (dtype: string): dtype is FileDType => dtype === "F32" || dtype === "F16" || dtype === "BF16"
+
 const bytesOf: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 }
 
 export interface TensorEntry {
@@ -111,34 +113,57 @@ export const toFloat32 = (bytes: Uint8Array, dtype: string): Float32Array => {
   return out
 }
 
-const encodeTensor = (data: Float32Array, dtype: FileDType): Uint8Array => {
+/** float32 values as a file holds them, little-endian. */
+export const encodeValues = (data: Float32Array, dtype: FileDType): Uint8Array => {
   if (dtype === "F32") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-  return new Uint8Array(Uint16Array.from(data, dtype === "F16" ? toFloat16 : toBfloat16).buffer)
+  const round = dtype === "F16" ? toFloat16 : toBfloat16
+  const words = new Uint16Array(data.length)
+  for (let i = 0; i < data.length; i++) words[i] = round(data[i]!)
+  return new Uint8Array(words.buffer)
+}
+
+export interface Layout {
+  readonly name: string
+  readonly dtype: string
+  readonly shape: ReadonlyArray<number>
+}
+
+/** Bytes of one tensor in a file. */
+export const byteLength = ({ dtype, shape }: Omit<Layout, "name">): number => sizeOf(shape) * bytesOf[dtype]!
+
+/** What comes before the tensors of a file, which follow one after the other in this order. */
+export const encodeHeader = (
+  layout: ReadonlyArray<Layout>,
+  metadata: Readonly<Record<string, string>> = { format: "pt" }
+): Uint8Array => {
+  const header: Record<string, unknown> = { __metadata__: metadata }
+  let at = 0
+  for (const { dtype, name, shape } of layout) {
+    const end = at + byteLength({ dtype, shape })
+    header[name] = { dtype, shape, data_offsets: [at, end] }
+    at = end
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header))
+  const padded = Math.ceil(json.length / 8) * 8
+  const bytes = new Uint8Array(8 + padded).fill(0x20, 8)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true)
+  bytes.set(json, 8)
+  return bytes
 }
 
 /** A whole file. Tensors are laid out by name, so equal parameters give equal bytes. */
 export const encodeSafetensors = (
   tensors: ReadonlyMap<string, Tensor>,
   dtype: FileDType = "F32",
-  metadata: Readonly<Record<string, string>> = { format: "pt" }
+  metadata?: Readonly<Record<string, string>>
 ): Uint8Array => {
-  const names = [...tensors.keys()].sort()
-  const header: Record<string, unknown> = { __metadata__: metadata }
-  let at = 0
-  for (const name of names) {
-    const { shape } = tensors.get(name)!
-    const length = sizeOf(shape) * bytesOf[dtype]!
-    header[name] = { dtype, shape, data_offsets: [at, at + length] }
-    at += length
-  }
-  const json = new TextEncoder().encode(JSON.stringify(header))
-  const padded = Math.ceil(json.length / 8) * 8
-  const file = new Uint8Array(8 + padded + at).fill(0x20, 8, 8 + padded)
-  new DataView(file.buffer).setBigUint64(0, BigInt(padded), true)
-  file.set(json, 8)
-  let end = 8 + padded
-  for (const name of names) {
-    const bytes = encodeTensor(tensors.get(name)!.data, dtype)
+  const layout = [...tensors.keys()].sort().map((name): Layout => ({ name, dtype, shape: tensors.get(name)!.shape }))
+  const header = encodeHeader(layout, metadata)
+  const file = new Uint8Array(layout.reduce((n, tensor) => n + byteLength(tensor), header.length))
+  file.set(header)
+  let end = header.length
+  for (const { name } of layout) {
+    const bytes = encodeValues(tensors.get(name)!.data, dtype)
     file.set(bytes, end)
     end += bytes.length
   }

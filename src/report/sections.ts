@@ -21,7 +21,7 @@ const meaning = ({ lower, upper }: WinRate): string =>
 const result = ({ winRate }: Summary): Html =>
   winRate.n === 0
     ? html`<p class="result">No drawings of held-out prompts were compared.</p>`
-    : html`<p class="result">On ${counted(winRate.n, "held-out prompt")} the trained policy’s drawing beats the base’s in <strong>${
+    : html`<p class="result">On ${counted(winRate.n, "held-out prompt")} the trained policy’s drawing beats that of the policy it started from in <strong>${
       percent(winRate.value)
     }</strong> <span class="interval">[${interval(winRate)}]</span>.</p>
 <p class="note">${meaning(winRate)} Scored by ${winRate.scorer}; ties count one half; 95${"\u202f"}% Wilson interval.</p>`

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import * as BufferMemory from "../../layers/buffer-memory.ts"
 import * as JudgeCoin from "../../layers/judge-coin.ts"
-import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
+import { freeMemory, OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
 import * as OptimizerOnnx from "../../layers/optimizer-onnx.ts"
 import * as RendererResvg from "../../layers/renderer-resvg.ts"
 import * as SamplerOnnx from "../../layers/sampler-onnx.ts"
@@ -167,4 +167,13 @@ describe("devices", () => {
       assert.strictEqual(error._tag, "NotEnoughMemory")
       assert.match(error.message, /^The trainer needs about 1000000\.0 GB and .* GB are free/)
     }))
+
+  it.effect("what fits alone, is refused beside what was reserved before", () =>
+    Effect.gen(function*() {
+      const { reserve } = yield* OnnxRuntime
+      const most = 0.6 * freeMemory()
+      yield* reserve("sampler", most)
+      const error = yield* Effect.flip(reserve("trainer", most))
+      assert.match(error.message, /^The trainer needs about [\d.]+ GB, besides [\d.]+ GB for the rest of the run, and [\d.]+ GB are free: take/)
+    }).pipe(Effect.provide(OnnxRuntime.layer("cpu", 1, 1))))
 })

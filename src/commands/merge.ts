@@ -1,0 +1,55 @@
+/** `vequinox merge`: a LoRA adapter folded into its base, as a checkpoint folder that needs no adapter. */
+import { Console, Effect, Option, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { openDecoder } from "../checkpoint.ts"
+import { openFactors } from "../lora-factors.ts"
+import { writeMerged } from "../merged-checkpoint.ts"
+import * as Flags from "./flags.ts"
+
+const dtypes = { f32: "F32", bf16: "BF16", f16: "F16", same: undefined } as const
+
+const units: Readonly<Record<string, number>> = {
+  "": 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30
+}
+
+/** "5GB", "500 MiB" or a number of bytes; none when it is no size over 0. */
+export const parseBytes = (text: string): Option.Option<number> => {
+  const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
+  const bytes = Math.floor(Number(number) * (units[(unit ?? "").toUpperCase()] ?? NaN))
+  return bytes > 0 ? Option.some(bytes) : Option.none()
+}
+
+export const merge = Command.make("merge", {
+  model: Flags.model,
+  adapter: Flag.String("adapter").pipe(Flag.withDescription("PEFT LoRA adapter folder")),
+  out: Flag.String("out").pipe(Flag.withDescription("folder for the merged checkpoint; new or empty")),
+  dtype: Flag.Literals("dtype", ["f32", "bf16", "f16", "same"]).pipe(
+    Flag.withDescription("of the weights written; same keeps the base's"),
+    Flag.withDefault("same")
+  ),
+  maxShardSize: Flag.String("max-shard-size").pipe(
+    Flag.withDescription("weights of one file at most, as 5GB or 500MiB; more are spread over several with an index"),
+    Flag.withSchema(Schema.String.check(Schema.makeFilter((text: string) => Option.isSome(parseBytes(text)) || "a size is a number with KB, MB, GB, KiB, MiB or GiB"))),
+    Flag.withDefault("5GB")
+  ),
+  json: Flags.json
+}, Effect.fn(function*(o) {
+  const base = yield* openDecoder(o.model)
+  const adapter = yield* openFactors(o.adapter, base)
+  const { bytes, files } = yield* writeMerged(base, adapter, {
+    out: o.out,
+    dtype: dtypes[o.dtype],
+    maxShardBytes: Option.getOrThrow(parseBytes(o.maxShardSize))
+  })
+  yield* Console.log(
+    o.json
+      ? JSON.stringify({ out: o.out, modules: adapter.modules.length, files, bytes })
+      : `Wrote ${o.out}: ${adapter.modules.length} modules merged, ${(bytes / 1e6).toFixed(1)} MB of weights in ${files} file${files === 1 ? "" : "s"}.`
+  )
+})).pipe(Command.withDescription("Fold a LoRA adapter into its base, as a full checkpoint"))

@@ -1,0 +1,85 @@
+/** Which models fit into memory, by the estimates that a run itself is held to (src/numerics/memory.ts). */
+import { allLinear, type DecoderConfig } from "./numerics/transformer.ts"
+import { samplerBytes, trainerBytes } from "./numerics/memory.ts"
+
+/** Shapes of published checkpoints, from their config.json: only what the estimates read matters. */
+const qwen3 = {
+  family: "qwen3",
+  vocab: 151_936,
+  layers: 28,
+  heads: 16,
+  kvHeads: 8,
+  headDim: 128,
+  queryScalar: 128,
+  sliding: undefined,
+  normEpsilon: 1e-6,
+  ropeTheta: 1e6,
+  ropeScaling: undefined,
+  tied: true,
+  maxPositions: 40_960
+} as const
+const smolLm2 = {
+  family: "llama",
+  vocab: 49_152,
+  headDim: 64,
+  queryScalar: 64,
+  sliding: undefined,
+  normEpsilon: 1e-5,
+  ropeTheta: 1e5,
+  ropeScaling: undefined,
+  tied: true,
+  maxPositions: 8192
+} as const
+export const published: Readonly<Record<string, DecoderConfig>> = {
+  "SmolLM2-135M": { ...smolLm2, hidden: 576, intermediate: 1536, layers: 30, heads: 9, kvHeads: 3 },
+  "SmolLM2-360M": { ...smolLm2, hidden: 960, intermediate: 2560, layers: 32, heads: 15, kvHeads: 5 },
+  "Qwen3-0.6B": { ...qwen3, hidden: 1024, intermediate: 3072 },
+  "Qwen3-1.7B": { ...qwen3, hidden: 2048, intermediate: 6144 }
+}
+
+export interface Fit {
+  readonly model: string
+  /** Tokens. */
+  readonly maxLength: number
+  /** Bytes of a sampler that draws one prompt's candidates at a time. */
+  readonly samplerBytes: number
+  /** Bytes of a LoRA trainer. */
+  readonly trainerBytes: number
+  readonly samples: boolean
+  /** A run holds both at once. */
+  readonly trains: boolean
+  /** Prompts that a run can decode together, beside its trainer. */
+  readonly promptsPerBatch: number
+}
+
+export interface FitOptions {
+  readonly r: number
+  /** Candidates a prompt. */
+  readonly k: number
+  /** Padded tokens of one run of the trainer; a longer sequence is a run of its own. */
+  readonly tokensPerRun: number
+  readonly lengths: ReadonlyArray<number>
+}
+
+/** A row a model and length; lengths over what a model was made for become that. */
+export const fits = (
+  models: Readonly<Record<string, DecoderConfig>>,
+  { k, lengths, r, tokensPerRun }: FitOptions,
+  freeBytes: number
+): ReadonlyArray<Fit> =>
+  Object.entries(models).flatMap(([model, config]) =>
+    [...new Set(lengths.map((length) => Math.min(length, config.maxPositions)))].map((maxLength): Fit => {
+      const trainer = trainerBytes(config, { r, alpha: 2 * r, targets: allLinear }, Math.max(tokensPerRun, maxLength), maxLength)
+      const sampler = (prompts: number) => samplerBytes(config, prompts * k, maxLength)
+      const perPrompt = sampler(2) - sampler(1)
+      return {
+        model,
+        maxLength,
+        samplerBytes: sampler(1),
+        trainerBytes: trainer,
+        samples: sampler(1) <= freeBytes,
+        trains: trainer + sampler(1) <= freeBytes,
+        promptsPerBatch: Math.max(0, Math.floor((freeBytes - trainer - sampler(0)) / perPrompt))
+      }
+    })
+  )

@@ -1,0 +1,115 @@
+/** What `vequinox doctor` found on a machine: its shape, what is wrong with it in one sentence, and the page for people. */
+import type { Fit } from "./fits.ts"
+
+/** Works, or why it does not. */
+export interface Check {
+  readonly ok: boolean
+  /** Undefined when ok. */
+  readonly why: string | undefined
+}
+
+/** Sizes are bytes. */
+export interface Machine {
+  readonly node: { readonly version: string; readonly wanted: string; readonly ok: boolean }
+  readonly platform: string
+  readonly arch: string
+  /** Undefined where it cannot be loaded. */
+  readonly onnxruntime: string | undefined
+  readonly devices: Readonly<Record<"cpu" | "webgpu" | "cuda", Check>>
+  readonly cores: number
+  /** `limit` is a container's; undefined where there is none. `free` is what a run is held to. */
+  readonly memory: { readonly total: number; readonly limit: number | undefined; readonly free: number }
+  readonly renderer: Check
+  readonly disk: Readonly<Record<"current" | "cache", Check & { readonly folder: string; readonly free: number | undefined }>>
+  /** Whether the variable is set; never what to. */
+  readonly keys: Readonly<Record<string, boolean>>
+  /** Addresses without user, password, query or fragment. */
+  readonly addresses: Readonly<Record<string, string>>
+  readonly models: Readonly<Record<string, Check>>
+  /** What `fits` supposes of a run. */
+  readonly assumed: { readonly loraR: number; readonly candidates: number; readonly precision: "float32" }
+  readonly fits: ReadonlyArray<Fit>
+}
+
+export const passed: Check = { ok: true, why: undefined }
+export const failed = (why: string): Check => ({ ok: false, why: why.split("\n")[0]!.replace(/\.$/, "") })
+
+/** Whether `version` (v24.1.0) satisfies `wanted` (>=22.19): at least that, number by number. */
+export const atLeast = (version: string, wanted: string): boolean => {
+  const numbers = (text: string) => text.replace(/^\D+/, "").split(".").map((part) => Number.parseInt(part, 10))
+  const [have, need] = [numbers(version), numbers(wanted)]
+  const differs = need.findIndex((n, i) => n !== (have[i] ?? 0))
+  return differs < 0 || (have[differs] ?? 0) > need[differs]!
+}
+
+/** The address as it may be shown: user, password, query and fragment can hold secrets. */
+export const shownAddress = (text: string): string => {
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol) ? url.origin + url.pathname : "not an address"
+}
+
+/** Bytes that a small run's folder may take. */
+const runBytes = 100e6
+
+/** What keeps `vequinox train` from running, and what to do: one sentence, the first cause first; undefined when nothing does. */
+export const obstacle = (m: Machine): string | undefined => {
+  const broken = Object.entries(m.models).find(([, { ok }]) => !ok)
+  const smallest = m.fits[0]
+  const { current } = m.disk
+  return [
+    !m.node.ok && `Node ${m.node.version} is too old: install Node ${m.node.wanted}.`,
+    !m.devices.cpu.ok && `onnxruntime does not run here (${m.devices.cpu.why}): install the packages again on this platform.`,
+    !m.renderer.ok && `Nothing can be rendered (${m.renderer.why}): install the packages again on this platform.`,
+    broken && `The embedded model ${broken[0]} cannot be opened (${broken[1].why}): install vequinox again.`,
+    smallest?.trains === false &&
+    `The embedded model needs ${gb(smallest.trainerBytes + smallest.samplerBytes)} of memory to train and ${gb(m.memory.free)} are free: end other programs or raise the container's limit.`,
+    !current.ok && `The current folder cannot be used (${current.why}): change to another.`,
+    current.free !== undefined && current.free < runBytes &&
+    `The current folder's disk has ${gb(current.free)} left, which is too little for a run: free some space or change to another folder.`
+  ].find((text): text is string => typeof text === "string")
+}
+
+const gb = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 1)} GB`
+
+/** Columns as wide as their widest cell, two spaces apart. */
+const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): Array<string> => {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)))
+  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd())
+}
+
+const shown = ({ ok, why }: Check): string => ok ? "ok" : `no: ${why}`
+const yesNo = (yes: boolean): string => yes ? "yes" : "no"
+
+/** What is on the page, by its labels; then the table of models. */
+export const machinePage = (m: Machine): string => {
+  const facts: ReadonlyArray<readonly [string, string]> = [
+    ["Node", m.node.ok ? m.node.version : `${m.node.version}, too old: ${m.node.wanted} is needed`],
+    ["platform", `${m.platform} ${m.arch}, ${m.cores} cores`],
+    ["memory", `${gb(m.memory.free)} free of ${gb(m.memory.total)}${m.memory.limit === undefined ? "" : `, limited to ${gb(m.memory.limit)}`}`],
+    ["onnxruntime", m.onnxruntime ?? "cannot be loaded"],
+    ...Object.entries(m.devices).map(([device, check]) => [`  ${device}`, shown(check)] as const),
+    ["renderer", shown(m.renderer)],
+    ...Object.entries(m.models).map(([model, check]) => [`model ${model}`, shown(check)] as const),
+    ...Object.entries(m.disk).map(([name, { folder, free, ...check }]) =>
+      [`disk, ${name}`, `${check.ok ? free === undefined ? "ok" : `${gb(free)} free` : shown(check)} (${folder})`] as const),
+    ...Object.entries(m.keys).map(([name, set]) => [name, set ? "set" : "not set"] as const),
+    ...Object.entries(m.addresses).map(([name, address]) => [name, address] as const)
+  ]
+  const rows = m.fits.map((fit) => [
+    fit.model,
+    String(fit.maxLength),
+    gb(fit.samplerBytes),
+    yesNo(fit.samples),
+    gb(fit.trainerBytes),
+    yesNo(fit.trains),
+    String(fit.promptsPerBatch)
+  ])
+  return [
+    ...aligned(facts),
+    "",
+    `What fits by estimate: ${m.assumed.precision} whatever a file holds, LoRA of rank ${m.assumed.loraR}, ${m.assumed.candidates} candidates a prompt.`,
+    "A run that trains holds sampler and trainer.",
+    "",
+    ...aligned([["model", "max_length", "sampler", "samples", "trainer", "trains", "prompts_per_batch up to"], ...rows])
+  ].join("\n")
+}
