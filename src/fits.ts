@@ -70,7 +70,7 @@ export const fits = (
   Object.entries(models).flatMap(([model, config]) =>
     [...new Set(lengths.map((length) => Math.min(length, config.maxPositions)))].map((maxLength): Fit => {
       const trainer = trainerBytes(config, { r, alpha: 2 * r, targets: allLinear }, Math.max(tokensPerRun, maxLength), maxLength)
-      const sampler = (prompts: number) => samplerBytes(config, prompts * k, maxLength)
+      const sampler = (prompts: number) => samplerBytes(config, prompts * k, maxLength, "float32")
       const perPrompt = sampler(2) - sampler(1)
       return {
         model,

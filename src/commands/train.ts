@@ -24,6 +24,7 @@ import * as Flags from "./flags.ts"
 import { heldOutScorers } from "./held-out.ts"
 import { forecast, judgeLayer, renderSize } from "./judges.ts"
 import { writeReport } from "./report.ts"
+import { quantizedCache, tellQuantizing } from "./quantizing.ts"
 import { givenSettings, settingFlags } from "./setting-flags.ts"
 import { startOf } from "./start.ts"
 
@@ -79,7 +80,11 @@ export const train = Command.make("train", {
       maxNewTokens: c.max_new_tokens,
       maxLength: c.max_length,
       stop: "</svg>",
-      rows: c.prompts_per_batch * c.num_generations
+      stopMalformed: c.stop_malformed,
+      maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
+      precision: c.sampler_precision,
+      cache: yield* quantizedCache,
+      quantizing: (total) => tellQuantizing(progressStyle(json), total)
     }),
     optimizerOnnx.layer({
       checkpoint,
