@@ -13,7 +13,7 @@ export type SamplerPrecision = (typeof samplerPrecisions)[number]
 export type QuantizedPrecision = Exclude<SamplerPrecision, "float32">
 
 /** Of MatMulNBits: values of a row that share a scale. */
-export const blockFormats = { int8: { bits: 8, block: 128 }, int4: { bits: 4, block: 32 } } as const
+export const blockFormats = { int8: { bits: 8, block: 32 }, int4: { bits: 4, block: 32 } } as const
 
 /** A quantized matrix [rows, width]: values as they are stored, beside the scales that make them numbers again. */
 export interface QuantizedMatrix {
