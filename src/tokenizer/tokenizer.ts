@@ -64,9 +64,12 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
   const eosIds = yield* eosOf(folder, tokenizer.token_to_id(text(config["eos_token"])))
   let size = 0
   for (const id of tokenizer.get_vocab(true).values()) size = Math.max(size, id + 1)
+  // Left out here, not by the library: it looks each token up in a list, and Gemma's has thousands.
+  const special = new Set<number>()
+  for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.add(id)
   const decode = (given: ReadonlyArray<number>) => {
-    const ids = given.filter((id) => id < size) // a model may have more rows than its tokenizer tokens
-    return ids.length === 0 ? "" : tokenizer.decode(ids, { skip_special_tokens: true, clean_up_tokenization_spaces: false })
+    const ids = given.filter((id) => id < size && !special.has(id)) // a model may have more rows than its tokenizer tokens
+    return ids.length === 0 ? "" : tokenizer.decode(ids, { clean_up_tokenization_spaces: false })
   }
   let texts: ReadonlyArray<string> | undefined
   return {
