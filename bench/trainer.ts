@@ -27,9 +27,11 @@ export const qwenShape = (layers: number): DecoderConfig => ({
   heads: 16,
   kvHeads: 8,
   headDim: 128,
+  queryScalar: 128,
   normEpsilon: 1e-6,
   ropeTheta: 1_000_000,
   ropeScaling: undefined,
+  sliding: undefined,
   tied: true,
   maxPositions: 40_960
 })

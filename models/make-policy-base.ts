@@ -60,9 +60,11 @@ const config: DecoderConfig = {
   heads: 6,
   kvHeads: 3,
   headDim: 32,
+  queryScalar: 32,
   normEpsilon: 1e-6,
   ropeTheta: 10_000,
   ropeScaling: undefined,
+  sliding: undefined,
   tied: true,
   maxPositions: 512
 }

@@ -11,7 +11,7 @@ import { Effect, Schema } from "effect"
 import type { WeightIndex } from "./numerics/parameters.ts"
 import { headerLength, parseHeader, SafetensorsError, type TensorEntry, toFloat32 } from "./numerics/safetensors.ts"
 import type { Tensor } from "./numerics/tensor.ts"
-import { type DecoderConfig, parameterShapes } from "./numerics/transformer.ts"
+import { type DecoderConfig, families, parameterShapes, type SlidingLayers } from "./numerics/transformer.ts"
 
 /** The folder does not hold a usable model; the message says which file, what is wrong and what to do. */
 export class CheckpointInvalid extends Schema.TaggedError<CheckpointInvalid>()("CheckpointInvalid", {
@@ -22,7 +22,7 @@ const invalid = (message: string) => new CheckpointInvalid({ message })
 
 /** Files and sizes of a folder's tensors; plain data, so it can be sent to a worker. */
 export interface WeightFiles {
-  /** Absolute, without symbolic links: onnxruntime refuses a file outside it. */
+  /** Absolute. Its files may be symbolic links that lead out of it, as in the Hub's cache. */
   readonly folder: string
   readonly index: WeightIndex
 }
@@ -35,15 +35,16 @@ const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
 const RopeParameters = Schema.Struct({
   rope_theta: Schema.optionalKey(Schema.Finite),
   rope_type: Schema.optionalKey(Schema.String),
+  type: Schema.optionalKey(Schema.String),
   factor: Schema.optionalKey(Schema.Finite),
   low_freq_factor: Schema.optionalKey(Schema.Finite),
   high_freq_factor: Schema.optionalKey(Schema.Finite),
   original_max_position_embeddings: Schema.optionalKey(PositiveInt)
 })
 
-/** config.json of the two families, as transformers 4 (`rope_theta`) and 5 (`rope_parameters`) write it. */
+/** config.json of these families, as transformers 4 (`rope_theta`) and 5 (`rope_parameters`) write it. */
 const DecoderJson = Schema.Struct({
-  model_type: Schema.Literals(["qwen3", "llama"]),
+  model_type: Schema.Literals(families),
   vocab_size: PositiveInt,
   hidden_size: PositiveInt,
   intermediate_size: PositiveInt,
@@ -59,8 +60,65 @@ const DecoderJson = Schema.Struct({
   max_position_embeddings: PositiveInt,
   attention_bias: Schema.optionalKey(Schema.Boolean),
   mlp_bias: Schema.optionalKey(Schema.Boolean),
+  use_sliding_window: Schema.optionalKey(Schema.Boolean),
   hidden_act: Schema.optionalKey(Schema.Literal("silu"))
 })
+
+/** What a gemma3_text config.json says besides, or elsewhere. */
+const GemmaJson = Schema.Struct({
+  head_dim: PositiveInt,
+  num_hidden_layers: PositiveInt,
+  num_key_value_heads: PositiveInt,
+  query_pre_attn_scalar: Schema.Finite.check(Schema.isGreaterThan(0)),
+  hidden_activation: Schema.optionalKey(Schema.Literal("gelu_pytorch_tanh")),
+  sliding_window: PositiveInt,
+  layer_types: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.Literals(["sliding_attention", "full_attention"])))),
+  sliding_window_pattern: Schema.optionalKey(PositiveInt),
+  rope_theta: Schema.optionalKey(Schema.Finite),
+  rope_local_base_freq: Schema.optionalKey(Schema.Finite),
+  rope_scaling: Schema.optionalKey(Schema.NullOr(RopeParameters)),
+  rope_parameters: Schema.optionalKey(Schema.NullOr(Schema.Struct({
+    full_attention: Schema.optionalKey(RopeParameters),
+    sliding_attention: Schema.optionalKey(RopeParameters)
+  }))),
+  tie_word_embeddings: Schema.optionalKey(Schema.Boolean),
+  final_logit_softcapping: Schema.optionalKey(Schema.NullOr(Schema.Finite)),
+  attn_logit_softcapping: Schema.optionalKey(Schema.NullOr(Schema.Finite)),
+  use_bidirectional_attention: Schema.optionalKey(Schema.NullOr(Schema.Boolean))
+})
+
+/** Where Gemma's config.json differs from the others', with transformers' defaults. */
+const openGemma = Effect.fnUntraced(function*(given: string) {
+  const json = yield* readJson(given, "config.json", GemmaJson)
+  const asks = (what: string) =>
+    invalid(`${path.join(given, "config.json")} asks for ${what}, which the gemma3_text family here has not.`)
+  for (const name of ["final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention"] as const) {
+    if (json[name]) return yield* asks(name)
+  }
+  const local = json.rope_parameters?.sliding_attention ?? {}
+  if (scalingOf(local) !== "default") return yield* asks(`"${scalingOf(local)}" rotary scaling of sliding layers`)
+  const pattern = json.sliding_window_pattern ?? 6
+  const layers = json.layer_types?.map((type) => type === "sliding_attention") ??
+    Array.from({ length: json.num_hidden_layers }, (_, i) => (i + 1) % pattern !== 0)
+  if (layers.length !== json.num_hidden_layers) {
+    return yield* asks(`${json.num_hidden_layers} layers with ${layers.length} layer_types`)
+  }
+  const full = json.rope_parameters?.full_attention ?? {}
+  return {
+    queryScalar: json.query_pre_attn_scalar,
+    ropeTheta: json.rope_theta ?? full.rope_theta ?? 1_000_000,
+    rope: json.rope_scaling ?? full,
+    tied: json.tie_word_embeddings ?? true,
+    sliding: {
+      layers,
+      window: json.sliding_window,
+      ropeTheta: json.rope_local_base_freq ?? local.rope_theta ?? 10_000
+    } satisfies SlidingLayers
+  }
+})
+
+/** Which stretch of the rotary positions is asked for; `type` is what it was called before transformers 4.43. */
+const scalingOf = (rope: typeof RopeParameters.Type): string => rope.rope_type ?? rope.type ?? "default"
 
 /** A JSON file of the folder, decoded. */
 export const readJson = Effect.fnUntraced(function*<A>(
@@ -83,6 +141,8 @@ export const readJson = Effect.fnUntraced(function*<A>(
     Effect.mapError((error) => invalid(`${at} is not what was expected: ${oneLine(error.message)}.`))
   )
 })
+
+const listed = (names: ReadonlyArray<string>): string => `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().replace(/\.$/, "")
 
@@ -138,20 +198,31 @@ const readEntries = (file: string): ReadonlyMap<string, TensorEntry> => {
 /** A policy's folder: its config decoded, its tensors checked against it by name and shape. */
 export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
   const kind = yield* readJson(given, "config.json", Schema.Struct({ model_type: Schema.String }))
-  if (kind.model_type !== "qwen3" && kind.model_type !== "llama") {
+  if (kind.model_type === "gemma3") {
     return yield* invalid(
-      `${path.join(given, "config.json")} is of the family "${kind.model_type}": known are qwen3 and llama.`
+      `${path.join(given, "config.json")} is of the family "gemma3", which sees pictures: give a text model of it (gemma3_text, such as google/gemma-3-1b-it).`
+    )
+  }
+  if (!(families as ReadonlyArray<string>).includes(kind.model_type)) {
+    return yield* invalid(
+      `${path.join(given, "config.json")} is of the family "${kind.model_type}": known are ${listed(families)}.`
     )
   }
   const json = yield* readJson(given, "config.json", DecoderJson)
   if (json.attention_bias || json.mlp_bias) {
     return yield* invalid(`${path.join(given, "config.json")} asks for biases, which the ${json.model_type} family here has not.`)
   }
-  const heads = json.num_attention_heads
-  const rope = json.rope_scaling ?? json.rope_parameters ?? {}
-  if (rope.rope_type !== undefined && rope.rope_type !== "default" && rope.rope_type !== "llama3") {
-    return yield* invalid(`${path.join(given, "config.json")} asks for "${rope.rope_type}" rotary scaling: known are default and llama3.`)
+  if (json.use_sliding_window) {
+    return yield* invalid(`${path.join(given, "config.json")} asks for use_sliding_window, which the ${json.model_type} family here has not.`)
   }
+  const heads = json.num_attention_heads
+  const gemma = json.model_type === "gemma3_text" ? yield* openGemma(given) : undefined
+  const rope = gemma?.rope ?? json.rope_scaling ?? json.rope_parameters ?? {}
+  const scaling = scalingOf(rope)
+  if (scaling !== "default" && scaling !== "llama3") {
+    return yield* invalid(`${path.join(given, "config.json")} asks for "${scaling}" rotary scaling: known are default and llama3.`)
+  }
+  const headDim = json.head_dim ?? Math.floor(json.hidden_size / heads)
   const config: DecoderConfig = {
     family: json.model_type,
     vocab: json.vocab_size,
@@ -160,10 +231,11 @@ export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
     layers: json.num_hidden_layers,
     heads,
     kvHeads: json.num_key_value_heads ?? heads,
-    headDim: json.head_dim ?? Math.floor(json.hidden_size / heads),
+    headDim,
+    queryScalar: gemma?.queryScalar ?? headDim,
     normEpsilon: json.rms_norm_eps,
-    ropeTheta: json.rope_theta ?? json.rope_parameters?.rope_theta ?? 10_000,
-    ropeScaling: rope.rope_type === "llama3"
+    ropeTheta: gemma?.ropeTheta ?? json.rope_theta ?? json.rope_parameters?.rope_theta ?? 10_000,
+    ropeScaling: scaling === "llama3"
       ? {
         factor: rope.factor ?? 1,
         lowFreqFactor: rope.low_freq_factor ?? 1,
@@ -171,7 +243,8 @@ export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
         originalMaxPositions: rope.original_max_position_embeddings ?? json.max_position_embeddings
       }
       : undefined,
-    tied: json.tie_word_embeddings ?? false,
+    sliding: gemma?.sliding,
+    tied: gemma?.tied ?? json.tie_word_embeddings ?? false,
     maxPositions: json.max_position_embeddings
   }
   const files = yield* openWeights(given)

@@ -57,7 +57,7 @@ describe("bad input: one sentence, non-zero exit, no stack trace", () => {
       "train",
       "--model",
       broken("family", (at) => fs.writeFileSync(path.join(at, "config.json"), "{\"model_type\":\"mamba\"}"))
-    ], /family "mamba": known are qwen3 and llama/],
+    ], /family "mamba": known are qwen3, qwen2, llama and gemma3_text/],
     ["a tokenizer without a chat template", () => [
       "train",
       "--model",

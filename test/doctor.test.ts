@@ -110,7 +110,9 @@ describe("pieces", () => {
     assert.deepStrictEqual(counts, {
       "SmolLM2-135M": 134_515_008,
       "SmolLM2-360M": 361_821_120,
+      "Qwen2.5-0.5B": 494_032_768,
       "Qwen3-0.6B": 596_049_920,
+      "Qwen2.5-1.5B": 1_543_714_304,
       "Qwen3-1.7B": 1_720_574_976
     })
   })

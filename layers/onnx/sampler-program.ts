@@ -13,7 +13,8 @@ import type { LoraConfig } from "../../src/numerics/parameters.ts"
 import { uniformAt } from "../../src/numerics/random.ts"
 import { choose, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
 import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
-import { causalMask, decode, prefill, type Weights } from "../../src/numerics/transformer.ts"
+import { decode, prefill, type Weights } from "../../src/numerics/transformer.ts"
+import { maskFeeds } from "./sequences.ts"
 import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session } from "./session.ts"
 
 export interface SamplerSpec {
@@ -124,15 +125,15 @@ export class SamplerProgram {
   }
 
   async #prefill(session: Session, adapter: Feeds, { prompts }: SampleCall): Promise<Start> {
-    const { heads, kvHeads, vocab } = this.#spec.checkpoint.config
+    const { config } = this.#spec.checkpoint
+    const { vocab } = config
     const length = Math.max(...prompts.map(({ ids }) => ids.length))
     const shape = [prompts.length, length]
-    const groups = heads / kvHeads
     const out = await session.run({
       ...adapter,
       ids: int64(shape, prompts.flatMap(({ ids }) => padTo(ids, length))),
       positions: int64(shape, prompts.flatMap(() => Array.from({ length }, (_, t) => t))),
-      mask: float32([1, 1, groups * length, length], causalMask(groups, length)),
+      ...maskFeeds(config, length),
       last: int64([prompts.length], prompts.map(({ ids }, n) => n * length + ids.length - 1))
     })
     const logits = out["logits"]!.data as Float32Array
@@ -213,16 +214,13 @@ class Cache {
   }
 
   feeds(): Feeds {
-    const { headDim, heads, kvHeads, layers } = this.#c
-    const { length, lengths } = this.#prompt
+    const { headDim, heads, kvHeads, layers, sliding } = this.#c
+    const { length } = this.#prompt
     const prompts = this.#rows / this.#k
     const size = prompts * this.#plane * length
-    const mask = new Float32Array(prompts * length)
-    lengths.forEach((end, n) => mask.fill(-1e9, n * length + end, (n + 1) * length))
-    const past = new Float32Array(this.#capacity).fill(-1e9, this.#used)
     const feeds: Record<string, Feed> = {
-      prompt_mask: float32([prompts, 1, 1, length], mask),
-      past_mask: float32([1, 1, 1, this.#capacity], past),
+      ...this.#masks("", Infinity),
+      ...(sliding === undefined ? {} : this.#masks("sliding_", sliding.window)),
       grouping: int64([5], [prompts, this.#k, kvHeads, heads / kvHeads, length]),
       joining: int64([4], [this.#rows, kvHeads, heads / kvHeads, length]),
       lengths: int64([2], [length, length + this.#capacity])
@@ -235,6 +233,19 @@ class Cache {
       feeds[`past_v.${i}`] = float32([this.#rows, kvHeads, this.#capacity, headDim], this.#values[i]!)
     }
     return feeds
+  }
+
+  /** Which places the next token of every row sees: those in use, as far back as `window` reaches from it. */
+  #masks(prefix: string, window: number): Feeds {
+    const { length, lengths } = this.#prompt
+    const prompt = new Float32Array(lengths.length * length).fill(-1e9)
+    lengths.forEach((end, n) => prompt.fill(0, n * length + Math.max(0, end + this.#used + 1 - window), n * length + end))
+    const past = new Float32Array(this.#capacity).fill(-1e9)
+    past.fill(0, Math.max(0, this.#used + 1 - window), this.#used)
+    return {
+      [`${prefix}prompt_mask`]: float32([lengths.length, 1, 1, length], prompt),
+      [`${prefix}past_mask`]: float32([1, 1, 1, this.#capacity], past)
+    }
   }
 
   /** Takes one new token's keys and values, each [layers, row, kvHeads, 1, D]. */

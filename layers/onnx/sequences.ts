@@ -15,6 +15,13 @@ export const completionLength = (s: Sequence): number => s.ids.length - s.prompt
 export const truncated = (s: Sequence, maxLength: number): Sequence =>
   s.ids.length <= maxLength ? s : { ids: s.ids.slice(0, maxLength), promptLength: Math.min(s.promptLength, maxLength) }
 
+/** The masks of whole sequences: one for layers that see all that came before, one for sliding layers if there are any. */
+export const maskFeeds = (c: DecoderConfig, time: number): Feeds => {
+  const groups = c.heads / c.kvHeads
+  const of = (window = time) => float32([1, 1, groups * time, time], causalMask(groups, time, window))
+  return { mask: of(), ...(c.sliding === undefined ? {} : { sliding_mask: of(c.sliding.window) }) }
+}
+
 /**
  * Feeds for one run over these sequences, right-padded to the longest. A token's target counts when it belongs to a
  * completion; `segments` names its sequence, `zeros` has one place a sequence.
@@ -36,11 +43,10 @@ export const sequenceFeeds = (c: DecoderConfig, sequences: ReadonlyArray<Sequenc
       segments.push(n)
     })
   })
-  const groups = c.heads / c.kvHeads
   return {
     ids: { dtype: "int64", shape: [sequences.length, time], data: ids },
     positions: { dtype: "int64", shape: [sequences.length, time], data: positions },
-    mask: float32([1, 1, groups * time, time], causalMask(groups, time)),
+    ...maskFeeds(c, time),
     rows: int64([rows.length], rows),
     targets: int64([targets.length, 1], targets),
     segments: int64([segments.length], segments),

@@ -5,6 +5,8 @@
  * are copied out; a run cannot be cancelled, and ending the thread under it aborts the process. So every session lives
  * in a worker (onnx-runtime.ts) and is released there, when idle.
  */
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as ort from "onnxruntime-node"
 import type { DType, Graph } from "../../src/numerics/graph.ts"
 import { encodeModel, inputNames } from "../../src/numerics/onnx.ts"
@@ -21,7 +23,7 @@ export interface SessionOptions {
   readonly device: Device
   /** Threads of one run; 0 lets onnxruntime decide. */
   readonly threads: number
-  /** Where External initializers are looked for; an absolute path without symbolic links. */
+  /** Where External initializers are looked for; absolute. Symbolic links may lead anywhere. */
   readonly weightsFolder?: string | undefined
   /**
    * `prepared`: the graph is optimised, weights are folded to float32 and prepacked once: fastest, in up to three times
@@ -65,9 +67,31 @@ const nativeOptions = (options: SessionOptions): ort.InferenceSession.SessionOpt
   }
 })
 
+/**
+ * Where the External files of a graph really lie: the folder that all of them share, and each one's path from there.
+ * onnxruntime refuses a symbolic link that leaves its folder, and a folder of the Hub's cache is made of such links.
+ */
+const realFiles = (graph: Graph, folder: string) => {
+  const names = new Set(graph.initializers.flatMap(({ bytes }) => (bytes._tag === "External" ? [bytes.file] : [])))
+  const real = new Map([...names].map((name) => [name, fs.realpathSync(path.join(folder, name))]))
+  const folders = [...real.values()].map((file) => path.dirname(file))
+  const shared = folders.slice(1).reduce(above, folders[0] ?? folder)
+  return {
+    weightsFolder: folders.length === 0 ? undefined : shared,
+    locationOf: (name: string) => path.relative(shared, real.get(name)!).replaceAll(path.sep, "/")
+  }
+}
+
+/** The nearest folder that holds both. */
+const above = (a: string, b: string): string => {
+  const rest = path.relative(a, b)
+  return rest === ".." || rest.startsWith(`..${path.sep}`) ? above(path.dirname(a), b) : a
+}
+
 /** Builds the native session of a graph. Rejects with onnxruntime's own message when it cannot. */
 export const createSession = async (graph: Graph, options: SessionOptions): Promise<Session> => {
-  const native = await ort.InferenceSession.create(encodeModel(graph), nativeOptions(options))
+  const { locationOf, weightsFolder } = realFiles(graph, options.weightsFolder ?? "")
+  const native = await ort.InferenceSession.create(encodeModel(graph, locationOf), nativeOptions({ ...options, weightsFolder }))
   const inputs = inputNames(graph)
   let released = false
   return {

@@ -3,11 +3,12 @@
  * al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2020, arXiv:2010.11929). The families differ in the names of their
  * parameters, the activation, and whether the blocks are scaled (LayerScale, Touvron et al. 2021, arXiv:2103.17239).
  */
+import { activate, type Activation } from "./activations.ts"
 import type { Graph, Shape, Value } from "./graph.ts"
 import type { Get } from "./parameters.ts"
 
-/** Those that config.json files name. */
-export const activations = ["quick_gelu", "gelu", "gelu_pytorch_tanh"] as const
+/** Those that the encoders' config.json files name. */
+export const activations = ["quick_gelu", "gelu", "gelu_pytorch_tanh"] as const satisfies ReadonlyArray<Activation>
 
 export interface TowerConfig {
   readonly hidden: number
@@ -60,29 +61,16 @@ export const norm = (g: Graph, get: Get, c: TowerConfig, name: string, x: Value)
     epsilon: c.normEpsilon
   })
 
-/** `gelu_pytorch_tanh` is Hendrycks and Gimpel's approximation (arXiv:1606.08415), `quick_gelu` x σ(1.702 x). */
-const activate = (g: Graph, kind: TowerConfig["activation"], x: Value): Value => {
-  switch (kind) {
-    case "quick_gelu":
-      return g.mul(x, g.emit("Sigmoid", [g.scale(x, 1.702)]))
-    case "gelu":
-      return g.mul(g.scale(x, 0.5), g.add(g.scalar(1), g.emit("Erf", [g.scale(x, Math.SQRT1_2)])))
-    case "gelu_pytorch_tanh": {
-      const inner = g.add(x, g.scale(g.mul(x, g.mul(x, x)), 0.044715))
-      return g.mul(g.scale(x, 0.5), g.add(g.scalar(1), g.emit("Tanh", [g.scale(inner, Math.sqrt(2 / Math.PI))])))
-    }
-    case "swiglu": {
-      const width = Number(x.shape[1]) / 2
-      const gate = g.slice(x, 1, 0, width)
-      return g.mul(g.mul(gate, g.emit("Sigmoid", [gate])), g.slice(x, 1, width, 2 * width))
-    }
-  }
+const activated = (g: Graph, kind: TowerConfig["activation"], x: Value): Value => {
+  if (kind !== "swiglu") return activate(g, kind, x)
+  const width = Number(x.shape[1]) / 2
+  return g.mul(activate(g, "silu", g.slice(x, 1, 0, width)), g.slice(x, 1, width, 2 * width))
 }
 
 /** The feed-forward layer: x [rows, hidden] to [rows, hidden]. */
 export const feedForward = (g: Graph, get: Get, c: TowerConfig, names: readonly [up: string, down: string], x: Value): Value => {
   const up = affine(g, get, names[0], x, c.activation === "swiglu" ? 2 * c.intermediate : c.intermediate)
-  return affine(g, get, names[1], activate(g, c.activation, up), c.hidden)
+  return affine(g, get, names[1], activated(g, c.activation, up), c.hidden)
 }
 
 /** softmax(q kᵀ / √width) v of [item, heads, time, width]; `mask` is added to the scores [item, heads, queries, keys]. */

@@ -1,7 +1,7 @@
 /** Estimates of what a session will need, in bytes: rough, on the safe side, made before anything is allocated. */
 import { factorsOf, type LoraConfig } from "./parameters.ts"
-import { type DecoderConfig, modulesOf, parameterShapes } from "./transformer.ts"
 import { sizeOf } from "./tensor.ts"
+import { type DecoderConfig, modulesOf, parameterShapes, traits } from "./transformer.ts"
 
 export const parameterCount = (c: DecoderConfig): number =>
   [...parameterShapes(c).values()].reduce((n, shape) => n + sizeOf(shape), 0)
@@ -17,8 +17,8 @@ export const samplerBytes = (c: DecoderConfig, rows: number, length: number): nu
 
 /**
  * One forward and backward run over `tokens` padded tokens in sequences of `length`: every intermediate of a layer is
- * kept for the backward pass (about 14 vectors of the hidden width, 6 of the inner one, and the attention scores
- * three times), logits and their gradients four times, parameters, gradients and both moments.
+ * kept for the backward pass (about 14 vectors of the hidden width, 6 of the inner one, more with post-norms and GELU,
+ * and the attention scores three times), logits and their gradients four times, parameters, gradients and both moments.
  */
 export const trainerBytes = (
   c: DecoderConfig,
@@ -26,6 +26,9 @@ export const trainerBytes = (
   tokens: number,
   length: number
 ): number => {
-  const layer = 14 * c.hidden + 6 * c.intermediate + 4 * c.heads * c.headDim + 3 * c.heads * length
+  const { activation, postNorms } = traits[c.family]
+  const outer = postNorms ? 20 : 14
+  const inner = activation === "silu" ? 6 : 14
+  const layer = outer * c.hidden + inner * c.intermediate + 4 * c.heads * c.headDim + 3 * c.heads * length
   return 4 * (2 * parameterCount(c) + 4 * trainableCount(c, lora) + tokens * (c.layers * layer + 4 * c.vocab))
 }

@@ -84,14 +84,14 @@ const infoProto = (value: Value, name = value.name) =>
     })
   })
 
-const tensorProto = ({ bytes, value }: Initializer) =>
+const tensorProto = ({ bytes, value }: Initializer, locationOf: (file: string) => string) =>
   create(TensorProtoSchema, {
     name: value.name,
     dataType: dataTypes[value.dtype],
     dims: value.shape.map(BigInt),
     ...(bytes._tag === "Inline" ? { rawData: bytes.data as Uint8Array<ArrayBuffer> } : {
       dataLocation: TensorProto_DataLocation.EXTERNAL,
-      externalData: Object.entries({ location: bytes.file, offset: bytes.offset, length: bytes.length }).map((
+      externalData: Object.entries({ location: locationOf(bytes.file), offset: bytes.offset, length: bytes.length }).map((
         [key, value]
       ) => create(StringStringEntryProtoSchema, { key, value: String(value) }))
     })
@@ -111,8 +111,10 @@ const reachable = (g: Graph) => {
 /**
  * The model's bytes. Only what leads to an output is encoded, and inputs that nothing reads are left out, so a session
  * never computes or asks for them. Weights marked External stay in their files: pass their folder to the session.
+ *
+ * @param locationOf path of an External file from that folder
  */
-export const encodeModel = (g: Graph): Uint8Array => {
+export const encodeModel = (g: Graph, locationOf = (file: string): string => file): Uint8Array => {
   const { initializers, nodes, used } = reachable(g)
   const renamed = g.outputs.map(({ name, value }) =>
     create(NodeProtoSchema, { opType: "Identity", name: `output_${name}`, input: [value.name], output: [name] })
@@ -129,7 +131,7 @@ export const encodeModel = (g: Graph): Uint8Array => {
       graph: create(GraphProtoSchema, {
         name: "vequinox",
         node: [...nodes.map((node) => nodeProto(node, used)), ...renamed],
-        initializer: initializers.map(tensorProto),
+        initializer: initializers.map((initializer) => tensorProto(initializer, locationOf)),
         input: g.inputs.filter((value) => used.has(value)).map((value) => infoProto(value)),
         output: g.outputs.map(({ name, value }) => infoProto(value, name))
       })

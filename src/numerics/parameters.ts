@@ -63,8 +63,8 @@ export const parametersOf = (build: (g: Graph, get: Get) => void): Map<string, R
 export interface ParameterSource {
   /** Throws ShapeError when the file disagrees. */
   readonly get: Get
-  /** x [rows, in] times the module's weight [out, in] transposed, its adapter included. */
-  readonly linear: (module: string, x: Value, out: number) => Value
+  /** x [rows, in] times the module's weight [out, in] transposed, plus its bias [out] where it has one and its adapter. */
+  readonly linear: (module: string, x: Value, out: number, bias?: boolean) => Value
 }
 
 /**
@@ -96,9 +96,10 @@ export const parameterSource = (
       return dtype === "float32" ? weight : g.emit("Cast", [weight], { to: 1 })
     })
   const get = trainable === "all" ? input : frozen
-  const linear = (module: string, x: Value, out: number): Value => {
+  const linear = (module: string, x: Value, out: number, bias = false): Value => {
     const width = Number(x.shape[1])
-    const base = g.emit("Gemm", [x, get(`${module}.weight`, [out, width])], { transB: 1 })
+    const product = g.emit("Gemm", [x, get(`${module}.weight`, [out, width])], { transB: 1 })
+    const base = bias ? g.add(product, get(`${module}.bias`, [out])) : product
     const factors = lora && factorsOf(lora, module)
     if (factors === undefined) return base
     const { A, B } = loraNames(module)

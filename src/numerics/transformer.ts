@@ -1,16 +1,49 @@
 /**
- * Decoder-only transformers of the Qwen3 and Llama families as graphs: RMSNorm, rotary positions, grouped-query
- * attention, QK-norm where the family has it, SwiGLU, tied or untied embeddings. The module names are those of the
- * checkpoint, so the same names serve files, adapters and gradients.
+ * Decoder-only transformers of the Llama, Qwen and Gemma families as graphs: RMSNorm, rotary positions, grouped-query
+ * attention, gated feed-forward layers, tied or untied embeddings, and what each family changes (`traits`). The module
+ * names are those of the checkpoint, so the same names serve files, adapters and gradients.
  *
  * Three graphs are made of one block: `forward` (training and scoring: whole sequences, no cache), `prefill` (prompts,
  * keys and values kept) and `decode` (one token a row, cache read).
  */
-import type { Graph, Value } from "./graph.ts"
+import { activate, type Activation } from "./activations.ts"
+import type { Graph, Shape, Value } from "./graph.ts"
 import { parameterSource, type LoraConfig, type ParameterSource, type WeightIndex } from "./parameters.ts"
 
+/** As config.json calls them. */
+export const families = ["qwen3", "qwen2", "llama", "gemma3_text"] as const
+
+/** What a family has that Llama has not. */
+interface Traits {
+  /** Of the gate: SwiGLU or GeGLU (Shazeer 2020, arXiv:2002.05202). */
+  readonly activation: Activation
+  /** RMSNorm of each head's query and key. */
+  readonly qkNorm?: true
+  /** Biases of the query, key and value projections. */
+  readonly qkvBias?: true
+  /** Norms multiply by 1 + weight. */
+  readonly normsFromOne?: true
+  /** What attention and the feed-forward layer add goes through a norm of its own. */
+  readonly postNorms?: true
+  /** Embeddings come in times √hidden, rounded to float32; going out they are as stored. */
+  readonly scaledEmbeddings?: true
+}
+
+export const traits: Readonly<Record<DecoderConfig["family"], Traits>> = {
+  llama: { activation: "silu" },
+  qwen2: { activation: "silu", qkvBias: true },
+  qwen3: { activation: "silu", qkNorm: true },
+  gemma3_text: {
+    activation: "gelu_pytorch_tanh",
+    qkNorm: true,
+    normsFromOne: true,
+    postNorms: true,
+    scaledEmbeddings: true
+  }
+}
+
 export interface DecoderConfig {
-  readonly family: "qwen3" | "llama"
+  readonly family: (typeof families)[number]
   readonly vocab: number
   readonly hidden: number
   readonly intermediate: number
@@ -18,13 +51,26 @@ export interface DecoderConfig {
   readonly heads: number
   readonly kvHeads: number
   readonly headDim: number
+  /** Attention scores are divided by its root: headDim, where config.json has no query_pre_attn_scalar. */
+  readonly queryScalar: number
   readonly normEpsilon: number
   readonly ropeTheta: number
   /** Llama 3's stretch of the low frequencies, where config.json has it. */
   readonly ropeScaling: RopeScaling | undefined
+  /** Undefined: every layer sees all that came before. */
+  readonly sliding: SlidingLayers | undefined
   readonly tied: boolean
   /** Longest sequence the model was made for, tokens. */
   readonly maxPositions: number
+}
+
+/** Layers that look back less far, with rotary positions of their own (Gemma Team 2025, arXiv:2503.19786, sec. 2). */
+export interface SlidingLayers {
+  /** Which layers do. */
+  readonly layers: ReadonlyArray<boolean>
+  /** Tokens a query sees, itself the last of them. */
+  readonly window: number
+  readonly ropeTheta: number
 }
 
 export interface RopeScaling {
@@ -61,12 +107,20 @@ export const modulesOf = (c: DecoderConfig): Array<{ module: string; out: number
 /** Every parameter of a checkpoint of this config, by name. */
 export const parameterShapes = (c: DecoderConfig): Map<string, ReadonlyArray<number>> => {
   const shapes = new Map<string, ReadonlyArray<number>>([["model.embed_tokens.weight", [c.vocab, c.hidden]]])
-  for (const { in: width, module, out } of modulesOf(c)) shapes.set(`${module}.weight`, [out, width])
+  const { postNorms, qkNorm, qkvBias } = traits[c.family]
+  for (const { in: width, module, out } of modulesOf(c)) {
+    shapes.set(`${module}.weight`, [out, width])
+    if (qkvBias && /[qkv]_proj$/.test(module)) shapes.set(`${module}.bias`, [out])
+  }
   for (let i = 0; i < c.layers; i++) {
     const at = `model.layers.${i}`
     shapes.set(`${at}.input_layernorm.weight`, [c.hidden])
     shapes.set(`${at}.post_attention_layernorm.weight`, [c.hidden])
-    if (c.family === "qwen3") {
+    if (postNorms) {
+      shapes.set(`${at}.pre_feedforward_layernorm.weight`, [c.hidden])
+      shapes.set(`${at}.post_feedforward_layernorm.weight`, [c.hidden])
+    }
+    if (qkNorm) {
       shapes.set(`${at}.self_attn.q_norm.weight`, [c.headDim])
       shapes.set(`${at}.self_attn.k_norm.weight`, [c.headDim])
     }
@@ -77,11 +131,15 @@ export const parameterShapes = (c: DecoderConfig): Map<string, ReadonlyArray<num
 }
 
 /** Angles of rotary positions: cos and sin, each [positions, headDim / 2] (Su et al. 2021, arXiv:2104.09864). */
-export const rotaryTables = (c: DecoderConfig, positions: number): { cos: Array<number>; sin: Array<number> } => {
-  const half = c.headDim / 2
+const rotaryTables = (
+  headDim: number,
+  theta: number,
+  s: RopeScaling | undefined,
+  positions: number
+): { cos: Array<number>; sin: Array<number> } => {
+  const half = headDim / 2
   const frequencies = Array.from({ length: half }, (_, i) => {
-    const frequency = c.ropeTheta ** (-i / half)
-    const s = c.ropeScaling
+    const frequency = theta ** (-i / half)
     if (s === undefined) return frequency
     const wavelength = 2 * Math.PI / frequency
     if (wavelength < s.originalMaxPositions / s.highFreqFactor) return frequency
@@ -93,8 +151,11 @@ export const rotaryTables = (c: DecoderConfig, positions: number): { cos: Array<
   return { cos: angles.map(Math.cos), sin: angles.map(Math.sin) }
 }
 
-const norm = (g: Graph, p: ParameterSource, c: DecoderConfig, name: string, x: Value, width: number): Value =>
-  g.emit("SimplifiedLayerNormalization", [x, p.get(`${name}.weight`, [width])], { axis: -1, epsilon: c.normEpsilon })
+const norm = (g: Graph, p: ParameterSource, c: DecoderConfig, name: string, x: Value, width: number): Value => {
+  const weight = p.get(`${name}.weight`, [width])
+  const factor = traits[c.family].normsFromOne ? g.add(weight, g.scalar(1)) : weight
+  return g.emit("SimplifiedLayerNormalization", [x, factor], { axis: -1, epsilon: c.normEpsilon })
+}
 
 /** Which sequence positions the rows of a call hold, and the tables that turn them into angles. */
 interface Rows {
@@ -102,19 +163,26 @@ interface Rows {
   readonly positions: Value
   /** The same axes as a run-time shape, [2] int64. */
   readonly batchTime: Value
-  readonly cos: Value
-  readonly sin: Value
+  /** cos and sin of a layer. */
+  readonly angles: (layer: number) => readonly [cos: Value, sin: Value]
+}
+
+/** One thing for the layers that see everything before them, another for the sliding ones, if there are any. */
+const byLayer = <A>(c: DecoderConfig, full: A, sliding: (s: SlidingLayers) => A): (layer: number) => A => {
+  if (c.sliding === undefined) return () => full
+  const { layers } = c.sliding
+  const other = sliding(c.sliding)
+  return (layer) => (layers[layer] ? other : full)
 }
 
 const rowsOf = (g: Graph, c: DecoderConfig, positions: Value, length: number): Rows => {
-  const { cos, sin } = rotaryTables(c, length)
   const shape = [length, c.headDim / 2]
-  return {
-    positions,
-    batchTime: g.emit("Shape", [positions]),
-    cos: g.constant(cos, shape),
-    sin: g.constant(sin, shape)
+  const tables = (theta: number, scaling: RopeScaling | undefined) => {
+    const { cos, sin } = rotaryTables(c.headDim, theta, scaling, length)
+    return [g.constant(cos, shape), g.constant(sin, shape)] as const
   }
+  const angles = byLayer(c, tables(c.ropeTheta, c.ropeScaling), (s) => tables(s.ropeTheta, undefined))
+  return { positions, batchTime: g.emit("Shape", [positions]), angles }
 }
 
 /** [batch_time, count * D] to [batch, time, count, D]. */
@@ -124,7 +192,7 @@ const splitHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value, count: num
   })
 
 interface Projections {
-  /** [batch, kvHeads, group_time, D], scaled by 1/√D and rotated. */
+  /** [batch, kvHeads, group_time, D], scaled by 1/√queryScalar and rotated. */
   readonly q: Value
   /** [batch, kvHeads, time, D], rotated. */
   readonly k: Value
@@ -132,15 +200,17 @@ interface Projections {
   readonly v: Value
 }
 
-const project = (g: Graph, p: ParameterSource, c: DecoderConfig, rows: Rows, at: string, x: Value): Projections => {
+const project = (g: Graph, p: ParameterSource, c: DecoderConfig, rows: Rows, layer: number, x: Value): Projections => {
+  const at = `model.layers.${layer}.self_attn`
+  const { qkNorm, qkvBias = false } = traits[c.family]
   const side = (name: "q" | "k" | "v", count: number): Value => {
-    const split = splitHeads(g, c, rows, p.linear(`${at}.${name}_proj`, x, count * c.headDim), count)
+    const split = splitHeads(g, c, rows, p.linear(`${at}.${name}_proj`, x, count * c.headDim, qkvBias), count)
     if (name === "v") return g.transpose(split, [0, 2, 1, 3])
-    const normed = c.family === "qwen3" ? norm(g, p, c, `${at}.${name}_norm`, split, c.headDim) : split
+    const normed = qkNorm ? norm(g, p, c, `${at}.${name}_norm`, split, c.headDim) : split
     // Scaled here, not at the product: onnxruntime would fuse it there into a slow kernel.
-    const scaled = name === "q" ? g.scale(normed, 1 / Math.sqrt(c.headDim)) : normed
+    const scaled = name === "q" ? g.scale(normed, 1 / Math.sqrt(c.queryScalar)) : normed
     const turned = g.transpose(scaled, [0, 2, 1, 3])
-    return g.emit("RotaryEmbedding", [turned, rows.positions, rows.cos, rows.sin])
+    return g.emit("RotaryEmbedding", [turned, rows.positions, ...rows.angles(layer)])
   }
   // Query heads that share a key head become rows of one product: no key is repeated, and its gradient sums by itself.
   return {
@@ -158,9 +228,8 @@ const mergeHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value): Value => 
 }
 
 const feedForward = (g: Graph, p: ParameterSource, c: DecoderConfig, at: string, x: Value): Value => {
-  const gate = p.linear(`${at}.gate_proj`, x, c.intermediate)
-  const swish = g.mul(gate, g.emit("Sigmoid", [gate]))
-  return p.linear(`${at}.down_proj`, g.mul(swish, p.linear(`${at}.up_proj`, x, c.intermediate)), c.hidden)
+  const gate = activate(g, traits[c.family].activation, p.linear(`${at}.gate_proj`, x, c.intermediate))
+  return p.linear(`${at}.down_proj`, g.mul(gate, p.linear(`${at}.up_proj`, x, c.intermediate)), c.hidden)
 }
 
 /** All layers over tokens [batch, time]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D]. */
@@ -172,21 +241,29 @@ const blocks = (
   ids: Value,
   attend: (layer: number, projections: Projections) => Value
 ): Value => {
+  const { postNorms, scaledEmbeddings } = traits[c.family]
   const table = p.get("model.embed_tokens.weight", [c.vocab, c.hidden])
-  let x = g.reshape(g.emit("Gather", [table, ids]), ["batch_time", c.hidden])
+  const embedded = g.reshape(g.emit("Gather", [table, ids]), ["batch_time", c.hidden])
+  let x = scaledEmbeddings ? g.scale(embedded, Math.sqrt(c.hidden)) : embedded
   for (let i = 0; i < c.layers; i++) {
     const at = `model.layers.${i}`
-    const normed = norm(g, p, c, `${at}.input_layernorm`, x, c.hidden)
-    const context = attend(i, project(g, p, c, rows, `${at}.self_attn`, normed))
-    x = g.add(x, p.linear(`${at}.self_attn.o_proj`, mergeHeads(g, c, rows, context), c.hidden))
-    const inner = norm(g, p, c, `${at}.post_attention_layernorm`, x, c.hidden)
-    x = g.add(x, feedForward(g, p, c, `${at}.mlp`, inner))
+    const normed = (name: string, y: Value) => norm(g, p, c, `${at}.${name}_layernorm`, y, c.hidden)
+    const context = attend(i, project(g, p, c, rows, i, normed("input", x)))
+    const attended = p.linear(`${at}.self_attn.o_proj`, mergeHeads(g, c, rows, context), c.hidden)
+    // Where there are post-norms, "post_attention" is one; elsewhere the name is that of the feed-forward layer's input.
+    x = g.add(x, postNorms ? normed("post_attention", attended) : attended)
+    const fed = feedForward(g, p, c, `${at}.mlp`, normed(postNorms ? "pre_feedforward" : "post_attention", x))
+    x = g.add(x, postNorms ? normed("post_feedforward", fed) : fed)
   }
   return norm(g, p, c, "model.norm", x, c.hidden)
 }
 
 const unembedding = (p: ParameterSource, c: DecoderConfig): Value =>
   p.get(c.tied ? "model.embed_tokens.weight" : "lm_head.weight", [c.vocab, c.hidden])
+
+/** The input that is a layer's mask: `name`, or `sliding_name` where it looks back less far. */
+const maskInputs = (g: Graph, c: DecoderConfig, name: string, shape: Shape): (layer: number) => Value =>
+  byLayer(c, g.input(name, "float32", shape), () => g.input(`sliding_${name}`, "float32", shape))
 
 /** Attention within the sequences of the call themselves: keys and values of the same positions. */
 const withinCall = (g: Graph, mask: Value) => ({ k, q, v }: Projections): Value => {
@@ -198,8 +275,9 @@ const withinCall = (g: Graph, mask: Value) => ({ k, q, v }: Projections): Value 
  * Per-token log-probabilities of whole sequences, for training and scoring.
  *
  * Inputs: `ids` and `positions` [batch, time] int64, right-padded; `mask` [1, 1, heads / kvHeads * time, time] float32,
- * 0 where a query may look and -1e9 where not (`causalMask`); `rows` [token] int64, which positions (row * time + t)
- * predict; `targets` [token, 1] int64, what they should have predicted.
+ * 0 where a query may look and -1e9 where not (`causalMask`), and where there are sliding layers `sliding_mask`, theirs;
+ * `rows` [token] int64, which positions (row * time + t) predict; `targets` [token, 1] int64, what they should have
+ * predicted.
  *
  * @param length longest `time` that will be fed
  * @returns logps [token], nats
@@ -208,9 +286,9 @@ export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
   const p = parameterSource(g, weights.index, weights.trainable, weights.lora)
   const ids = g.input("ids", "int64", ["batch", "time"])
   const positions = g.input("positions", "int64", ["batch", "time"])
-  const mask = g.input("mask", "float32", [1, 1, "group_time", "time"])
+  const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
   const rows = rowsOf(g, c, positions, length)
-  const x = blocks(g, p, c, rows, ids, (_layer, projections) => withinCall(g, mask)(projections))
+  const x = blocks(g, p, c, rows, ids, (layer, projections) => withinCall(g, mask(layer))(projections))
   // Only the positions that predict a trained token meet the vocabulary: prompts cost no logits.
   const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
   const logits = g.emit("Gemm", [predicting, unembedding(p, c)], { transB: 1 })
@@ -220,15 +298,18 @@ export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
   return g.squeeze(picked, [1])
 }
 
-/** [1, 1, groups * time, time], row-major: 0 on and under the diagonal, -1e9 above. */
-export const causalMask = (groups: number, time: number): Float32Array => {
-  const mask = new Float32Array(groups * time * time)
-  for (let row = 0; row < groups * time; row++) mask.fill(-1e9, row * time + (row % time) + 1, (row + 1) * time)
+/** [1, 1, groups * time, time], row-major: 0 on the diagonal and the `window` - 1 places before it, -1e9 elsewhere. */
+export const causalMask = (groups: number, time: number, window = time): Float32Array => {
+  const mask = new Float32Array(groups * time * time).fill(-1e9)
+  for (let row = 0; row < groups * time; row++) {
+    const t = row % time
+    mask.fill(0, row * time + Math.max(0, t + 1 - window), row * time + t + 1)
+  }
   return mask
 }
 
 /**
- * Prompts, read once. Inputs: `ids`, `positions` [batch, time] and `mask` as in `forward`; `last` [batch] int64, the
+ * Prompts, read once. Inputs: `ids`, `positions` [batch, time] and the masks as in `forward`; `last` [batch] int64, the
  * flat index of each prompt's last token.
  * Outputs: `logits` [batch, vocab] after that token; `keys` [layers * batch, kvHeads, D, time] and `values`
  * [layers * batch, kvHeads, time, D], layer by layer.
@@ -236,14 +317,14 @@ export const causalMask = (groups: number, time: number): Float32Array => {
 export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
   const p = parameterSource(g, weights.index, weights.trainable, weights.lora)
   const ids = g.input("ids", "int64", ["batch", "time"])
-  const mask = g.input("mask", "float32", [1, 1, "group_time", "time"])
+  const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
   const rows = rowsOf(g, c, g.input("positions", "int64", ["batch", "time"]), length)
   const keys: Array<Value> = []
   const values: Array<Value> = []
-  const x = blocks(g, p, c, rows, ids, (_layer, projections) => {
+  const x = blocks(g, p, c, rows, ids, (layer, projections) => {
     keys.push(g.transpose(projections.k, [0, 1, 3, 2]))
     values.push(projections.v)
-    return withinCall(g, mask)(projections)
+    return withinCall(g, mask(layer))(projections)
   })
   const last = g.emit("Gather", [x, g.input("last", "int64", ["batch"])])
   g.output("logits", g.emit("Gemm", [last, unembedding(p, c)], { transB: 1 }))
@@ -257,9 +338,9 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  *
  * Inputs: `ids`, `positions` [row, 1] int64; `grouping` [5] int64 = (N, K, kvHeads, heads / kvHeads, P) and `joining`
  * [4] = (R, kvHeads, heads / kvHeads, P), the run-time shapes that need two unknown lengths; `prompt_mask`
- * [N, 1, 1, P] and `past_mask` [1, 1, 1, S], 0 or -1e9; `lengths` [2] int64 = (P, P + S); and for each layer i
- * `prompt_k.i` [N, kvHeads, D, P], `prompt_v.i` [N, kvHeads, P, D], `past_k.i` [R, kvHeads, D, S],
- * `past_v.i` [R, kvHeads, S, D].
+ * [N, 1, 1, P] and `past_mask` [1, 1, 1, S], 0 or -1e9, and where there are sliding layers `sliding_prompt_mask` and
+ * `sliding_past_mask`; `lengths` [2] int64 = (P, P + S); and for each layer i `prompt_k.i` [N, kvHeads, D, P],
+ * `prompt_v.i` [N, kvHeads, P, D], `past_k.i` [R, kvHeads, D, S], `past_v.i` [R, kvHeads, S, D].
  * Outputs: `logits` [row, vocab]; `keys` and `values` [layers * R, kvHeads, 1, D]: the new token's, for the caller to
  * put into its cache.
  */
@@ -268,8 +349,8 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
   const groups = c.heads / c.kvHeads
   const ids = g.input("ids", "int64", ["row", 1])
   const rows = rowsOf(g, c, g.input("positions", "int64", ["row", 1]), length)
-  const promptMask = g.input("prompt_mask", "float32", ["prompt", 1, 1, "P"])
-  const pastMask = g.input("past_mask", "float32", [1, 1, 1, "S"])
+  const promptMask = maskInputs(g, c, "prompt_mask", ["prompt", 1, 1, "P"])
+  const pastMask = maskInputs(g, c, "past_mask", [1, 1, 1, "S"])
   const grouping = g.input("grouping", "int64", [5])
   const joining = g.input("joining", "int64", [4])
   const lengths = g.input("lengths", "int64", [2])
@@ -311,8 +392,8 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
     const promptV = g.input(`prompt_v.${i}`, "float32", ["prompt", c.kvHeads, "P", c.headDim])
     const pastK = g.input(`past_k.${i}`, "float32", ["row", c.kvHeads, c.headDim, "S"])
     const pastV = g.input(`past_v.${i}`, "float32", ["row", c.kvHeads, "S", c.headDim])
-    const toPrompt = g.add(g.matmul(byPrompt(row, grouped, c.headDim), promptK), promptMask)
-    const toPast = g.add(g.matmul(row, pastK), pastMask)
+    const toPrompt = g.add(g.matmul(byPrompt(row, grouped, c.headDim), promptK), promptMask(i))
+    const toPast = g.add(g.matmul(row, pastK), pastMask(i))
     const toSelf = g.matmul(row, g.transpose(k, [0, 1, 3, 2]))
     const shares = g.emit("Softmax", [g.concat([byRow(toPrompt, grouping, joining, "P"), toPast, toSelf], 3)])
     const ofPrompt = g.matmul(byPrompt(cut(shares, zero, promptEnd, "P"), grouping, "P"), promptV)

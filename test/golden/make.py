@@ -229,7 +229,7 @@ LENGTHS = [12, 9, 7]
 PROMPT_LENGTHS = [4, 3, 2]
 PAIRS = [[0, 1], [2, 0]]  # [chosen row, rejected row]
 BETA = 0.1
-NEW_TOKENS = 24
+NEW_TOKENS = 200
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -238,7 +238,7 @@ def qwen3_model():
         vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, head_dim=16, tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, rms_norm_eps=1e-6,
-        max_position_embeddings=64,
+        max_position_embeddings=256,
         bos_token_id=None, eos_token_id=None, pad_token_id=None,
     ))
 
@@ -247,14 +247,44 @@ def llama_model():
     return transformers.LlamaForCausalLM(transformers.LlamaConfig(
         vocab_size=89, hidden_size=24, intermediate_size=40, num_hidden_layers=2,
         num_attention_heads=3, num_key_value_heads=1, head_dim=8, tie_word_embeddings=False,
-        rope_parameters={"rope_type": "default", "rope_theta": 5000.0}, rms_norm_eps=1e-5,
-        max_position_embeddings=64,
+        rope_parameters={"rope_type": "llama3", "rope_theta": 5000.0, "factor": 8.0, "low_freq_factor": 1.0,
+                         "high_freq_factor": 4.0, "original_max_position_embeddings": 64}, rms_norm_eps=1e-5,
+        max_position_embeddings=256,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None,
+    ))
+
+
+def qwen2_model():
+    return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(
+        vocab_size=83, hidden_size=32, intermediate_size=40, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 20000.0}, rms_norm_eps=1e-6,
+        max_position_embeddings=256, use_sliding_window=False,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None,
+    ))
+
+
+def gemma3_text_model():
+    return transformers.Gemma3ForCausalLM(transformers.Gemma3TextConfig(
+        vocab_size=79, hidden_size=24, intermediate_size=36, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, query_pre_attn_scalar=12,
+        sliding_window=5, layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 20000.0},
+                         "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}},
+        rms_norm_eps=1e-6, max_position_embeddings=256,
         bos_token_id=None, eos_token_id=None, pad_token_id=None,
     ))
 
 
 def randomise(model, generator):
-    """Matrices ~ N(0, 0.3); norm weights ~ 1 +- 0.2; biases ~ N(0, 0.1)."""
+    """Matrices ~ N(0, 0.3); norm weights ~ 1 +- 0.2; biases ~ N(0, 0.1).
+
+    Gemma stores norm weights less 1 and scales its embeddings up: these are
+    smaller here, else every token is followed by itself, and its last norm is
+    larger, so that its logits are as far apart as those of the others.
+    """
+    gemma = model.config.model_type == "gemma3_text"
+    stored = lambda name: (3 if name == "model.norm.weight" else 0) if gemma else 1
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             noise = torch.randn(parameter.shape, generator=generator)
@@ -262,9 +292,11 @@ def randomise(model, generator):
                 parameter.copy_(torch.tensor(1.3) + 0 * noise)
             elif "norm" in name and name.endswith("weight"):
                 uniform = torch.rand(parameter.shape, generator=generator)
-                parameter.copy_(1 + 0.4 * (uniform - 0.5))
+                parameter.copy_(stored(name) + 0.4 * (uniform - 0.5))
             elif name.endswith("bias"):
                 parameter.copy_(0.1 * noise)
+            elif gemma and name == "model.embed_tokens.weight":
+                parameter.copy_(0.05 * noise)
             else:
                 parameter.copy_(0.3 * noise)
 
@@ -396,13 +428,14 @@ def drift(model, input_ids, attention_mask, logits, logps):
         model.set_attn_implementation("sdpa")
         _, other = token_logps(model, input_ids, attention_mask)
         model.set_attn_implementation("eager")
+        # Row 0 only: in float64 padding that sees nothing is NaN.
         double_logps, double_logits = token_logps(model.double(), input_ids, attention_mask)
         model.float()
     for parameter, grad in zip(model.parameters(), grads):
         parameter.grad = grad
     return (f"sdpa logits differ by {(other[0] - logits[0]).abs().max():.1e}, "
             f"float64 logits by {(double_logits[0] - logits[0]).abs().max():.1e}, "
-            f"float64 logps by {(double_logps - logps).abs().max():.1e}")
+            f"float64 logps by {(double_logps[0] - logps[0]).abs().max():.1e}")
 
 
 # --------------------------------------------------------------------------
@@ -857,8 +890,10 @@ def main():
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    make_language_model("qwen3", qwen3_model, 11)
-    make_language_model("llama", llama_model, 21)
+    make_language_model("qwen3", qwen3_model, 58)
+    make_language_model("llama", llama_model, 63)
+    make_language_model("qwen2", qwen2_model, 40)
+    make_language_model("gemma3_text", gemma3_text_model, 61)
     make_clips()
     make_losses()
     make_adamw()

@@ -7,7 +7,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { SamplerProgram } from "../../layers/onnx/sampler-program.ts"
-import { sequenceFeeds } from "../../layers/onnx/sequences.ts"
+import { maskFeeds, sequenceFeeds } from "../../layers/onnx/sequences.ts"
 import { createSession, type Feeds, float32, int64, type Session } from "../../layers/onnx/session.ts"
 import { graphs, Trainer, type TrainerSpec } from "../../layers/onnx/trainer-program.ts"
 import { openDecoder, openWeights, readParameters } from "../../src/checkpoint.ts"
@@ -17,7 +17,7 @@ import { Graph } from "../../src/numerics/graph.ts"
 import { labelWeights, type LossType, preferenceLoss } from "../../src/numerics/losses.ts"
 import { plain, probabilities } from "../../src/numerics/sampling.ts"
 import type { Parameters } from "../../src/numerics/tensor.ts"
-import { allLinear, causalMask, prefill } from "../../src/numerics/transformer.ts"
+import { allLinear, prefill } from "../../src/numerics/transformer.ts"
 
 const folder = path.join(import.meta.dirname, "../golden")
 const read = (file: string) => JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"))
@@ -27,7 +27,7 @@ const feedsOf = (parameters: Parameters): Feeds =>
   Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
 const norm = (xs: ArrayLike<number>) => Math.sqrt(Array.from(xs).reduce((n, x) => n + x * x, 0))
 
-describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
+describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformers", (family) => {
   const golden = read(`${family}/golden.json`)
   const rows: Array<Array<number>> = golden.input_ids.map((ids: Array<number>, n: number) =>
     ids.slice(0, golden.attention_mask[n].reduce((a: number, b: number) => a + b, 0))
@@ -64,7 +64,7 @@ describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
     const { logits } = await session.run({
       ids: int64([time, time], ids.flatMap(() => ids)),
       positions: int64([time, time], ids.flatMap(() => ids.map((_, t) => t))),
-      mask: float32([1, 1, config.heads / config.kvHeads * time, time], causalMask(config.heads / config.kvHeads, time)),
+      ...maskFeeds(config, time),
       last: int64([time], ids.map((_, t) => t * time + t))
     })
     await session.release()
@@ -133,7 +133,7 @@ describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
 
   it("greedy decoding with the cache, token for token", async () => {
     const { checkpoint } = await setUp(false, false)
-    const sampler = new SamplerProgram({ checkpoint, lora: undefined, maxLength: 64, tokenTexts: [], ...cpu })
+    const sampler = new SamplerProgram({ checkpoint, lora: undefined, maxLength: checkpoint.config.maxPositions, tokenTexts: [], ...cpu })
     const prompt = rows[0]!.slice(0, 4)
     // Two prompts of different lengths share the run: padding must not matter.
     const out = await sampler.sample({
@@ -147,6 +147,30 @@ describe.each(["qwen3", "llama"])("%s beside transformers", (family) => {
     await sampler.release()
     assert.deepStrictEqual(out[0]![0]!.ids, golden.greedy)
     assert.deepStrictEqual(out[0]![1]!.ids, golden.greedy)
+  })
+
+  it("the sampler's log-probabilities are the trainer's, to 1e-4 nats (adapter on)", async () => {
+    const spec = await setUp(true, false)
+    const sampler = new SamplerProgram({ checkpoint: spec.checkpoint, lora, maxLength: 64, tokenTexts: [], ...cpu })
+    const prompts = [{ ids: rows[0]!.slice(0, 4), seeds: [1, 2] }, { ids: rows[1]!, seeds: [3, 4] }]
+    const out = await sampler.sample({
+      prompts,
+      parameters: spec.parameters,
+      options: plain,
+      maxNewTokens: 40, // past the first growth of the cache
+      stop: "</svg>",
+      eosIds: [5] // rows that are done leave the cache
+    })
+    await sampler.release()
+    const sampled = out.flatMap((group, n) => group.map((row) => ({ ...row, prompt: prompts[n]!.ids })))
+    const trainer = new Trainer(spec)
+    const logps = await trainer.logps(
+      sampled.map(({ ids, prompt }) => ({ ids: [...prompt, ...ids], promptLength: prompt.length })),
+      false
+    )
+    await trainer.release()
+    assert.isAbove(Math.max(...sampled.map(({ ids }) => ids.length)), 33)
+    sampled.forEach((row, n) => row.logps.forEach((x, t) => assert.approximately(logps[n]![t]!, x, 1e-4)))
   })
 })
 
