@@ -128,18 +128,24 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
           reserve: Effect.fnUntraced(function*(what, bytes) {
             const short = yield* Ref.modify(reserved, (before) =>
               before + bytes <= free ? [undefined, before + bytes] : [before, before])
-            if (short === undefined) return
-            const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
-            const besides = short === 0 ? "" : `, besides ${gb(short)} for the rest of the run,`
-            return yield* new NotEnoughMemory({
-              message: `The ${what} needs about ${gb(bytes)}${besides} and ${gb(free)} are free: ` +
-                "take a smaller model, fewer prompts per batch, or a shorter max length."
-            })
+            if (short !== undefined) return yield* notEnough(what, bytes, free, short)
           })
         })
       })
     )
 }
+
+const notEnough = (what: string, bytes: number, free: number, besides: number) => {
+  const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
+  return new NotEnoughMemory({
+    message: `The ${what} needs about ${gb(bytes)}${besides === 0 ? "" : `, besides ${gb(besides)} for the rest of the run,`} and ${gb(free)} ` +
+      "are free: take a smaller model, fewer prompts per batch, fewer tokens per run, or a shorter max length."
+  })
+}
+
+/** Fails where this process cannot get so many bytes: for what is read before there is a runtime. */
+export const needMemory = (what: string, bytes: number): Effect.Effect<void, NotEnoughMemory> =>
+  Effect.suspend(() => bytes <= freeMemory() ? Effect.void : Effect.fail(notEnough(what, bytes, freeMemory(), 0)))
 
 /** Linux counts its file cache as used; it is given back on demand. */
 const reclaimable = (): number => Math.max(0, process.availableMemory() - os.freemem())

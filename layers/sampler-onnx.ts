@@ -2,7 +2,7 @@
 import { Effect, Layer } from "effect"
 import type { DecoderCheckpoint } from "../src/checkpoint.ts"
 import { Candidate } from "../src/domain.ts"
-import { parameterCount, samplerBytes } from "../src/numerics/memory.ts"
+import { autoPrecision, samplerBytes } from "../src/numerics/memory.ts"
 import type { LoraConfig } from "../src/numerics/parameters.ts"
 import type { SamplerPrecision } from "../src/numerics/quantization.ts"
 import type { SamplingOptions } from "../src/numerics/sampling.ts"
@@ -37,9 +37,6 @@ export interface SamplerOnnxOptions {
   /** Where quantizing shows itself. */
   readonly quantizing: QuantizeOptions["progress"]
 }
-
-/** Parameters from which on fewer bits are faster. */
-const large = 50_000_000
 
 /**
  * Fails with `NotEnoughMemory` before anything is allocated, with `FileProblem` where quantized weights cannot be kept;
@@ -121,8 +118,7 @@ export const layer = (options: SamplerOnnxOptions) =>
 
 const precisionOf = ({ checkpoint, lora, precision }: SamplerOnnxOptions, device: Device) => {
   if (precision === "auto") {
-    const gains = lora !== undefined && device === "cpu" && parameterCount(checkpoint.config) >= large
-    return Effect.succeed(gains ? "int8" as const : "float32" as const)
+    return Effect.succeed(lora !== undefined && device === "cpu" ? autoPrecision(checkpoint.config) : "float32")
   }
   return precision === "float32" || lora !== undefined ? Effect.succeed(precision) : Effect.fail(
     new SamplerFailed({ message: `--sampler-precision ${precision} needs an adapter: with --lora-r 0 every weight changes at each step; take float32.` })

@@ -9,8 +9,9 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { decoderConfig } from "./decoder-config.ts"
+import { explain } from "./files.ts"
 import type { WeightIndex } from "./numerics/parameters.ts"
-import { headerLength, parseHeader, SafetensorsError, type TensorEntry, toFloat32 } from "./numerics/safetensors.ts"
+import { headerLength, isFloat, parseHeader, SafetensorsError, type TensorEntry, toFloat32 } from "./numerics/safetensors.ts"
 import type { Tensor } from "./numerics/tensor.ts"
 import { type DecoderConfig, parameterShapes } from "./numerics/transformer.ts"
 
@@ -63,33 +64,45 @@ export const openWeights = Effect.fn("openWeights")(function*(given: string, onl
     try: () => fs.realpathSync(given),
     catch: () => invalid(`There is no model folder ${given}: check the path given as --model.`)
   })
-  const files = only === undefined ? yield* weightFiles(folder) : [only]
+  const { files, map } = only === undefined ? yield* weightFiles(folder) : { files: [only], map: {} }
   const index = new Map<string, TensorEntry & { readonly file: string }>()
   for (const file of files) {
     const entries = yield* Effect.try({
       try: () => readEntries(path.join(folder, file)),
       catch: (cause) =>
         invalid(
-          `${path.join(folder, file)} cannot be read: ${
-            cause instanceof SafetensorsError ? cause.message : (cause as Error).message
-          }. Fetch it again.`
+          `${path.join(folder, file)} cannot be read: ${cause instanceof SafetensorsError ? cause.message : explain(cause)}. Fetch it again.`
         )
     })
-    for (const [name, entry] of entries) index.set(name, { ...entry, file })
+    for (const [name, entry] of entries) {
+      const twin = index.get(name)
+      if (twin !== undefined) return yield* invalid(`${folder}: ${name} is in ${twin.file} and in ${file}: they are not of one checkpoint.`)
+      index.set(name, { ...entry, file })
+    }
+  }
+  const lost = Object.entries(map).find(([name, file]) => index.get(name)?.file !== file)
+  if (lost !== undefined) {
+    return yield* invalid(`${path.join(folder, lost[1])} has no tensor ${lost[0]}, which ${indexFile} says is there. Fetch both again.`)
   }
   return { folder, index } satisfies WeightFiles
 })
 
+const indexFile = "model.safetensors.index.json"
 const ShardIndex = Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })
 
+/** The folder's weight files; which tensor is in which, where an index says so. */
 const weightFiles = Effect.fnUntraced(function*(folder: string) {
-  if (fs.existsSync(path.join(folder, "model.safetensors"))) return ["model.safetensors"]
-  const index = "model.safetensors.index.json"
-  if (!fs.existsSync(path.join(folder, index))) {
+  if (fs.existsSync(path.join(folder, "model.safetensors"))) return { files: ["model.safetensors"], map: {} }
+  if (!fs.existsSync(path.join(folder, indexFile))) {
     return yield* invalid(`${folder} has no model.safetensors: only safetensors checkpoints are read.`)
   }
-  const { weight_map } = yield* readJson(folder, index, ShardIndex)
-  return [...new Set(Object.values(weight_map))].sort()
+  const { weight_map: map } = yield* readJson(folder, indexFile, ShardIndex)
+  const files = [...new Set(Object.values(map))].sort()
+  const elsewhere = files.find((file) => path.basename(file) !== file)
+  if (elsewhere !== undefined) {
+    return yield* invalid(`${path.join(folder, indexFile)} names ${elsewhere}, which is no file beside it.`)
+  }
+  return { files, map }
 })
 
 const readEntries = (file: string): ReadonlyMap<string, TensorEntry> => {
@@ -122,9 +135,20 @@ export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
         `${given}: ${name} is [${entry.shape}] in the weights, but config.json asks for [${shape}]: they are not of one model.`
       )
     }
+    yield* needFloat(given, name, entry.dtype)
+  }
+  const beyond = [...files.index.keys()].find((name) => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1]) >= config.layers)
+  if (beyond !== undefined) {
+    return yield* invalid(`${given}: the weights have ${beyond}, but config.json has ${config.layers} layers: they are not of one model.`)
   }
   return { ...files, config } satisfies DecoderCheckpoint
 })
+
+/** Fails where a tensor is of a dtype that is not computed with. */
+export const needFloat = (given: string, name: string, dtype: string): Effect.Effect<void, CheckpointInvalid> =>
+  isFloat(dtype)
+    ? Effect.void
+    : Effect.fail(invalid(`${given}: ${name} is ${dtype}, but F32, F16 or BF16 is read: take weights that are not quantized.`))
 
 /** What a policy's folder holds besides its weights and config.json; a folder has some of them. */
 export const companionFiles = [

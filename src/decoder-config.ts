@@ -101,9 +101,11 @@ const unknownSwitches = [
   "use_sliding_window",
   "attn_logit_softcapping",
   "final_logit_softcapping",
-  "use_bidirectional_attention",
-  "quantization_config"
+  "use_bidirectional_attention"
 ]
+
+const quantizedBy = (config: unknown): string =>
+  String((config as Readonly<Record<string, unknown>>)["quant_method"] ?? "in some way")
 
 /** What of all this is not known here, to follow the file's name. */
 const refusals = (
@@ -117,6 +119,8 @@ const refusals = (
   const act = json.hidden_activation ?? json.hidden_act ?? activation
   return [
     ...unknownSwitches.map((name) => Boolean(switches[name]) && `asks for ${name}, ${lacks}`),
+    Boolean(switches["quantization_config"]) &&
+    `is quantized (${quantizedBy(switches["quantization_config"])}), which is not read: take the checkpoint that it was made of`,
     act !== activation && `asks for the activation "${act}": ${c.family} is known with ${activation}`,
     !["default", "llama3"].includes(scalingOf(rope)) &&
     `asks for "${scalingOf(rope)}" rotary scaling: known are default and llama3`,

@@ -1,40 +1,34 @@
 /** Which models fit into memory, by the estimates that a run itself is held to (src/numerics/memory.ts). */
 import { allLinear, type DecoderConfig } from "./numerics/transformer.ts"
-import { samplerBytes, trainerBytes } from "./numerics/memory.ts"
+import { autoPrecision, samplerBytes, trainerBytes } from "./numerics/memory.ts"
 
-/** Shapes of published checkpoints, from their config.json: only what the estimates read matters. */
-const qwen3 = {
-  family: "qwen3",
-  vocab: 151_936,
-  layers: 28,
-  heads: 16,
-  kvHeads: 8,
-  headDim: 128,
-  queryScalar: 128,
-  sliding: undefined,
+type Shape = Pick<DecoderConfig, "hidden" | "intermediate" | "layers" | "heads" | "kvHeads" | "headDim">
+
+/** What the estimates do not read is the same for all. */
+const model = (family: DecoderConfig["family"], vocab: number, maxPositions: number) => (shape: Shape): DecoderConfig => ({
+  ...shape,
+  family,
+  vocab,
+  maxPositions,
+  queryScalar: shape.headDim,
   normEpsilon: 1e-6,
   ropeTheta: 1e6,
   ropeScaling: undefined,
-  tied: true,
-  maxPositions: 40_960
-} as const
-const smolLm2 = {
-  family: "llama",
-  vocab: 49_152,
-  headDim: 64,
-  queryScalar: 64,
   sliding: undefined,
-  normEpsilon: 1e-5,
-  ropeTheta: 1e5,
-  ropeScaling: undefined,
-  tied: true,
-  maxPositions: 8192
-} as const
+  tied: true
+})
+const smolLm2 = model("llama", 49_152, 8192)
+const qwen2 = model("qwen2", 151_936, 32_768)
+const qwen3 = model("qwen3", 151_936, 40_960)
+
+/** Shapes of published checkpoints, from their config.json. */
 export const published: Readonly<Record<string, DecoderConfig>> = {
-  "SmolLM2-135M": { ...smolLm2, hidden: 576, intermediate: 1536, layers: 30, heads: 9, kvHeads: 3 },
-  "SmolLM2-360M": { ...smolLm2, hidden: 960, intermediate: 2560, layers: 32, heads: 15, kvHeads: 5 },
-  "Qwen3-0.6B": { ...qwen3, hidden: 1024, intermediate: 3072 },
-  "Qwen3-1.7B": { ...qwen3, hidden: 2048, intermediate: 6144 }
+  "SmolLM2-135M": smolLm2({ hidden: 576, intermediate: 1536, layers: 30, heads: 9, kvHeads: 3, headDim: 64 }),
+  "SmolLM2-360M": smolLm2({ hidden: 960, intermediate: 2560, layers: 32, heads: 15, kvHeads: 5, headDim: 64 }),
+  "Qwen2.5-0.5B": qwen2({ hidden: 896, intermediate: 4864, layers: 24, heads: 14, kvHeads: 2, headDim: 64 }),
+  "Qwen3-0.6B": qwen3({ hidden: 1024, intermediate: 3072, layers: 28, heads: 16, kvHeads: 8, headDim: 128 }),
+  "Qwen2.5-1.5B": qwen2({ hidden: 1536, intermediate: 8960, layers: 28, heads: 12, kvHeads: 2, headDim: 128 }),
+  "Qwen3-1.7B": qwen3({ hidden: 2048, intermediate: 6144, layers: 28, heads: 16, kvHeads: 8, headDim: 128 })
 }
 
 export interface Fit {
@@ -70,7 +64,7 @@ export const fits = (
   Object.entries(models).flatMap(([model, config]) =>
     [...new Set(lengths.map((length) => Math.min(length, config.maxPositions)))].map((maxLength): Fit => {
       const trainer = trainerBytes(config, { r, alpha: 2 * r, targets: allLinear }, Math.max(tokensPerRun, maxLength), maxLength)
-      const sampler = (prompts: number) => samplerBytes(config, prompts * k, maxLength, "float32")
+      const sampler = (prompts: number) => samplerBytes(config, prompts * k, maxLength, autoPrecision(config))
       const perPrompt = sampler(2) - sampler(1)
       return {
         model,

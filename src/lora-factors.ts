@@ -7,9 +7,8 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
-import { CheckpointInvalid, type DecoderCheckpoint, openWeights, readJson, type WeightFiles } from "./checkpoint.ts"
+import { CheckpointInvalid, type DecoderCheckpoint, needFloat, openWeights, readJson, type WeightFiles } from "./checkpoint.ts"
 import { type LoraConfig, factorsOf, loraNames } from "./numerics/parameters.ts"
-import { isFloat } from "./numerics/safetensors.ts"
 
 const Patterns = Schema.optionalKey(Schema.NullOr(Schema.Record(Schema.String, Schema.Finite)))
 const Strings = Schema.Union([Schema.String, Schema.Array(Schema.String)])
@@ -96,7 +95,7 @@ export const openFactors = Effect.fn("openFactors")(function*(folder: string, ba
       if (found?.shape.join() !== wanted.join()) {
         return yield* other(`${name} is ${found ? `[${found.shape}]` : "missing"}, but the base asks for [${wanted}]`)
       }
-      if (!isFloat(found.dtype)) return yield* refuse(`: ${name} is ${found.dtype}, but F32, F16 or BF16 is read`)
+      yield* needFloat(folder, name, found.dtype)
       known.add(name)
     }
     if (base.config.tied && (module === "lm_head" || module === "model.embed_tokens")) {

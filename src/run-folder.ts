@@ -18,6 +18,8 @@ import type { OptimizerState } from "./stages/Optimizer.ts"
 export interface RunFolder {
   readonly path: string
   readonly file: (name: string) => string
+  /** Folders that were made for it, from itself upwards. */
+  readonly made: ReadonlyArray<string>
 }
 
 /**
@@ -31,20 +33,35 @@ export const openRunFolder = Effect.fn("openRunFolder")(function*(given: string,
   if (fs.existsSync(path.join(at, "config.json"))) { // written once the run really begins
     return yield* new FileProblem({ message: `${at} holds a run already: choose another folder with --out.` })
   }
-  yield* Effect.try({
+  const made = yield* Effect.try({
     try: () => {
-      fs.mkdirSync(at, { recursive: true })
+      const first = fs.mkdirSync(at, { recursive: true })
       fs.accessSync(at, fs.constants.W_OK)
       // Root may write anywhere by permission, yet not on a read-only file system: only writing tells.
       fs.writeFileSync(path.join(at, "metrics.jsonl"), "")
+      return first === undefined ? [] : upwards(at, first)
     },
     catch: (cause) =>
       new FileProblem({
         message: `The output folder ${at} cannot be written to (${(cause as NodeJS.ErrnoException).code}): choose another with --out.`
       })
   })
-  return { path: at, file: (name) => path.join(at, name) } satisfies RunFolder as RunFolder
+  return { path: at, file: (name) => path.join(at, name), made } satisfies RunFolder as RunFolder
 })
+
+const upwards = (from: string, to: string): ReadonlyArray<string> => from === to ? [from] : [from, ...upwards(path.dirname(from), to)]
+
+/** Leaves nothing of a run that failed before it began; what others put into its folder stays. */
+export const abandonUnbegun = (run: RunFolder): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (fs.existsSync(run.file("config.json"))) return
+    for (const name of ["metrics.jsonl", "run.db", "run.db-wal", "run.db-shm"]) fs.rmSync(run.file(name), { force: true })
+    try {
+      for (const folder of run.made) fs.rmdirSync(folder)
+    } catch {
+      // Somebody else has put something there.
+    }
+  })
 
 /** One line of metrics.jsonl; on disk when this returns. */
 export const appendMetrics = (run: RunFolder, { metrics, policyVersion, step }: StepReport) =>

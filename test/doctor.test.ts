@@ -79,8 +79,8 @@ describe("what is said", () => {
     assert.deepStrictEqual(said("webgpu"), ["no: no adapter"])
     assert.deepStrictEqual(said("disk, cache"), ["no: permission is denied (/cache)"])
     assert.deepStrictEqual(said("ANTHROPIC_API_KEY"), ["set"])
-    assert.deepStrictEqual(said("SmolLM2-135M"), ["512", "1.4 GB", "yes", "6.1 GB", "no", "0"])
-    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "15.2 GB", "no", "27.8 GB", "no", "0"])
+    assert.deepStrictEqual(said("SmolLM2-135M"), ["512", "0.54 GB", "yes", "6.1 GB", "yes", "3"])
+    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "5.6 GB", "yes", "27.8 GB", "no", "0"])
   })
 
   const broken: ReadonlyArray<readonly [string, Partial<Machine>, RegExp]> = [
@@ -88,7 +88,7 @@ describe("what is said", () => {
     ["no onnxruntime", { devices: { ...machine.devices, cpu: failed("no binding") } }, /^onnxruntime does not run here \(no binding\): /],
     ["no renderer", { renderer: failed("no resvg") }, /^Nothing can be rendered \(no resvg\): /],
     ["a model that is broken", { models: { policy: passed, clip: failed("cut short") } }, /^The embedded model clip cannot be opened \(cut short\): /],
-    ["too little memory", { fits: fits({ small: small! }, { r: 16, k: 4, tokensPerRun: 1024, lengths: [512] }, 7e9) }, /needs 7\.4 GB of memory to train and 7\.0 GB are free/],
+    ["too little memory", { fits: fits({ small: small! }, { r: 16, k: 4, tokensPerRun: 1024, lengths: [512] }, 6e9) }, /needs 6\.6 GB of memory to train and 6\.0 GB are free/],
     ["a closed folder", { fits: [], disk: { ...machine.disk, current: { folder: "/here", ...failed("permission is denied"), free: undefined } } }, /^The current folder cannot be used \(permission is denied\)/],
     ["a full disk", { fits: [], disk: { ...machine.disk, current: { folder: "/here", ...passed, free: 1e6 } } }, /disk has 0\.00 GB left/]
   ]
@@ -110,7 +110,9 @@ describe("pieces", () => {
     assert.deepStrictEqual(counts, {
       "SmolLM2-135M": 134_515_008,
       "SmolLM2-360M": 361_821_120,
+      "Qwen2.5-0.5B": 494_032_768,
       "Qwen3-0.6B": 596_049_920,
+      "Qwen2.5-1.5B": 1_543_714_304,
       "Qwen3-1.7B": 1_720_574_976
     })
   })

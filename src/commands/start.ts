@@ -1,11 +1,13 @@
 /** What a run trains, and from where. */
 import * as path from "node:path"
 import { Effect } from "effect"
+import { needMemory } from "../../layers/onnx-runtime.ts"
 import { openAdapter } from "../adapter.ts"
 import { type DecoderCheckpoint, openWeights, readParameters, weightsHash } from "../checkpoint.ts"
 import { resolveConfig, type TrainConfig } from "../config.ts"
-import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
-import { modulesOf } from "../numerics/transformer.ts"
+import { trainerBytes } from "../numerics/memory.ts"
+import { factorsOf, initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
+import { allLinear, modulesOf } from "../numerics/transformer.ts"
 import { BadInput } from "./flags.ts"
 
 /** The settings that an adapter brings with it. */
@@ -37,7 +39,21 @@ export const startOf = Effect.fnUntraced(function*(c: TrainConfig, checkpoint: D
     return { lora, parameters, reference: parameters, settings }
   }
   const fresh = { reference: undefined, settings: {} }
-  if (c.lora_r === 0) return { ...fresh, lora: undefined, parameters: readParameters(checkpoint) }
-  const lora: LoraConfig = { r: c.lora_r, alpha: c.lora_alpha, targets: c.lora_target_modules }
-  return { ...fresh, lora, parameters: initialAdapter(modulesOf(checkpoint.config), lora, c.seed) }
+  const fits = (lora: LoraConfig | undefined) =>
+    needMemory("trainer", trainerBytes(checkpoint.config, lora, c.tokens_per_run, c.max_length))
+  if (c.lora_r === 0) {
+    yield* fits(undefined)
+    return { ...fresh, lora: undefined, parameters: readParameters(checkpoint) }
+  }
+  const modules = modulesOf(checkpoint.config)
+  const targets = c.lora_target_modules.flatMap((target) => target === "all-linear" ? allLinear : [target])
+  const nowhere = targets.find((target) => !modules.some(({ module }) => factorsOf({ r: 1, alpha: 1, targets: [target] }, module)))
+  if (nowhere !== undefined) {
+    return yield* new BadInput({
+      message: `lora_target_modules names ${nowhere}, but no matrix of this model is called so: it has ${allLinear.join(", ")}, and all-linear means all.`
+    })
+  }
+  const lora: LoraConfig = { r: c.lora_r, alpha: c.lora_alpha, targets }
+  yield* fits(lora)
+  return { ...fresh, lora, parameters: initialAdapter(modules, lora, c.seed) }
 })

@@ -15,7 +15,7 @@ import { parameterCount } from "../numerics/memory.ts"
 import type { PipelineConfig } from "../pipeline.ts"
 import { makeProgress, progressStyle } from "../progress.ts"
 import { embeddedPrompts, readPrompts } from "../prompts.ts"
-import { openRunFolder } from "../run-folder.ts"
+import { abandonUnbegun, openRunFolder } from "../run-folder.ts"
 import { Judge } from "../stages/Judge.ts"
 import { Policy } from "../stages/Policy.ts"
 import { openTokenizer } from "../tokenizer/tokenizer.ts"
@@ -146,7 +146,7 @@ export const train = Command.make("train", {
     const { summary } = result
     if (json) yield* Console.log(JSON.stringify(summary))
     else yield* Console.log(closing(summary, run.path))
-  }).pipe(Effect.scoped, Effect.provide(stages))
+  }).pipe(Effect.scoped, Effect.provide(stages), Effect.onError(() => abandonUnbegun(run)))
 })).pipe(Command.withDescription("Online DPO: draw, judge, update, again"))
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`

@@ -7,7 +7,19 @@ import { sizeOf, type Tensor } from "./tensor.ts"
 export type FileDType = "F32" | "F16" | "BF16"
 export const isFloat = (dtype: string): dtype is FileDType => dtype === "F32" || dtype === "F16" || dtype === "BF16"
 
-const bytesOf: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 }
+/** Bits of an element: every dtype of the format, though only floats of 16 and 32 bits are computed with. */
+const bitsOf: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.entries({
+    64: "C64 F64 I64 U64",
+    32: "F32 I32 U32",
+    16: "F16 BF16 I16 U16",
+    8: "F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I8 U8 BOOL",
+    6: "F6_E2M3 F6_E3M2",
+    4: "F4"
+  }).flatMap(([bits, names]) => names.split(" ").map((name) => [name, Number(bits)]))
+)
+/** A longer header is refused, as by the format's own reader: nobody has that many tensors. */
+const longestHeader = 100e6
 
 export interface TensorEntry {
   readonly dtype: string
@@ -30,32 +42,51 @@ const broken = (message: string): never => {
 export const headerLength = (first8: Uint8Array, fileLength: number): number => {
   if (fileLength < 8 || first8.length < 8) return broken("it is shorter than a header")
   const length = Number(new DataView(first8.buffer, first8.byteOffset, 8).getBigUint64(0, true))
-  return length > fileLength - 8 || length < 2 ? broken(`its header claims ${length} bytes of ${fileLength}`) : length
+  if (length > fileLength - 8 || length < 2) return broken(`its header claims ${length} bytes of ${fileLength}`)
+  return length > longestHeader ? broken(`its header claims ${length} bytes, over the format's ${longestHeader}`) : length
 }
 
-/** The tensors of a file, checked against its size: offsets in range, lengths that agree with dtype and shape. */
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const isSizes = (value: unknown): value is ReadonlyArray<number> => Array.isArray(value) && value.every(isSize)
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/**
+ * The tensors of a file, checked against its size, as the format's own reader does: lengths that agree with dtype and
+ * shape, one tensor after the other without gaps, from the header to the end of the file.
+ */
 export const parseHeader = (json: Uint8Array, fileLength: number): ReadonlyMap<string, TensorEntry> => {
   let header: unknown
   try {
-    header = JSON.parse(new TextDecoder().decode(json))
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json))
   } catch {
     return broken("its header is not JSON")
   }
-  if (typeof header !== "object" || header === null) return broken("its header is not an object")
+  if (!isRecord(header)) return broken("its header is not an object")
   const start = 8 + json.length
   const entries = new Map<string, TensorEntry>()
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") continue
-    const { data_offsets: offsets, dtype, shape } = value as Record<string, unknown>
-    if (typeof dtype !== "string" || !Array.isArray(shape) || !Array.isArray(offsets)) {
+    const { data_offsets: offsets, dtype, shape } = isRecord(value) ? value : {}
+    if (typeof dtype !== "string" || !isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
       return broken(`tensor ${name} has no dtype, shape or data_offsets`)
     }
-    const [from, to] = offsets as [number, number]
-    const width = bytesOf[dtype] ?? broken(`tensor ${name} has the unknown dtype ${dtype}`)
-    if (to - from !== sizeOf(shape) * width) broken(`tensor ${name} has ${to - from} bytes, not what [${shape}] needs`)
-    if (from < 0 || start + to > fileLength) broken(`tensor ${name} ends after the file does`)
+    const [from, to] = offsets as readonly [number, number]
+    const bits = bitsOf[dtype] ?? broken(`tensor ${name} has the unknown dtype ${dtype}`)
+    if (to - from !== sizeOf(shape) * bits / 8) broken(`tensor ${name} has ${to - from} bytes, not what [${shape}] needs`)
+    if (start + to > fileLength) broken(`tensor ${name} ends after the file does`)
     entries.set(name, { dtype, shape, offset: start + from, length: to - from })
   }
+  const inOrder = [...entries].sort(([, a], [, b]) => a.offset - b.offset || a.length - b.length)
+  let end = start
+  let last = "the header"
+  for (const [name, { length, offset }] of inOrder) {
+    if (offset < end) broken(`tensors ${last} and ${name} overlap`)
+    if (offset > end) broken(`${offset - end} bytes between ${last} and tensor ${name} belong to no tensor`)
+    end = offset + length
+    last = name
+  }
+  if (end < fileLength) broken(`its last ${fileLength - end} bytes belong to no tensor`)
   return entries
 }
 
@@ -129,7 +160,7 @@ export interface Layout {
 }
 
 /** Bytes of one tensor in a file. */
-export const byteLength = ({ dtype, shape }: Omit<Layout, "name">): number => sizeOf(shape) * bytesOf[dtype]!
+export const byteLength = ({ dtype, shape }: Omit<Layout, "name">): number => sizeOf(shape) * bitsOf[dtype]! / 8
 
 /** What comes before the tensors of a file, which follow one after the other in this order. */
 export const encodeHeader = (

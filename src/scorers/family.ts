@@ -6,7 +6,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
-import { CheckpointInvalid, readJson, readTensor, type WeightFiles } from "../checkpoint.ts"
+import { CheckpointInvalid, needFloat, readJson, readTensor, type WeightFiles } from "../checkpoint.ts"
 import { activations, type TowerConfig } from "../numerics/encoder.ts"
 import { parametersOf } from "../numerics/parameters.ts"
 import { graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "./graphs.ts"
@@ -39,12 +39,13 @@ export const checkWeights = Effect.fnUntraced(function*(given: string, checkpoin
       new CheckpointInvalid({ message: `${given}: the sizes in config.json do not make a model: ${(cause as Error).message}.` })
   })
   for (const [name, shape] of asked) {
-    const found = checkpoint.index.get(name)?.shape
-    if (found?.join() !== shape.join()) {
+    const found = checkpoint.index.get(name)
+    if (found?.shape.join() !== shape.join()) {
       return yield* new CheckpointInvalid({
-        message: `${given}: ${name} is ${found ? `[${found}]` : "missing"} in the weights, but config.json asks for [${shape}].`
+        message: `${given}: ${name} is ${found ? `[${found.shape}]` : "missing"} in the weights, but config.json asks for [${shape}].`
       })
     }
+    yield* needFloat(given, name, found.dtype)
   }
 })
 
