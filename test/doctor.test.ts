@@ -88,7 +88,7 @@ describe("what is said", () => {
     ["no onnxruntime", { devices: { ...machine.devices, cpu: failed("no binding") } }, /^onnxruntime does not run here \(no binding\): /],
     ["no renderer", { renderer: failed("no resvg") }, /^Nothing can be rendered \(no resvg\): /],
     ["a model that is broken", { models: { policy: passed, clip: failed("cut short") } }, /^The embedded model clip cannot be opened \(cut short\): /],
-    ["too little memory", { fits: fits({ small: small! }, { r: 16, k: 4, tokensPerRun: 1024, lengths: [512] }, 6e9) }, /needs 6\.6 GB of memory to train and 6\.0 GB are free/],
+    ["too little memory", { memory: { ...machine.memory, free: 6e9 }, fits: fits({ small: small! }, { r: 16, k: 4, tokensPerRun: 1024, lengths: [512] }, 6e9) }, /needs 6\.6 GB of memory to train and 6\.0 GB are free/],
     ["a closed folder", { fits: [], disk: { ...machine.disk, current: { folder: "/here", ...failed("permission is denied"), free: undefined } } }, /^The current folder cannot be used \(permission is denied\)/],
     ["a full disk", { fits: [], disk: { ...machine.disk, current: { folder: "/here", ...passed, free: 1e6 } } }, /disk has 0\.00 GB left/]
   ]
