@@ -41,8 +41,8 @@ export const trainerBytes = (
   length: number
 ): number => {
   const { activation, postNorms } = traits[c.family]
-  const outer = postNorms ? 20 : 14
-  const inner = activation === "silu" ? 6 : 14
+  const outer = postNorms ? 18 : 14
+  const inner = activation === "silu" ? 6 : 9
   const layer = outer * c.hidden + inner * c.intermediate + 4 * c.heads * c.headDim + 3 * c.heads * length
   return 4 * (2 * parameterCount(c) + 4 * trainableCount(c, lora) + tokens * (c.layers * layer + 4 * c.vocab))
 }
