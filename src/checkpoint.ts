@@ -111,7 +111,8 @@ export const openWeights = Effect.fn("openWeights")(function*(given: string, onl
 
 const ShardIndex = Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })
 
-const weightFiles = Effect.fnUntraced(function*(folder: string) {
+/** Names of the folder's weight files: the one, or those of the index. */
+export const weightFiles = Effect.fnUntraced(function*(folder: string) {
   if (fs.existsSync(path.join(folder, "model.safetensors"))) return ["model.safetensors"]
   const index = "model.safetensors.index.json"
   if (!fs.existsSync(path.join(folder, index))) {
@@ -135,8 +136,8 @@ const readEntries = (file: string): ReadonlyMap<string, TensorEntry> => {
   }
 }
 
-/** A policy's folder: its config decoded, its tensors checked against it by name and shape. */
-export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
+/** config.json of a policy's folder, decoded; fails where the model is of no known family or asks for what is not built. */
+export const readDecoderConfig = Effect.fn("readDecoderConfig")(function*(given: string) {
   const kind = yield* readJson(given, "config.json", Schema.Struct({ model_type: Schema.String }))
   if (kind.model_type !== "qwen3" && kind.model_type !== "llama") {
     return yield* invalid(
@@ -174,6 +175,12 @@ export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
     tied: json.tie_word_embeddings ?? false,
     maxPositions: json.max_position_embeddings
   }
+  return config
+})
+
+/** A policy's folder: its config decoded, its tensors checked against it by name and shape. */
+export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
+  const config = yield* readDecoderConfig(given)
   const files = yield* openWeights(given)
   for (const [name, shape] of parameterShapes(config)) {
     const entry = files.index.get(name)
@@ -186,6 +193,20 @@ export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
   }
   return { ...files, config } satisfies DecoderCheckpoint
 })
+
+/** What a policy's folder holds besides its weights and config.json; a folder has some of them. */
+export const companionFiles = [
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer.model",
+  "chat_template.jinja",
+  "LICENSE"
+]
 
 /** One tensor, read and widened to float32. Blocks; throws what the file system throws. */
 export const readTensor = (files: WeightFiles, name: string): Tensor => {

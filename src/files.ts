@@ -8,7 +8,8 @@ export class FileProblem extends Schema.TaggedError<FileProblem>()("FileProblem"
   message: Schema.String
 }) {}
 
-const explain = (cause: unknown): string => {
+/** What the file system said, in words. */
+export const explain = (cause: unknown): string => {
   const { code, message } = cause as NodeJS.ErrnoException
   switch (code) {
     case "ENOENT":
