@@ -37,6 +37,8 @@ export interface TrainerOptions {
   readonly maxLength: number
   /** Padded tokens of one forward and backward run; larger batches are accumulated. */
   readonly tokensPerRun: number
+  /** Keeps only what enters each layer for the backward pass, which computes the rest again: less memory, more time. */
+  readonly gradientCheckpointing: boolean
 }
 
 export interface TrainerSpec {
@@ -122,11 +124,11 @@ export class Trainer {
   async preferenceStep(batch: PreferenceBatch): Promise<TrainerStep> {
     const { checkpoint, loss, options } = this.#spec
     const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
-    const reference = (await this.logps(sequences, true)).map(sum)
     const total = batch.pairs.reduce((n, { weight }) => n + weight, 0)
     const session = await this.#session("preference")
     const accumulated = new Map<string, Float32Array>()
     const policy = new Float64Array(sequences.length)
+    const reference = new Float64Array(sequences.length)
     let lossSum = 0
     for (const part of parts({ ...batch, sequences }, options.tokensPerRun)) {
       const own = part.sequences.map((s) => sequences.indexOf(s))
@@ -134,7 +136,6 @@ export class Trainer {
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, part.sequences),
         ...this.#feeds(),
-        reference: float32([own.length], Float32Array.from(own, (n) => reference[n]!)),
         lengths: float32([own.length], Float32Array.from(part.sequences, completionLength)),
         chosen: int64([part.pairs.length], part.pairs.map(({ chosen }) => chosen)),
         rejected: int64([part.pairs.length], part.pairs.map(({ rejected }) => rejected)),
@@ -143,7 +144,10 @@ export class Trainer {
         weights: float32([part.pairs.length], Float32Array.from(part.pairs, ({ weight }) => weight / total))
       })
       lossSum += Number(out["loss"]!.data[0])
-      own.forEach((n, i) => (policy[n] = Number(out["logps"]!.data[i])))
+      own.forEach((n, i) => {
+        policy[n] = Number(out["logps"]!.data[i])
+        reference[n] = Number(out["reference"]!.data[i])
+      })
       this.#accumulate(accumulated, out)
     }
     const update = this.#update(accumulated, lossSum)
@@ -247,8 +251,6 @@ export class Trainer {
   }
 }
 
-const sum = (xs: ReadonlyArray<number>): number => xs.reduce((n, x) => n + x, 0)
-
 /** Pairs that share a sequence stay together; the sequences of a part are numbered anew. */
 const parts = (batch: PreferenceBatch, budget: number): Array<Part> => {
   const groupOf = batch.sequences.map((_, n) => n)
@@ -278,17 +280,24 @@ const trainableWeights = ({ checkpoint, lora }: TrainerSpec): Weights => ({
   lora
 })
 
-const withGradients = (g: Graph, spec: TrainerSpec, loss: Value): Graph => {
+const frozenWeights = ({ checkpoint }: TrainerSpec): Weights =>
+  ({ index: checkpoint.index, trainable: "none", lora: undefined })
+
+const withGradients = (g: Graph, spec: TrainerSpec, loss: Value, stream: ReadonlyArray<Value>): Graph => {
   const wrt = g.inputs.filter(({ name }) => spec.parameters.has(name))
-  gradients(g, loss, g.constant([1], [1]), wrt).forEach((dx, i) => {
+  const kept = spec.options.gradientCheckpointing ? stream : []
+  gradients(g, loss, g.constant([1], [1]), wrt, kept).forEach((dx, i) => {
     if (dx !== undefined) g.output(`grad.${wrt[i]!.name}`, dx)
   })
   return g
 }
 
+const logpsOf = (g: Graph, { checkpoint, options }: TrainerSpec, weights: Weights, derivative: boolean) =>
+  forward(g, checkpoint.config, weights, options.maxLength, derivative)
+
 const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
   const g = new Graph()
-  g.output("logps", forward(g, spec.checkpoint.config, weights, spec.options.maxLength))
+  g.output("logps", logpsOf(g, spec, weights, false).logps)
   return g
 }
 
@@ -296,14 +305,15 @@ const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
 export const graphs = {
   /** Asking a training session for less does not make it do less, so scoring has graphs of its own. */
   policy: (spec: TrainerSpec): Graph => scoring(spec, trainableWeights(spec)),
-  reference: (spec: TrainerSpec): Graph =>
-    scoring(spec, { index: spec.checkpoint.index, trainable: "none", lora: undefined }),
+  reference: (spec: TrainerSpec): Graph => scoring(spec, frozenWeights(spec)),
+  /** Policy and reference in one session: two would each map the weights, and each page would count twice. */
   preference: (spec: TrainerSpec): Graph => {
     const g = new Graph()
-    const tokens = forward(g, spec.checkpoint.config, trainableWeights(spec), spec.options.maxLength)
+    const { logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true)
     const zeros = g.input("zeros", "float32", ["sequence"])
-    const logps = sumBySequence(g, tokens, g.input("segments", "int64", ["token"]), zeros)
-    const reference = g.input("reference", "float32", ["sequence"])
+    const segments = g.input("segments", "int64", ["token"])
+    const logps = sumBySequence(g, tokens, segments, zeros)
+    const reference = sumBySequence(g, logpsOf(g, spec, frozenWeights(spec), false).logps, segments, zeros)
     const lengths = g.input("lengths", "float32", ["sequence"])
     const chosen = g.input("chosen", "int64", ["pair"])
     const rejected = g.input("rejected", "int64", ["pair"])
@@ -321,13 +331,14 @@ export const graphs = {
     const loss = g.sum(g.mul(loss_pair, g.input("weights", "float32", ["pair"])), [0], true)
     g.output("loss", loss)
     g.output("logps", logps)
-    return withGradients(g, spec, loss)
+    g.output("reference", reference)
+    return withGradients(g, spec, loss, stream)
   },
   crossEntropy: (spec: TrainerSpec): Graph => {
     const g = new Graph()
-    const tokens = forward(g, spec.checkpoint.config, trainableWeights(spec), spec.options.maxLength)
-    const loss = g.sum(g.mul(tokens, g.input("scale", "float32", [1])), [0], true)
+    const { logps, stream } = logpsOf(g, spec, trainableWeights(spec), true)
+    const loss = g.sum(g.mul(logps, g.input("scale", "float32", [1])), [0], true)
     g.output("loss", loss)
-    return withGradients(g, spec, loss)
+    return withGradients(g, spec, loss, stream)
   }
 }

@@ -44,6 +44,10 @@ export const parametersOf = (build: (g: Graph, get: Get) => void): Map<string, R
 export interface ParameterSource {
   /** Throws ShapeError when the file disagrees. */
   readonly get: Get
+  /** Rows of the table of that name and shape [n, width], float32: ids of any shape, int64. */
+  readonly rows: (name: string, shape: readonly [number, number], ids: Value) => Value
+  /** A frozen table of that name and shape [n, width] in parts of at most `size` rows, float32. */
+  readonly slices: (name: string, shape: readonly [number, number], size: number) => ReadonlyArray<Value>
   /** x [rows, in] times the module's weight [out, in] transposed, its adapter included. */
   readonly linear: (module: string, x: Value, out: number) => Value
 }
@@ -65,18 +69,37 @@ export const parameterSource = (
     return value
   }
   const input = (name: string, shape: ReadonlyArray<number>) => once(name, () => g.input(name, "float32", shape))
-  const frozen = (name: string, shape: ReadonlyArray<number>) =>
-    once(name, () => {
-      const entry = index.get(name)
-      if (entry === undefined) return wrongShape(`the checkpoint has no tensor ${name}`)
-      if (entry.shape.join() !== shape.join()) {
-        return wrongShape(`${name} is [${entry.shape}] in the checkpoint; its config.json asks for [${shape}]`)
-      }
-      const dtype = dtypes[entry.dtype] ?? wrongShape(`${name} has dtype ${entry.dtype}; F32, F16 and BF16 are read`)
-      const weight = g.weight(name, dtype, shape, { _tag: "External", ...entry })
-      return dtype === "float32" ? weight : g.emit("Cast", [weight], { to: 1 })
-    })
+  const stored = (name: string, shape: ReadonlyArray<number>) => {
+    const entry = index.get(name)
+    if (entry === undefined) return wrongShape(`the checkpoint has no tensor ${name}`)
+    if (entry.shape.join() !== shape.join()) {
+      return wrongShape(`${name} is [${entry.shape}] in the checkpoint; its config.json asks for [${shape}]`)
+    }
+    const dtype = dtypes[entry.dtype] ?? wrongShape(`${name} has dtype ${entry.dtype}; F32, F16 and BF16 are read`)
+    return { dtype, entry }
+  }
+  // Trained parameters are inputs of these names, so what the checkpoint holds has another.
+  const weight = (name: string, shape: ReadonlyArray<number>): Value => {
+    const { dtype, entry } = stored(name, shape)
+    return g.weight(`checkpoint.${name}`, dtype, shape, { _tag: "External", ...entry })
+  }
+  const widened = (x: Value): Value => (x.dtype === "float32" ? x : g.emit("Cast", [x], { to: 1 }))
+  const frozen = (name: string, shape: ReadonlyArray<number>) => once(name, () => widened(weight(name, shape)))
   const get = trainable === "all" ? input : frozen
+  const rows: ParameterSource["rows"] = (name, shape, ids) =>
+    trainable === "all"
+      ? g.emit("Gather", [input(name, shape), ids])
+      : widened(g.emit("Gather", [weight(name, shape), ids])) // few rows are widened, not the table
+  const slices: ParameterSource["slices"] = (name, shape, size) => {
+    const { dtype, entry } = stored(name, shape)
+    const [n, width] = shape
+    const row = entry.length / n
+    return Array.from({ length: Math.ceil(n / size) }, (_, i) => {
+      const count = Math.min(size, n - i * size)
+      const bytes = { _tag: "External", file: entry.file, offset: entry.offset + i * size * row, length: count * row } as const
+      return widened(g.weight(`checkpoint.${name}.${i * size}`, dtype, [count, width], bytes))
+    })
+  }
   const linear = (module: string, x: Value, out: number): Value => {
     const width = Number(x.shape[1])
     const base = g.emit("Gemm", [x, get(`${module}.weight`, [out, width])], { transB: 1 })
@@ -85,7 +108,7 @@ export const parameterSource = (
     const low = g.scale(g.emit("Gemm", [x, input(A, [lora.r, width])], { transB: 1 }), lora.alpha / lora.r)
     return g.add(base, g.emit("Gemm", [low, input(B, [out, lora.r])], { transB: 1 }))
   }
-  return { get, linear }
+  return { get, rows, slices, linear }
 }
 
 export const isTarget = (lora: LoraConfig, module: string): boolean =>

@@ -8,6 +8,7 @@
  */
 import type { Graph, Value } from "./graph.ts"
 import { parameterSource, type LoraConfig, type ParameterSource, type WeightIndex } from "./parameters.ts"
+import { vocabularyLogps, vocabularySlice } from "./vocabulary.ts"
 
 export interface DecoderConfig {
   readonly family: "qwen3" | "llama"
@@ -163,7 +164,11 @@ const feedForward = (g: Graph, p: ParameterSource, c: DecoderConfig, at: string,
   return p.linear(`${at}.down_proj`, g.mul(swish, p.linear(`${at}.up_proj`, x, c.intermediate)), c.hidden)
 }
 
-/** All layers over tokens [batch, time]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D]. */
+/**
+ * All layers over tokens [batch, time]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D].
+ *
+ * @returns x [batch_time, hidden], normalised; `stream`: what enters each layer and leaves the last, in that shape
+ */
 const blocks = (
   g: Graph,
   p: ParameterSource,
@@ -171,10 +176,11 @@ const blocks = (
   rows: Rows,
   ids: Value,
   attend: (layer: number, projections: Projections) => Value
-): Value => {
-  const table = p.get("model.embed_tokens.weight", [c.vocab, c.hidden])
-  let x = g.reshape(g.emit("Gather", [table, ids]), ["batch_time", c.hidden])
+): { readonly x: Value; readonly stream: ReadonlyArray<Value> } => {
+  const stream: Array<Value> = []
+  let x = g.reshape(p.rows("model.embed_tokens.weight", [c.vocab, c.hidden], ids), ["batch_time", c.hidden])
   for (let i = 0; i < c.layers; i++) {
+    stream.push(x)
     const at = `model.layers.${i}`
     const normed = norm(g, p, c, `${at}.input_layernorm`, x, c.hidden)
     const context = attend(i, project(g, p, c, rows, `${at}.self_attn`, normed))
@@ -182,11 +188,12 @@ const blocks = (
     const inner = norm(g, p, c, `${at}.post_attention_layernorm`, x, c.hidden)
     x = g.add(x, feedForward(g, p, c, `${at}.mlp`, inner))
   }
-  return norm(g, p, c, "model.norm", x, c.hidden)
+  stream.push(x)
+  return { x: norm(g, p, c, "model.norm", x, c.hidden), stream }
 }
 
-const unembedding = (p: ParameterSource, c: DecoderConfig): Value =>
-  p.get(c.tied ? "model.embed_tokens.weight" : "lm_head.weight", [c.vocab, c.hidden])
+const unembeddingName = (c: DecoderConfig): string => (c.tied ? "model.embed_tokens.weight" : "lm_head.weight")
+const unembedding = (p: ParameterSource, c: DecoderConfig): Value => p.get(unembeddingName(c), [c.vocab, c.hidden])
 
 /** Attention within the sequences of the call themselves: keys and values of the same positions. */
 const withinCall = (g: Graph, mask: Value) => ({ k, q, v }: Projections): Value => {
@@ -194,30 +201,51 @@ const withinCall = (g: Graph, mask: Value) => ({ k, q, v }: Projections): Value 
   return g.matmul(g.emit("Softmax", [g.add(scores, mask)]), v)
 }
 
+export interface Forward {
+  readonly logps: Value
+  readonly stream: ReadonlyArray<Value>
+}
+
 /**
  * Per-token log-probabilities of whole sequences, for training and scoring.
  *
  * Inputs: `ids` and `positions` [batch, time] int64, right-padded; `mask` [1, 1, heads / kvHeads * time, time] float32,
  * 0 where a query may look and -1e9 where not (`causalMask`); `rows` [token] int64, which positions (row * time + t)
- * predict; `targets` [token, 1] int64, what they should have predicted.
+ * predict; `targets` [token] int64, what they should have predicted.
  *
  * @param length longest `time` that will be fed
- * @returns logps [token], nats
+ * @param derivative whether the log-probabilities will be differentiated
+ * @returns logps [token], nats; and what enters each layer and leaves the last, [batch_time, hidden]
  */
-export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number): Value => {
+export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number, derivative: boolean): Forward => {
   const p = parameterSource(g, weights.index, weights.trainable, weights.lora)
   const ids = g.input("ids", "int64", ["batch", "time"])
   const positions = g.input("positions", "int64", ["batch", "time"])
   const mask = g.input("mask", "float32", [1, 1, "group_time", "time"])
   const rows = rowsOf(g, c, positions, length)
-  const x = blocks(g, p, c, rows, ids, (_layer, projections) => withinCall(g, mask)(projections))
+  const { stream, x } = blocks(g, p, c, rows, ids, (_layer, projections) => withinCall(g, mask)(projections))
   // Only the positions that predict a trained token meet the vocabulary: prompts cost no logits.
   const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
-  const logits = g.emit("Gemm", [predicting, unembedding(p, c)], { transB: 1 })
-  const picked = g.emit("GatherElements", [g.emit("LogSoftmax", [logits]), g.input("targets", "int64", ["token", 1])], {
-    axis: 1
-  })
-  return g.squeeze(picked, [1])
+  const targets = g.input("targets", "int64", ["token"])
+  return { logps: logpsOf(g, p, c, weights, predicting, targets, derivative), stream }
+}
+
+/** A table that is trained needs the derivative of every logit. */
+const logpsOf = (
+  g: Graph,
+  p: ParameterSource,
+  c: DecoderConfig,
+  { trainable }: Weights,
+  x: Value,
+  targets: Value,
+  derivative: boolean
+): Value => {
+  if (trainable === "none") {
+    const [name, shape] = [unembeddingName(c), [c.vocab, c.hidden]] as const
+    return vocabularyLogps(g, x, p.slices(name, shape, vocabularySlice), p.rows(name, shape, targets), derivative)
+  }
+  const logps = g.emit("LogSoftmax", [g.emit("Gemm", [x, unembedding(p, c)], { transB: 1 })])
+  return g.squeeze(g.emit("GatherElements", [logps, g.unsqueeze(targets, [1])], { axis: 1 }), [1])
 }
 
 /** [1, 1, groups * time, time], row-major: 0 on and under the diagonal, -1e9 above. */
@@ -240,7 +268,7 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
   const rows = rowsOf(g, c, g.input("positions", "int64", ["batch", "time"]), length)
   const keys: Array<Value> = []
   const values: Array<Value> = []
-  const x = blocks(g, p, c, rows, ids, (_layer, projections) => {
+  const { x } = blocks(g, p, c, rows, ids, (_layer, projections) => {
     keys.push(g.transpose(projections.k, [0, 1, 3, 2]))
     values.push(projections.v)
     return withinCall(g, mask)(projections)
@@ -303,7 +331,7 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
   }
   const keys: Array<Value> = []
   const values: Array<Value> = []
-  const x = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
+  const { x } = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
     keys.push(k)
     values.push(v)
     const row = g.reshape(q, ["row", c.kvHeads, groups, c.headDim])
