@@ -109,6 +109,7 @@ export const settings = {
     orElse(Schema.String, ""),
     "PEFT LoRA adapter folder to start from; it is the reference too, and its rank, alpha and modules stand for those below"
   ],
+  gradient_checkpointing: [orElse(Schema.Boolean, false), "compute each layer again in the backward pass instead of keeping it: less memory, more time"],
   lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
   lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
   lora_target_modules: [
