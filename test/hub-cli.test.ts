@@ -73,7 +73,7 @@ describe("--model takes a model of the Hub", () => {
     assert.strictEqual(fetched.stderr, "")
     assert.strictEqual(whole(), 2)
     assert.strictEqual(server.sent() - before, weights.reduce((sum, { size }) => sum + size, 0) - kept)
-  })
+  }, 120_000)
 
   it("trains; the adapter names the base and its commit; the token is in no file, no output and no child", async () => {
     const spy = path.join(work, "spy.mjs")
@@ -102,7 +102,7 @@ syncBuiltinESMExports()
     const children = fs.readFileSync(path.join(work, "children.txt"), "utf8")
     assert.notStrictEqual(children, "")
     for (const text of [stdout, stderr, children, ...contents(out), ...contents(home("draw"))]) assert.notInclude(text, token)
-  })
+  }, 120_000)
 
   it("says in one sentence what is wrong", async () => {
     const { code, stderr, stdout } = await vequinox(env("wrong"), "sample", "a dot", "--model", "tiny/mamba")

@@ -103,7 +103,7 @@ describe.concurrent("a model of the Hub", () => {
       repos: tiny,
       faults: { hub: ["429", undefined, "503"], cdn: ["cut", "503", "whole", "stall", "cut"] }
     }, async ({ cached, resolve, server }) => {
-      const folder = await resolve("tiny/policy", "", { HF_HUB_DOWNLOAD_TIMEOUT: "0.4" })
+      const folder = await resolve("tiny/policy", "", { HF_HUB_DOWNLOAD_TIMEOUT: "1" })
       assert.deepStrictEqual(cached("blobs"), blobsOf(wanted))
       for (const name of wanted) assert.deepStrictEqual(fs.readFileSync(path.join(folder, name)), Buffer.from(files.get(name)!))
       assert.isAtLeast(server.seen.filter(({ host, range }) => host === "cdn" && /^bytes=\d+-$/.test(range ?? "")).length, 2)

@@ -106,16 +106,20 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
     return no(`${host} answered ${status}${said === undefined ? "" : ` (${said})`} for ${id}.`)
   }
 
-  /** Loaded when it is needed: it takes longer than most commands take to start. */
+  /** The library is loaded when it is needed: a command with a local model does not wait for it. */
   const ask = <A>(model: HubModel, use: (hub: typeof import("@huggingface/hub"), fetch: typeof globalThis.fetch) => Promise<A>) =>
     Effect.tryPromise({
       try: async (signal) => {
-        const timeout = AbortSignal.timeout(deadline * 1000)
-        const within: typeof globalThis.fetch = (url, init) => send(model, String(url), { ...init, signal: AbortSignal.any([signal, timeout]) })
+        const hub = await import("@huggingface/hub")
+        let timeout: AbortSignal | undefined // of the last page
+        const within: typeof globalThis.fetch = (url, init) => {
+          timeout = AbortSignal.timeout(deadline * 1000)
+          return send(model, String(url), { ...init, signal: AbortSignal.any([signal, timeout]) })
+        }
         try {
-          return await use(await import("@huggingface/hub"), within)
+          return await use(hub, within)
         } catch (cause) {
-          throw timeout.aborted ? silent() : cause
+          throw timeout?.aborted ? silent() : cause
         }
       },
       // Without a cause it is no failure of fetch but of what reads the answer.
