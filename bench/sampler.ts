@@ -20,6 +20,7 @@ export const benchSampler = async (threads = os.availableParallelism()) => {
     checkpoint,
     lora: { r: 1, alpha: 1, targets: [] },
     maxLength: 256,
+    maxNumSeqs: 128,
     tokenTexts: [],
     device: "cpu",
     threads

@@ -104,6 +104,8 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
   readonly threads: number
   /** Fails when `bytes`, and all that was reserved before, are more than was free when this layer was built. */
   readonly reserve: (what: string, bytes: number) => Effect.Effect<void, NotEnoughMemory>
+  /** Bytes that were free when this layer was built and are not reserved. */
+  readonly left: Effect.Effect<number>
 }>()("vequinox/OnnxRuntime") {
   /**
    * @param choice `auto` takes CUDA, then WebGPU, where one runs and the model is large enough to gain; a device asked
@@ -122,6 +124,7 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
         return OnnxRuntime.of({
           ...picked,
           threads: threads > 0 ? threads : Math.max(1, os.availableParallelism()),
+          left: Effect.map(Ref.get(reserved), (taken) => free - taken),
           reserve: Effect.fnUntraced(function*(what, bytes) {
             const short = yield* Ref.modify(reserved, (before) =>
               before + bytes <= free ? [undefined, before + bytes] : [before, before])
@@ -136,7 +139,7 @@ const notEnough = (what: string, bytes: number, free: number, besides: number) =
   const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
   return new NotEnoughMemory({
     message: `The ${what} needs about ${gb(bytes)}${besides === 0 ? "" : `, besides ${gb(besides)} for the rest of the run,`} and ${gb(free)} ` +
-      "are free: take a smaller model, fewer prompts per batch, fewer tokens per run, or a shorter max length."
+      "are free: take a smaller model, fewer tokens per run, or a shorter max length."
   })
 }
 

@@ -1,13 +1,16 @@
-/** Sampler: batched decoding with onnxruntime, K candidates a prompt from one prompt cache (layers/onnx/sampler-program.ts). */
+/** Sampler: continuous batched decoding with onnxruntime, in few bits or in float32 (layers/onnx/sampler-program.ts). */
 import { Effect, Layer } from "effect"
 import type { DecoderCheckpoint } from "../src/checkpoint.ts"
 import { Candidate } from "../src/domain.ts"
-import { samplerBytes } from "../src/numerics/memory.ts"
+import { parameterCount, samplerBytes } from "../src/numerics/memory.ts"
 import type { LoraConfig } from "../src/numerics/parameters.ts"
+import { autoPrecision, type SamplerPrecision } from "../src/numerics/quantization.ts"
 import type { SamplingOptions } from "../src/numerics/sampling.ts"
+import { type QuantizeOptions, quantizedWeights } from "../src/quantized-weights.ts"
 import { candidateSeed } from "../src/rollout.ts"
 import { Sampler, SamplerFailed } from "../src/stages/Sampler.ts"
 import { type PolicyTokenizer, promptIds, type PromptFormat } from "../src/tokenizer/tokenizer.ts"
+import type { Device } from "./onnx/session.ts"
 import { OnnxRuntime, startProgram } from "./onnx-runtime.ts"
 
 export interface SamplerOnnxOptions {
@@ -23,22 +26,47 @@ export interface SamplerOnnxOptions {
   readonly maxLength: number
   /** Sampling ends after the token that completes this text. */
   readonly stop: string
-  /** Candidates decoded at the same time, at most: for the memory estimate. */
-  readonly rows: number
+  /** A drawing that can no longer become well-formed XML ends at once: no longer exactly the policy's distribution. */
+  readonly stopMalformed: boolean
+  /** Candidates decoded together, at most; as many as fit into half of the memory when that is fewer. */
+  readonly maxNumSeqs: number
+  /** `auto`: int8 for a model that is large enough to gain, under a LoRA and on the CPU; else float32. */
+  readonly precision: SamplerPrecision | "auto"
+  /** Where quantized weights are kept for the next run. */
+  readonly cache: string
+  /** Where quantizing shows itself. */
+  readonly quantizing: QuantizeOptions["progress"]
 }
 
-/** Fails with `NotEnoughMemory` before anything is allocated; the thread and its sessions end with the scope. */
+/**
+ * Fails with `NotEnoughMemory` before anything is allocated, with `FileProblem` where quantized weights cannot be kept;
+ * the thread and its sessions end with the scope.
+ */
 export const layer = (options: SamplerOnnxOptions) =>
   Layer.effect(
     Sampler,
     Effect.gen(function*() {
       const { checkpoint, format, lora, maxLength, maxNewTokens, sampling, stop, tokenizer } = options
       const runtime = yield* OnnxRuntime
-      yield* runtime.reserve("sampler", samplerBytes(checkpoint.config, options.rows, maxLength))
+      const precision = yield* precisionOf(options, runtime.device)
+      const bytes = (rows: number) => samplerBytes(checkpoint.config, rows, maxLength, precision)
+      const half = (yield* runtime.left) / 2
+      let maxNumSeqs = options.maxNumSeqs
+      while (maxNumSeqs > 1 && bytes(maxNumSeqs) > half) maxNumSeqs = Math.ceil(maxNumSeqs / 2)
+      yield* runtime.reserve("sampler", bytes(maxNumSeqs))
+      const quantized = precision === "float32"
+        ? undefined
+        : yield* quantizedWeights(checkpoint, {
+          precision,
+          cache: options.cache,
+          progress: options.quantizing
+        })
       const program = yield* startProgram("sampler", {
         checkpoint,
         lora,
+        quantized,
         maxLength,
+        maxNumSeqs,
         tokenTexts: tokenizer.tokenTexts,
         device: runtime.device,
         threads: runtime.threads
@@ -61,10 +89,11 @@ export const layer = (options: SamplerOnnxOptions) =>
             options: sampling,
             maxNewTokens,
             stop,
-            eosIds: tokenizer.eosIds
+            eosIds: tokenizer.eosIds,
+            wellFormedAfter: options.stopMalformed ? format.prefill : undefined
           })
           return groups.map((group, n) =>
-            group.map(({ finish, ids, logps }, index) =>
+            group.map(({ exactLogps, finish, ids, logps }, index) =>
               new Candidate({
                 prompt: prompts[n]!,
                 step,
@@ -74,6 +103,7 @@ export const layer = (options: SamplerOnnxOptions) =>
                 promptIds: tokens[n]!,
                 completionIds: ids,
                 logps,
+                ...(exactLogps === undefined ? {} : { exactLogps }),
                 svg: format.prefill + tokenizer.decode(ids),
                 finish
               })
@@ -85,3 +115,12 @@ export const layer = (options: SamplerOnnxOptions) =>
       return Sampler.of({ name: "onnx", sample })
     })
   )
+
+const precisionOf = ({ checkpoint, lora, precision }: SamplerOnnxOptions, device: Device) => {
+  if (precision === "auto") {
+    return Effect.succeed(autoPrecision(parameterCount(checkpoint.config), lora !== undefined, device))
+  }
+  return precision === "float32" || lora !== undefined ? Effect.succeed(precision) : Effect.fail(
+    new SamplerFailed({ message: `--sampler-precision ${precision} needs an adapter: with --lora-r 0 every weight changes at each step; take float32.` })
+  )
+}

@@ -7,6 +7,7 @@ import { parse } from "yaml"
 import { readText } from "./files.ts"
 import { schedulerTypes } from "./numerics/adamw.ts"
 import { lossTypes } from "./numerics/losses.ts"
+import { samplerPrecisions } from "./numerics/quantization.ts"
 import { allLinear } from "./numerics/transformer.ts"
 import { defaultFormat } from "./tokenizer/tokenizer.ts"
 
@@ -78,6 +79,12 @@ export const settings = {
   repetition_penalty: [orElse(positive, 1), "over 1 makes repeated tokens less likely"],
   max_new_tokens: [orElse(int(1), 160), "longest drawing, tokens"],
   max_length: [orElse(int(2), 256), "longest prompt and drawing together, tokens"],
+  max_num_seqs: [orElse(int(1), 128), "candidates decoded together, at most; fewer where memory is short"],
+  sampler_precision: [
+    orElse(Schema.Literals(["auto", ...samplerPrecisions]), "auto"),
+    "weights that candidates are drawn with; auto takes int8 for large models under a LoRA, else float32"
+  ],
+  stop_malformed: [orElse(Schema.Boolean, false), "end a drawing that can no longer become well-formed XML at once; no longer exactly the policy's distribution"],
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],

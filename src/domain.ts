@@ -11,8 +11,11 @@ export class Prompt extends Schema.Class<Prompt>("vequinox/Prompt")({
   text: Schema.String
 }) {}
 
-/** Why a candidate's text ended: the stop string, the end-of-sequence token, or the limit on new tokens. */
-export const Finish = Schema.Literals(["stop", "eos", "length"])
+/**
+ * Why a candidate's text ended: the stop string, the end-of-sequence token, the limit on new tokens, or (where that is
+ * watched) a text that could no longer become well-formed.
+ */
+export const Finish = Schema.Literals(["stop", "eos", "length", "malformed"])
 export type Finish = typeof Finish.Type
 
 /** One completion of one prompt, exactly as it was sampled. */
@@ -32,6 +35,8 @@ export class Candidate extends Schema.Class<Candidate>("vequinox/Candidate")({
   completionIds: Schema.Array(Schema.Int),
   /** log p(token) in nats of each completion token under the sampling policy at temperature 1, before any filter. */
   logps: Schema.Array(Schema.Finite),
+  /** The same under the unquantized policy, where the sampler's is quantized: of some candidates. */
+  exactLogps: Schema.optionalKey(Schema.Array(Schema.Finite)),
   /** Prefill and completion as text: what the renderer is given. */
   svg: Schema.String,
   finish: Finish

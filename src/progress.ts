@@ -17,6 +17,28 @@ export const duration = (seconds: number): string => {
   return s < 3600 ? `${Math.floor(s / 60)}m${String(s % 60).padStart(2, "0")}s` : `${Math.floor(s / 3600)}h${String(Math.floor(s % 3600 / 60)).padStart(2, "0")}m`
 }
 
+/** `1234567` bytes as `1.2 MB`. */
+export const byteSize = (bytes: number): string => {
+  const unit = bytes < 1e3 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3))
+  return `${unit === 0 ? Math.round(bytes) : (bytes / 1000 ** unit).toFixed(1)} ${["bytes", "kB", "MB", "GB", "TB"][unit]}`
+}
+
+/** How what was done and how fast it goes is put into words. */
+export interface Amounts {
+  readonly of: (done: number, total: number) => string
+  readonly rate: (perSecond: number) => string
+}
+
+const counted = (label: string): Amounts => ({
+  of: (done, total) => `${label} ${done}/${total}`,
+  rate: (rate) => (rate >= 1 ? `${rate.toFixed(1)} ${label}s/s` : `${(1 / rate).toFixed(1)} s a ${label}`)
+})
+
+export const bytes: Amounts = {
+  of: (done, total) => `${byteSize(done)} of ${byteSize(total)}`,
+  rate: (rate) => `${byteSize(rate)}/s`
+}
+
 export interface Progress {
   /** `done` of the total, and what to say beside it. */
   readonly tick: (done: number, detail: string) => Effect.Effect<void>
@@ -30,11 +52,12 @@ export interface Progress {
 const plainEvery = 10
 
 /**
- * @param label what is counted: `step`, `drawing`, ...
+ * @param what is counted: `step`, `drawing`, ..., or `bytes`
  * @param from how much of `total` was done before: a resumed run's rate counts only its own work
  */
-export const makeProgress = (style: ProgressStyle, label: string, total: number, from = 0): Effect.Effect<Progress> =>
+export const makeProgress = (style: ProgressStyle, what: string | Amounts, total: number, from = 0): Effect.Effect<Progress> =>
   Effect.gen(function*() {
+    const amounts = typeof what === "string" ? counted(what) : what
     const start = yield* Clock.currentTimeMillis
     let printed = -Infinity
     let open = false
@@ -47,8 +70,7 @@ export const makeProgress = (style: ProgressStyle, label: string, total: number,
       printed = seconds
       const rate = (done - from) / Math.max(seconds, 1e-9)
       const left = rate > 0 && Number.isFinite(rate) ? `, ${duration((total - done) / rate)} left` : ""
-      const speed = rate >= 1 ? `${rate.toFixed(1)} ${label}s/s` : `${(1 / rate).toFixed(1)} s a ${label}`
-      const line = `${label} ${done}/${total}  ${detail}  ${speed}${left}`
+      const line = `${amounts.of(done, total)}  ${detail}  ${amounts.rate(rate)}${left}`
       if (style === "plain") return yield* write(line + "\n")
       open = true
       yield* write(`\r\x1b[2K${line.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1))}`)

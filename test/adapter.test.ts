@@ -79,7 +79,7 @@ describe.each(["patterns", "all-linear", "one-layer"])("peft's adapter %s", (nam
   it("is drawn from with the log-probabilities that are trained", async () => {
     const checkpoint = await Effect.runPromise(openDecoder(goldenOf(name).base))
     const adapter = await Effect.runPromise(openAdapter(folderOf(name), checkpoint))
-    const sampler = new SamplerProgram({ checkpoint, lora: adapter.lora, maxLength: 32, tokenTexts: [], ...cpu })
+    const sampler = new SamplerProgram({ checkpoint, lora: adapter.lora, maxLength: 32, maxNumSeqs: 8, tokenTexts: [], ...cpu })
     const prompt = [3, 5, 7]
     const groups = await sampler.sample({
       prompts: [{ ids: prompt, seeds: [1] }],

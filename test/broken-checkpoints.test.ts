@@ -116,11 +116,11 @@ describe("weights that are broken", () => {
     ["eight bits", headerWith((h) => {
       h[norm] = { ...h[norm]!, dtype: "F8_E4M3", shape: [384] }
     }), /model\.norm\.weight is \[384\] in the weights, but config\.json asks for \[192\]/],
-    ["a config that is quantized", configWith({ quantization_config: { quant_method: "gptq" } }), /is quantized \(gptq\), which is not read: take the checkpoint that it was made of/],
+    ["a config that is quantized", configWith({ quantization_config: { quant_method: "gptq" } }), /config\.json is of a quantized model \(quantization_config\), which is not read: take the one that it was made of\.$/],
     ["a config of fewer layers", configWith({ num_hidden_layers: 5 }), /the weights have model\.layers\.5\.\S+, but config\.json has 5 layers/],
     ["a config of more layers", configWith({ num_hidden_layers: 7 }), /the weights have no tensor model\.layers\.6\.\S+, which config\.json asks for/],
     ["a config of other heads", configWith({ num_key_value_heads: 6 }), /k_proj\.weight is \[96,192\] in the weights, but config\.json asks for \[192,192\]/],
-    ["heads that share unevenly", configWith({ num_key_value_heads: 4 }), /has 6 heads, which cannot share 4 keys and values evenly/]
+    ["heads that share unevenly", configWith({ num_key_value_heads: 4 }), /config\.json has 6 query heads, which 4 key heads cannot share evenly/]
   ]
   it.effect.each(cases)("%s", ([, change, expected]) =>
     Effect.gen(function*() {
@@ -216,7 +216,7 @@ describe("a model that cannot fit", () => {
       const at = yield* Effect.promise(() => folder)
       assert.isAbove(fs.statSync(weightsOf(at)).size, 5e11)
       assert.isBelow(fs.statSync(weightsOf(at)).blocks * 512, 1e6, "the file takes no disk")
-      assert.match(yield* refusal(at, "--device", "cpu"), /^The sampler needs about 2\d{3}\.\d GB and \S+ GB are free: take a smaller model/)
+      assert.match(yield* refusal(at, "--device", "cpu"), /^The sampler needs about \d{3,4}\.\d GB and \S+ GB are free: take a smaller model/)
       const rows = path.join(work, "huge.jsonl")
       fs.writeFileSync(rows, JSON.stringify({ prompt: [3], completion: [4] }))
       const message = yield* refusalOf(logprobs, "--model", at, "--input", rows, "--device", "cpu")
@@ -231,13 +231,6 @@ describe("a model that cannot fit", () => {
       assert.isFalse(fs.existsSync(out))
     }))
 
-  it("a sampler that does not fit beside its trainer leaves no run folder", async () => {
-    const { code, stderr } = await vequinox({}, "train", "--prompts-per-batch", "100000000", "--out", path.join(work, "runs/none"))
-    assert.notStrictEqual(code, 0)
-    assert.match(stderr, /^vequinox: The sampler needs about \d+\.\d GB.* and \S+ GB are free: [^\n]+\n$/)
-    assert.isFalse(fs.existsSync(path.join(work, "runs")))
-  })
-
   it.effect("modules that the model has not", () =>
     Effect.gen(function*() {
       const out = fresh()
@@ -245,4 +238,24 @@ describe("a model that cannot fit", () => {
       assert.match(message, /^lora_target_modules names qkv, but no matrix of this model is called so: it has q_proj, /)
       assert.isFalse(fs.existsSync(out))
     }))
+})
+
+describe("a run that fails before its first step", () => {
+  const judge = { OPENAI_BASE_URL: "http://127.0.0.1:9/v1" }
+  const run = (out: string) => {
+    fs.writeFileSync(path.join(work, "file"), "")
+    return vequinox(judge, "train", "--judge", "openai", "--judge-model", "m", "--judge-cache", path.join(work, "file/answers.db"), "--out", out)
+  }
+
+  it("leaves no folder, and in one that was there what was there", async () => {
+    const [fresh, old] = [path.join(work, "runs/none"), path.join(work, "old")]
+    fs.mkdirSync(old)
+    fs.writeFileSync(path.join(old, "notes.txt"), "mine")
+    for (const { code, stderr } of await Promise.all([run(fresh), run(old)])) {
+      assert.notStrictEqual(code, 0)
+      assert.match(stderr, /^vequinox: The judge's answers in \S+ cannot be used .*--judge-cache\.\n$/)
+    }
+    assert.isFalse(fs.existsSync(path.join(work, "runs")))
+    assert.deepStrictEqual(fs.readdirSync(old), ["notes.txt"])
+  })
 })

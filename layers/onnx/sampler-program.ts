@@ -2,27 +2,32 @@
  * The sampler: batched decoding with a key-value cache. Plain promises, no Effect: it lives in a worker thread
  * (onnx-runtime.ts) and owns its sessions and caches.
  *
- * A prompt is read once; its K candidates share its cache until enough of them are done. The caches are plain arrays: onnxruntime reads them in place
- * and returns only the new token's keys and values, which are written into them here (GroupQueryAttention would copy
- * the whole cache out of every run).
+ * A prompt is read once for its K candidates. Sequences are decoded together as many as the memory allows; the place of
+ * one that has ended is taken by the next that waits (continuous batching, Yu et al. 2022, Orca, OSDI '22).
  */
+import { SaxesParser } from "saxes"
 import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
 import type { Finish } from "../../src/domain.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import type { LoraConfig } from "../../src/numerics/parameters.ts"
-import { uniformAt } from "../../src/numerics/random.ts"
-import { choose, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
+import type { LoraConfig, QuantizedWeights } from "../../src/numerics/parameters.ts"
+import { hash32, uniformAt } from "../../src/numerics/random.ts"
+import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
 import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
-import { decode, prefill, type Weights } from "../../src/numerics/transformer.ts"
-import { maskFeeds } from "./sequences.ts"
-import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session } from "./session.ts"
+import { decode, forward, prefill, type Weights } from "../../src/numerics/transformer.ts"
+import { KeyValueCache, type PrefilledPrompts } from "./kv-cache.ts"
+import { maskFeeds, sequenceFeeds } from "./sequences.ts"
+import { createSession, type Device, type Feeds, float32, int64, type Session } from "./session.ts"
 
 export interface SamplerSpec {
   readonly checkpoint: DecoderCheckpoint
   /** Undefined: every parameter is fed at each run (full fine-tuning). */
   readonly lora: LoraConfig | undefined
+  /** Undefined: the weights as they are, in float32. */
+  readonly quantized?: QuantizedWeights | undefined
   /** Longest prompt and completion together, tokens. */
   readonly maxLength: number
+  /** Sequences decoded together, at most. */
+  readonly maxNumSeqs: number
   /** Text of every token of the vocabulary, for the stop string. */
   readonly tokenTexts: ReadonlyArray<string>
   readonly device: Device
@@ -39,6 +44,8 @@ export interface SampleCall {
   /** Sampling ends after the token that completes this text. */
   readonly stop: string
   readonly eosIds: ReadonlyArray<number>
+  /** How each answer begins: when given, one that can no longer become well-formed XML ends at once. */
+  readonly wellFormedAfter?: string | undefined
 }
 
 export interface Sampled {
@@ -46,22 +53,32 @@ export interface Sampled {
   /** log p of each token under the unfiltered policy at temperature 1, nats. */
   readonly logps: Array<number>
   readonly finish: Finish
+  /** The same under the weights as they are, where `logps` come from fewer bits: of one candidate a call. */
+  readonly exactLogps?: ReadonlyArray<number>
 }
 
-/** Places a cache grows by, tokens. */
-const growth = 32
-
-interface Row extends Sampled {
-  seed: number
-  prompt: number
+interface Row {
+  readonly prompt: number
+  readonly seed: number
+  readonly ids: Array<number>
+  readonly logps: Array<number>
+  /** Longest completion, tokens. */
+  readonly limit: number
+  readonly xml: XmlWatch | undefined
   finish: Finish
   done: boolean
   tail: string
 }
 
+/** Prompt tokens, padding included, that are read in one run. */
+const tokensARun = 2048
+
+type Sessions = { readonly prefill: Session; readonly decode: Session }
+
 export class SamplerProgram {
   readonly #spec: SamplerSpec
-  #sessions: Promise<{ prefill: Session; decode: Session }> | undefined
+  #sessions: Promise<Sessions> | undefined
+  #exact: Promise<Session> | undefined
 
   constructor(spec: SamplerSpec) {
     this.#spec = spec
@@ -69,248 +86,240 @@ export class SamplerProgram {
 
   /** `[prompt][candidate]`, in the order given. */
   async sample(call: SampleCall): Promise<Array<Array<Sampled>>> {
-    const k = call.prompts[0]?.seeds.length ?? 0
-    if (k === 0) return []
+    const { maxLength, maxNumSeqs } = this.#spec
     const sessions = await (this.#sessions ??= this.#open())
     const adapter = Object.fromEntries(
       [...call.parameters].map(([name, { data, shape }]) => [name, float32(shape, data)])
     )
-    const rows = call.prompts.map(({ seeds }, prompt) =>
-      seeds.map((seed): Row => ({ seed, prompt, ids: [], logps: [], finish: "length", done: false, tail: "" }))
+    const groups = call.prompts.map(({ ids, seeds }, prompt) =>
+      seeds.map((seed): Row => ({
+        prompt,
+        seed,
+        ids: [],
+        logps: [],
+        limit: Math.min(call.maxNewTokens, maxLength - ids.length),
+        xml: call.wellFormedAfter === undefined ? undefined : new XmlWatch(call.wellFormedAfter),
+        finish: "length",
+        done: false,
+        tail: ""
+      }))
     )
-    const start = await this.#prefill(sessions.prefill, adapter, call)
-    rows.forEach((group, n) => group.forEach((row) => this.#draw(call, row, start.logits[n]!)))
-    let cache = new Cache(this.#spec.checkpoint.config, start, rows.length, k)
-    let group = rows.flat()
-    const limit = Math.min(call.maxNewTokens, this.#spec.maxLength - start.length)
-    for (let t = 1; t < limit; t++) {
-      const open = [...group.keys()].filter((r) => !group[r]!.done)
-      if (open.length === 0) break
-      // Rows that are done cost as much as open ones: once they are many, the open ones go on without them.
-      if (open.length <= group.length * 0.7) {
-        cache = cache.keeping(open)
-        group = open.map((r) => group[r]!)
+    const waiting = groups.flat()
+    const reader = new PromptReader(this.#spec.checkpoint, sessions.prefill, adapter, call)
+    const cache = new KeyValueCache(this.#spec.checkpoint.config)
+    let batch: Array<Row> = []
+    const open = () => batch.filter(({ done }) => !done).length
+    // A few places are filled at a time: prompts are read faster together.
+    const worthwhile = Math.ceil(maxNumSeqs / 8)
+    for (;;) {
+      while (waiting.length > 0 && (open() === 0 || maxNumSeqs - open() >= worthwhile)) {
+        await this.#admit(call, batch, waiting.splice(0, maxNumSeqs - open()), cache, reader)
       }
+      const left = [...batch.keys()].filter((r) => !batch[r]!.done)
+      if (left.length === 0) break
+      // Rows that are done cost as much as open ones: once they are many, the open ones go on without them.
+      if (left.length <= batch.length * 0.7) {
+        cache.arrange(left)
+        batch = left.map((r) => batch[r]!)
+      }
+      const scores = isPlain(call.options) ? "probabilities" : "logits"
       const out = await sessions.decode.run({
         ...adapter,
         ...cache.feeds(),
-        ids: int64([group.length, 1], group.map((row) => row.ids[t - 1] ?? 0)),
-        positions: int64([group.length, 1], group.map((row) => call.prompts[row.prompt]!.ids.length + t - 1))
-      })
+        ids: int64([batch.length, 1], batch.map(({ ids }) => ids.at(-1)!)),
+        positions: int64([batch.length, 1], batch.map(({ ids, prompt }) => call.prompts[prompt]!.ids.length + ids.length - 1))
+      }, [scores, "keys", "values"])
       cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array)
-      const logits = out["logits"]!.data as Float32Array
-      const vocab = this.#spec.checkpoint.config.vocab
-      group.forEach((row, r) => row.done || this.#draw(call, row, logits.subarray(r * vocab, (r + 1) * vocab)))
+      const data = out[scores]!.data as Float32Array
+      const { vocab } = this.#spec.checkpoint.config
+      batch.forEach((row, r) => row.done || this.#draw(call, row, data.subarray(r * vocab, (r + 1) * vocab)))
     }
-    return rows.map((group) => group.map(({ finish, ids, logps }) => ({ ids, logps, finish })))
+    const exact = await this.#exactLogps(call, adapter, groups.flat())
+    return groups.map((group) =>
+      group.map((row) => {
+        const { finish, ids, logps } = row
+        return { ids, logps, finish, ...(exact?.row === row ? { exactLogps: exact.logps } : {}) }
+      })
+    )
   }
 
   async release(): Promise<void> {
     const sessions = await this.#sessions
-    this.#sessions = undefined
+    const exact = await this.#exact
+    this.#sessions = this.#exact = undefined
     await sessions?.prefill.release()
     await sessions?.decode.release()
+    await exact?.release()
   }
 
-  async #open() {
-    const { checkpoint, device, lora, maxLength, threads } = this.#spec
-    const weights: Weights = { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora }
-    const options = { device, threads, weights: "prepared", weightsFolder: checkpoint.folder } as const
+  async #open(): Promise<Sessions> {
     const make = (build: typeof prefill) => {
       const g = new Graph()
-      build(g, checkpoint.config, weights, maxLength)
-      return createSession(g, options)
+      build(g, this.#spec.checkpoint.config, this.#weights(this.#spec.quantized), this.#spec.maxLength)
+      return this.#session(g, "prepared")
     }
     return { prefill: await make(prefill), decode: await make(decode) }
   }
 
-  async #prefill(session: Session, adapter: Feeds, { prompts }: SampleCall): Promise<Start> {
-    const { config } = this.#spec.checkpoint
-    const { vocab } = config
-    const length = Math.max(...prompts.map(({ ids }) => ids.length))
-    const shape = [prompts.length, length]
-    const out = await session.run({
-      ...adapter,
-      ids: int64(shape, prompts.flatMap(({ ids }) => padTo(ids, length))),
-      positions: int64(shape, prompts.flatMap(() => Array.from({ length }, (_, t) => t))),
-      ...maskFeeds(config, length),
-      last: int64([prompts.length], prompts.map(({ ids }, n) => n * length + ids.length - 1))
-    })
-    const logits = out["logits"]!.data as Float32Array
-    return {
-      length,
-      lengths: prompts.map(({ ids }) => ids.length),
-      logits: prompts.map((_, n) => logits.subarray(n * vocab, (n + 1) * vocab)),
-      keys: out["keys"]!.data as Float32Array,
-      values: out["values"]!.data as Float32Array
-    }
+  #weights(quantized: QuantizedWeights | undefined): Weights {
+    const { checkpoint, lora } = this.#spec
+    return { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, quantized }
   }
 
-  #draw(call: SampleCall, row: Row, logits: Float32Array): void {
+  #session(g: Graph, weights: "prepared" | "mapped"): Promise<Session> {
+    const { checkpoint, device, threads } = this.#spec
+    return createSession(g, { device, threads, weights, weightsFolder: checkpoint.folder })
+  }
+
+  /** Puts rows into places of the batch that are free, new ones if need be, and draws their first token. */
+  async #admit(
+    call: SampleCall,
+    batch: Array<Row>,
+    rows: ReadonlyArray<Row>,
+    cache: KeyValueCache,
+    reader: PromptReader
+  ): Promise<void> {
+    const read = await reader.read(rows.map(({ prompt }) => prompt))
+    const free = [...batch.keys()].filter((r) => batch[r]!.done)
+    const before = batch.length
+    const places = rows.map((_, i) => free[i] ?? before + i - free.length)
+    const size = Math.max(before, ...places.map((place) => place + 1))
+    if (size > before) cache.arrange(Array.from({ length: size }, (_, r) => (r < before ? r : undefined)))
+    rows.forEach((row, i) => {
+      const { at, prompts, scores } = read(row.prompt)
+      cache.begin(places[i]!, prompts, at, call.prompts[row.prompt]!.ids.length)
+      batch[places[i]!] = row
+      this.#draw(call, row, scores)
+    })
+  }
+
+  /** @param scores [vocab]: probabilities where tokens are drawn from the policy itself, else logits */
+  #draw(call: SampleCall, row: Row, scores: Float32Array): void {
     const uniform = uniformAt(row.seed, row.ids.length)
-    const total = logSumExp(logits)
-    const id = isPlain(call.options)
-      ? chooseFromLogits(logits, total, uniform)
-      : choose(probabilities(logits, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids]), uniform)
+    const { id, logp } = isPlain(call.options)
+      ? drawn(scores, uniform)
+      : filtered(scores, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids], uniform)
+    const text = this.#spec.tokenTexts[id] ?? ""
     row.ids.push(id)
-    row.logps.push(logits[id]! - total)
-    row.tail = (row.tail + (this.#spec.tokenTexts[id] ?? "")).slice(-64)
+    row.logps.push(logp)
+    row.tail = (row.tail + text).slice(-64)
     if (call.eosIds.includes(id)) row.finish = "eos"
     else if (row.tail.includes(call.stop)) row.finish = "stop"
-    else return
+    else if (row.xml?.broken(text)) row.finish = "malformed"
+    else if (row.ids.length < row.limit) return
     row.done = true
   }
+
+  /** How far fewer bits lead from the weights as they are: of one completion, another one each call. */
+  async #exactLogps(call: SampleCall, adapter: Feeds, rows: ReadonlyArray<Row>) {
+    const { checkpoint, maxLength, quantized } = this.#spec
+    if (quantized === undefined || rows.length === 0) return undefined
+    const row = rows[hash32(rows[0]!.seed) % rows.length]!
+    const session = await (this.#exact ??= (() => {
+      const g = new Graph()
+      g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength))
+      return this.#session(g, "mapped")
+    })())
+    const { ids } = call.prompts[row.prompt]!
+    const feeds = sequenceFeeds(checkpoint.config, [{ ids: [...ids, ...row.ids], promptLength: ids.length }])
+    const { logps } = await session.run({ ...feeds, ...adapter })
+    return { row, logps: Array.from(logps!.data as Float32Array) }
+  }
 }
 
-interface Start {
-  /** Longest prompt, tokens. */
-  readonly length: number
-  readonly lengths: ReadonlyArray<number>
-  readonly logits: ReadonlyArray<Float32Array>
-  /** [layers, prompt, kvHeads, D, length] */
-  readonly keys: Float32Array
-  /** [layers, prompt, kvHeads, length, D] */
-  readonly values: Float32Array
+/** A prompt that was read: which of the prompts read with it, and the scores of its first new token. */
+interface Read {
+  readonly prompts: PrefilledPrompts
+  readonly at: number
+  readonly scores: Float32Array
 }
 
-const isPlain = (o: SamplingOptions): boolean =>
-  o.temperature === 1 && o.topK === 0 && o.topP === 1 && o.minP === 0 && o.repetitionPenalty === 1
+/** Reads prompts as they are needed, several in one run, and keeps the last until all their candidates have begun. */
+class PromptReader {
+  readonly #checkpoint: DecoderCheckpoint
+  readonly #session: Session
+  readonly #adapter: Feeds
+  readonly #call: SampleCall
+  #known = new Map<number, Read>()
 
-/** `choose(softmax(logits), uniform)` without the copy: the common case, once a row and token. */
-const chooseFromLogits = (logits: Float32Array, total: number, uniform: number): number => {
-  let sum = 0
-  for (let i = 0; i < logits.length; i++) {
-    sum += Math.exp(logits[i]! - total)
-    if (uniform < sum) return i
-  }
-  return logits.indexOf(logits.reduce((a, b) => Math.max(a, b), -Infinity))
-}
-
-/** Keys and values of N prompts and of their N * K continuations. */
-class Cache {
-  readonly #c: DecoderCheckpoint["config"]
-  readonly #prompt: Start
-  readonly #k: number
-  #rows: number
-  #used = 0
-  #capacity = growth
-  /** Per layer: [row, kvHeads, D, capacity] and [row, kvHeads, capacity, D]. */
-  #keys: Array<Float32Array>
-  #values: Array<Float32Array>
-
-  constructor(c: DecoderCheckpoint["config"], prompt: Start, prompts: number, k: number) {
-    this.#c = c
-    this.#prompt = prompt
-    this.#k = k
-    this.#rows = prompts * k
-    const make = () => Array.from({ length: c.layers }, () => new Float32Array(this.#rows * this.#plane * growth))
-    this.#keys = make()
-    this.#values = make()
+  constructor(checkpoint: DecoderCheckpoint, session: Session, adapter: Feeds, call: SampleCall) {
+    this.#checkpoint = checkpoint
+    this.#session = session
+    this.#adapter = adapter
+    this.#call = call
   }
 
-  /** kvHeads * D */
-  get #plane(): number {
-    return this.#c.kvHeads * this.#c.headDim
-  }
-
-  feeds(): Feeds {
-    const { headDim, heads, kvHeads, layers, sliding } = this.#c
-    const { length } = this.#prompt
-    const prompts = this.#rows / this.#k
-    const size = prompts * this.#plane * length
-    const feeds: Record<string, Feed> = {
-      ...this.#masks("", Infinity),
-      ...(sliding === undefined ? {} : this.#masks("sliding_", sliding.window)),
-      grouping: int64([5], [prompts, this.#k, kvHeads, heads / kvHeads, length]),
-      joining: int64([4], [this.#rows, kvHeads, heads / kvHeads, length]),
-      lengths: int64([2], [length, length + this.#capacity])
-    }
-    for (let i = 0; i < layers; i++) {
-      const part = (x: Float32Array) => x.subarray(i * size, (i + 1) * size)
-      feeds[`prompt_k.${i}`] = float32([prompts, kvHeads, headDim, length], part(this.#prompt.keys))
-      feeds[`prompt_v.${i}`] = float32([prompts, kvHeads, length, headDim], part(this.#prompt.values))
-      feeds[`past_k.${i}`] = float32([this.#rows, kvHeads, headDim, this.#capacity], this.#keys[i]!)
-      feeds[`past_v.${i}`] = float32([this.#rows, kvHeads, this.#capacity, headDim], this.#values[i]!)
-    }
-    return feeds
-  }
-
-  /** Which places the next token of every row sees: those in use, as far back as `window` reaches from it. */
-  #masks(prefix: string, window: number): Feeds {
-    const { length, lengths } = this.#prompt
-    const prompt = new Float32Array(lengths.length * length).fill(-1e9)
-    lengths.forEach((end, n) => prompt.fill(0, n * length + Math.max(0, end + this.#used + 1 - window), n * length + end))
-    const past = new Float32Array(this.#capacity).fill(-1e9)
-    past.fill(0, Math.max(0, this.#used + 1 - window), this.#used)
-    return {
-      [`${prefix}prompt_mask`]: float32([lengths.length, 1, 1, length], prompt),
-      [`${prefix}past_mask`]: float32([1, 1, 1, this.#capacity], past)
-    }
-  }
-
-  /** Takes one new token's keys and values, each [layers, row, kvHeads, 1, D]. */
-  push(keys: Float32Array, values: Float32Array): void {
-    if (this.#used === this.#capacity) this.#grow()
-    const { headDim, kvHeads, layers } = this.#c
-    const planes = this.#rows * kvHeads
-    const at = this.#used
-    const capacity = this.#capacity
-    for (let i = 0; i < layers; i++) {
-      const k = this.#keys[i]!
-      const v = this.#values[i]!
-      for (let plane = 0; plane < planes; plane++) {
-        const from = (i * planes + plane) * headDim
-        for (let d = 0; d < headDim; d++) k[(plane * headDim + d) * capacity + at] = keys[from + d]!
-        v.set(values.subarray(from, from + headDim), (plane * capacity + at) * headDim)
+  /** Prompts come in order: those before the first asked for are not asked for again. */
+  async read(wanted: ReadonlyArray<number>): Promise<(prompt: number) => Read> {
+    this.#known = new Map([...this.#known].filter(([prompt]) => prompt >= Math.min(...wanted)))
+    const missing = [...new Set(wanted)].filter((prompt) => !this.#known.has(prompt))
+    for (let from = 0; from < missing.length;) {
+      let to = from + 1
+      let time = this.#length(missing[from]!)
+      for (; to < missing.length; to++) {
+        const longer = Math.max(time, this.#length(missing[to]!))
+        if (longer * (to + 1 - from) > tokensARun) break
+        time = longer
       }
+      await this.#run(missing.slice(from, to), time)
+      from = to
     }
-    this.#used++
+    return (prompt) => this.#known.get(prompt)!
   }
 
-  #grow(): void {
-    const { headDim, kvHeads } = this.#c
-    const before = this.#capacity
-    const after = before + growth
-    const planes = this.#rows * kvHeads
-    const widened = (x: Float32Array, blocks: number, width: number) => {
-      const out = new Float32Array(blocks * width * after)
-      const length = width * before
-      for (let b = 0; b < blocks; b++) out.set(x.subarray(b * length, (b + 1) * length), b * width * after)
-      return out
-    }
-    this.#keys = this.#keys.map((x) => widened(x, planes * headDim, 1))
-    this.#values = this.#values.map((x) => widened(x, planes, headDim))
-    this.#capacity = after
+  #length(prompt: number): number {
+    return this.#call.prompts[prompt]!.ids.length
   }
 
-  /** A cache of these rows only, each with a copy of its prompt: what is left is few, and shares little. */
-  keeping(rows: ReadonlyArray<number>): Cache {
-    const { layers } = this.#c
-    const blocks = (x: Float32Array, count: number, which: ReadonlyArray<number>) => {
-      const length = x.length / count
-      const out = new Float32Array(which.length * length)
-      which.forEach((from, to) => out.set(x.subarray(from * length, (from + 1) * length), to * length))
-      return out
+  async #run(wanted: ReadonlyArray<number>, time: number): Promise<void> {
+    const { config } = this.#checkpoint
+    const ids = wanted.map((prompt) => this.#call.prompts[prompt]!.ids)
+    const shape = [wanted.length, time]
+    const scores = isPlain(this.#call.options) ? "probabilities" : "logits"
+    const out = await this.#session.run({
+      ...this.#adapter,
+      ids: int64(shape, ids.flatMap((own) => padTo(own, time))),
+      positions: int64(shape, ids.flatMap(() => Array.from({ length: time }, (_, t) => t))),
+      ...maskFeeds(config, time),
+      last: int64([wanted.length], ids.map((own, n) => n * time + own.length - 1))
+    }, [scores, "keys", "values"])
+    const data = out[scores]!.data as Float32Array
+    const prompts = {
+      keys: out["keys"]!.data as Float32Array,
+      values: out["values"]!.data as Float32Array,
+      count: wanted.length,
+      time
     }
-    const all = this.#rows / this.#k
-    const prompts = rows.map((r) => Math.floor(r / this.#k))
-    const everyLayer = Array.from({ length: layers }, (_, i) => prompts.map((n) => i * all + n)).flat()
-    const kept = new Cache(
-      this.#c,
-      {
-        length: this.#prompt.length,
-        lengths: prompts.map((n) => this.#prompt.lengths[n]!),
-        logits: [],
-        keys: blocks(this.#prompt.keys, layers * all, everyLayer),
-        values: blocks(this.#prompt.values, layers * all, everyLayer)
-      },
-      rows.length,
-      1
+    wanted.forEach((prompt, at) =>
+      this.#known.set(prompt, { prompts, at, scores: data.subarray(at * config.vocab, (at + 1) * config.vocab) })
     )
-    kept.#used = this.#used
-    kept.#capacity = this.#capacity
-    kept.#keys = this.#keys.map((x) => blocks(x, this.#rows, rows))
-    kept.#values = this.#values.map((x) => blocks(x, this.#rows, rows))
-    return kept
+  }
+}
+
+/** From probabilities [vocab]: the token at which their sum passes `uniform`. */
+const drawn = (probability: Float32Array, uniform: number) => {
+  const id = choose(probability, uniform)
+  return { id, logp: Math.log(probability[id]!) }
+}
+
+/** From logits [vocab], through the filters. */
+const filtered = (logits: Float32Array, options: SamplingOptions, seen: ReadonlyArray<number>, uniform: number) => {
+  const id = choose(probabilities(logits, options, seen), uniform)
+  return { id, logp: logits[id]! - logSumExp(logits) }
+}
+
+/** Whether a text that grows can still become well-formed XML. */
+class XmlWatch {
+  readonly #parser = new SaxesParser({ xmlns: true })
+  #broken = false
+
+  constructor(start: string) {
+    this.#parser.on("error", () => (this.#broken = true))
+    this.#parser.write(start)
+  }
+
+  broken(text: string): boolean {
+    if (!this.#broken) this.#parser.write(text)
+    return this.#broken
   }
 }

@@ -44,7 +44,8 @@ export interface Session {
   /** Values the model reads; a run must feed each. */
   readonly inputs: ReadonlyArray<string>
   /** Extra feeds are ignored, so that one set of parameters serves several graphs. */
-  readonly run: (feeds: Feeds) => Promise<Readonly<Record<string, Feed>>>
+  /** @param outputs which to copy out; all when not given */
+  readonly run: (feeds: Feeds, outputs?: ReadonlyArray<string>) => Promise<Readonly<Record<string, Feed>>>
   readonly release: () => Promise<void>
 }
 
@@ -73,7 +74,7 @@ const nativeOptions = (options: SessionOptions): ort.InferenceSession.SessionOpt
  */
 const realFiles = (graph: Graph, folder: string) => {
   const names = new Set(graph.initializers.flatMap(({ bytes }) => (bytes._tag === "External" ? [bytes.file] : [])))
-  const real = new Map([...names].map((name) => [name, fs.realpathSync(path.join(folder, name))]))
+  const real = new Map([...names].map((name) => [name, fs.realpathSync(path.resolve(folder, name))]))
   const folders = [...real.values()].map((file) => path.dirname(file))
   const shared = folders.slice(1).reduce(above, folders[0] ?? folder)
   return {
@@ -96,14 +97,14 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
   let released = false
   return {
     inputs,
-    run: async (feeds) => {
+    run: async (feeds, wanted) => {
       const tensors: Record<string, ort.Tensor> = {}
       for (const name of inputs) {
         const feed = feeds[name]
         if (feed === undefined) throw new Error(`the graph reads "${name}", which was not fed`)
         tensors[name] = new ort.Tensor(feed.dtype as "float32", feed.data as Float32Array, feed.shape)
       }
-      const outputs = await native.run(tensors)
+      const outputs = await (wanted === undefined ? native.run(tensors) : native.run(tensors, wanted))
       return Object.fromEntries(
         Object.entries(outputs).map(([name, { data, dims, type }]) => [name, {
           dtype: type as DType,

@@ -6,14 +6,18 @@ import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as samplerOnnx from "../../layers/sampler-onnx.ts"
 import { openAdapter } from "../adapter.ts"
 import { openDecoder } from "../checkpoint.ts"
+import { settings } from "../config.ts"
 import { writeFile } from "../files.ts"
 import { parameterCount } from "../numerics/memory.ts"
+import { samplerPrecisions } from "../numerics/quantization.ts"
 import { plain } from "../numerics/sampling.ts"
+import { progressStyle } from "../progress.ts"
 import { promptOf, readPrompts } from "../prompts.ts"
 import { Sampler } from "../stages/Sampler.ts"
 import { extractSvg } from "../svg/gate.ts"
 import { defaultFormat, openTokenizer } from "../tokenizer/tokenizer.ts"
 import * as Flags from "./flags.ts"
+import { quantizedCache, tellQuantizing } from "./quantizing.ts"
 
 const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60)
 
@@ -36,6 +40,10 @@ export const sample = Command.make("sample", {
     Flag.withDefault(defaultFormat.promptTemplate)
   ),
   systemPrompt: Flag.String("system-prompt").pipe(Flag.withDefault(defaultFormat.systemPrompt)),
+  samplerPrecision: Flag.Literals("sampler-precision", ["auto", ...samplerPrecisions]).pipe(
+    Flag.withDescription(settings.sampler_precision[1]),
+    Flag.withDefault("auto")
+  ),
   seed: Flags.seed,
   device: Flags.device,
   threads: Flags.threads,
@@ -69,7 +77,11 @@ export const sample = Command.make("sample", {
     maxNewTokens: o.maxNewTokens,
     maxLength,
     stop: "</svg>",
-    rows: Math.min(prompts.length, batch) * o.k
+    stopMalformed: false,
+    maxNumSeqs: Math.min(128, Math.min(prompts.length, batch) * o.k),
+    precision: o.samplerPrecision,
+    cache: yield* quantizedCache,
+    quantizing: (total) => tellQuantizing(progressStyle(o.json), total)
   }).pipe(Layer.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), o.threads)))
   yield* Effect.gen(function*() {
     const sampler = yield* Sampler

@@ -24,6 +24,7 @@ import * as Flags from "./flags.ts"
 import { heldOutScorers } from "./held-out.ts"
 import { forecast, judgeLayer, renderSize } from "./judges.ts"
 import { writeReport } from "./report.ts"
+import { quantizedCache, tellQuantizing } from "./quantizing.ts"
 import { givenSettings, settingFlags } from "./setting-flags.ts"
 import { startOf } from "./start.ts"
 
@@ -64,23 +65,7 @@ export const train = Command.make("train", {
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
   const stages = Layer.mergeAll(
-    samplerOnnx.layer({
-      checkpoint,
-      tokenizer,
-      format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
-      lora: start.lora,
-      sampling: {
-        temperature: c.temperature,
-        topK: c.top_k,
-        topP: c.top_p,
-        minP: c.min_p,
-        repetitionPenalty: c.repetition_penalty
-      },
-      maxNewTokens: c.max_new_tokens,
-      maxLength: c.max_length,
-      stop: "</svg>",
-      rows: c.prompts_per_batch * c.num_generations
-    }),
+    // Before the sampler, which takes of the memory what is left.
     optimizerOnnx.layer({
       checkpoint,
       lora: start.lora,
@@ -100,6 +85,27 @@ export const train = Command.make("train", {
         maxLength: c.max_length,
         tokensPerRun: c.tokens_per_run
       }
+    }),
+    samplerOnnx.layer({
+      checkpoint,
+      tokenizer,
+      format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
+      lora: start.lora,
+      sampling: {
+        temperature: c.temperature,
+        topK: c.top_k,
+        topP: c.top_p,
+        minP: c.min_p,
+        repetitionPenalty: c.repetition_penalty
+      },
+      maxNewTokens: c.max_new_tokens,
+      maxLength: c.max_length,
+      stop: "</svg>",
+      stopMalformed: c.stop_malformed,
+      maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
+      precision: c.sampler_precision,
+      cache: yield* quantizedCache,
+      quantizing: (total) => tellQuantizing(progressStyle(json), total)
     }),
     rendererResvg.layer({ size }),
     judge,

@@ -1,5 +1,6 @@
 /** Estimates of what a session will need, in bytes: rough, on the safe side, made before anything is allocated. */
 import { factorsOf, type LoraConfig } from "./parameters.ts"
+import type { SamplerPrecision } from "./quantization.ts"
 import { sizeOf } from "./tensor.ts"
 import { type DecoderConfig, modulesOf, parameterShapes, traits } from "./transformer.ts"
 
@@ -11,9 +12,16 @@ const trainableCount = (c: DecoderConfig, lora: LoraConfig | undefined): number 
     ? parameterCount(c)
     : modulesOf(c).reduce((n, { in: width, module, out }) => n + (factorsOf(lora, module)?.r ?? 0) * (width + out), 0)
 
-/** Weights folded to float32 and once more prepacked, and the caches of `rows` sequences of `length` tokens. */
-export const samplerBytes = (c: DecoderConfig, rows: number, length: number): number =>
-  2 * 4 * parameterCount(c) + 3 * 4 * rows * c.layers * 2 * c.kvHeads * c.headDim * length + 4 * rows * c.vocab * 3
+/** Bytes of a parameter: in its file, and as a kernel has it prepacked; with what a block's scale adds. */
+const samplerWidth: Readonly<Record<SamplerPrecision, number>> = { float32: 8, int8: 2.1, int4: 1.3, dynamic_int8: 2.1 }
+
+/**
+ * Weights, the caches of `rows` sequences of `length` tokens with what growing them takes, and the scores of their next
+ * tokens; in few bits also the input table.
+ */
+export const samplerBytes = (c: DecoderConfig, rows: number, length: number, precision: SamplerPrecision): number =>
+  samplerWidth[precision] * parameterCount(c) + (precision === "float32" ? 0 : 4 * c.vocab * c.hidden) +
+  1.5 * 4 * rows * c.layers * 2 * c.kvHeads * c.headDim * length + 3 * 4 * rows * c.vocab
 
 /**
  * One forward and backward run over `tokens` padded tokens in sequences of `length`: every intermediate of a layer is

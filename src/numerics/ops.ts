@@ -18,6 +18,7 @@ export type OpName =
   | "ReduceSum" | "ReduceMax" | "Softmax" | "LogSoftmax"
   | "SimplifiedLayerNormalization" | "LayerNormalization" | "RotaryEmbedding"
   | "Gather" | "GatherElements"
+  | "MatMulNBits" | "MatMulIntegerToFloat" | "QuantizeLinear"
   | "Shape" | "ConstantOfShape" | "ScatterND" | "ScatterElements"
 
 export interface Typed {
@@ -317,6 +318,20 @@ export const ops: Readonly<Record<OpName, Row>> = {
       undefined
     ]
   },
+
+  /** x [m, K] times a matrix [N, K] in blocks of few bits, transposed (quantization.ts). */
+  MatMulNBits: {
+    domain: "com.microsoft",
+    infer: ([x], { N }) => [{ dtype: "float32", shape: [x!.shape[0]!, Number(N)] }],
+    vjp: "stop"
+  },
+  /** x [m, k] times w [k, n], both uint8 about a zero point, times their scales. */
+  MatMulIntegerToFloat: {
+    domain: "com.microsoft",
+    infer: ([x, w]) => [{ dtype: "float32", shape: [x!.shape[0]!, w!.shape[1]!] }],
+    vjp: "stop"
+  },
+  QuantizeLinear: { infer: ([x, , zero]) => [{ dtype: zero!.dtype, shape: x!.shape }], vjp: "stop" },
 
   Shape: { infer: ([x]) => [{ dtype: "int64", shape: [x!.shape.length] }], vjp: "stop" },
   ConstantOfShape: {

@@ -3,6 +3,7 @@
  * factors added beside the frozen matrix.
  */
 import { type DType, Graph, type Value } from "./graph.ts"
+import { blockFormats, type QuantizedPrecision } from "./quantization.ts"
 import { wrongShape } from "./shape-error.ts"
 import type { TensorEntry } from "./safetensors.ts"
 import { sizeOf, type Tensor } from "./tensor.ts"
@@ -10,6 +11,13 @@ import { gaussian, random, hash32 } from "./random.ts"
 
 /** The tensors of a checkpoint folder: the file of each, beside its entry in that file. */
 export type WeightIndex = ReadonlyMap<string, TensorEntry & { readonly file: string }>
+
+/** Matrices in fewer bits: `<name>.values` and `<name>.scales` of each, as quantization.ts lays them out. */
+export interface QuantizedWeights {
+  readonly precision: QuantizedPrecision
+  /** Absolute paths. */
+  readonly index: WeightIndex
+}
 
 /** Low-rank adaptation of some matrices: y = x Wᵀ + scale (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685). */
 export interface LoraConfig {
@@ -63,6 +71,10 @@ export const parametersOf = (build: (g: Graph, get: Get) => void): Map<string, R
 export interface ParameterSource {
   /** Throws ShapeError when the file disagrees. */
   readonly get: Get
+  /** Rows of a table [n, width] at `ids`, float32; only these are widened. */
+  readonly rows: (name: string, shape: ReadonlyArray<number>, ids: Value) => Value
+  /** x [rows, in] times a matrix [out, in] transposed. */
+  readonly times: (name: string, x: Value, out: number) => Value
   /** x [rows, in] times the module's weight [out, in] transposed, plus its bias [out] where it has one and its adapter. */
   readonly linear: (module: string, x: Value, out: number, bias?: boolean) => Value
 }
@@ -70,12 +82,14 @@ export interface ParameterSource {
 /**
  * @param trainable `"none"`: all weights frozen; `"all"`: every parameter is a graph input under its own name
  * @param lora when given, factors of the targeted modules are graph inputs under their PEFT names
+ * @param quantized when given, frozen matrices are multiplied as it holds them; no derivative flows through these
  */
 export const parameterSource = (
   g: Graph,
   index: WeightIndex,
   trainable: "none" | "all",
-  lora: LoraConfig | undefined
+  lora: LoraConfig | undefined,
+  quantized?: QuantizedWeights
 ): ParameterSource => {
   const known = new Map<string, Value>()
   const once = (name: string, make: () => Value): Value => {
@@ -84,29 +98,66 @@ export const parameterSource = (
     return value
   }
   const input = (name: string, shape: ReadonlyArray<number>) => once(name, () => g.input(name, "float32", shape))
-  const frozen = (name: string, shape: ReadonlyArray<number>) =>
-    once(name, () => {
+  const stored = (name: string, shape: ReadonlyArray<number>) =>
+    once(`stored ${name}`, () => {
       const entry = index.get(name)
       if (entry === undefined) return wrongShape(`the checkpoint has no tensor ${name}`)
       if (entry.shape.join() !== shape.join()) {
         return wrongShape(`${name} is [${entry.shape}] in the checkpoint; its config.json asks for [${shape}]`)
       }
       const dtype = dtypes[entry.dtype] ?? wrongShape(`${name} has dtype ${entry.dtype}; F32, F16 and BF16 are read`)
-      const weight = g.weight(name, dtype, shape, { _tag: "External", ...entry })
-      return dtype === "float32" ? weight : g.emit("Cast", [weight], { to: 1 })
+      return g.weight(name, dtype, shape, { _tag: "External", ...entry })
     })
+  const widened = (x: Value) => (x.dtype === "float32" ? x : g.emit("Cast", [x], { to: 1 }))
+  const frozen = (name: string, shape: ReadonlyArray<number>) => once(name, () => widened(stored(name, shape)))
   const get = trainable === "all" ? input : frozen
+  const rows: ParameterSource["rows"] = (name, shape, ids) =>
+    trainable === "all" ? g.emit("Gather", [input(name, shape), ids]) : widened(g.emit("Gather", [stored(name, shape), ids]))
+  const product = quantized === undefined ? undefined : quantizedProduct(g, quantized)
+  const times: ParameterSource["times"] = (name, x, out) =>
+    product?.(name, x, out) ?? g.emit("Gemm", [x, get(name, [out, Number(x.shape[1])])], { transB: 1 })
   const linear = (module: string, x: Value, out: number, bias = false): Value => {
     const width = Number(x.shape[1])
-    const product = g.emit("Gemm", [x, get(`${module}.weight`, [out, width])], { transB: 1 })
-    const base = bias ? g.add(product, get(`${module}.bias`, [out])) : product
+    const plain = times(`${module}.weight`, x, out)
+    const base = bias ? g.add(plain, get(`${module}.bias`, [out])) : plain
     const factors = lora && factorsOf(lora, module)
     if (factors === undefined) return base
     const { A, B } = loraNames(module)
     const low = g.scale(g.emit("Gemm", [x, input(A, [factors.r, width])], { transB: 1 }), factors.scale)
     return g.add(base, g.emit("Gemm", [low, input(B, [out, factors.r])], { transB: 1 }))
   }
-  return { get, linear }
+  return { get, rows, times, linear }
+}
+
+/** x [rows, in] times a quantized matrix [out, in] transposed; undefined for a matrix that is not quantized. */
+const quantizedProduct = (g: Graph, { index, precision }: QuantizedWeights) => {
+  const one = g.scalar(1)
+  const middle = g.weight("zero_point", "uint8", [], { _tag: "Inline", data: Uint8Array.of(128) })
+  /** Each row of x in 8 bits with a scale of its own, so that rows decoded together do not change one another. */
+  const inBytes = (x: Value) => {
+    const largest = g.emit("Sqrt", [g.emit("ReduceMax", [g.mul(x, x), g.ints([1])], { axes: [1], keepdims: 1 })])
+    const scale = g.add(g.scale(largest, 1 / 127), g.scalar(1e-30))
+    return { bytes: g.emit("QuantizeLinear", [g.div(x, scale), one, middle]), scale }
+  }
+  const known = new Map<Value, ReturnType<typeof inBytes>>()
+  return (name: string, x: Value, out: number): Value | undefined => {
+    const part = (kind: "values" | "scales", dtype: DType) => {
+      const entry = index.get(`${name}.${kind}`)
+      return entry && g.weight(`${name}.${kind}`, dtype, entry.shape, { _tag: "External", ...entry })
+    }
+    const values = part("values", "uint8")
+    const scales = part("scales", "float32")
+    if (values === undefined || scales === undefined) return undefined
+    if (precision !== "dynamic_int8") {
+      const { bits, block } = blockFormats[precision]
+      // accuracy_level 4: activations in 8 bits, in blocks of the same size; the levels below are 2 to 3 times slower.
+      const attributes = { K: Number(x.shape[1]), N: out, bits, block_size: block, accuracy_level: 4 }
+      return g.emit("MatMulNBits", [x, values, scales], attributes)
+    }
+    const { bytes, scale } = known.get(x) ?? inBytes(x)
+    known.set(x, { bytes, scale })
+    return g.mul(g.emit("MatMulIntegerToFloat", [bytes, values, one, scales, middle, middle]), scale)
+  }
 }
 
 /**

@@ -15,6 +15,10 @@ export interface SamplingOptions {
 
 export const plain: SamplingOptions = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 }
 
+/** Whether tokens are drawn from the policy itself. */
+export const isPlain = (o: SamplingOptions): boolean =>
+  o.temperature === 1 && o.topK === 0 && o.topP === 1 && o.minP === 0 && o.repetitionPenalty === 1
+
 /** log Σ exp x, stable. */
 export const logSumExp = (x: Float32Array | Float64Array, from = 0, to = x.length): number => {
   let max = -Infinity
@@ -81,7 +85,7 @@ const renormalise = (x: Float64Array): void => {
 }
 
 /** The token at which the cumulated probability passes `uniform` in [0, 1). */
-export const choose = (probability: Float64Array, uniform: number): number => {
+export const choose = (probability: Float32Array | Float64Array, uniform: number): number => {
   let sum = 0
   let last = 0
   for (let i = 0; i < probability.length; i++) {

@@ -8,7 +8,13 @@
  */
 import { activate, type Activation } from "./activations.ts"
 import type { Graph, Shape, Value } from "./graph.ts"
-import { parameterSource, type LoraConfig, type ParameterSource, type WeightIndex } from "./parameters.ts"
+import {
+  parameterSource,
+  type LoraConfig,
+  type ParameterSource,
+  type QuantizedWeights,
+  type WeightIndex
+} from "./parameters.ts"
 
 /** As config.json calls them. */
 export const families = ["qwen3", "qwen2", "llama", "gemma3_text"] as const
@@ -88,6 +94,8 @@ export interface Weights {
   readonly index: WeightIndex
   readonly trainable: "none" | "all"
   readonly lora: LoraConfig | undefined
+  /** Frozen matrices in fewer bits, for `prefill` and `decode`. */
+  readonly quantized?: QuantizedWeights | undefined
 }
 
 export const modulesOf = (c: DecoderConfig): Array<{ module: string; out: number; in: number }> =>
@@ -242,8 +250,7 @@ const blocks = (
   attend: (layer: number, projections: Projections) => Value
 ): Value => {
   const { postNorms, scaledEmbeddings } = traits[c.family]
-  const table = p.get("model.embed_tokens.weight", [c.vocab, c.hidden])
-  const embedded = g.reshape(g.emit("Gather", [table, ids]), ["batch_time", c.hidden])
+  const embedded = g.reshape(p.rows("model.embed_tokens.weight", [c.vocab, c.hidden], ids), ["batch_time", c.hidden])
   let x = scaledEmbeddings ? g.scale(embedded, Math.sqrt(c.hidden)) : embedded
   for (let i = 0; i < c.layers; i++) {
     const at = `model.layers.${i}`
@@ -258,8 +265,8 @@ const blocks = (
   return norm(g, p, c, "model.norm", x, c.hidden)
 }
 
-const unembedding = (p: ParameterSource, c: DecoderConfig): Value =>
-  p.get(c.tied ? "model.embed_tokens.weight" : "lm_head.weight", [c.vocab, c.hidden])
+/** The table that turns x into logits. */
+export const unembeddingName = (c: DecoderConfig): string => (c.tied ? "model.embed_tokens.weight" : "lm_head.weight")
 
 /** The input that is a layer's mask: `name`, or `sliding_name` where it looks back less far. */
 const maskInputs = (g: Graph, c: DecoderConfig, name: string, shape: Shape): (layer: number) => Value =>
@@ -291,7 +298,7 @@ export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
   const x = blocks(g, p, c, rows, ids, (layer, projections) => withinCall(g, mask(layer))(projections))
   // Only the positions that predict a trained token meet the vocabulary: prompts cost no logits.
   const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
-  const logits = g.emit("Gemm", [predicting, unembedding(p, c)], { transB: 1 })
+  const logits = p.times(unembeddingName(c), predicting, c.vocab)
   const picked = g.emit("GatherElements", [g.emit("LogSoftmax", [logits]), g.input("targets", "int64", ["token", 1])], {
     axis: 1
   })
@@ -308,100 +315,75 @@ export const causalMask = (groups: number, time: number, window = time): Float32
   return mask
 }
 
+/** The next token: `logits` as they are, `probabilities` = softmax(logits). */
+const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value): void => {
+  const logits = p.times(unembeddingName(c), x, c.vocab)
+  g.output("logits", logits)
+  g.output("probabilities", g.emit("Softmax", [logits]))
+}
+
 /**
  * Prompts, read once. Inputs: `ids`, `positions` [batch, time] and the masks as in `forward`; `last` [batch] int64, the
  * flat index of each prompt's last token.
- * Outputs: `logits` [batch, vocab] after that token; `keys` [layers * batch, kvHeads, D, time] and `values`
+ * Outputs: `logits` and `probabilities` [batch, vocab] after that token; `keys` and `values`
  * [layers * batch, kvHeads, time, D], layer by layer.
  */
 export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
-  const p = parameterSource(g, weights.index, weights.trainable, weights.lora)
+  const p = parameterSource(g, weights.index, weights.trainable, weights.lora, weights.quantized)
   const ids = g.input("ids", "int64", ["batch", "time"])
   const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
   const rows = rowsOf(g, c, g.input("positions", "int64", ["batch", "time"]), length)
   const keys: Array<Value> = []
   const values: Array<Value> = []
   const x = blocks(g, p, c, rows, ids, (layer, projections) => {
-    keys.push(g.transpose(projections.k, [0, 1, 3, 2]))
+    keys.push(projections.k)
     values.push(projections.v)
     return withinCall(g, mask(layer))(projections)
   })
-  const last = g.emit("Gather", [x, g.input("last", "int64", ["batch"])])
-  g.output("logits", g.emit("Gemm", [last, unembedding(p, c)], { transB: 1 }))
+  outputScores(g, p, c, g.emit("Gather", [x, g.input("last", "int64", ["batch"])]))
   g.output("keys", g.concat(keys, 0))
   g.output("values", g.concat(values, 0))
 }
 
 /**
- * One more token for each of R = N * K rows, K candidates of N prompts, row n * K + c. The K candidates of a prompt read
- * the same prompt cache: their queries become rows of one product.
+ * One more token for each of some sequences, each with a cache of its own.
  *
- * Inputs: `ids`, `positions` [row, 1] int64; `grouping` [5] int64 = (N, K, kvHeads, heads / kvHeads, P) and `joining`
- * [4] = (R, kvHeads, heads / kvHeads, P), the run-time shapes that need two unknown lengths; `prompt_mask`
- * [N, 1, 1, P] and `past_mask` [1, 1, 1, S], 0 or -1e9, and where there are sliding layers `sliding_prompt_mask` and
- * `sliding_past_mask`; `lengths` [2] int64 = (P, P + S); and for each layer i `prompt_k.i` [N, kvHeads, D, P],
- * `prompt_v.i` [N, kvHeads, P, D], `past_k.i` [R, kvHeads, D, S], `past_v.i` [R, kvHeads, S, D].
- * Outputs: `logits` [row, vocab]; `keys` and `values` [layers * R, kvHeads, 1, D]: the new token's, for the caller to
- * put into its cache.
+ * Inputs: `ids`, `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row sees and
+ * -1e9 at others, and where there are sliding layers `sliding_mask`; and for each layer i `past_k.i` and `past_v.i`
+ * [row, kvHeads, 1, S, D].
+ * Outputs: `logits` and `probabilities` [row, vocab]; `keys` and `values` [layers * row, kvHeads, 1, D]: the new
+ * token's, for the caller to put into its cache.
+ *
+ * Each head is a product of a matrix and one vector, which onnxruntime computes straight from the cache: query heads
+ * that share a key as rows of one product would have it packed anew for every token.
  */
 export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
-  const p = parameterSource(g, weights.index, weights.trainable, weights.lora)
+  const p = parameterSource(g, weights.index, weights.trainable, weights.lora, weights.quantized)
   const groups = c.heads / c.kvHeads
   const ids = g.input("ids", "int64", ["row", 1])
   const rows = rowsOf(g, c, g.input("positions", "int64", ["row", 1]), length)
-  const promptMask = maskInputs(g, c, "prompt_mask", ["prompt", 1, 1, "P"])
-  const pastMask = maskInputs(g, c, "past_mask", [1, 1, 1, "S"])
-  const grouping = g.input("grouping", "int64", [5])
-  const joining = g.input("joining", "int64", [4])
-  const lengths = g.input("lengths", "int64", [2])
-  const first = g.slice(grouping, 0, 0, 4)
-  const grouped = g.concat([first, g.ints([c.headDim])], 0)
-  const flat = g.concat([g.slice(joining, 0, 0, 3), g.ints([c.headDim])], 0)
-  const zero = g.ints([0])
-  const last = g.ints([-1])
-  const promptEnd = g.slice(lengths, 0, 0, 1)
-  const pastEnd = g.slice(lengths, 0, 1, 2)
-  const cut = (x: Value, from: Value, to: Value, name: string) =>
-    g.emit("Slice", [x, from, to, last], { axis: 3, to: ["row", c.kvHeads, groups, name].join() })
-  /** [row, kv, group, X] to [prompt, kv, candidate_group, X], and back. */
-  const byPrompt = (x: Value, shape: Value, name: number | string) => {
-    const split = g.emit("Reshape", [x, shape], { to: ["prompt", "candidate", c.kvHeads, groups, name].join() })
-    const target = g.concat([g.ints([0, c.kvHeads, -1]), g.slice(shape, 0, 4, 5)], 0)
-    return g.emit("Reshape", [g.transpose(split, [0, 2, 1, 3, 4]), target], {
-      to: ["prompt", c.kvHeads, "candidate_group", name].join()
+  const mask = maskInputs(g, c, "mask", ["row", 1, 1, 1, "S"])
+  const cut = (x: Value, from: number, to: number, name: number | string) =>
+    g.emit("Slice", [x, g.ints([from]), g.ints([to]), g.ints([4])], {
+      axis: 4,
+      to: ["row", c.kvHeads, groups, 1, name].join()
     })
-  }
-  const byRow = (x: Value, split: Value, joined: Value, name: number | string) => {
-    const parts = g.emit("Reshape", [x, g.concat([
-      g.slice(split, 0, 0, 1),
-      g.slice(split, 0, 2, 3),
-      g.slice(split, 0, 1, 2),
-      g.slice(split, 0, 3, 5)
-    ], 0)], { to: ["prompt", c.kvHeads, "candidate", groups, name].join() })
-    return g.emit("Reshape", [g.transpose(parts, [0, 2, 1, 3, 4]), joined], {
-      to: ["row", c.kvHeads, groups, name].join()
-    })
-  }
   const keys: Array<Value> = []
   const values: Array<Value> = []
   const x = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
     keys.push(k)
     values.push(v)
-    const row = g.reshape(q, ["row", c.kvHeads, groups, c.headDim])
-    const promptK = g.input(`prompt_k.${i}`, "float32", ["prompt", c.kvHeads, c.headDim, "P"])
-    const promptV = g.input(`prompt_v.${i}`, "float32", ["prompt", c.kvHeads, "P", c.headDim])
-    const pastK = g.input(`past_k.${i}`, "float32", ["row", c.kvHeads, c.headDim, "S"])
-    const pastV = g.input(`past_v.${i}`, "float32", ["row", c.kvHeads, "S", c.headDim])
-    const toPrompt = g.add(g.matmul(byPrompt(row, grouped, c.headDim), promptK), promptMask(i))
-    const toPast = g.add(g.matmul(row, pastK), pastMask(i))
-    const toSelf = g.matmul(row, g.transpose(k, [0, 1, 3, 2]))
-    const shares = g.emit("Softmax", [g.concat([byRow(toPrompt, grouping, joining, "P"), toPast, toSelf], 3)])
-    const ofPrompt = g.matmul(byPrompt(cut(shares, zero, promptEnd, "P"), grouping, "P"), promptV)
-    const ofPast = g.matmul(cut(shares, promptEnd, pastEnd, "S"), pastV)
-    const ofSelf = g.matmul(cut(shares, pastEnd, g.ints([2 ** 31]), "1"), v)
-    return g.add(g.add(byRow(ofPrompt, grouped, flat, c.headDim), ofPast), ofSelf)
+    const pastK = g.input(`past_k.${i}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])
+    const pastV = g.input(`past_v.${i}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])
+    const column = g.reshape(q, ["row", c.kvHeads, groups, c.headDim, 1])
+    const toPast = g.reshape(g.matmul(pastK, column), ["row", c.kvHeads, groups, 1, "S"])
+    const toSelf = g.matmul(g.reshape(k, ["row", c.kvHeads, 1, 1, c.headDim]), column)
+    const shares = g.emit("Softmax", [g.concat([g.add(toPast, mask(i)), toSelf], 4)])
+    const ofPast = g.matmul(cut(shares, 0, -1, "S"), pastV)
+    const ofSelf = g.mul(cut(shares, -1, 2 ** 31, 1), g.reshape(v, ["row", c.kvHeads, 1, 1, c.headDim]))
+    return g.reshape(g.add(ofPast, ofSelf), ["row", c.kvHeads, "group_time", c.headDim])
   })
-  g.output("logits", g.emit("Gemm", [x, unembedding(p, c)], { transB: 1 }))
+  outputScores(g, p, c, x)
   g.output("keys", g.concat(keys, 0))
   g.output("values", g.concat(values, 0))
 }

@@ -10,6 +10,7 @@ import { Template } from "@huggingface/jinja"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, readJson } from "../checkpoint.ts"
+import { correctBytes } from "./byte-fallback.ts"
 
 export interface PromptFormat {
   /** Text of the system message; none when empty. */
@@ -57,12 +58,19 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
     catch: (cause) =>
       new CheckpointInvalid({ message: `${path.join(folder, "tokenizer.json")} is not a tokenizer: ${(cause as Error).message}.` })
   })
+  correctBytes(tokenizer.decoder)
   const text = (value: unknown): string =>
     typeof value === "string" ? value : (value as { content?: string } | null)?.content ?? ""
   const eosIds = yield* eosOf(folder, tokenizer.token_to_id(text(config["eos_token"])))
-  const size = Math.max(...tokenizer.get_vocab(true).values()) + 1
-  const decode = (ids: ReadonlyArray<number>) =>
-    ids.length === 0 ? "" : tokenizer.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false })
+  let size = 0
+  for (const id of tokenizer.get_vocab(true).values()) size = Math.max(size, id + 1)
+  // Left out here, not by the library: it looks each token up in a list, and Gemma's has thousands.
+  const special = new Set<number>()
+  for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.add(id)
+  const decode = (given: ReadonlyArray<number>) => {
+    const ids = given.filter((id) => id < size && !special.has(id)) // a model may have more rows than its tokenizer tokens
+    return ids.length === 0 ? "" : tokenizer.decode(ids, { clean_up_tokenization_spaces: false })
+  }
   let texts: ReadonlyArray<string> | undefined
   return {
     encode: (text) => (text === "" ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids),

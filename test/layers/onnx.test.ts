@@ -1,6 +1,8 @@
 /** The onnxruntime layers on the embedded policy: contracts, agreement of sampler and trainer, the run's invariants. */
+import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import * as BufferMemory from "../../layers/buffer-memory.ts"
 import * as JudgeCoin from "../../layers/judge-coin.ts"
@@ -12,6 +14,7 @@ import { openDecoder } from "../../src/checkpoint.ts"
 import { trainerDefaults } from "../../src/commands/trainer-defaults.ts"
 import { Preference } from "../../src/domain.ts"
 import { initialAdapter } from "../../src/numerics/parameters.ts"
+import { type SamplerPrecision, samplerPrecisions } from "../../src/numerics/quantization.ts"
 import { plain } from "../../src/numerics/sampling.ts"
 import { modulesOf } from "../../src/numerics/transformer.ts"
 import { defaultPipeline, train } from "../../src/pipeline.ts"
@@ -33,17 +36,25 @@ const parameters = initialAdapter(modulesOf(checkpoint.config), lora, 1)
 const initial: OptimizerState = { version: 0, updates: 0, parameters, moments: new Map() }
 const runtime = OnnxRuntime.layer("cpu", 0, 1)
 
-const sampler = SamplerOnnx.layer({
-  checkpoint,
-  tokenizer,
-  format: defaultFormat,
-  lora,
-  sampling: plain,
-  maxNewTokens: 100,
-  maxLength: 160,
-  stop: "</svg>",
-  rows: 16
-}).pipe(Layer.provide(runtime))
+const cache = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-test-"))
+afterAll(() => fs.rmSync(cache, { recursive: true, force: true }))
+
+const sampler = (precision: SamplerPrecision, maxNumSeqs = 16) =>
+  SamplerOnnx.layer({
+    checkpoint,
+    tokenizer,
+    format: defaultFormat,
+    lora,
+    sampling: plain,
+    maxNewTokens: 100,
+    maxLength: 160,
+    stop: "</svg>",
+    stopMalformed: false,
+    maxNumSeqs,
+    precision,
+    cache,
+    quantizing: () => Effect.succeed(() => Effect.void)
+  }).pipe(Layer.provide(runtime))
 
 const optimizer = (state: OptimizerState = initial) =>
   OptimizerOnnx.layer({
@@ -53,7 +64,7 @@ const optimizer = (state: OptimizerState = initial) =>
     ...trainerDefaults(160, 1024, { learningRate: 1e-3 })
   }).pipe(Layer.provide(runtime))
 
-samplerContract("onnx", sampler, { version: 2, parameters })
+for (const precision of samplerPrecisions) samplerContract(`onnx, ${precision}`, sampler(precision), { version: 2, parameters })
 
 const tokens = (svg: string) => tokenizer.encode(svg)
 const pair = (index: number, good: string, bad: string) => {
@@ -84,7 +95,7 @@ describe("sampler and trainer", () => {
           seed: 3,
           policy: { version: 0, parameters: moved }
         })
-      ).pipe(Effect.provide(sampler))
+      ).pipe(Effect.provide(sampler("float32")))
       const candidates = groups.flat()
       const trainer = yield* startProgram("trainer", {
         checkpoint,
@@ -115,7 +126,7 @@ describe("sampler and trainer", () => {
     Effect.gen(function*() {
       const [[first]] = (yield* Sampler.use((sampler) =>
         sampler.sample({ step: 0, prompts: [promptOf("a fish")], k: 1, seed: 1, policy: { version: 0, parameters } })
-      ).pipe(Effect.provide(sampler))) as [[ReturnType<typeof candidate>]]
+      ).pipe(Effect.provide(sampler("float32")))) as [[ReturnType<typeof candidate>]]
       assert.isTrue(first.svg.startsWith(defaultFormat.prefill))
       assert.isTrue(tokenizer.decode(first.promptIds).endsWith(defaultFormat.prefill))
       assert.strictEqual(defaultFormat.prefill + tokenizer.decode(first.completionIds), first.svg)
@@ -127,7 +138,7 @@ describe("a run on real layers", () => {
   const prompts = ["a pelican", "a bicycle", "a red circle above a blue square", "two pink hearts"].map(promptOf)
   const stages = () =>
     Layer.mergeAll(
-      sampler,
+      sampler("float32"),
       optimizer(),
       RendererResvg.layer({ size: 64 }),
       JudgeCoin.layer(5),

@@ -133,7 +133,7 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
 
   it("greedy decoding with the cache, token for token", async () => {
     const { checkpoint } = await setUp(false, false)
-    const sampler = new SamplerProgram({ checkpoint, lora: undefined, maxLength: checkpoint.config.maxPositions, tokenTexts: [], ...cpu })
+    const sampler = new SamplerProgram({ checkpoint, lora: undefined, maxLength: checkpoint.config.maxPositions, maxNumSeqs: 8, tokenTexts: [], ...cpu })
     const prompt = rows[0]!.slice(0, 4)
     // Two prompts of different lengths share the run: padding must not matter.
     const out = await sampler.sample({
@@ -151,7 +151,7 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
 
   it("the sampler's log-probabilities are the trainer's, to 1e-4 nats (adapter on)", async () => {
     const spec = await setUp(true, false)
-    const sampler = new SamplerProgram({ checkpoint: spec.checkpoint, lora, maxLength: 64, tokenTexts: [], ...cpu })
+    const sampler = new SamplerProgram({ checkpoint: spec.checkpoint, lora, maxLength: 64, maxNumSeqs: 8, tokenTexts: [], ...cpu })
     const prompts = [{ ids: rows[0]!.slice(0, 4), seeds: [1, 2] }, { ids: rows[1]!, seeds: [3, 4] }]
     const out = await sampler.sample({
       prompts,

@@ -1,0 +1,121 @@
+/**
+ * Keys and values of the sequences that are decoded together, in plain arrays: onnxruntime reads them in place and
+ * returns only the new token's, which are written into them here (GroupQueryAttention would copy the whole cache out of
+ * every run).
+ */
+import type { DecoderConfig } from "../../src/numerics/transformer.ts"
+import { type Feed, type Feeds, float32 } from "./session.ts"
+
+/** Keys and values of some prompts, as `prefill` returns them. */
+export interface PrefilledPrompts {
+  /** [layers, prompt, kvHeads, time, D] each. */
+  readonly keys: Float32Array
+  readonly values: Float32Array
+  readonly count: number
+  readonly time: number
+}
+
+/** Places a cache grows by at least, tokens. */
+const growth = 32
+
+export class KeyValueCache {
+  readonly #c: DecoderConfig
+  /** Per layer: [row, kvHeads, capacity, D]. */
+  readonly #keys: Array<Float32Array>
+  readonly #values: Array<Float32Array>
+  #capacity = growth
+  /** Tokens that each row holds. */
+  #lengths: Array<number> = []
+
+  constructor(c: DecoderConfig) {
+    this.#c = c
+    this.#keys = Array.from({ length: c.layers }, () => new Float32Array(0))
+    this.#values = this.#keys.slice()
+  }
+
+  /** Makes row i what row `from[i]` was, or empty where that is undefined. */
+  arrange(from: ReadonlyArray<number | undefined>, capacity = this.#capacity): void {
+    const { headDim, kvHeads } = this.#c
+    const moved = (old: Float32Array) => {
+      const made = new Float32Array(from.length * kvHeads * capacity * headDim)
+      from.forEach((row, i) => {
+        if (row === undefined) return
+        const used = this.#lengths[row]! * headDim
+        for (let head = 0; head < kvHeads; head++) {
+          const start = (row * kvHeads + head) * this.#capacity * headDim
+          made.set(old.subarray(start, start + used), (i * kvHeads + head) * capacity * headDim)
+        }
+      })
+      return made
+    }
+    // Layer by layer, so that old and new are never both there whole.
+    for (let i = 0; i < this.#c.layers; i++) {
+      this.#keys[i] = moved(this.#keys[i]!)
+      this.#values[i] = moved(this.#values[i]!)
+    }
+    this.#lengths = from.map((row) => (row === undefined ? 0 : this.#lengths[row]!))
+    this.#capacity = capacity
+  }
+
+  /** Begins a row anew, after the first `length` tokens of prompt `n`. */
+  begin(row: number, { count, keys, time, values }: PrefilledPrompts, n: number, length: number): void {
+    const { headDim, kvHeads, layers } = this.#c
+    this.#lengths[row] = 0
+    this.#reserve(length + 1)
+    for (let i = 0; i < layers; i++) {
+      for (let head = 0; head < kvHeads; head++) {
+        const start = ((i * count + n) * kvHeads + head) * time * headDim
+        const at = (row * kvHeads + head) * this.#capacity * headDim
+        this.#keys[i]!.set(keys.subarray(start, start + length * headDim), at)
+        this.#values[i]!.set(values.subarray(start, start + length * headDim), at)
+      }
+    }
+    this.#lengths[row] = length
+  }
+
+  /** What `decode` reads, a place for the new token excepted; rows see all that they hold, or a sliding window of it. */
+  feeds(): Feeds {
+    const { headDim, kvHeads, layers, sliding } = this.#c
+    const rows = this.#lengths.length
+    const mask = (window: number) => {
+      const seen = new Float32Array(rows * this.#capacity).fill(-1e9)
+      this.#lengths.forEach((length, row) =>
+        seen.fill(0, row * this.#capacity + Math.max(0, length + 1 - window), row * this.#capacity + length)
+      )
+      return float32([rows, 1, 1, 1, this.#capacity], seen)
+    }
+    const feeds: Record<string, Feed> = { mask: mask(Infinity) }
+    if (sliding !== undefined) feeds["sliding_mask"] = mask(sliding.window)
+    const shape = [rows, kvHeads, 1, this.#capacity, headDim]
+    for (let i = 0; i < layers; i++) {
+      feeds[`past_k.${i}`] = float32(shape, this.#keys[i]!)
+      feeds[`past_v.${i}`] = float32(shape, this.#values[i]!)
+    }
+    return feeds
+  }
+
+  /** Takes one new token's keys and values of every row, each [layers, row, kvHeads, 1, D]. */
+  push(keys: Float32Array, values: Float32Array): void {
+    const { headDim, kvHeads, layers } = this.#c
+    const rows = this.#lengths.length
+    this.#reserve(Math.max(...this.#lengths) + 1)
+    for (let i = 0; i < layers; i++) {
+      for (let row = 0; row < rows; row++) {
+        for (let head = 0; head < kvHeads; head++) {
+          const start = ((i * rows + row) * kvHeads + head) * headDim
+          const at = ((row * kvHeads + head) * this.#capacity + this.#lengths[row]!) * headDim
+          this.#keys[i]!.set(keys.subarray(start, start + headDim), at)
+          this.#values[i]!.set(values.subarray(start, start + headDim), at)
+        }
+      }
+    }
+    for (let row = 0; row < rows; row++) this.#lengths[row]!++
+  }
+
+  /** Room for `length` tokens a row. Grown by an eighth at least: every growth copies all. */
+  #reserve(length: number): void {
+    if (length <= this.#capacity) return
+    const wanted = Math.max(length, this.#capacity + growth, Math.ceil(this.#capacity * 9 / 8))
+    this.arrange([...this.#lengths.keys()], Math.ceil(wanted / growth) * growth)
+  }
+}
