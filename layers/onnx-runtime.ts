@@ -139,7 +139,7 @@ const notEnough = (what: string, bytes: number, free: number, besides: number) =
   const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
   return new NotEnoughMemory({
     message: `The ${what} needs about ${gb(bytes)}${besides === 0 ? "" : `, besides ${gb(besides)} for the rest of the run,`} and ${gb(free)} ` +
-      "are free: take a smaller model, fewer prompts per batch, fewer tokens per run, or a shorter max length."
+      "are free: take a smaller model, fewer tokens per run, or a shorter max length."
   })
 }
 

@@ -2,9 +2,9 @@
 import { Effect, Layer } from "effect"
 import type { DecoderCheckpoint } from "../src/checkpoint.ts"
 import { Candidate } from "../src/domain.ts"
-import { autoPrecision, samplerBytes } from "../src/numerics/memory.ts"
+import { parameterCount, samplerBytes } from "../src/numerics/memory.ts"
 import type { LoraConfig } from "../src/numerics/parameters.ts"
-import type { SamplerPrecision } from "../src/numerics/quantization.ts"
+import { autoPrecision, type SamplerPrecision } from "../src/numerics/quantization.ts"
 import type { SamplingOptions } from "../src/numerics/sampling.ts"
 import { type QuantizeOptions, quantizedWeights } from "../src/quantized-weights.ts"
 import { candidateSeed } from "../src/rollout.ts"
@@ -118,7 +118,7 @@ export const layer = (options: SamplerOnnxOptions) =>
 
 const precisionOf = ({ checkpoint, lora, precision }: SamplerOnnxOptions, device: Device) => {
   if (precision === "auto") {
-    return Effect.succeed(lora !== undefined && device === "cpu" ? autoPrecision(checkpoint.config) : "float32")
+    return Effect.succeed(autoPrecision(parameterCount(checkpoint.config), lora !== undefined, device))
   }
   return precision === "float32" || lora !== undefined ? Effect.succeed(precision) : Effect.fail(
     new SamplerFailed({ message: `--sampler-precision ${precision} needs an adapter: with --lora-r 0 every weight changes at each step; take float32.` })

@@ -1,6 +1,7 @@
 /** Which models fit into memory, by the estimates that a run itself is held to (src/numerics/memory.ts). */
+import { parameterCount, samplerBytes, trainerBytes } from "./numerics/memory.ts"
+import { autoPrecision, type SamplerPrecision } from "./numerics/quantization.ts"
 import { allLinear, type DecoderConfig } from "./numerics/transformer.ts"
-import { autoPrecision, samplerBytes, trainerBytes } from "./numerics/memory.ts"
 
 type Shape = Pick<DecoderConfig, "hidden" | "intermediate" | "layers" | "heads" | "kvHeads" | "headDim">
 
@@ -35,45 +36,50 @@ export interface Fit {
   readonly model: string
   /** Tokens. */
   readonly maxLength: number
-  /** Bytes of a sampler that draws one prompt's candidates at a time. */
+  /** What sampler_precision is by default. */
+  readonly precision: SamplerPrecision
+  /** Bytes of a sampler that decodes one sequence at a time. */
   readonly samplerBytes: number
   /** Bytes of a LoRA trainer. */
   readonly trainerBytes: number
   readonly samples: boolean
   /** A run holds both at once. */
   readonly trains: boolean
-  /** Prompts that a run can decode together, beside its trainer. */
-  readonly promptsPerBatch: number
+  /** Candidates that a run decodes together at most, in half of what its trainer leaves; 0 when it does not fit. */
+  readonly maxNumSeqs: number
 }
 
 export interface FitOptions {
   readonly r: number
-  /** Candidates a prompt. */
-  readonly k: number
   /** Padded tokens of one run of the trainer; a longer sequence is a run of its own. */
   readonly tokensPerRun: number
   readonly lengths: ReadonlyArray<number>
+  /** The one that large models run on. */
+  readonly device: string
 }
 
 /** A row a model and length; lengths over what a model was made for become that. */
 export const fits = (
   models: Readonly<Record<string, DecoderConfig>>,
-  { k, lengths, r, tokensPerRun }: FitOptions,
+  { device, lengths, r, tokensPerRun }: FitOptions,
   freeBytes: number
 ): ReadonlyArray<Fit> =>
   Object.entries(models).flatMap(([model, config]) =>
     [...new Set(lengths.map((length) => Math.min(length, config.maxPositions)))].map((maxLength): Fit => {
       const trainer = trainerBytes(config, { r, alpha: 2 * r, targets: allLinear }, Math.max(tokensPerRun, maxLength), maxLength)
-      const sampler = (prompts: number) => samplerBytes(config, prompts * k, maxLength, autoPrecision(config))
-      const perPrompt = sampler(2) - sampler(1)
+      const precision = autoPrecision(parameterCount(config), true, device)
+      const sampler = (rows: number) => samplerBytes(config, rows, maxLength, precision)
+      const trains = trainer + sampler(1) <= freeBytes
+      const together = ((freeBytes - trainer) / 2 - sampler(0)) / (sampler(1) - sampler(0))
       return {
         model,
         maxLength,
+        precision,
         samplerBytes: sampler(1),
         trainerBytes: trainer,
         samples: sampler(1) <= freeBytes,
-        trains: trainer + sampler(1) <= freeBytes,
-        promptsPerBatch: Math.max(0, Math.floor((freeBytes - trainer - sampler(0)) / perPrompt))
+        trains,
+        maxNumSeqs: trains ? Math.max(1, Math.floor(together)) : 0
       }
     })
   )

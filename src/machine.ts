@@ -26,8 +26,8 @@ export interface Machine {
   /** Addresses without user, password, query or fragment. */
   readonly addresses: Readonly<Record<string, string>>
   readonly models: Readonly<Record<string, Check>>
-  /** What `fits` supposes of a run. */
-  readonly assumed: { readonly loraR: number; readonly candidates: number; readonly precision: "float32" }
+  /** The rank that `fits` supposes of a run. */
+  readonly loraR: number
   readonly fits: ReadonlyArray<Fit>
 }
 
@@ -98,18 +98,18 @@ export const machinePage = (m: Machine): string => {
   const rows = m.fits.map((fit) => [
     fit.model,
     String(fit.maxLength),
+    fit.precision,
     gb(fit.samplerBytes),
     yesNo(fit.samples),
     gb(fit.trainerBytes),
     yesNo(fit.trains),
-    String(fit.promptsPerBatch)
+    String(fit.maxNumSeqs)
   ])
   return [
     ...aligned(facts),
     "",
-    `What fits by estimate: ${m.assumed.precision} whatever a file holds, LoRA of rank ${m.assumed.loraR}, ${m.assumed.candidates} candidates a prompt.`,
-    "A run that trains holds sampler and trainer.",
+    `What fits by estimate: a sampler in the precision it takes by default, a LoRA trainer of rank ${m.loraR} in float32; a run that trains holds both.`,
     "",
-    ...aligned([["model", "max_length", "sampler", "samples", "trainer", "trains", "prompts_per_batch up to"], ...rows])
+    ...aligned([["model", "max_length", "sampler", "", "samples", "trainer", "trains", "max_num_seqs up to"], ...rows])
   ].join("\n")
 }

@@ -17,7 +17,7 @@ import { parameterShapes } from "../src/numerics/transformer.ts"
 import { shardIndex, shardsOf } from "../src/shards.ts"
 import { commandLine } from "./command-line.ts"
 
-const { remove, work } = commandLine()
+const { remove, vequinox, work } = commandLine()
 afterAll(remove)
 let made = 0
 const fresh = () => path.join(work, String(made++))
@@ -116,7 +116,7 @@ describe("weights that are broken", () => {
     ["eight bits", headerWith((h) => {
       h[norm] = { ...h[norm]!, dtype: "F8_E4M3", shape: [384] }
     }), /model\.norm\.weight is \[384\] in the weights, but config\.json asks for \[192\]/],
-    ["a config that is quantized", configWith({ quantization_config: { quant_method: "gptq" } }), /is quantized \(gptq\), which is not read: take the checkpoint that it was made of/],
+    ["a config that is quantized", configWith({ quantization_config: { quant_method: "gptq" } }), /config\.json is quantized \(gptq\), which is not read: take the checkpoint that it was made of\.$/],
     ["a config of fewer layers", configWith({ num_hidden_layers: 5 }), /the weights have model\.layers\.5\.\S+, but config\.json has 5 layers/],
     ["a config of more layers", configWith({ num_hidden_layers: 7 }), /the weights have no tensor model\.layers\.6\.\S+, which config\.json asks for/],
     ["a config of other heads", configWith({ num_key_value_heads: 6 }), /k_proj\.weight is \[96,192\] in the weights, but config\.json asks for \[192,192\]/],
@@ -216,7 +216,7 @@ describe("a model that cannot fit", () => {
       const at = yield* Effect.promise(() => folder)
       assert.isAbove(fs.statSync(weightsOf(at)).size, 5e11)
       assert.isBelow(fs.statSync(weightsOf(at)).blocks * 512, 1e6, "the file takes no disk")
-      assert.match(yield* refusal(at, "--device", "cpu"), /^The sampler needs about \d{3}\.\d GB and \S+ GB are free: take a smaller model/)
+      assert.match(yield* refusal(at, "--device", "cpu"), /^The sampler needs about \d{3,4}\.\d GB and \S+ GB are free: take a smaller model/)
       const rows = path.join(work, "huge.jsonl")
       fs.writeFileSync(rows, JSON.stringify({ prompt: [3], completion: [4] }))
       const message = yield* refusalOf(logprobs, "--model", at, "--input", rows, "--device", "cpu")
@@ -238,4 +238,24 @@ describe("a model that cannot fit", () => {
       assert.match(message, /^lora_target_modules names qkv, but no matrix of this model is called so: it has q_proj, /)
       assert.isFalse(fs.existsSync(out))
     }))
+})
+
+describe("a run that fails before its first step", () => {
+  const judge = { OPENAI_BASE_URL: "http://127.0.0.1:9/v1" }
+  const run = (out: string) => {
+    fs.writeFileSync(path.join(work, "file"), "")
+    return vequinox(judge, "train", "--judge", "openai", "--judge-model", "m", "--judge-cache", path.join(work, "file/answers.db"), "--out", out)
+  }
+
+  it("leaves no folder, and in one that was there what was there", async () => {
+    const [fresh, old] = [path.join(work, "runs/none"), path.join(work, "old")]
+    fs.mkdirSync(old)
+    fs.writeFileSync(path.join(old, "notes.txt"), "mine")
+    for (const { code, stderr } of await Promise.all([run(fresh), run(old)])) {
+      assert.notStrictEqual(code, 0)
+      assert.match(stderr, /^vequinox: The judge's answers in \S+ cannot be used .*--judge-cache\.\n$/)
+    }
+    assert.isFalse(fs.existsSync(path.join(work, "runs")))
+    assert.deepStrictEqual(fs.readdirSync(old), ["notes.txt"])
+  })
 })

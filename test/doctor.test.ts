@@ -8,7 +8,7 @@ import { afterAll } from "vitest"
 import { tell } from "../src/commands/doctor.ts"
 import { fits, published } from "../src/fits.ts"
 import { atLeast, failed, type Machine, machinePage, obstacle, passed, shownAddress } from "../src/machine.ts"
-import { parameterCount } from "../src/numerics/memory.ts"
+import { parameterCount, samplerBytes } from "../src/numerics/memory.ts"
 import { commandLine } from "./command-line.ts"
 
 const { remove, vequinox, work } = commandLine()
@@ -44,14 +44,15 @@ describe("on this machine", () => {
       assert.isAbove(disk.cache.free!, 0)
       assert.deepStrictEqual(Object.keys(found.models), ["policy", "clip", "clip-heldout"])
       assert.isTrue(models[0]!.trains)
-      for (const { promptsPerBatch, samplerBytes, samples, trainerBytes, trains } of models) {
+      for (const { maxNumSeqs, samplerBytes, samples, trainerBytes, trains } of models) {
         assert.strictEqual(samples, samplerBytes <= found.memory.free)
         assert.strictEqual(trains, trainerBytes + samplerBytes <= found.memory.free)
-        assert.strictEqual(trains, promptsPerBatch > 0)
+        assert.strictEqual(trains, maxNumSeqs > 0)
       }
     }))
 })
 
+const options = { r: 16, tokensPerRun: 1024, lengths: [512], device: "cpu" }
 const machine: Machine = {
   node: { version: "v24.1.0", wanted: ">=20", ok: true },
   platform: "linux",
@@ -65,8 +66,8 @@ const machine: Machine = {
   keys: { ANTHROPIC_API_KEY: true, HF_TOKEN: false },
   addresses: {},
   models: { policy: passed },
-  assumed: { loraR: 16, candidates: 4, precision: "float32" },
-  fits: fits(published, { r: 16, k: 4, tokensPerRun: 1024, lengths: [512] }, 7e9)
+  loraR: 16,
+  fits: fits(published, options, 7e9)
 }
 const { "SmolLM2-135M": small } = published
 
@@ -79,8 +80,8 @@ describe("what is said", () => {
     assert.deepStrictEqual(said("webgpu"), ["no: no adapter"])
     assert.deepStrictEqual(said("disk, cache"), ["no: permission is denied (/cache)"])
     assert.deepStrictEqual(said("ANTHROPIC_API_KEY"), ["set"])
-    assert.deepStrictEqual(said("SmolLM2-135M"), ["512", "0.54 GB", "yes", "6.1 GB", "yes", "3"])
-    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "5.6 GB", "yes", "27.8 GB", "no", "0"])
+    assert.deepStrictEqual(said("SmolLM2-135M"), ["512", "int8", "0.43 GB", "yes", "6.1 GB", "yes", "1"])
+    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "int8", "5.0 GB", "yes", "27.8 GB", "no", "0"])
   })
 
   const broken: ReadonlyArray<readonly [string, Partial<Machine>, RegExp]> = [
@@ -88,7 +89,7 @@ describe("what is said", () => {
     ["no onnxruntime", { devices: { ...machine.devices, cpu: failed("no binding") } }, /^onnxruntime does not run here \(no binding\): /],
     ["no renderer", { renderer: failed("no resvg") }, /^Nothing can be rendered \(no resvg\): /],
     ["a model that is broken", { models: { policy: passed, clip: failed("cut short") } }, /^The embedded model clip cannot be opened \(cut short\): /],
-    ["too little memory", { memory: { ...machine.memory, free: 6e9 }, fits: fits({ small: small! }, { r: 16, k: 4, tokensPerRun: 1024, lengths: [512] }, 6e9) }, /needs 6\.6 GB of memory to train and 6\.0 GB are free/],
+    ["too little memory", { fits: fits({ small: small! }, options, 6e9) }, /needs 6\.5 GB of memory to train and 7\.0 GB are free/],
     ["a closed folder", { fits: [], disk: { ...machine.disk, current: { folder: "/here", ...failed("permission is denied"), free: undefined } } }, /^The current folder cannot be used \(permission is denied\)/],
     ["a full disk", { fits: [], disk: { ...machine.disk, current: { folder: "/here", ...passed, free: 1e6 } } }, /disk has 0\.00 GB left/]
   ]
@@ -117,14 +118,20 @@ describe("pieces", () => {
     })
   })
 
-  it("as many prompts as fit, and not one more", () => {
-    const options = { r: 16, k: 4, tokensPerRun: 1024, lengths: [512, 100_000] }
-    const [row, longest] = fits({ small: small! }, options, 20e9)
+  it("as many sequences as fit into half of what the trainer leaves, and not one more", () => {
+    const free = 20e9
+    const [row, longest] = fits({ small: small! }, { ...options, lengths: [512, 100_000] }, free)
     assert.strictEqual(longest!.maxLength, small!.maxPositions)
-    const each = row!.samplerBytes - fits({ small: small! }, { ...options, k: 0 }, 20e9)[0]!.samplerBytes
-    const needed = (prompts: number) => row!.trainerBytes + row!.samplerBytes + (prompts - 1) * each
-    assert.isAtMost(needed(row!.promptsPerBatch), 20e9)
-    assert.isAbove(needed(row!.promptsPerBatch + 1), 20e9)
+    const needed = (rows: number) => samplerBytes(small!, rows, 512, "int8")
+    assert.strictEqual(row!.samplerBytes, needed(1))
+    assert.isAtMost(needed(row!.maxNumSeqs), (free - row!.trainerBytes) / 2)
+    assert.isAbove(needed(row!.maxNumSeqs + 1), (free - row!.trainerBytes) / 2)
+  })
+
+  it("the precision that a run takes", () => {
+    const precisions = (device: string) => fits({ small: small!, tiny: { ...small!, layers: 1, vocab: 1000 } }, { ...options, device }, 20e9).map(({ precision }) => precision)
+    assert.deepStrictEqual(precisions("cpu"), ["int8", "float32"])
+    assert.deepStrictEqual(precisions("cuda"), ["float32", "float32"])
   })
 
   it("versions by number, not by letter", () => {

@@ -63,13 +63,18 @@ export const examine = Effect.gen(function*() {
   const limit = process.constrainedMemory()
   const keys = yield* Effect.forEach(keyNames, (name) => Effect.map(valueOf(name), (value) => [name, value !== ""] as const))
   const addresses = yield* Effect.forEach(addressNames, (name) => Effect.map(valueOf(name), (value) => [name, value] as const))
-  const sizes = { r: defaults.lora_r, k: defaults.num_generations, tokensPerRun: defaults.tokens_per_run }
+  const devices = yield* Effect.all({ cpu: device("cpu"), webgpu: device("webgpu"), cuda: device("cuda") })
+  const sizes = {
+    r: defaults.lora_r,
+    tokensPerRun: defaults.tokens_per_run,
+    device: devices.cuda.ok ? "cuda" : devices.webgpu.ok ? "webgpu" : "cpu"
+  }
   return {
     node: { version: process.version, wanted: Flags.nodeWanted, ok: atLeast(process.version, Flags.nodeWanted) },
     platform: process.platform,
     arch: process.arch,
     onnxruntime: Option.getOrUndefined(yield* Effect.option(runtimeVersion)),
-    devices: yield* Effect.all({ cpu: device("cpu"), webgpu: device("webgpu"), cuda: device("cuda") }),
+    devices,
     cores: os.availableParallelism(),
     memory: { total: os.totalmem(), limit: limit > 0 && limit < os.totalmem() ? limit : undefined, free },
     renderer: yield* drawn,
@@ -81,7 +86,7 @@ export const examine = Effect.gen(function*() {
       clip: yield* checked(openClip(at("clip"))),
       "clip-heldout": yield* checked(openClip(at("clip-heldout")))
     },
-    assumed: { loraR: sizes.r, candidates: sizes.k, precision: "float32" },
+    loraR: sizes.r,
     fits: [
       ...(policy._tag === "Success" ? fits({ embedded: policy.success.config }, { ...sizes, lengths: [defaults.max_length] }, free) : []),
       ...fits(published, { ...sizes, lengths: [512, 1024] }, free)

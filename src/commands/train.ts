@@ -62,27 +62,7 @@ export const train = Command.make("train", {
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
   const stages = Layer.mergeAll(
-    samplerOnnx.layer({
-      checkpoint,
-      tokenizer,
-      format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
-      lora: start.lora,
-      sampling: {
-        temperature: c.temperature,
-        topK: c.top_k,
-        topP: c.top_p,
-        minP: c.min_p,
-        repetitionPenalty: c.repetition_penalty
-      },
-      maxNewTokens: c.max_new_tokens,
-      maxLength: c.max_length,
-      stop: "</svg>",
-      stopMalformed: c.stop_malformed,
-      maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
-      precision: c.sampler_precision,
-      cache: yield* quantizedCache,
-      quantizing: (total) => tellQuantizing(style, total)
-    }),
+    // Before the sampler, which takes of the memory what is left.
     optimizerOnnx.layer({
       checkpoint,
       lora: start.lora,
@@ -103,6 +83,27 @@ export const train = Command.make("train", {
         tokensPerRun: c.tokens_per_run,
         gradientCheckpointing: c.gradient_checkpointing
       }
+    }),
+    samplerOnnx.layer({
+      checkpoint,
+      tokenizer,
+      format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
+      lora: start.lora,
+      sampling: {
+        temperature: c.temperature,
+        topK: c.top_k,
+        topP: c.top_p,
+        minP: c.min_p,
+        repetitionPenalty: c.repetition_penalty
+      },
+      maxNewTokens: c.max_new_tokens,
+      maxLength: c.max_length,
+      stop: "</svg>",
+      stopMalformed: c.stop_malformed,
+      maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
+      precision: c.sampler_precision,
+      cache: yield* quantizedCache,
+      quantizing: (total) => tellQuantizing(style, total)
     }),
     rendererResvg.layer({ size }),
     judge,

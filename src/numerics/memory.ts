@@ -15,12 +15,6 @@ const trainableCount = (c: DecoderConfig, lora: LoraConfig | undefined): number 
 /** Bytes of a parameter: in its file, and as a kernel has it prepacked; with what a block's scale adds. */
 const samplerWidth: Readonly<Record<SamplerPrecision, number>> = { float32: 8, int8: 2.1, int4: 1.3, dynamic_int8: 2.1 }
 
-/** Fewer bits are faster from here on, parameters. */
-const large = 50_000_000
-
-/** What suits a model that is sampled under a LoRA on the CPU. */
-export const autoPrecision = (c: DecoderConfig): SamplerPrecision => parameterCount(c) < large ? "float32" : "int8"
-
 /**
  * Weights, the caches of `rows` sequences of `length` tokens with what growing them takes, and the scores of their next
  * tokens; in few bits also the input table.

@@ -12,6 +12,13 @@ export const samplerPrecisions = ["float32", "int8", "int4", "dynamic_int8"] as 
 export type SamplerPrecision = (typeof samplerPrecisions)[number]
 export type QuantizedPrecision = Exclude<SamplerPrecision, "float32">
 
+/** Parameters from which on fewer bits are faster. */
+const large = 50_000_000
+
+/** What `auto` takes: int8 where the weights stay as they are, the CPU decodes, and the model is large enough to gain. */
+export const autoPrecision = (parameters: number, frozen: boolean, device: string): SamplerPrecision =>
+  frozen && device === "cpu" && parameters >= large ? "int8" : "float32"
+
 /** Of MatMulNBits: values of a row that share a scale. */
 export const blockFormats = { int8: { bits: 8, block: 32 }, int4: { bits: 4, block: 32 } } as const
 
