@@ -1,5 +1,5 @@
 /** From token sequences to the feeds of `forward`: padding, masks, and which positions predict what. */
-import { causalMask, type DecoderConfig } from "../../src/numerics/transformer.ts"
+import { causalMask, type DecoderConfig, modulesOf } from "../../src/numerics/transformer.ts"
 import { type Feeds, float32, int64 } from "./session.ts"
 
 /** Prompt tokens, then completion tokens. Only the completion is scored and trained. */
@@ -23,35 +23,65 @@ export const maskFeeds = (c: DecoderConfig, time: number): Feeds => {
 }
 
 /**
- * Feeds for one run over these sequences, right-padded to the longest. A token's target counts when it belongs to a
- * completion; `segments` names its sequence, `zeros` has one place a sequence.
+ * Feeds for one run over these sequences. A token's target counts when it belongs to a completion; `segments` names its
+ * sequence, `zeros` has one place a sequence.
  */
 export const sequenceFeeds = (c: DecoderConfig, sequences: ReadonlyArray<Sequence>): Feeds => {
   const time = Math.max(...sequences.map(({ ids }) => ids.length))
-  const ids = new BigInt64Array(sequences.length * time)
-  const positions = new BigInt64Array(ids.length)
+  const places = sequences.length * time
+  const ids: Array<number> = []
+  const pad = new Array<number>(places).fill(0)
+  const unpad: Array<number> = []
   const rows: Array<number> = []
   const targets: Array<number> = []
   const segments: Array<number> = []
-  sequences.forEach((sequence, n) => {
-    for (let t = 0; t < time; t++) positions[n * time + t] = BigInt(t)
+  sequences.forEach((sequence, n) =>
     sequence.ids.forEach((id, t) => {
-      ids[n * time + t] = BigInt(id)
-      if (t < sequence.promptLength) return
-      rows.push(n * time + t - 1)
-      targets.push(id)
-      segments.push(n)
+      if (t >= sequence.promptLength) {
+        rows.push(ids.length - 1)
+        targets.push(id)
+        segments.push(n)
+      }
+      pad[n * time + t] = ids.length
+      unpad.push(n * time + t)
+      ids.push(id)
     })
-  })
+  )
+  const real = new Float32Array(places)
+  for (const place of unpad) real[place] = 1
   return {
-    ids: { dtype: "int64", shape: [sequences.length, time], data: ids },
-    positions: { dtype: "int64", shape: [sequences.length, time], data: positions },
+    ids: int64([ids.length], ids),
+    pad: int64([places], pad),
+    unpad: int64([unpad.length], unpad),
+    real: float32([places, 1], real),
+    positions: int64([sequences.length, time], Array.from({ length: places }, (_, place) => place % time)),
     ...maskFeeds(c, time),
     rows: int64([rows.length], rows),
     targets: int64([targets.length], targets),
     segments: int64([segments.length], segments),
     zeros: float32([sequences.length], new Float32Array(sequences.length))
   }
+}
+
+/**
+ * Share of the layers' multiplications that padding costs, in [0, 1): the rows of the attention are as long as the longest
+ * sequence of a run, all else is done for tokens only.
+ */
+export const paddingShare = (c: DecoderConfig, runs: ReadonlyArray<ReadonlyArray<Sequence>>): number => {
+  const ofToken = modulesOf(c).reduce((n, { in: width, out }) => n + width * out, 0)
+  const ofPair = 2 * c.layers * c.heads * c.headDim // a query with a key, and the value's share
+  let tokens = 0
+  let pairs = 0
+  let computed = 0
+  for (const run of runs) {
+    const lengths = run.map(({ ids }) => ids.length)
+    computed += lengths.length * Math.max(...lengths) ** 2
+    for (const length of lengths) {
+      tokens += length
+      pairs += length ** 2
+    }
+  }
+  return computed === 0 ? 0 : (computed - pairs) * ofPair / (tokens * ofToken + computed * ofPair)
 }
 
 /**

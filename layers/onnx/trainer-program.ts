@@ -18,7 +18,7 @@ import { parameterCount } from "../../src/numerics/memory.ts"
 import type { LoraConfig, Weights } from "../../src/numerics/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
 import { forward } from "../../src/numerics/transformer.ts"
-import { completionLength, microBatches, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
+import { completionLength, microBatches, paddingShare, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
 import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session } from "./session.ts"
 
 export interface TrainerOptions {
@@ -132,7 +132,8 @@ export class Trainer {
     const policy = new Float64Array(sequences.length)
     const reference = new Float64Array(sequences.length)
     let lossSum = 0
-    for (const part of parts({ ...batch, sequences }, options.tokensPerRun)) {
+    const runs = parts({ ...batch, sequences }, options.tokensPerRun)
+    for (const part of runs) {
       const own = part.sequences.map((s) => sequences.indexOf(s))
       const labels = part.pairs.map(({ label }) => labelWeights(loss, label))
       const out = await session.run({
@@ -172,6 +173,7 @@ export class Trainer {
         ...mean("logps/rejected", ({ rejected }) => policy[rejected]!),
         "objective/kl": used.reduce((n, i) => n + policy[i]! - reference[i]!, 0) / used.length,
         num_tokens: used.reduce((n, i) => n + sequences[i]!.ids.length, 0),
+        padding: paddingShare(checkpoint.config, runs.map((part) => part.sequences)),
         beta: loss.beta,
         ...update
       }
@@ -187,7 +189,8 @@ export class Trainer {
     const accumulated = new Map<string, Float32Array>()
     let loss = 0
     const sized = (s: Sequence) => ({ rows: 1, length: s.ids.length })
-    for (const batch of microBatches(sequences, sized, options.tokensPerRun)) {
+    const runs = microBatches(sequences, sized, options.tokensPerRun)
+    for (const batch of runs) {
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, batch),
         ...this.#feeds(),
@@ -196,7 +199,8 @@ export class Trainer {
       loss += Number(out["loss"]!.data[0])
       this.#accumulate(accumulated, out)
     }
-    return { loss, num_tokens: tokens, ...this.#update(accumulated, loss) }
+    const padding = paddingShare(checkpoint.config, runs)
+    return { loss, num_tokens: tokens, padding, ...this.#update(accumulated, loss) }
   }
 
   async release(): Promise<void> {

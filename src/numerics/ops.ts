@@ -365,12 +365,16 @@ export const ops: Readonly<Record<OpName, Row>> = {
     vjp: (g, dy, [_y, _x, slope]) => [undefined, g.mul(g.unsqueeze(dy, [1]), slope!), undefined]
   },
   /**
-   * Rows of x [n, width] at other places: `from` [m] int64 names the row that each place shows, `back` [n] the place that
-   * shows each row. Places that `back` does not name are padding: nothing may depend on them.
+   * Rows of x [n, width] at other places: `from` [m] int64 names the row that each place shows, `back` [n] the place where
+   * each row is shown. Places that `back` does not name are padding: nothing may depend on them. Rows that no place shows
+   * are 0 in `shown` [n, 1] float32; without it all are shown.
    */
   Rearrange: {
     as: ["Gather", 2],
     infer: ([x, from]) => [{ dtype: x!.dtype, shape: [from!.shape[0]!, ...x!.shape.slice(1)] }],
-    vjp: (g, dy, [_x, from, back]) => [g.emit("Rearrange", [dy, back!, from!]), undefined, undefined]
+    vjp: (g, dy, [_x, from, back, shown]) => {
+      const dx = g.emit("Rearrange", [dy, back!, from!])
+      return [shown === undefined ? dx : g.mul(dx, shown), undefined, undefined, undefined]
+    }
   }
 }

@@ -159,6 +159,14 @@ interface Rows {
   readonly batchTime: Value
   /** cos and sin of a layer. */
   readonly angles: (layer: number) => readonly [cos: Value, sin: Value]
+  /** Where tokens are packed without padding but for the attention: see `forward`. */
+  readonly packing?: Packing
+}
+
+interface Packing {
+  readonly pad: Value
+  readonly unpad: Value
+  readonly real: Value
 }
 
 /** One thing for the layers that see everything before them, another for the sliding ones, if there are any. */
@@ -179,11 +187,13 @@ const rowsOf = (g: Graph, c: DecoderConfig, positions: Value, length: number): R
   return { positions, batchTime: g.emit("Shape", [positions]), angles }
 }
 
-/** [batch_time, count * D] to [batch, time, count, D]. */
-const splitHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value, count: number): Value =>
-  g.emit("Reshape", [x, g.concat([rows.batchTime, g.ints([count, c.headDim])], 0)], {
+/** [batch_time or packed, count * D] to [batch, time, count, D]. */
+const splitHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value, count: number): Value => {
+  const padded = rows.packing ? g.emit("Rearrange", [x, rows.packing.pad, rows.packing.unpad]) : x
+  return g.emit("Reshape", [padded, g.concat([rows.batchTime, g.ints([count, c.headDim])], 0)], {
     to: [...rows.positions.shape, count, c.headDim].join()
   })
+}
 
 interface Projections {
   /** [batch, kvHeads, group_time, D], scaled by 1/√queryScalar and rotated. */
@@ -214,11 +224,13 @@ const project = (g: Graph, p: ParameterSource, c: DecoderConfig, rows: Rows, lay
   }
 }
 
-/** [batch, kvHeads, group_time, D] back to [batch_time, heads * D]. */
+/** [batch, kvHeads, group_time, D] back to [batch_time or packed, heads * D]. */
 const mergeHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value): Value => {
   const [batch, time] = rows.positions.shape
   const split = g.reshape(x, [batch!, c.heads, time!, c.headDim])
-  return g.reshape(g.transpose(split, [0, 2, 1, 3]), ["batch_time", c.heads * c.headDim])
+  const merged = g.reshape(g.transpose(split, [0, 2, 1, 3]), ["batch_time", c.heads * c.headDim])
+  const { packing } = rows
+  return packing ? g.emit("Rearrange", [merged, packing.unpad, packing.pad, packing.real]) : merged
 }
 
 const feedForward = (g: Graph, p: ParameterSource, c: DecoderConfig, at: string, x: Value): Value => {
@@ -227,9 +239,9 @@ const feedForward = (g: Graph, p: ParameterSource, c: DecoderConfig, at: string,
 }
 
 /**
- * All layers over tokens [batch, time]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D].
+ * All layers over tokens [batch, time] or [packed]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D].
  *
- * @returns x [batch_time, hidden], normalised; `stream`: what enters each layer and leaves the last, in that shape
+ * @returns x [batch_time or packed, hidden], normalised; `stream`: what enters each layer and leaves the last, in that shape
  */
 const blocks = (
   g: Graph,
@@ -241,7 +253,8 @@ const blocks = (
 ): { readonly x: Value; readonly stream: ReadonlyArray<Value> } => {
   const { postNorms, scaledEmbeddings } = traits[c.family]
   const stream: Array<Value> = []
-  const embedded = g.reshape(p.rows("model.embed_tokens.weight", [c.vocab, c.hidden], ids), ["batch_time", c.hidden])
+  const rowsOfTable = p.rows("model.embed_tokens.weight", [c.vocab, c.hidden], ids)
+  const embedded = ids.shape.length === 1 ? rowsOfTable : g.reshape(rowsOfTable, ["batch_time", c.hidden])
   let x = scaledEmbeddings ? g.scale(embedded, Math.sqrt(c.hidden)) : embedded
   for (let i = 0; i < c.layers; i++) {
     stream.push(x)
@@ -277,23 +290,30 @@ export interface Forward {
 }
 
 /**
- * Per-token log-probabilities of whole sequences, for training and scoring.
+ * Per-token log-probabilities of whole sequences, for training and scoring. Tokens are packed, one sequence after the
+ * other without padding, everywhere but in the attention, which has a right-padded row for each sequence.
  *
- * Inputs: `ids` and `positions` [batch, time] int64, right-padded; `mask` [1, 1, heads / kvHeads * time, time] float32,
- * 0 where a query may look and -1e9 where not (`causalMask`), and where there are sliding layers `sliding_mask`, theirs;
- * `rows` [token] int64, which positions (row * time + t) predict; `targets` [token] int64, what they should have
- * predicted.
+ * Inputs: `ids` [packed] int64; `pad` [batch_time] int64, which of them each place of the rows holds (any, where it is
+ * padding), `unpad` [packed] int64, the place (row * time + t) of each, and `real` [batch_time, 1] float32, 0 for padding
+ * and 1 else; `positions` [batch, time] int64; `mask` [1, 1, heads / kvHeads * time, time] float32, 0 where a query may
+ * look and -1e9 where not (`causalMask`), and where there are sliding layers `sliding_mask`, theirs; `rows` [token]
+ * int64, which packed tokens predict; `targets` [token] int64, what they should have predicted.
  *
  * @param length longest `time` that will be fed
  * @param derivative whether the log-probabilities will be differentiated
- * @returns logps [token], nats; and what enters each layer and leaves the last, [batch_time, hidden]
+ * @returns logps [token], nats; and what enters each layer and leaves the last, [packed, hidden]
  */
 export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number, derivative: boolean): Forward => {
   const p = parameterSource(g, weights)
-  const ids = g.input("ids", "int64", ["batch", "time"])
+  const ids = g.input("ids", "int64", ["packed"])
   const positions = g.input("positions", "int64", ["batch", "time"])
   const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
-  const rows = rowsOf(g, c, positions, length)
+  const packing = {
+    pad: g.input("pad", "int64", ["batch_time"]),
+    unpad: g.input("unpad", "int64", ["packed"]),
+    real: g.input("real", "float32", ["batch_time", 1])
+  }
+  const rows = { ...rowsOf(g, c, positions, length), packing }
   const { stream, x } = blocks(g, p, c, rows, ids, (layer, projections) => withinCall(g, mask(layer))(projections))
   // Only the positions that predict a trained token meet the vocabulary: prompts cost no logits.
   const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])

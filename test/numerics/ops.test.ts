@@ -104,6 +104,10 @@ const cases: Partial<Record<OpName, ReadonlyArray<Case>>> = {
         g.emit("Rearrange", [x, g.ints([0, 2, 0, 0, 1]), g.ints([2, 4, 1])]),
         g.constant([0, 1, 1, 0, 1], [5, 1])
       )
+  }, {
+    inputs: [[5, 2]],
+    build: (g, [x]) =>
+      g.emit("Rearrange", [x, g.ints([2, 4, 1]), g.ints([0, 2, 0, 0, 1]), g.constant([0, 1, 1, 0, 1], [5, 1])])
   }],
   GatherElements: [{
     inputs: [[3, 4]],
