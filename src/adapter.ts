@@ -10,6 +10,9 @@ import { modulesOf } from "./numerics/transformer.ts"
 /**
  * The files of the folder, by name.
  *
+ * vLLM and llama.cpp's converter load them as they are, but know one scale for all modules, and llama.cpp no rsLoRA:
+ * what started from an adapter with patterns, or with rsLoRA, is merged for them.
+ *
  * @param base what `base_model_name_or_path` says: a Hub id or a path
  * @param card text of the model card below its front matter
  */
