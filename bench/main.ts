@@ -1,11 +1,12 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge] [faults]
+ *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge] [faults] [llama]
  */
 import { Effect } from "effect"
 import { benchFaults } from "./faults.ts"
 import { benchJudge } from "./judge.ts"
+import { benchLlama } from "./llama.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
 import { benchSampler } from "./sampler.ts"
@@ -17,7 +18,8 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   renderer: benchRenderer,
   overlap: () => Effect.runPromise(overlap()),
   judge: benchJudge,
-  faults: benchFaults
+  faults: benchFaults,
+  llama: () => benchLlama()
 }
 
 const asked = process.argv.slice(2)

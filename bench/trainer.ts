@@ -45,7 +45,8 @@ export const writeRandomCheckpoint = (folder: string, c: DecoderConfig): void =>
   for (const [name, shape] of shapes) {
     header[name] = { dtype: "BF16", shape, data_offsets: [at, at += 2 * sizeOf(shape)] }
   }
-  const json = new TextEncoder().encode(JSON.stringify(header))
+  const text = JSON.stringify(header)
+  const json = new TextEncoder().encode(text.padEnd(8 * Math.ceil(text.length / 8))) // tensors start aligned, as real files have them
   const length = new Uint8Array(8)
   new DataView(length.buffer).setBigUint64(0, BigInt(json.length), true)
   const fd = fs.openSync(path.join(folder, "model.safetensors"), "w")

@@ -7,19 +7,26 @@ import { encodeSafetensors } from "./numerics/safetensors.ts"
 import type { Parameters } from "./numerics/tensor.ts"
 import { modulesOf } from "./numerics/transformer.ts"
 
+/** The model that an adapter was trained on. */
+export interface Base {
+  /** A Hub id or a path. */
+  readonly name: string
+  /** The commit on the Hub; null for a folder. */
+  readonly revision: string | null
+}
+
 /**
  * The files of the folder, by name.
  *
  * vLLM and llama.cpp's converter load them as they are, but know one scale for all modules, and llama.cpp no rsLoRA:
  * what started from an adapter with patterns, or with rsLoRA, is merged for them.
  *
- * @param base what `base_model_name_or_path` says: a Hub id or a path
  * @param card text of the model card below its front matter
  */
 export const adapterFiles = (
   parameters: Parameters,
   lora: LoraConfig,
-  base: string,
+  base: Base,
   card = ""
 ): ReadonlyArray<readonly [string, string | Uint8Array]> => [
   ["adapter_config.json", JSON.stringify(adapterConfig(lora, base), null, 2) + "\n"],
@@ -27,11 +34,11 @@ export const adapterFiles = (
   ["README.md", frontMatter(base) + card]
 ]
 
-const adapterConfig = (lora: LoraConfig, base: string) => ({
+const adapterConfig = (lora: LoraConfig, base: Base) => ({
   peft_type: "LORA",
   task_type: "CAUSAL_LM",
-  base_model_name_or_path: base,
-  revision: null,
+  base_model_name_or_path: base.name,
+  revision: base.revision,
   r: lora.r,
   lora_alpha: lora.alpha,
   lora_dropout: 0,
@@ -47,8 +54,8 @@ const adapterConfig = (lora: LoraConfig, base: string) => ({
   modules_to_save: null
 })
 
-const frontMatter = (base: string): string =>
-  `---\nbase_model: ${base}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- dpo\n- svg\n- vequinox\n---\n`
+const frontMatter = (base: Base): string =>
+  `---\nbase_model: ${base.name}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- dpo\n- svg\n- vequinox\n---\n`
 
 export interface Adapter {
   readonly lora: LoraConfig

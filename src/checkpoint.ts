@@ -91,7 +91,7 @@ const indexFile = "model.safetensors.index.json"
 const ShardIndex = Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })
 
 /** The folder's weight files; which tensor is in which, where an index says so. */
-const weightFiles = Effect.fnUntraced(function*(folder: string) {
+export const weightFiles = Effect.fnUntraced(function*(folder: string) {
   if (fs.existsSync(path.join(folder, "model.safetensors"))) return { files: ["model.safetensors"], map: {} }
   if (!fs.existsSync(path.join(folder, indexFile))) {
     return yield* invalid(`${folder} has no model.safetensors: only safetensors checkpoints are read.`)
@@ -119,13 +119,18 @@ const readEntries = (file: string): ReadonlyMap<string, TensorEntry> => {
   }
 }
 
-/** A policy's folder: its config decoded, its tensors checked against it by name and shape. */
-export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
+/** config.json of a policy's folder, decoded; fails where the model is of no known family or asks for what is not built. */
+export const readDecoderConfig = Effect.fn("readDecoderConfig")(function*(given: string) {
   const json = yield* readJson(given, "config.json", Schema.Unknown)
   const at = path.join(given, "config.json")
-  const config = yield* decoderConfig(json).pipe(Effect.mapError((error) =>
+  return yield* decoderConfig(json).pipe(Effect.mapError((error) =>
     error._tag === "ConfigRefused" ? invalid(`${at} ${error.message}.`) : unexpected(at, error)
   ))
+})
+
+/** A policy's folder: its config decoded, its tensors checked against it by name and shape. */
+export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
+  const config = yield* readDecoderConfig(given)
   const files = yield* openWeights(given)
   for (const [name, shape] of parameterShapes(config)) {
     const entry = files.index.get(name)

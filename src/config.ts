@@ -25,10 +25,14 @@ const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 
 /** Each setting: its kind and range, its default, and the sentence that --help shows. */
 export const settings = {
-  model_name_or_path: [orElse(Schema.NonEmptyString, "embedded"), "policy: a Hugging Face checkpoint folder, or `embedded`"],
+  model_name_or_path: [
+    orElse(Schema.NonEmptyString, "embedded"),
+    "policy: a Hugging Face checkpoint folder, a model of the Hub as owner/name or owner/name@revision, or `embedded`"
+  ],
+  model_revision: [orElse(Schema.String, ""), "branch, tag or commit of a policy of the Hub; empty takes main"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
   judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), openai (any compatible server), list (the guide model, all drawings of a prompt in one call), checklist (the guide model, requirement by requirement), defects (the guide model, by what is wrong), cascade (clip, and the guide model where it is not sure), human (you) or coin (a control)"],
-  judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, hps, imagereward, dino: the checkpoint folder; else the guide model's name; empty takes the default, where there is one"],
+  judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, hps, imagereward, dino: the checkpoint folder, or a model of the Hub as owner/name or owner/name@revision; else the guide model's name; empty takes the default, where there is one"],
   guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "the guide model of list, checklist, defects and cascade: claude's, or the one that --judge-model names at OPENAI_BASE_URL"],
   judge_format: [
     orElse(Schema.Literals(["json_schema", "json_object", "plain"]), "json_schema"),
@@ -105,6 +109,7 @@ export const settings = {
     orElse(Schema.String, ""),
     "PEFT LoRA adapter folder to start from; it is the reference too, and its rank, alpha and modules stand for those below"
   ],
+  gradient_checkpointing: [orElse(Schema.Boolean, false), "compute each layer again in the backward pass instead of keeping it: less memory, more time"],
   lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
   lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
   lora_target_modules: [
@@ -134,6 +139,7 @@ export type TrainConfig = typeof TrainConfig.Type
 /** Short names that flags may have besides their own. */
 export const flagNames: Readonly<Partial<Record<SettingName, string>>> = {
   model_name_or_path: "model",
+  model_revision: "revision",
   output_dir: "out",
   max_steps: "steps",
   num_generations: "k"

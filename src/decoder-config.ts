@@ -104,6 +104,9 @@ const unknownSwitches = [
   "use_bidirectional_attention"
 ]
 
+const quantizedBy = (config: unknown): string =>
+  String((config as Readonly<Record<string, unknown>>)["quant_method"] ?? "in some way")
+
 /** What of all this is not known here, to follow the file's name. */
 const refusals = (
   switches: Readonly<Record<string, unknown>>,
@@ -116,7 +119,8 @@ const refusals = (
   const act = json.hidden_activation ?? json.hidden_act ?? activation
   return [
     ...unknownSwitches.map((name) => Boolean(switches[name]) && `asks for ${name}, ${lacks}`),
-    Boolean(switches["quantization_config"]) && "is of a quantized model (quantization_config), which is not read: take the one that it was made of",
+    Boolean(switches["quantization_config"]) &&
+    `is quantized (${quantizedBy(switches["quantization_config"])}), which is not read: take the checkpoint that it was made of`,
     act !== activation && `asks for the activation "${act}": ${c.family} is known with ${activation}`,
     !["default", "llama3"].includes(scalingOf(rope)) &&
     `asks for "${scalingOf(rope)}" rotary scaling: known are default and llama3`,

@@ -34,6 +34,17 @@ const drawingMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number
   }
 }
 
+/** How far a quantized sampler's log-probabilities are from those of the policy as it is trained, a token: nats. */
+const precisionMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+  const gaps = drawings.flatMap(({ candidate: { exactLogps = [], logps } }) =>
+    exactLogps.map((exact, i) => Math.abs(exact - logps[i]!))
+  )
+  return gaps.length === 0 ? {} : {
+    ...share("sampling/sampling_logp_difference/mean", gaps, (gap) => gap),
+    "sampling/sampling_logp_difference/max": Math.max(...gaps)
+  }
+}
+
 /** What the two orders of a pair say about the judge itself. */
 const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> => {
   const places = verdicts.flatMap((verdict) => (verdict.places === undefined ? [] : [verdict.places]))
@@ -51,7 +62,7 @@ const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> 
  * tokens, `objective/entropy` nats a sequence; `svg/valid`, `svg/unique`, `val/*` are shares, `judge/cycle_rate` that of
  * prompts whose verdicts contradict one another, `judge/swap_consistency` of pairs whose two orders gave the same answer;
  * `judge/position_bias` is the share of verdicts for the first place, less one half; the rest are counts. `policyVersion` is the version the drawings come
- * from. `pairs/preferences` were made of this rollout, `pairs/trained` came out of the buffer.
+ * from. `sampling/*` are there where the sampler is quantized, measured on one candidate of each batch. `pairs/preferences` were made of this rollout, `pairs/trained` came out of the buffer.
  */
 export const outcomeOf = (
   { metrics, rollout, taken, trainSeconds }: Optimized,
@@ -79,6 +90,7 @@ export const outcomeOf = (
       ...share("judge/confidence", asked.filter(({ outcome }) => outcome !== "failed"), ({ confidence }) => confidence),
       "judge/cost_usd": asked.reduce((total, { costUsd = 0 }) => total + costUsd, 0),
       ...drawingMetrics(drawings),
+      ...precisionMetrics(drawings),
       "pairs/total": possible.length,
       "pairs/duplicate": count(possible, isDuplicate),
       "pairs/invalid": count(verdicts, ({ outcome }) => outcome === "invalid"),

@@ -1,12 +1,14 @@
 /** The model card's text below its front matter (adapter/README.md). */
+import type { Base } from "./adapter.ts"
 import type { Summary } from "./summary.ts"
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
-export const modelCard = (summary: Summary, base: string): string => {
+export const modelCard = (summary: Summary, base: Base): string => {
   const { diversity, pairs, seconds, steps, validity, winRate } = summary
+  const revision = base.revision === null ? "" : `, revision="${base.revision}"`
   return `
-# SVG adapter for ${base}
+# SVG adapter for ${base.name}
 
 A LoRA adapter trained by online DPO with vequinox: ${steps} steps on ${pairs} preference pairs in ${Math.round(seconds)} s.
 
@@ -21,7 +23,7 @@ Win rate of after against before, ties one half: **${percent(winRate.value)}**
 \`\`\`python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("${base}"), "adapter")
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("${base.name}"${revision}), "adapter")
 \`\`\`
 `
 }

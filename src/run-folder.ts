@@ -8,7 +8,7 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { adapterFiles } from "./adapter.ts"
+import { adapterFiles, type Base } from "./adapter.ts"
 import type { Preference, StepReport } from "./domain.ts"
 import { FileProblem, writeFile } from "./files.ts"
 import type { LoraConfig } from "./numerics/parameters.ts"
@@ -84,7 +84,7 @@ export const appendMetrics = (run: RunFolder, { metrics, policyVersion, step }: 
 const parameterFiles = (
   state: OptimizerState,
   lora: LoraConfig | undefined,
-  base: string,
+  base: Base,
   card: string
 ): ReadonlyArray<readonly [string, string | Uint8Array]> =>
   lora === undefined
@@ -96,7 +96,7 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   run: RunFolder,
   state: OptimizerState,
   lora: LoraConfig | undefined,
-  base: string
+  base: Base
 ) {
   const final = run.file(path.join("checkpoints", `step-${state.version}`))
   const part = `${final}.part`
@@ -127,7 +127,7 @@ export const writeAdapter = (
   run: RunFolder,
   state: OptimizerState,
   lora: LoraConfig | undefined,
-  base: string,
+  base: Base,
   card: string
 ) =>
   Effect.forEach(

@@ -4,6 +4,7 @@
  */
 import * as fs from "node:fs"
 import { Clock, Effect, Ref, Stream } from "effect"
+import type { Base } from "./adapter.ts"
 import type { PipelineConfig } from "./config-pipeline.ts"
 import type { Drawing, Preference, StepReport } from "./domain.ts"
 import {
@@ -33,8 +34,7 @@ export interface TrainingRunOptions {
   readonly prompts: PromptSet
   readonly run: RunFolder
   readonly lora: LoraConfig | undefined
-  /** The base, as the adapter's files name it. */
-  readonly base: string
+  readonly base: Base
   /** The first one's win rate is the run's; none of them may be the training judge. */
   readonly scorers: ReadonlyArray<Scorer>
   /** Pairs a step on which the training judge is compared with the scorers; 0 compares none. */

@@ -71,7 +71,7 @@ describe.each(["patterns", "all-linear", "one-layer"])("peft's adapter %s", (nam
   it("is written again as it was read", async () => {
     const checkpoint = await Effect.runPromise(openDecoder(goldenOf(name).base))
     const { lora, parameters } = await Effect.runPromise(openAdapter(folderOf(name), checkpoint))
-    const again = await Effect.runPromise(openAdapter(written(adapterFiles(parameters, lora, "base")), checkpoint))
+    const again = await Effect.runPromise(openAdapter(written(adapterFiles(parameters, lora, { name: "base", revision: null })), checkpoint))
     assert.deepStrictEqual(again.lora, lora)
     assert.deepStrictEqual(again.parameters, parameters)
   })
@@ -138,7 +138,7 @@ describe("what is written", () => {
   it("is what vLLM and llama.cpp's converter ask for", async () => {
     const checkpoint = await Effect.runPromise(openDecoder(path.join(golden, "llama")))
     const lora = { r: 4, alpha: 8, targets: ["q_proj", "down_proj"] }
-    const folder = written(adapterFiles(initialAdapter(modulesOf(checkpoint.config), lora, 0), lora, "some/base"))
+    const folder = written(adapterFiles(initialAdapter(modulesOf(checkpoint.config), lora, 0), lora, { name: "some/base", revision: null }))
     const config = read(path.join(folder, "adapter_config.json"))
     const { base_model_name_or_path, bias, lora_alpha, modules_to_save, peft_type, r, target_modules, task_type, use_dora, use_rslora } = config
     assert.deepStrictEqual(
@@ -191,7 +191,7 @@ describe("training from an adapter", () => {
   const made = checkpoint.then(({ config }) => {
     const parameters = initialAdapter(modulesOf(config), lora, 7)
     parameters.forEach(({ data }) => data.forEach((x, i) => (data[i] = x + 0.02 * Math.sin(i))))
-    return { parameters, folder: written(adapterFiles(parameters, lora, "base")) }
+    return { parameters, folder: written(adapterFiles(parameters, lora, { name: "base", revision: null })) }
   })
 
   it("vequinox train --adapter goes on with its rank, modules and numbers", async () => {

@@ -116,11 +116,11 @@ describe("weights that are broken", () => {
     ["eight bits", headerWith((h) => {
       h[norm] = { ...h[norm]!, dtype: "F8_E4M3", shape: [384] }
     }), /model\.norm\.weight is \[384\] in the weights, but config\.json asks for \[192\]/],
-    ["a config that is quantized", configWith({ quantization_config: { quant_method: "gptq" } }), /config\.json is of a quantized model \(quantization_config\), which is not read: take the one that it was made of\.$/],
+    ["a config that is quantized", configWith({ quantization_config: { quant_method: "gptq" } }), /config\.json is quantized \(gptq\), which is not read: take the checkpoint that it was made of\.$/],
     ["a config of fewer layers", configWith({ num_hidden_layers: 5 }), /the weights have model\.layers\.5\.\S+, but config\.json has 5 layers/],
     ["a config of more layers", configWith({ num_hidden_layers: 7 }), /the weights have no tensor model\.layers\.6\.\S+, which config\.json asks for/],
     ["a config of other heads", configWith({ num_key_value_heads: 6 }), /k_proj\.weight is \[96,192\] in the weights, but config\.json asks for \[192,192\]/],
-    ["heads that share unevenly", configWith({ num_key_value_heads: 4 }), /config\.json has 6 query heads, which 4 key heads cannot share evenly/]
+    ["heads that share unevenly", configWith({ num_key_value_heads: 4 }), /has 6 query heads, which 4 key heads cannot share evenly/]
   ]
   it.effect.each(cases)("%s", ([, change, expected]) =>
     Effect.gen(function*() {

@@ -151,7 +151,7 @@ describe("refused in a sentence", () => {
     ["capped attention", { ...gemma1b, attn_logit_softcapping: 50 }, "asks for attn_logit_softcapping, which the gemma3_text family here has not"],
     ["capped logits", { ...gemma1b, final_logit_softcapping: 30 }, "asks for final_logit_softcapping, which the gemma3_text family here has not"],
     ["attention to what comes", { ...gemma1bNew, use_bidirectional_attention: true }, "asks for use_bidirectional_attention, which the gemma3_text family here has not"],
-    ["quantized weights", { ...qwen25, quantization_config: { bits: 4 } }, "is of a quantized model (quantization_config), which is not read: take the one that it was made of"],
+    ["quantized weights", { ...qwen25, quantization_config: { bits: 4 } }, "is quantized (in some way), which is not read: take the checkpoint that it was made of"],
     ["another activation", { ...qwen25, hidden_act: "gelu" }, "asks for the activation \"gelu\": qwen2 is known with silu"],
     ["another rotary scaling", { ...qwen25, rope_scaling: { type: "yarn", factor: 4 } }, "asks for \"yarn\" rotary scaling: known are default and llama3"],
     ["the same in transformers 5", { ...smol, rope_parameters: { rope_type: "linear", factor: 4 } }, "asks for \"linear\" rotary scaling: known are default and llama3"],

@@ -4,6 +4,7 @@
  */
 import { type Effect, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
+import { retryAfter, rootOf, wasUnsent } from "../../src/http-failure.ts"
 import type { RateHeaders, Use } from "./allowance.ts"
 import { pictureTokens } from "./pictures.ts"
 import { tokensAtMost } from "./prices.ts"
@@ -103,20 +104,6 @@ export const rateHeadersFrom = (
   return { ...read("requests"), ...read("inputTokens"), ...read("outputTokens") }
 }
 
-/** Seconds; `retry-after` may also be a date. A wait that makes no sense counts as none, one over an hour as an hour. */
-export const retryAfter = (headers: Headers | undefined): number => {
-  const ms = headers?.get("retry-after-ms")
-  const value = headers?.get("retry-after")
-  const seconds = ms != null
-    ? Number(ms) / 1000
-    : value == null
-    ? 0
-    : /^[-\d.]+$/.test(value)
-    ? Number(value)
-    : (Date.parse(value) - Date.now()) / 1000
-  return Number.isFinite(seconds) ? Math.min(3600, Math.max(0, seconds)) : 0
-}
-
 /** How a failed call is put into words. */
 export interface FailureWords {
   /** Who is asked. */
@@ -171,21 +158,10 @@ export const busy = ({ rateHeaders }: FailureWords, kind: ModelBusy["kind"], mes
 export const unreachable = (words: FailureWords, cause: unknown): ModelBusy =>
   busy(
     words,
-    unsent.has(codeOf(cause)) ? "down" : "lost",
+    wasUnsent(cause) ? "down" : "lost",
     `${words.where} cannot be reached (${oneLine(rootOf(cause))}): check the network and ${words.address}`
   )
 
 /** The answer began and did not end. */
 export const brokenOff = (words: FailureWords, cause: unknown): ModelBusy =>
   busy(words, "lost", `${words.where} broke off its answer (${oneLine(rootOf(cause))})`)
-
-const unsent: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH"])
-const codeOf = (cause: unknown): string => {
-  const error = cause as { readonly code?: unknown; readonly cause?: unknown }
-  return typeof error.code === "string" ? error.code : error.cause === undefined ? "" : codeOf(error.cause)
-}
-
-const rootOf = (cause: unknown): string => {
-  const error = cause as { readonly message?: string; readonly cause?: unknown }
-  return error.cause instanceof Error ? rootOf(error.cause) : String(error.message ?? cause)
-}

@@ -9,11 +9,11 @@ import { SaxesParser } from "saxes"
 import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
 import type { Finish } from "../../src/domain.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import type { LoraConfig, QuantizedWeights } from "../../src/numerics/parameters.ts"
+import type { LoraConfig, QuantizedWeights, Weights } from "../../src/numerics/parameters.ts"
 import { hash32, uniformAt } from "../../src/numerics/random.ts"
 import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
 import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
-import { decode, forward, prefill, type Weights } from "../../src/numerics/transformer.ts"
+import { decode, forward, prefill } from "../../src/numerics/transformer.ts"
 import { KeyValueCache, type PrefilledPrompts } from "./kv-cache.ts"
 import { maskFeeds, sequenceFeeds } from "./sequences.ts"
 import { createSession, type Device, type Feeds, float32, int64, type Session } from "./session.ts"
@@ -217,7 +217,7 @@ export class SamplerProgram {
     const row = rows[hash32(rows[0]!.seed) % rows.length]!
     const session = await (this.#exact ??= (() => {
       const g = new Graph()
-      g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength))
+      g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength, false).logps)
       return this.#session(g, "mapped")
     })())
     const { ids } = call.prompts[row.prompt]!

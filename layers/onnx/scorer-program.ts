@@ -1,6 +1,6 @@
 /** The graphs of a scorer, of any family, in a worker thread (onnx-runtime.ts): plain promises, sessions of its own. */
 import { Graph } from "../../src/numerics/graph.ts"
-import { parameterSource } from "../../src/numerics/parameters.ts"
+import { frozen, parameterSource } from "../../src/numerics/parameters.ts"
 import { toPixels } from "../../src/numerics/pixels.ts"
 import { type Graphs, graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "../../src/scorers/graphs.ts"
 import { createSession, type Device, type Feeds, float32, int64, type Session } from "./session.ts"
@@ -59,7 +59,7 @@ export class ScorerProgram {
     const build = graphsOf(checkpoint)[graph]
     if (build === undefined) throw new Error(`${checkpoint.family} has no graph of ${graph}`)
     const g = new Graph()
-    g.output("result", build(g, parameterSource(g, checkpoint.index, "none", undefined).get, inputsOf(g, checkpoint)))
+    g.output("result", build(g, parameterSource(g, frozen(checkpoint.index)).get, inputsOf(g, checkpoint)))
     const bytes = [...checkpoint.index.values()].reduce((sum, { length }) => sum + length, 0)
     // Prepared weights run faster and are a copy; a large model's stay in their files.
     return createSession(g, { device, threads, weights: bytes < small ? "prepared" : "mapped", weightsFolder: checkpoint.folder })

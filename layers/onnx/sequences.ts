@@ -48,7 +48,7 @@ export const sequenceFeeds = (c: DecoderConfig, sequences: ReadonlyArray<Sequenc
     positions: { dtype: "int64", shape: [sequences.length, time], data: positions },
     ...maskFeeds(c, time),
     rows: int64([rows.length], rows),
-    targets: int64([targets.length, 1], targets),
+    targets: int64([targets.length], targets),
     segments: int64([segments.length], segments),
     zeros: float32([sequences.length], new Float32Array(sequences.length))
   }

@@ -15,9 +15,9 @@ import { gradients } from "../../src/numerics/gradients.ts"
 import { Graph, type Value } from "../../src/numerics/graph.ts"
 import { labelWeights, type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/numerics/losses.ts"
 import { parameterCount } from "../../src/numerics/memory.ts"
-import type { LoraConfig } from "../../src/numerics/parameters.ts"
+import type { LoraConfig, Weights } from "../../src/numerics/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
-import { forward, type Weights } from "../../src/numerics/transformer.ts"
+import { forward } from "../../src/numerics/transformer.ts"
 import { completionLength, microBatches, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
 import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session } from "./session.ts"
 
@@ -37,6 +37,8 @@ export interface TrainerOptions {
   readonly maxLength: number
   /** Padded tokens of one forward and backward run; larger batches are accumulated. */
   readonly tokensPerRun: number
+  /** Keeps only what enters each layer for the backward pass, which computes the rest again: less memory, more time. */
+  readonly gradientCheckpointing: boolean
 }
 
 export interface TrainerSpec {
@@ -103,14 +105,13 @@ export class Trainer {
   async logps(sequences: ReadonlyArray<Sequence>, reference: boolean): Promise<Array<Array<number>>> {
     const { checkpoint, options } = this.#spec
     const cut = sequences.map((s) => truncated(s, options.maxLength))
-    const frozen = this.#spec.reference
-    const session = await this.#session(reference && frozen === undefined ? "reference" : "policy")
+    const session = await this.#session(reference ? "reference" : "policy")
     const out: Array<Array<number>> = cut.map(() => [])
     const sized = (n: number) => ({ rows: 1, length: cut[n]!.ids.length })
     const scored = cut.flatMap((s, n) => (completionLength(s) > 0 ? [n] : []))
     for (const batch of microBatches(scored, sized, options.tokensPerRun)) {
       const feeds = sequenceFeeds(checkpoint.config, batch.map((n) => cut[n]!))
-      const { logps } = await session.run({ ...feeds, ...feedsOf(reference && frozen !== undefined ? frozen : this.#parameters) })
+      const { logps } = await session.run({ ...feeds, ...this.#feeds() })
       const tokens = logps!.data as Float32Array
       let at = 0
       for (const n of batch) out[n] = Array.from(tokens.subarray(at, at += completionLength(cut[n]!)))
@@ -125,19 +126,18 @@ export class Trainer {
   async preferenceStep(batch: PreferenceBatch): Promise<TrainerStep> {
     const { checkpoint, loss, options } = this.#spec
     const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
-    const reference = (await this.logps(sequences, true)).map(sum)
     const total = batch.pairs.reduce((n, { weight }) => n + weight, 0)
     const session = await this.#session("preference")
     const accumulated = new Map<string, Float32Array>()
     const policy = new Float64Array(sequences.length)
+    const reference = new Float64Array(sequences.length)
     let lossSum = 0
     for (const part of parts({ ...batch, sequences }, options.tokensPerRun)) {
       const own = part.sequences.map((s) => sequences.indexOf(s))
       const labels = part.pairs.map(({ label }) => labelWeights(loss, label))
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, part.sequences),
-        ...feedsOf(this.#parameters),
-        reference: float32([own.length], Float32Array.from(own, (n) => reference[n]!)),
+        ...this.#feeds(),
         lengths: float32([own.length], Float32Array.from(part.sequences, completionLength)),
         chosen: int64([part.pairs.length], part.pairs.map(({ chosen }) => chosen)),
         rejected: int64([part.pairs.length], part.pairs.map(({ rejected }) => rejected)),
@@ -146,7 +146,10 @@ export class Trainer {
         weights: float32([part.pairs.length], Float32Array.from(part.pairs, ({ weight }) => weight / total))
       })
       lossSum += Number(out["loss"]!.data[0])
-      own.forEach((n, i) => (policy[n] = Number(out["logps"]!.data[i])))
+      own.forEach((n, i) => {
+        policy[n] = Number(out["logps"]!.data[i])
+        reference[n] = Number(out["reference"]!.data[i])
+      })
       this.#accumulate(accumulated, out)
     }
     const update = this.#update(accumulated, lossSum)
@@ -187,7 +190,7 @@ export class Trainer {
     for (const batch of microBatches(sequences, sized, options.tokensPerRun)) {
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, batch),
-        ...feedsOf(this.#parameters),
+        ...this.#feeds(),
         scale: float32([1], Float32Array.of(-1 / tokens))
       })
       loss += Number(out["loss"]!.data[0])
@@ -199,6 +202,10 @@ export class Trainer {
   async release(): Promise<void> {
     for (const session of this.#sessions.values()) await (await session).release()
     this.#sessions.clear()
+  }
+
+  #feeds(): Feeds {
+    return { ...feedsOf(this.#parameters), ...feedsOf(this.#spec.reference ?? new Map(), referencePrefix) }
   }
 
   #accumulate(into: Map<string, Float32Array>, out: Readonly<Record<string, Feed>>): void {
@@ -246,10 +253,9 @@ export class Trainer {
   }
 }
 
-const feedsOf = (parameters: Parameters): Feeds =>
-  Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
-
-const sum = (xs: ReadonlyArray<number>): number => xs.reduce((n, x) => n + x, 0)
+/** Parameters under the names of their inputs. */
+const feedsOf = (parameters: Parameters, prefix = ""): Feeds =>
+  Object.fromEntries([...parameters].map(([name, { data, shape }]) => [prefix + name, float32(shape, data)]))
 
 /** Pairs that share a sequence stay together; the sequences of a part are numbered anew. */
 const parts = (batch: PreferenceBatch, budget: number): Array<Part> => {
@@ -280,17 +286,31 @@ const trainableWeights = ({ checkpoint, lora }: TrainerSpec): Weights => ({
   lora
 })
 
-const withGradients = (g: Graph, spec: TrainerSpec, loss: Value): Graph => {
+/** What the names of a reference's adapter begin with, beside the policy's in one graph. */
+const referencePrefix = "reference."
+
+const referenceWeights = ({ checkpoint, lora, reference }: TrainerSpec): Weights => ({
+  index: checkpoint.index,
+  trainable: "none",
+  lora: reference === undefined ? undefined : lora,
+  inputPrefix: referencePrefix
+})
+
+const withGradients = (g: Graph, spec: TrainerSpec, loss: Value, stream: ReadonlyArray<Value>): Graph => {
   const wrt = g.inputs.filter(({ name }) => spec.parameters.has(name))
-  gradients(g, loss, g.constant([1], [1]), wrt).forEach((dx, i) => {
+  const kept = spec.options.gradientCheckpointing ? stream : []
+  gradients(g, loss, g.constant([1], [1]), wrt, kept).forEach((dx, i) => {
     if (dx !== undefined) g.output(`grad.${wrt[i]!.name}`, dx)
   })
   return g
 }
 
+const logpsOf = (g: Graph, { checkpoint, options }: TrainerSpec, weights: Weights, derivative: boolean) =>
+  forward(g, checkpoint.config, weights, options.maxLength, derivative)
+
 const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
   const g = new Graph()
-  g.output("logps", forward(g, spec.checkpoint.config, weights, spec.options.maxLength))
+  g.output("logps", logpsOf(g, spec, weights, false).logps)
   return g
 }
 
@@ -298,14 +318,15 @@ const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
 export const graphs = {
   /** Asking a training session for less does not make it do less, so scoring has graphs of its own. */
   policy: (spec: TrainerSpec): Graph => scoring(spec, trainableWeights(spec)),
-  reference: (spec: TrainerSpec): Graph =>
-    scoring(spec, { index: spec.checkpoint.index, trainable: "none", lora: undefined }),
+  reference: (spec: TrainerSpec): Graph => scoring(spec, referenceWeights(spec)),
+  /** Policy and reference in one session: two would each map the weights, and each page would count twice. */
   preference: (spec: TrainerSpec): Graph => {
     const g = new Graph()
-    const tokens = forward(g, spec.checkpoint.config, trainableWeights(spec), spec.options.maxLength)
+    const { logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true)
     const zeros = g.input("zeros", "float32", ["sequence"])
-    const logps = sumBySequence(g, tokens, g.input("segments", "int64", ["token"]), zeros)
-    const reference = g.input("reference", "float32", ["sequence"])
+    const segments = g.input("segments", "int64", ["token"])
+    const logps = sumBySequence(g, tokens, segments, zeros)
+    const reference = sumBySequence(g, logpsOf(g, spec, referenceWeights(spec), false).logps, segments, zeros)
     const lengths = g.input("lengths", "float32", ["sequence"])
     const chosen = g.input("chosen", "int64", ["pair"])
     const rejected = g.input("rejected", "int64", ["pair"])
@@ -323,13 +344,14 @@ export const graphs = {
     const loss = g.sum(g.mul(loss_pair, g.input("weights", "float32", ["pair"])), [0], true)
     g.output("loss", loss)
     g.output("logps", logps)
-    return withGradients(g, spec, loss)
+    g.output("reference", reference)
+    return withGradients(g, spec, loss, stream)
   },
   crossEntropy: (spec: TrainerSpec): Graph => {
     const g = new Graph()
-    const tokens = forward(g, spec.checkpoint.config, trainableWeights(spec), spec.options.maxLength)
-    const loss = g.sum(g.mul(tokens, g.input("scale", "float32", [1])), [0], true)
+    const { logps, stream } = logpsOf(g, spec, trainableWeights(spec), true)
+    const loss = g.sum(g.mul(logps, g.input("scale", "float32", [1])), [0], true)
     g.output("loss", loss)
-    return withGradients(g, spec, loss)
+    return withGradients(g, spec, loss, stream)
   }
 }

@@ -9,7 +9,7 @@ import { resolveConfig } from "../config.ts"
 import { makeProgress, progressStyle } from "../progress.ts"
 import type { Interval } from "../statistics.ts"
 import * as Flags from "./flags.ts"
-import { judgeFlags, judgeLayer, renderSize } from "./judges.ts"
+import { judgeFlags, openJudge } from "./judges.ts"
 import { givenSettings } from "./setting-flags.ts"
 
 export const calibrate = Command.make("calibrate", {
@@ -22,8 +22,7 @@ export const calibrate = Command.make("calibrate", {
   json: Flags.json
 }, Effect.fn(function*({ json, pairs: each, ...flags }) {
   const settings = yield* resolveConfig(undefined, givenSettings(flags))
-  const layer = yield* judgeLayer(settings)
-  const size = yield* renderSize(settings)
+  const { layer, size } = yield* openJudge(settings, progressStyle(json))
   const pairs = knownPairs(each, settings.seed)
   yield* Effect.gen(function*() {
     const progress = yield* makeProgress(progressStyle(json), "pair", pairs.length)

@@ -13,8 +13,12 @@ export const embeddedPolicy = path.join(packageRoot, "models", "policy")
 
 export const model = Flag.String("model").pipe(
   Flag.withAlias("m"),
-  Flag.withDescription("policy: a Hugging Face checkpoint folder (default: the embedded one)"),
+  Flag.withDescription("policy: a Hugging Face checkpoint folder, or a model of the Hub as owner/name (default: the embedded one)"),
   Flag.withDefault(embeddedPolicy)
+)
+export const revision = Flag.String("revision").pipe(
+  Flag.withDescription("branch, tag or commit of a model of the Hub (default: main)"),
+  Flag.withDefault("")
 )
 export const seed = Flag.Int("seed").pipe(Flag.withDescription("key of all randomness"), Flag.withDefault(0))
 export const device = Flag.Literals("device", ["auto", "cpu", "webgpu", "cuda"]).pipe(

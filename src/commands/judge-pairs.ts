@@ -14,7 +14,7 @@ import { Judge } from "../stages/Judge.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { cohenKappa, wilson } from "../statistics.ts"
 import * as Flags from "./flags.ts"
-import { forecast, judgeFlags, judgeLayer, renderSize } from "./judges.ts"
+import { forecast, judgeFlags, openJudge } from "./judges.ts"
 import { givenSettings } from "./setting-flags.ts"
 
 /** Bytes that the pictures of pairs under way may take: a batch keeps many waiting. */
@@ -37,8 +37,7 @@ export const judgePairs = Command.make("judge-pairs", {
   json: Flags.json
 }, Effect.fn(function*({ json, out, pairs: file, run, ...flags }) {
   const settings = yield* resolveConfig(undefined, givenSettings(flags))
-  const layer = yield* judgeLayer(settings)
-  const size = yield* renderSize(settings)
+  const { layer, size } = yield* openJudge(settings, progressStyle(json))
   const pairs = yield* pairsOf({ pairs: file, run })
   yield* Effect.gen(function*() {
     const judge = yield* Judge

@@ -7,10 +7,11 @@ import { resolveConfig } from "../config.ts"
 import type { Rendering, Verdict } from "../domain.ts"
 import { readText } from "../files.ts"
 import { decideRenderings } from "../pairing.ts"
+import { progressStyle } from "../progress.ts"
 import { asksForText, promptOf } from "../prompts.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import * as Flags from "./flags.ts"
-import { judgeFlags, judgeLayer, renderSize } from "./judges.ts"
+import { judgeFlags, openJudge } from "./judges.ts"
 import { givenSettings } from "./setting-flags.ts"
 
 export const judge = Command.make("judge", {
@@ -21,8 +22,7 @@ export const judge = Command.make("judge", {
   json: Flags.json
 }, Effect.fn(function*({ a: fileA, b: fileB, json, prompt: text, ...flags }) {
   const settings = yield* resolveConfig(undefined, givenSettings(flags))
-  const layer = yield* judgeLayer(settings)
-  const size = yield* renderSize(settings)
+  const { layer, size } = yield* openJudge(settings, progressStyle(json))
   const texts = [yield* readText(fileA), yield* readText(fileB)] as const
   const prompt = promptOf(text)
   yield* Effect.gen(function*() {

@@ -9,6 +9,9 @@ import type { OnnxError, OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import type { CheckpointInvalid } from "../checkpoint.ts"
 import type { SettingName, TrainConfig } from "../config.ts"
 import type { FileProblem } from "../files.ts"
+import type { ModelKind } from "../hub/model-kind.ts"
+import { resolveModel } from "../hub/resolve-model.ts"
+import type { ProgressStyle } from "../progress.ts"
 import type { Judge, JudgeStopped } from "../stages/Judge.ts"
 import { BadInput } from "./flags.ts"
 import { type Estimate, type GuidedSettings, guidedJudges, guidedLayer, type Work } from "./guided-judges.ts"
@@ -51,6 +54,8 @@ type JudgeLayer = Layer.Layer<
 >
 
 interface Named {
+  /** What --judge-model is a checkpoint of, where it is not a name. */
+  readonly kind?: (settings: JudgeSettings) => ModelKind | undefined
   readonly layer: (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>
   /** Pixels of a side. */
   readonly size: (settings: JudgeSettings) => Effect.Effect<number, CheckpointInvalid>
@@ -99,6 +104,7 @@ const judges: Readonly<Record<string, Named>> = {
       const then = yield* guidedLayer(pairsOf(settings), dear(settings))
       return judgeCascade.layer(first, then, { confidence: settings.cascade_confidence })
     }),
+    kind: ({ guide }) => (guide === "claude" ? scorerJudges.clip.kind() : undefined),
     size: forGuide,
     asks: (settings, work) => ({ ...pairsOf(settings).estimate(settings, work), of: dear(settings) })
   },
@@ -111,12 +117,22 @@ const named = ({ judge }: JudgeSettings): Effect.Effect<Named, BadInput> =>
     ? Effect.succeed(judges[judge]!)
     : Effect.fail(new BadInput({ message: `There is no judge "${judge}": --judge is one of ${Object.keys(judges).join(", ")}.` }))
 
-/** The judge that the settings name. What is missing or unknown is said before anything is built. */
-export const judgeLayer = (settings: JudgeSettings) => Effect.flatMap(named(settings), ({ layer }) => layer(settings))
-
-/** The size that the settings say, or in which their judge sees best, pixels of a side. */
-export const renderSize = (settings: JudgeSettings) =>
-  settings.render_size > 0 ? Effect.succeed(settings.render_size) : Effect.flatMap(named(settings), ({ size }) => size(settings))
+/**
+ * The judge that the settings name, and the size that they say, or in which it sees best, pixels of a side. What is
+ * missing or unknown is said before anything is fetched or built.
+ */
+export const openJudge = Effect.fn("openJudge")(function*(settings: JudgeSettings, style: ProgressStyle) {
+  const judge = yield* named(settings)
+  yield* judge.layer(settings)
+  const kind = judge.kind?.(settings)
+  const own = kind === undefined || settings.judge_model === ""
+    ? settings
+    : { ...settings, judge_model: (yield* resolveModel(settings.judge_model, kind, { style })).folder }
+  return {
+    layer: yield* judge.layer(own),
+    size: settings.render_size > 0 ? settings.render_size : yield* judge.size(own)
+  }
+})
 
 /** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param work at most */
 export const forecast = Effect.fnUntraced(function*(settings: JudgeSettings, work: Work) {

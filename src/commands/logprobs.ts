@@ -4,11 +4,11 @@ import { Command, Flag } from "effect/cli"
 import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
 import type { Sequence } from "../../layers/onnx/sequences.ts"
 import { openAdapter } from "../adapter.ts"
-import { openDecoder } from "../checkpoint.ts"
 import { readRows } from "../files.ts"
 import { parameterCount, scorerBytes } from "../numerics/memory.ts"
-import { openTokenizer } from "../tokenizer/tokenizer.ts"
+import { progressStyle } from "../progress.ts"
 import * as Flags from "./flags.ts"
+import { openPolicy } from "./policy.ts"
 import { trainerDefaults } from "./trainer-defaults.ts"
 
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
@@ -24,15 +24,15 @@ const mostTokens = 4096
 
 export const logprobs = Command.make("logprobs", {
   model: Flags.model,
+  revision: Flags.revision,
   adapter: Flags.adapter,
   input: Flag.String("input").pipe(Flag.withDescription("JSONL rows of {prompt, completion}: text, messages or token ids")),
   maxLength: Flag.Int("max-length").pipe(Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1024)),
   device: Flags.device,
   threads: Flags.threads
 }, Effect.fn(function*(o) {
-  const checkpoint = yield* openDecoder(o.model)
-  const tokenizer = yield* openTokenizer(o.model)
   const rows = yield* readRows(o.input, Row)
+  const { checkpoint, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(false))
   const adapter = yield* Effect.transposeOption(Option.map(o.adapter, (folder) => openAdapter(folder, checkpoint)))
   const tokens = (text: typeof Text.Type, prompt: boolean): ReadonlyArray<number> =>
     typeof text === "string"

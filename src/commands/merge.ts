@@ -1,10 +1,11 @@
 /** `vequinox merge`: a LoRA adapter folded into its base, as a checkpoint folder that needs no adapter. */
 import { Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { openDecoder } from "../checkpoint.ts"
 import { openFactors } from "../lora-factors.ts"
 import { writeMerged } from "../merged-checkpoint.ts"
+import { progressStyle } from "../progress.ts"
 import * as Flags from "./flags.ts"
+import { openPolicy } from "./policy.ts"
 
 const dtypes = { f32: "F32", bf16: "BF16", f16: "F16", same: undefined } as const
 
@@ -27,6 +28,7 @@ export const parseBytes = (text: string): Option.Option<number> => {
 
 export const merge = Command.make("merge", {
   model: Flags.model,
+  revision: Flags.revision,
   adapter: Flag.String("adapter").pipe(Flag.withDescription("PEFT LoRA adapter folder")),
   out: Flag.String("out").pipe(Flag.withDescription("folder for the merged checkpoint; new or empty")),
   dtype: Flag.Literals("dtype", ["f32", "bf16", "f16", "same"]).pipe(
@@ -40,7 +42,7 @@ export const merge = Command.make("merge", {
   ),
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const base = yield* openDecoder(o.model)
+  const { checkpoint: base } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
   const adapter = yield* openFactors(o.adapter, base)
   const { bytes, files } = yield* writeMerged(base, adapter, {
     out: o.out,

@@ -5,7 +5,6 @@ import { Argument, Command, Flag } from "effect/cli"
 import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as samplerOnnx from "../../layers/sampler-onnx.ts"
 import { openAdapter } from "../adapter.ts"
-import { openDecoder } from "../checkpoint.ts"
 import { settings } from "../config.ts"
 import { writeFile } from "../files.ts"
 import { parameterCount } from "../numerics/memory.ts"
@@ -15,8 +14,9 @@ import { progressStyle } from "../progress.ts"
 import { promptOf, readPrompts } from "../prompts.ts"
 import { Sampler } from "../stages/Sampler.ts"
 import { extractSvg } from "../svg/gate.ts"
-import { defaultFormat, openTokenizer } from "../tokenizer/tokenizer.ts"
+import { defaultFormat } from "../tokenizer/tokenizer.ts"
 import * as Flags from "./flags.ts"
+import { openPolicy } from "./policy.ts"
 import { quantizedCache, tellQuantizing } from "./quantizing.ts"
 
 const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60)
@@ -24,6 +24,7 @@ const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g,
 export const sample = Command.make("sample", {
   texts: Argument.String("prompt").pipe(Argument.withDescription("what to draw"), Argument.variadic()),
   model: Flags.model,
+  revision: Flags.revision,
   adapter: Flags.adapter,
   prompts: Flag.String("prompts").pipe(Flag.withDescription("file of prompts, instead of arguments"), Flag.optional),
   k: Flag.Int("k").pipe(Flag.withDescription("drawings a prompt"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1)),
@@ -49,17 +50,16 @@ export const sample = Command.make("sample", {
   threads: Flags.threads,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const checkpoint = yield* openDecoder(o.model)
-  const tokenizer = yield* openTokenizer(o.model)
-  const adapter = Option.getOrUndefined(
-    yield* Effect.transposeOption(Option.map(o.adapter, (folder) => openAdapter(folder, checkpoint)))
-  )
   const prompts = Option.isSome(o.prompts)
     ? (({ heldOut, train }) => [...train, ...heldOut])(yield* readPrompts(o.prompts.value, Infinity))
     : o.texts.map(promptOf)
   if (prompts.length === 0) {
     return yield* new Flags.BadInput({ message: "There is nothing to draw: give a prompt, or a file with --prompts." })
   }
+  const { checkpoint, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
+  const adapter = Option.getOrUndefined(
+    yield* Effect.transposeOption(Option.map(o.adapter, (folder) => openAdapter(folder, checkpoint)))
+  )
   const maxLength = Math.min(checkpoint.config.maxPositions, o.maxNewTokens + 256)
   const stages = samplerOnnx.layer({
     checkpoint,

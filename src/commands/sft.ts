@@ -5,7 +5,7 @@ import { Console, Effect, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
 import type { Sequence } from "../../layers/onnx/sequences.ts"
-import { companionFiles, openDecoder, readParameters } from "../checkpoint.ts"
+import { companionFiles, readParameters } from "../checkpoint.ts"
 import { schedulerTypes } from "../numerics/adamw.ts"
 import { parameterCount, trainerBytes } from "../numerics/memory.ts"
 import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
@@ -13,16 +13,18 @@ import { random, shuffled } from "../numerics/random.ts"
 import { encodeSafetensors } from "../numerics/safetensors.ts"
 import { allLinear, modulesOf } from "../numerics/transformer.ts"
 import { makeProgress, progressStyle } from "../progress.ts"
-import { defaultFormat, openTokenizer, promptIds } from "../tokenizer/tokenizer.ts"
+import { defaultFormat, promptIds } from "../tokenizer/tokenizer.ts"
 import { adapterFiles } from "../adapter.ts"
 import { readRows, writeFile } from "../files.ts"
 import * as Flags from "./flags.ts"
+import { openPolicy } from "./policy.ts"
 import { trainerDefaults } from "./trainer-defaults.ts"
 
 const Row = Schema.Struct({ prompt: Schema.String, completion: Schema.String })
 
 export const sft = Command.make("sft", {
   model: Flags.model,
+  revision: Flags.revision,
   data: Flag.String("data").pipe(Flag.withDescription("JSONL rows of {prompt, completion}; the chat template and prefill are added")),
   out: Flag.String("out").pipe(Flag.withDescription("folder for the trained checkpoint, or for the adapter with --lora-r")),
   steps: Flag.Int("steps").pipe(Flag.withDescription("optimizer steps"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1000)),
@@ -40,9 +42,8 @@ export const sft = Command.make("sft", {
   threads: Flags.threads,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const checkpoint = yield* openDecoder(o.model)
-  const tokenizer = yield* openTokenizer(o.model)
   const rows = yield* readRows(o.data, Row)
+  const { base, checkpoint, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
   const { prefill } = defaultFormat
   const sequences = rows.map(({ completion, prompt }): Sequence => {
     const start = promptIds(tokenizer, defaultFormat, prompt)
@@ -98,7 +99,7 @@ export const sft = Command.make("sft", {
       }
       yield* writeFile(path.join(o.out, "model.safetensors"), encodeSafetensors(parameters, o.saveDtype))
     } else {
-      for (const [name, bytes] of adapterFiles(parameters, lora, o.model)) yield* writeFile(path.join(o.out, name), bytes)
+      for (const [name, bytes] of adapterFiles(parameters, lora, base)) yield* writeFile(path.join(o.out, name), bytes)
     }
     const { model, ...settings } = o
     yield* writeFile(

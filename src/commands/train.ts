@@ -7,7 +7,6 @@ import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as optimizerOnnx from "../../layers/optimizer-onnx.ts"
 import * as rendererResvg from "../../layers/renderer-resvg.ts"
 import * as samplerOnnx from "../../layers/sampler-onnx.ts"
-import { openDecoder } from "../checkpoint.ts"
 import { mostPairs } from "../comparisons.ts"
 import { resolveConfig, type SettingName, settings, type TrainConfig } from "../config.ts"
 import { writeFile } from "../files.ts"
@@ -18,11 +17,11 @@ import { embeddedPrompts, readPrompts } from "../prompts.ts"
 import { abandonUnbegun, openRunFolder } from "../run-folder.ts"
 import { Judge } from "../stages/Judge.ts"
 import { Policy } from "../stages/Policy.ts"
-import { openTokenizer } from "../tokenizer/tokenizer.ts"
 import { runTraining } from "../training-run.ts"
 import * as Flags from "./flags.ts"
 import { heldOutScorers } from "./held-out.ts"
-import { forecast, judgeLayer, renderSize } from "./judges.ts"
+import { forecast, openJudge } from "./judges.ts"
+import { openPolicy } from "./policy.ts"
 import { writeReport } from "./report.ts"
 import { quantizedCache, tellQuantizing } from "./quantizing.ts"
 import { givenSettings, settingFlags } from "./setting-flags.ts"
@@ -55,13 +54,11 @@ export const train = Command.make("train", {
   json: Flags.json
 }, Effect.fn(function*({ config: file, json, ...flags }) {
   const c = yield* resolveConfig(Option.getOrUndefined(file), givenSettings(flags))
-  const model = embedded(c.model_name_or_path, "policy")
-  const checkpoint = yield* openDecoder(model)
-  const tokenizer = yield* openTokenizer(model)
-  const start = yield* startOf(c, checkpoint)
+  const style = progressStyle(json)
   const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
-  const judge = yield* judgeLayer(c)
-  const size = yield* renderSize(c)
+  const { layer: judge, size } = yield* openJudge(c, style)
+  const { base, checkpoint, folder, tokenizer } = yield* openPolicy(embedded(c.model_name_or_path, "policy"), c.model_revision, style)
+  const start = yield* startOf(c, checkpoint)
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
 
   const stages = Layer.mergeAll(
@@ -83,7 +80,8 @@ export const train = Command.make("train", {
         adamBeta2: c.adam_beta2,
         adamEpsilon: c.adam_epsilon,
         maxLength: c.max_length,
-        tokensPerRun: c.tokens_per_run
+        tokensPerRun: c.tokens_per_run,
+        gradientCheckpointing: c.gradient_checkpointing
       }
     }),
     samplerOnnx.layer({
@@ -105,7 +103,7 @@ export const train = Command.make("train", {
       maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
       precision: c.sampler_precision,
       cache: yield* quantizedCache,
-      quantizing: (total) => tellQuantizing(progressStyle(json), total)
+      quantizing: (total) => tellQuantizing(style, total)
     }),
     rendererResvg.layer({ size }),
     judge,
@@ -117,9 +115,8 @@ export const train = Command.make("train", {
     const runtime = yield* OnnxRuntime
     const { identity, name } = yield* Judge
     const versions = { vequinox: Flags.version, node: process.version, onnxruntime: Flags.onnxVersion }
-    const resolved = { ...c, ...start.settings, render_size: size, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
+    const resolved = { ...c, ...start.settings, render_size: size, output_dir: run.path, model: folder, model_commit: base.revision, judge_identity: identity, device_choice: runtime.choice, versions }
     yield* writeFile(run.file("config.json"), JSON.stringify(resolved, null, 2) + "\n")
-    const style = progressStyle(json)
     const progress = yield* makeProgress(style, "step", c.max_steps)
     yield* progress.note(
       `${run.path}: ${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${runtime.choice}.`
@@ -136,7 +133,7 @@ export const train = Command.make("train", {
       prompts,
       run,
       lora: start.lora,
-      base: c.model_name_or_path === "embedded" ? "vequinox/models/policy" : c.model_name_or_path,
+      base: c.model_name_or_path === "embedded" ? { name: "vequinox/models/policy", revision: null } : base,
       scorers,
       trustPairs: c.trust_pairs,
       saveSteps: c.save_steps,

@@ -19,6 +19,7 @@ export const trainerDefaults = (
     adamEpsilon: 1e-8,
     maxLength,
     tokensPerRun,
+    gradientCheckpointing: false,
     ...options
   }
 })

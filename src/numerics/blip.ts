@@ -19,7 +19,7 @@ import {
   type VisionConfig,
   withClassToken
 } from "./encoder.ts"
-import type { Graph, Shape, Value } from "./graph.ts"
+import { type Graph, joined, type Value } from "./graph.ts"
 import { thirdOf, thirds } from "./packed.ts"
 import type { Get, WeightIndex } from "./parameters.ts"
 import type { TensorEntry } from "./safetensors.ts"
@@ -69,7 +69,7 @@ export const encodePictures = (g: Graph, get: Get, c: BlipConfig, pixels: Value)
   const patches = embedPatches(g, get, c.vision, `${visual}.patch_embed.proj`, true, pixels)
   const token = g.reshape(get(`${visual}.cls_token`, [1, 1, hidden]), [hidden])
   const places = get(`${visual}.pos_embed`, [1, time, hidden])
-  const x = g.reshape(g.add(withClassToken(g, token, patches), places), [`${item}_time`, hidden])
+  const x = g.reshape(g.add(withClassToken(g, token, patches), places), [joined(item, time), hidden])
   const names = {
     block: (i: number) => `${visual}.blocks.${i}`,
     norms: ["norm1", "norm2"],
@@ -95,20 +95,20 @@ export const scoreTexts = (g: Graph, get: Get, c: BlipConfig, ids: Value, mask: 
   const at = (name: string) => `${textual}.${name}`
   // Not -infinity: the authors' -10000 leaves a padded place e^-10000 of the attention, which is 0 in float32 too.
   const hide = g.unsqueeze(g.scale(g.sub(g.scalar(1), mask), -10_000), [1, 2])
-  const seen = g.reshape(pictures, [`${item}_place`, c.vision.hidden])
+  const seen = g.reshape(pictures, [joined(item, tokensOf(c)), c.vision.hidden])
 
   const split = (y: Value, rows: number) => g.transpose(g.reshape(y, [item, rows, heads, hidden / heads]), [0, 2, 1, 3])
   /** LayerNorm(x + attention over `from`), [item * time, hidden]; `rows` of `from` belong to each item. */
   const attend = (name: string, x: Value, from: Value, rows: number, mask?: Value): Value => {
     const q = split(affine(g, get, `${name}.self.query`, x, hidden), time)
     const [k, v] = ["key", "value"].map((part) => split(affine(g, get, `${name}.self.${part}`, from, hidden), rows))
-    const mixed = g.reshape(g.transpose(attention(g, q, k!, v!, mask), [0, 2, 1, 3]), [`${item}_time` as Shape[0], hidden])
+    const mixed = g.reshape(g.transpose(attention(g, q, k!, v!, mask), [0, 2, 1, 3]), [joined(item, time), hidden])
     return norm(g, get, c.text, `${name}.output.LayerNorm`, g.add(affine(g, get, `${name}.output.dense`, mixed, hidden), x))
   }
 
   const words = g.emit("Gather", [get(at("embeddings.word_embeddings.weight"), [vocab, hidden]), ids])
   const places = g.slice(get(at("embeddings.position_embeddings.weight"), [maxPositions, hidden]), 0, 0, time)
-  let x = norm(g, get, c.text, at("embeddings.LayerNorm"), g.reshape(g.add(words, places), [`${item}_time`, hidden]))
+  let x = norm(g, get, c.text, at("embeddings.LayerNorm"), g.reshape(g.add(words, places), [joined(item, time), hidden]))
   for (let i = 0; i < c.text.layers; i++) {
     const layer = at(`encoder.layer.${i}`)
     const read = attend(`${layer}.attention`, x, x, time, hide)

@@ -17,7 +17,7 @@ import {
   type VisionConfig,
   withClassToken
 } from "./encoder.ts"
-import type { Graph, Value } from "./graph.ts"
+import { type Graph, joined, type Value } from "./graph.ts"
 import { type Get, parametersOf } from "./parameters.ts"
 import { causalMask } from "./transformer.ts"
 
@@ -50,7 +50,7 @@ export const encodeTexts = (g: Graph, get: Get, c: ClipConfig, ids: Value, ends:
   const words = g.emit("Gather", [get("text_model.embeddings.token_embedding.weight", [vocab, hidden]), ids])
   const places = get("text_model.embeddings.position_embedding.weight", [time, hidden])
   const item = ids.shape[0]!
-  const x = g.reshape(g.add(words, places), [`${item}_time`, hidden])
+  const x = g.reshape(g.add(words, places), [joined(item, time), hidden])
   const mask = g.constant(Array.from(causalMask(1, time)), [time, time])
   const y = blocks(g, get, c.text, clipBlocks("text_model"), x, item, time, mask)
   const pooled = g.emit("Gather", [norm(g, get, c.text, "text_model.final_layer_norm", y), ends])
@@ -68,7 +68,7 @@ export const encodeImages = (g: Graph, get: Get, c: ClipConfig, pixels: Value): 
   const patches = embedPatches(g, get, c.vision, "vision_model.embeddings.patch_embedding", false, pixels)
   const all = withClassToken(g, get("vision_model.embeddings.class_embedding", [hidden]), patches)
   const places = get("vision_model.embeddings.position_embedding.weight", [time, hidden])
-  const x = norm(g, get, c.vision, "vision_model.pre_layrnorm", g.reshape(g.add(all, places), [`${item}_time`, hidden]))
+  const x = norm(g, get, c.vision, "vision_model.pre_layrnorm", g.reshape(g.add(all, places), [joined(item, time), hidden]))
   const y = blocks(g, get, c.vision, clipBlocks("vision_model"), x, item, time)
   const pooled = norm(g, get, c.vision, "vision_model.post_layernorm", rowOf(g, y, item, time, 0))
   return unit(g, g.emit("Gemm", [pooled, get("visual_projection.weight", [c.projection, hidden])], { transB: 1 }))

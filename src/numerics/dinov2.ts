@@ -13,7 +13,7 @@ import {
   type VisionConfig,
   withClassToken
 } from "./encoder.ts"
-import type { Graph, Value } from "./graph.ts"
+import { type Graph, joined, type Value } from "./graph.ts"
 import type { Get } from "./parameters.ts"
 
 const namesOf = ({ activation }: VisionConfig): BlockNames => ({
@@ -67,7 +67,7 @@ export const encodeImages = (g: Graph, get: Get, c: VisionConfig, pixels: Value)
   const time = side * side + 1
   const patches = embedPatches(g, get, seen, "embeddings.patch_embeddings.projection", true, pixels)
   const all = withClassToken(g, get("embeddings.cls_token", [1, 1, c.hidden]), patches)
-  const x = g.reshape(g.add(all, places(g, get, c, side)), [`${item}_time`, c.hidden])
+  const x = g.reshape(g.add(all, places(g, get, c, side)), [joined(item, time), c.hidden])
   const y = blocks(g, get, c, namesOf(c), x, item, time)
   return unit(g, norm(g, get, c, "layernorm", rowOf(g, y, item, time, 0)))
 }

@@ -4,7 +4,7 @@
  * parameters, the activation, and whether the blocks are scaled (LayerScale, Touvron et al. 2021, arXiv:2103.17239).
  */
 import { activate, type Activation } from "./activations.ts"
-import type { Graph, Shape, Value } from "./graph.ts"
+import { type Graph, joined, type Shape, type Value } from "./graph.ts"
 import type { Get } from "./parameters.ts"
 
 /** Those that the encoders' config.json files name. */
@@ -97,7 +97,7 @@ export const blocks = (
     const [query, key, value, out] = names.attention
     const h = norm(g, get, c, at(names.norms[0]), x)
     const [q, k, v] = [query, key, value].map((name) => heads(affine(g, get, at(name), h, c.hidden))) as [Value, Value, Value]
-    const mixed = g.reshape(g.transpose(attention(g, q, k, v, mask), [0, 2, 1, 3]), [`${item}_time`, c.hidden])
+    const mixed = g.reshape(g.transpose(attention(g, q, k, v, mask), [0, 2, 1, 3]), [joined(item, time), c.hidden])
     x = g.add(x, scaled(0, affine(g, get, at(out), mixed, c.hidden)))
     const [up, down] = names.mlp
     x = g.add(x, scaled(1, feedForward(g, get, c, [at(up), at(down)], norm(g, get, c, at(names.norms[1]), x))))
@@ -123,7 +123,7 @@ export const embedPatches = (g: Graph, get: Get, c: VisionConfig, name: string, 
   const whole = used === imageSize ? pixels : g.slice(g.slice(pixels, 2, 0, used), 3, 0, used)
   const cut = g.transpose(g.reshape(whole, [item, 3, side, p, side, p]), [0, 2, 4, 1, 3, 5])
   const kernel = g.reshape(get(`${name}.weight`, [hidden, 3, p, p]), [hidden, 3 * p * p])
-  const flat = g.emit("Gemm", [g.reshape(cut, [`${item}_patch`, 3 * p * p]), kernel], { transB: 1 })
+  const flat = g.emit("Gemm", [g.reshape(cut, [joined(item, side * side), 3 * p * p]), kernel], { transB: 1 })
   return g.reshape(bias ? g.add(flat, get(`${name}.bias`, [hidden])) : flat, [item, side * side, hidden])
 }
 

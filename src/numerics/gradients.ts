@@ -1,4 +1,5 @@
 /** Reverse-mode differentiation of a graph, in the graph. */
+import { recomputing } from "./checkpointing.ts"
 import type { Graph, Value } from "./graph.ts"
 import { ops } from "./ops.ts"
 
@@ -6,13 +7,15 @@ import { ops } from "./ops.ts"
  * dL/dx for each x of `wrt` (Griewank & Walther 2008, ch. 3), as new values of the same graph.
  *
  * @param seed dL/dy, in the shape of y (a constant 1 when y is the loss itself)
+ * @param kept where the backward pass starts to compute again what the forward pass did not keep (checkpointing.ts)
  * @returns in the order and shapes of `wrt`; `undefined` where y does not depend on x
  */
 export const gradients = (
   g: Graph,
   y: Value,
   seed: Value,
-  wrt: ReadonlyArray<Value>
+  wrt: ReadonlyArray<Value>,
+  kept: ReadonlyArray<Value> = []
 ): ReadonlyArray<Value | undefined> => {
   // Nodes are stored in the order they were made, so the nodes before y's are all that can lead to it.
   const until = y.node === undefined ? 0 : g.nodes.indexOf(y.node) + 1
@@ -23,13 +26,15 @@ export const gradients = (
       for (const output of node.outputs) leads.add(output)
     }
   }
+  const reading = recomputing(g, kept)
   const soFar = new Map<Value, Value>([[y, seed]])
   for (const node of forward.reverse()) {
     const dy = soFar.get(node.outputs[0]!)
     const { vjp } = ops[node.op]
     if (dy === undefined || vjp === "stop" || !leads.has(node.outputs[0]!)) continue
-    const inputs = node.inputs as ReadonlyArray<Value>
-    vjp(g, dy, inputs, node.outputs, node.attributes).forEach((dx, i) => {
+    const read = reading(node, dy)
+    const inputs = node.inputs.map((x) => x && read(x)) as ReadonlyArray<Value>
+    vjp(g, dy, inputs, node.outputs.map(read), node.attributes).forEach((dx, i) => {
       const x = node.inputs[i]
       if (dx === undefined || x === undefined || !leads.has(x)) return
       const known = soFar.get(x)

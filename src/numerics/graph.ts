@@ -2,7 +2,7 @@
  * A graph under construction: values, the nodes that make them, and what a session will be fed and asked for.
  *
  * Shapes may hold names for axes whose length is only known when the graph runs ("batch", "time"). Two axes agree when
- * their lengths or names are equal. A wrong shape is a bug in the caller, so it throws `ShapeError` while the graph is
+ * their lengths or names are equal; onnxruntime relies on it, so one name must be one length in a run. A wrong shape is a bug in the caller, so it throws `ShapeError` while the graph is
  * built, never when it runs.
  */
 import { type OpName, ops } from "./ops.ts"
@@ -12,6 +12,8 @@ export type DType = "float32" | "float16" | "bfloat16" | "int64" | "int32" | "bo
 /** A length, or the name of an axis whose length is known at run time. */
 export type Dim = number | string
 export type Shape = ReadonlyArray<Dim>
+/** The axis that two become when they are joined. */
+export const joined = (a: Dim, b: number): Dim => (typeof a === "number" ? a * b : `${a}*${b}`)
 /** ONNX attributes: integers unless the name says otherwise (`floatAttributes` in onnx.ts). */
 export type Attributes = Readonly<Record<string, number | string | ReadonlyArray<number>>>
 
@@ -40,16 +42,26 @@ export interface Initializer {
   readonly bytes: Bytes
 }
 
+const same = (known: Value, dtype: DType, shape: Shape): Value =>
+  known.dtype === dtype && known.shape.join() === shape.join()
+    ? known
+    : wrongShape(`${known.name} is ${known.dtype} [${known.shape}] and ${dtype} [${shape}]`)
+
 export class Graph {
   readonly nodes: Array<Node> = []
   readonly inputs: Array<Value> = []
   readonly initializers: Array<Initializer> = []
   readonly outputs: Array<{ readonly name: string; readonly value: Value }> = []
   readonly #constants = new Map<string, Value>()
+  readonly #weights = new Map<string, Value>()
+  readonly #shapes = new Map<string, Value>()
+  readonly #fixed = new Set<Value>()
   #count = 0
 
-  /** A tensor fed at each run. */
+  /** A tensor fed at each run; asked for again, the same one. */
   input(name: string, dtype: DType, shape: Shape): Value {
+    const known = this.inputs.find((x) => x.name === name)
+    if (known !== undefined) return same(known, dtype, shape)
     const value: Value = { name, dtype, shape, node: undefined }
     this.inputs.push(value)
     return value
@@ -60,11 +72,20 @@ export class Graph {
     this.outputs.push({ name, value })
   }
 
-  /** A frozen tensor of the checkpoint. */
+  /** A frozen tensor of the checkpoint; asked for again by the name it has in this graph, the same one. */
   weight(name: string, dtype: DType, shape: ReadonlyArray<number>, bytes: Bytes): Value {
+    const known = this.#weights.get(name)
+    if (known !== undefined) return same(known, dtype, shape)
     const value: Value = { name, dtype, shape, node: undefined }
     this.initializers.push({ value, bytes })
+    this.#weights.set(name, value)
+    this.#fixed.add(value)
     return value
+  }
+
+  /** Whether it is a tensor of the checkpoint, a constant, or made of such only: the same in every run. */
+  isConstant(value: Value): boolean {
+    return this.#fixed.has(value)
   }
 
   /** A float32 constant; equal ones are shared. */
@@ -97,6 +118,7 @@ export class Graph {
     const node: { -readonly [K in keyof Node]: Node[K] } = { op, inputs, attributes, outputs: [] }
     node.outputs = made.map(({ dtype, shape }) => ({ name: `${op}_${this.#count++}`, dtype, shape, node }))
     this.nodes.push(node)
+    if (inputs.every((x) => x === undefined || this.#fixed.has(x))) for (const y of node.outputs) this.#fixed.add(y)
     return node.outputs
   }
 
@@ -137,5 +159,47 @@ export class Graph {
       return -1
     })
     return this.emit("Reshape", [x, this.ints(target)], { to: to.join() })
+  }
+
+  /**
+   * The elements of y under the shape of x. Run-time lengths are read from the graph's inputs that have axes of these
+   * names, so x itself need not be kept for it.
+   */
+  reshapeLike(y: Value, x: Value): Value {
+    const to = x.shape.join()
+    const unknown = x.shape.filter((dim) => typeof dim === "string" && this.#axis(dim) === undefined)
+    return this.emit("Reshape", [y, unknown.length > 1 ? this.emit("Shape", [x]) : this.#target(x.shape)], { to })
+  }
+
+  /** x, but not before `earlier` is there: both begin with the same axis, and x has no other unknown one. */
+  after(x: Value, earlier: Value): Value {
+    if (x.shape[0] !== earlier.shape[0]) return wrongShape(`[${x.shape}] cannot wait for [${earlier.shape}]`)
+    const first = this.slice(this.emit("Shape", [earlier]), 0, 0, 1)
+    const target = this.concat([first, this.ints(x.shape.slice(1).map(Number))], 0)
+    return this.emit("Reshape", [x, target], { to: x.shape.join() })
+  }
+
+  /** [rank] int64; -1 for an axis that no input has. */
+  #target(shape: Shape): Value {
+    const known = this.#shapes.get(shape.join())
+    if (known !== undefined) return known
+    const target = this.concat(
+      shape.map((dim) => (typeof dim === "number" ? this.ints([dim]) : this.#axis(dim) ?? this.ints([-1]))),
+      0
+    )
+    this.#shapes.set(shape.join(), target)
+    return target
+  }
+
+  /** The length of a named axis, [1] int64, from an input that has it. */
+  #axis(name: string): Value | undefined {
+    const known = this.#shapes.get(name)
+    if (known !== undefined) return known
+    const input = this.inputs.find(({ shape }) => shape.includes(name))
+    if (input === undefined) return undefined
+    const at = input.shape.indexOf(name)
+    const length = this.slice(this.emit("Shape", [input]), 0, at, at + 1)
+    this.#shapes.set(name, length)
+    return length
   }
 }

@@ -47,7 +47,7 @@ export const scorerBytes = (c: DecoderConfig, lora: LoraConfig | undefined, toke
 /** Values that a layer computes for a token. */
 const layerWidth = (c: DecoderConfig, length: number): number => {
   const { activation, postNorms } = traits[c.family]
-  const outer = postNorms ? 20 : 14
-  const inner = activation === "silu" ? 6 : 14
+  const outer = postNorms ? 18 : 14
+  const inner = activation === "silu" ? 6 : 9
   return outer * c.hidden + inner * c.intermediate + 4 * c.heads * c.headDim + 3 * c.heads * length
 }

@@ -20,6 +20,7 @@ export type OpName =
   | "Gather" | "GatherElements"
   | "MatMulNBits" | "MatMulIntegerToFloat" | "QuantizeLinear"
   | "Shape" | "ConstantOfShape" | "ScatterND" | "ScatterElements"
+  | "WithDerivative" | "Rearrange"
 
 export interface Typed {
   readonly dtype: DType
@@ -28,6 +29,8 @@ export interface Typed {
 
 export interface Row {
   readonly domain?: "com.microsoft"
+  /** The ONNX op, where the row is one with a derivative of its own, and how many of the inputs it takes, from the first on. */
+  readonly as?: readonly [op: string, inputs: number]
   /** Attributes that only the shape rule reads. */
   readonly notes?: ReadonlyArray<string>
   readonly infer: (inputs: ReadonlyArray<Value>, attributes: Attributes) => ReadonlyArray<Typed>
@@ -157,7 +160,7 @@ export const ops: Readonly<Record<OpName, Row>> = {
   Reshape: {
     notes: ["to"],
     infer: ([x], { to }) => [{ dtype: x!.dtype, shape: parse(String(to)) }],
-    vjp: (g, dy, [x]) => [g.emit("Reshape", [dy, shapeLike(g, x!)], { to: x!.shape.join() }), undefined]
+    vjp: (g, dy, [x]) => [g.reshapeLike(dy, x!), undefined]
   },
   Transpose: {
     infer: ([x], { perm }) => [{ dtype: x!.dtype, shape: (perm as ReadonlyArray<number>).map((i) => x!.shape[i]!) }],
@@ -348,5 +351,26 @@ export const ops: Readonly<Record<OpName, Row>> = {
       undefined,
       g.emit("GatherElements", [dy, indices!], { axis: Number(attributes["axis"]) })
     ]
+  },
+
+  /** y [row], made of each row of x [row, width] by a function whose derivative is there already: slope, as x. */
+  WithDerivative: {
+    as: ["Identity", 1],
+    infer: ([y, x, slope]) => {
+      if (x!.shape.join() !== slope!.shape.join() || x!.shape[0] !== y!.shape[0]) {
+        wrongShape(`the slope of [${y!.shape}] over [${x!.shape}] cannot be [${slope!.shape}]`)
+      }
+      return like(y!)
+    },
+    vjp: (g, dy, [_y, _x, slope]) => [undefined, g.mul(g.unsqueeze(dy, [1]), slope!), undefined]
+  },
+  /**
+   * Rows of x [n, width] at other places: `from` [m] int64 names the row that each place shows, `back` [n] the place that
+   * shows each row. Places that `back` does not name are padding: nothing may depend on them.
+   */
+  Rearrange: {
+    as: ["Gather", 2],
+    infer: ([x, from]) => [{ dtype: x!.dtype, shape: [from!.shape[0]!, ...x!.shape.slice(1)] }],
+    vjp: (g, dy, [_x, from, back]) => [g.emit("Rearrange", [dy, back!, from!]), undefined, undefined]
   }
 }

@@ -71,25 +71,35 @@ export const parametersOf = (build: (g: Graph, get: Get) => void): Map<string, R
 export interface ParameterSource {
   /** Throws ShapeError when the file disagrees. */
   readonly get: Get
-  /** Rows of a table [n, width] at `ids`, float32; only these are widened. */
-  readonly rows: (name: string, shape: ReadonlyArray<number>, ids: Value) => Value
+  /** Rows of the table of that name and shape [n, width], float32: ids of any shape, int64. */
+  readonly rows: (name: string, shape: readonly [number, number], ids: Value) => Value
+  /** A frozen table of that name and shape [n, width] in parts of at most `size` rows, float32. */
+  readonly slices: (name: string, shape: readonly [number, number], size: number) => ReadonlyArray<Value>
   /** x [rows, in] times a matrix [out, in] transposed. */
   readonly times: (name: string, x: Value, out: number) => Value
   /** x [rows, in] times the module's weight [out, in] transposed, plus its bias [out] where it has one and its adapter. */
   readonly linear: (module: string, x: Value, out: number, bias?: boolean) => Value
 }
 
-/**
- * @param trainable `"none"`: all weights frozen; `"all"`: every parameter is a graph input under its own name
- * @param lora when given, factors of the targeted modules are graph inputs under their PEFT names
- * @param quantized when given, frozen matrices are multiplied as it holds them; no derivative flows through these
- */
+/** What a graph reads its parameters from. */
+export interface Weights {
+  readonly index: WeightIndex
+  /** `none`: all weights are frozen; `all`: every parameter is a graph input under its own name. */
+  readonly trainable: "none" | "all"
+  /** Factors of the targeted modules are graph inputs under their PEFT names. */
+  readonly lora: LoraConfig | undefined
+  /** Before the names of these inputs, for a second model in one graph. */
+  readonly inputPrefix?: string
+  /** Frozen matrices are multiplied as it holds them; no derivative flows through these. */
+  readonly quantized?: QuantizedWeights | undefined
+}
+
+/** The weights of a checkpoint as they are, for models that are only run. */
+export const frozen = (index: WeightIndex): Weights => ({ index, trainable: "none", lora: undefined })
+
 export const parameterSource = (
   g: Graph,
-  index: WeightIndex,
-  trainable: "none" | "all",
-  lora: LoraConfig | undefined,
-  quantized?: QuantizedWeights
+  { index, inputPrefix = "", lora, quantized, trainable }: Weights
 ): ParameterSource => {
   const known = new Map<string, Value>()
   const once = (name: string, make: () => Value): Value => {
@@ -97,22 +107,38 @@ export const parameterSource = (
     known.set(name, value)
     return value
   }
-  const input = (name: string, shape: ReadonlyArray<number>) => once(name, () => g.input(name, "float32", shape))
-  const stored = (name: string, shape: ReadonlyArray<number>) =>
-    once(`stored ${name}`, () => {
-      const entry = index.get(name)
-      if (entry === undefined) return wrongShape(`the checkpoint has no tensor ${name}`)
-      if (entry.shape.join() !== shape.join()) {
-        return wrongShape(`${name} is [${entry.shape}] in the checkpoint; its config.json asks for [${shape}]`)
-      }
-      const dtype = dtypes[entry.dtype] ?? wrongShape(`${name} has dtype ${entry.dtype}; F32, F16 and BF16 are read`)
-      return g.weight(name, dtype, shape, { _tag: "External", ...entry })
-    })
-  const widened = (x: Value) => (x.dtype === "float32" ? x : g.emit("Cast", [x], { to: 1 }))
-  const frozen = (name: string, shape: ReadonlyArray<number>) => once(name, () => widened(stored(name, shape)))
-  const get = trainable === "all" ? input : frozen
+  const input = (name: string, shape: ReadonlyArray<number>) => once(name, () => g.input(inputPrefix + name, "float32", shape))
+  const stored = (name: string, shape: ReadonlyArray<number>) => {
+    const entry = index.get(name)
+    if (entry === undefined) return wrongShape(`the checkpoint has no tensor ${name}`)
+    if (entry.shape.join() !== shape.join()) {
+      return wrongShape(`${name} is [${entry.shape}] in the checkpoint; its config.json asks for [${shape}]`)
+    }
+    const dtype = dtypes[entry.dtype] ?? wrongShape(`${name} has dtype ${entry.dtype}; F32, F16 and BF16 are read`)
+    return { dtype, entry }
+  }
+  // Trained parameters are inputs of these names, so what the checkpoint holds has another.
+  const weight = (name: string, shape: ReadonlyArray<number>): Value => {
+    const { dtype, entry } = stored(name, shape)
+    return g.weight(`checkpoint.${name}`, dtype, shape, { _tag: "External", ...entry })
+  }
+  const widened = (x: Value): Value => (x.dtype === "float32" ? x : g.emit("Cast", [x], { to: 1 }))
+  const fixed = (name: string, shape: ReadonlyArray<number>) => once(name, () => widened(weight(name, shape)))
+  const get = trainable === "all" ? input : fixed
   const rows: ParameterSource["rows"] = (name, shape, ids) =>
-    trainable === "all" ? g.emit("Gather", [input(name, shape), ids]) : widened(g.emit("Gather", [stored(name, shape), ids]))
+    trainable === "all"
+      ? g.emit("Gather", [input(name, shape), ids])
+      : widened(g.emit("Gather", [weight(name, shape), ids])) // few rows are widened, not the table
+  const slices: ParameterSource["slices"] = (name, shape, size) => {
+    const { dtype, entry } = stored(name, shape)
+    const [n, width] = shape
+    const row = entry.length / n
+    return Array.from({ length: Math.ceil(n / size) }, (_, i) => {
+      const count = Math.min(size, n - i * size)
+      const bytes = { _tag: "External", file: entry.file, offset: entry.offset + i * size * row, length: count * row } as const
+      return widened(g.weight(`checkpoint.${name}.${i * size}`, dtype, [count, width], bytes))
+    })
+  }
   const product = quantized === undefined ? undefined : quantizedProduct(g, quantized)
   const times: ParameterSource["times"] = (name, x, out) =>
     product?.(name, x, out) ?? g.emit("Gemm", [x, get(name, [out, Number(x.shape[1])])], { transB: 1 })
@@ -126,7 +152,7 @@ export const parameterSource = (
     const low = g.scale(g.emit("Gemm", [x, input(A, [factors.r, width])], { transB: 1 }), factors.scale)
     return g.add(base, g.emit("Gemm", [low, input(B, [out, factors.r])], { transB: 1 }))
   }
-  return { get, rows, times, linear }
+  return { get, rows, slices, times, linear }
 }
 
 /** x [rows, in] times a quantized matrix [out, in] transposed; undefined for a matrix that is not quantized. */

@@ -19,7 +19,7 @@ import {
   unit,
   type VisionConfig
 } from "./encoder.ts"
-import type { Graph, Shape, Value } from "./graph.ts"
+import { type Graph, joined, type Shape, type Value } from "./graph.ts"
 import type { Get } from "./parameters.ts"
 
 export interface SiglipConfig {
@@ -41,7 +41,7 @@ export const encodeTexts = (g: Graph, get: Get, { text: c }: SiglipConfig, ids: 
   const words = g.emit("Gather", [get("text_model.embeddings.token_embedding.weight", [c.vocab, c.hidden]), ids])
   const places = get("text_model.embeddings.position_embedding.weight", [c.maxPositions, c.hidden])
   const item = ids.shape[0]!
-  const x = g.reshape(g.add(words, places), [`${item}_time`, c.hidden])
+  const x = g.reshape(g.add(words, places), [joined(item, c.maxPositions), c.hidden])
   const y = blocks(g, get, c, clipBlocks("text_model"), x, item, c.maxPositions)
   const last = rowOf(g, norm(g, get, c, "text_model.final_layer_norm", y), item, c.maxPositions, c.maxPositions - 1)
   return unit(g, affine(g, get, "text_model.head", last, c.projection))
@@ -77,7 +77,7 @@ export const encodeImages = (g: Graph, get: Get, { vision: c }: SiglipConfig, pi
   const time = patchesAcross(c) ** 2
   const patches = embedPatches(g, get, c, "vision_model.embeddings.patch_embedding", true, pixels)
   const places = get("vision_model.embeddings.position_embedding.weight", [time, c.hidden])
-  const x = g.reshape(g.add(patches, places), [`${item}_time`, c.hidden])
+  const x = g.reshape(g.add(patches, places), [joined(item, time), c.hidden])
   const y = norm(g, get, c, "vision_model.post_layernorm", blocks(g, get, c, clipBlocks("vision_model"), x, item, time))
   return unit(g, pool(g, get, c, y, item, time))
 }

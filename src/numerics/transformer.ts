@@ -8,13 +8,8 @@
  */
 import { activate, type Activation } from "./activations.ts"
 import type { Graph, Shape, Value } from "./graph.ts"
-import {
-  parameterSource,
-  type LoraConfig,
-  type ParameterSource,
-  type QuantizedWeights,
-  type WeightIndex
-} from "./parameters.ts"
+import { parameterSource, type ParameterSource, type Weights } from "./parameters.ts"
+import { vocabularyLogps, vocabularySlice } from "./vocabulary.ts"
 
 /** As config.json calls them. */
 export const families = ["qwen3", "qwen2", "llama", "gemma3_text"] as const
@@ -88,15 +83,6 @@ export interface RopeScaling {
 
 /** The matrices of a block, by the last part of their module names: PEFT's "all-linear". */
 export const allLinear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const
-
-/** What a graph reads its parameters from. */
-export interface Weights {
-  readonly index: WeightIndex
-  readonly trainable: "none" | "all"
-  readonly lora: LoraConfig | undefined
-  /** Frozen matrices in fewer bits, for `prefill` and `decode`. */
-  readonly quantized?: QuantizedWeights | undefined
-}
 
 export const modulesOf = (c: DecoderConfig): Array<{ module: string; out: number; in: number }> =>
   Array.from({ length: c.layers }, (_, i) => {
@@ -240,7 +226,11 @@ const feedForward = (g: Graph, p: ParameterSource, c: DecoderConfig, at: string,
   return p.linear(`${at}.down_proj`, g.mul(gate, p.linear(`${at}.up_proj`, x, c.intermediate)), c.hidden)
 }
 
-/** All layers over tokens [batch, time]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D]. */
+/**
+ * All layers over tokens [batch, time]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D].
+ *
+ * @returns x [batch_time, hidden], normalised; `stream`: what enters each layer and leaves the last, in that shape
+ */
 const blocks = (
   g: Graph,
   p: ParameterSource,
@@ -248,11 +238,13 @@ const blocks = (
   rows: Rows,
   ids: Value,
   attend: (layer: number, projections: Projections) => Value
-): Value => {
+): { readonly x: Value; readonly stream: ReadonlyArray<Value> } => {
   const { postNorms, scaledEmbeddings } = traits[c.family]
+  const stream: Array<Value> = []
   const embedded = g.reshape(p.rows("model.embed_tokens.weight", [c.vocab, c.hidden], ids), ["batch_time", c.hidden])
   let x = scaledEmbeddings ? g.scale(embedded, Math.sqrt(c.hidden)) : embedded
   for (let i = 0; i < c.layers; i++) {
+    stream.push(x)
     const at = `model.layers.${i}`
     const normed = (name: string, y: Value) => norm(g, p, c, `${at}.${name}_layernorm`, y, c.hidden)
     const context = attend(i, project(g, p, c, rows, i, normed("input", x)))
@@ -262,7 +254,8 @@ const blocks = (
     const fed = feedForward(g, p, c, `${at}.mlp`, normed(postNorms ? "pre_feedforward" : "post_attention", x))
     x = g.add(x, postNorms ? normed("post_feedforward", fed) : fed)
   }
-  return norm(g, p, c, "model.norm", x, c.hidden)
+  stream.push(x)
+  return { x: norm(g, p, c, "model.norm", x, c.hidden), stream }
 }
 
 /** The table that turns x into logits. */
@@ -278,31 +271,52 @@ const withinCall = (g: Graph, mask: Value) => ({ k, q, v }: Projections): Value 
   return g.matmul(g.emit("Softmax", [g.add(scores, mask)]), v)
 }
 
+export interface Forward {
+  readonly logps: Value
+  readonly stream: ReadonlyArray<Value>
+}
+
 /**
  * Per-token log-probabilities of whole sequences, for training and scoring.
  *
  * Inputs: `ids` and `positions` [batch, time] int64, right-padded; `mask` [1, 1, heads / kvHeads * time, time] float32,
  * 0 where a query may look and -1e9 where not (`causalMask`), and where there are sliding layers `sliding_mask`, theirs;
- * `rows` [token] int64, which positions (row * time + t) predict; `targets` [token, 1] int64, what they should have
+ * `rows` [token] int64, which positions (row * time + t) predict; `targets` [token] int64, what they should have
  * predicted.
  *
  * @param length longest `time` that will be fed
- * @returns logps [token], nats
+ * @param derivative whether the log-probabilities will be differentiated
+ * @returns logps [token], nats; and what enters each layer and leaves the last, [batch_time, hidden]
  */
-export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number): Value => {
-  const p = parameterSource(g, weights.index, weights.trainable, weights.lora)
+export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number, derivative: boolean): Forward => {
+  const p = parameterSource(g, weights)
   const ids = g.input("ids", "int64", ["batch", "time"])
   const positions = g.input("positions", "int64", ["batch", "time"])
   const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
   const rows = rowsOf(g, c, positions, length)
-  const x = blocks(g, p, c, rows, ids, (layer, projections) => withinCall(g, mask(layer))(projections))
+  const { stream, x } = blocks(g, p, c, rows, ids, (layer, projections) => withinCall(g, mask(layer))(projections))
   // Only the positions that predict a trained token meet the vocabulary: prompts cost no logits.
   const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
-  const logits = p.times(unembeddingName(c), predicting, c.vocab)
-  const picked = g.emit("GatherElements", [g.emit("LogSoftmax", [logits]), g.input("targets", "int64", ["token", 1])], {
-    axis: 1
-  })
-  return g.squeeze(picked, [1])
+  const targets = g.input("targets", "int64", ["token"])
+  return { logps: logpsOf(g, p, c, weights, predicting, targets, derivative), stream }
+}
+
+/** A table that is trained needs the derivative of every logit. */
+const logpsOf = (
+  g: Graph,
+  p: ParameterSource,
+  c: DecoderConfig,
+  { trainable }: Weights,
+  x: Value,
+  targets: Value,
+  derivative: boolean
+): Value => {
+  if (trainable === "none") {
+    const [name, shape] = [unembeddingName(c), [c.vocab, c.hidden]] as const
+    return vocabularyLogps(g, x, p.slices(name, shape, vocabularySlice), p.rows(name, shape, targets), derivative)
+  }
+  const logps = g.emit("LogSoftmax", [p.times(unembeddingName(c), x, c.vocab)])
+  return g.squeeze(g.emit("GatherElements", [logps, g.unsqueeze(targets, [1])], { axis: 1 }), [1])
 }
 
 /** [1, 1, groups * time, time], row-major: 0 on the diagonal and the `window` - 1 places before it, -1e9 elsewhere. */
@@ -329,13 +343,13 @@ const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value):
  * [layers * batch, kvHeads, time, D], layer by layer.
  */
 export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
-  const p = parameterSource(g, weights.index, weights.trainable, weights.lora, weights.quantized)
+  const p = parameterSource(g, weights)
   const ids = g.input("ids", "int64", ["batch", "time"])
   const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
   const rows = rowsOf(g, c, g.input("positions", "int64", ["batch", "time"]), length)
   const keys: Array<Value> = []
   const values: Array<Value> = []
-  const x = blocks(g, p, c, rows, ids, (layer, projections) => {
+  const { x } = blocks(g, p, c, rows, ids, (layer, projections) => {
     keys.push(projections.k)
     values.push(projections.v)
     return withinCall(g, mask(layer))(projections)
@@ -358,7 +372,7 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  * that share a key as rows of one product would have it packed anew for every token.
  */
 export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
-  const p = parameterSource(g, weights.index, weights.trainable, weights.lora, weights.quantized)
+  const p = parameterSource(g, weights)
   const groups = c.heads / c.kvHeads
   const ids = g.input("ids", "int64", ["row", 1])
   const rows = rowsOf(g, c, g.input("positions", "int64", ["row", 1]), length)
@@ -370,7 +384,7 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
     })
   const keys: Array<Value> = []
   const values: Array<Value> = []
-  const x = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
+  const { x } = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
     keys.push(k)
     values.push(v)
     const pastK = g.input(`past_k.${i}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])

@@ -19,7 +19,7 @@ const Dinov2Json = Schema.Struct({
   use_swiglu_ffn: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false)))
 })
 
-const dinov2Config = Effect.fnUntraced(function*(folder: string) {
+export const dinov2Config = Effect.fnUntraced(function*(folder: string) {
   yield* checkFamily(folder, "dinov2", "facebook/dinov2-small")
   const json = yield* readJson(folder, "config.json", Dinov2Json)
   const wide = Math.trunc(json.hidden_size * json.mlp_ratio)

@@ -17,6 +17,9 @@ import type { HpsCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"
 import { findCheckpoint, findTokenizer, makesModel } from "./torch-folder.ts"
 
+/** As they are published; the better one first. */
+export const hpsFiles = ["HPS_v2.1_compressed.pt", "HPS_v2_compressed.pt"]
+
 /** open_clip's ViT-H-14: 80 wide in the vision tower, 64 in the text tower. */
 const vitH14: Heads = { vision: 16, text: 16 }
 
@@ -26,7 +29,7 @@ const vitH14: Heads = { vision: 16, text: 16 }
  * @param path the folder, or its .pt file where it has both
  */
 export const openHps = Effect.fn("openHps")(function*(path: string, heads: Heads = vitH14) {
-  const { file, folder } = yield* findCheckpoint(path, ["HPS_v2.1_compressed.pt", "HPS_v2_compressed.pt"], "xswu/HPSv2")
+  const { file, folder } = yield* findCheckpoint(path, hpsFiles, "xswu/HPSv2")
   const given = yield* openTorch(file, "state_dict")
   const { config, index } = yield* makesModel(file, () => {
     const config = openClipConfig(given.index, heads)

@@ -17,6 +17,9 @@ import type { ImageRewardCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"
 import { findCheckpoint, findTokenizer, makesModel, needFile } from "./torch-folder.ts"
 
+/** As it is published. */
+export const imageRewardFiles = ["ImageReward.pt"]
+
 /** Prompts are padded and cut to this. */
 const promptLength = 35
 
@@ -82,7 +85,7 @@ const configOf = (index: WeightIndex, width: number, med: typeof MedJson.Type): 
  * @param path the folder, or its .pt file
  */
 export const openImageReward = Effect.fn("openImageReward")(function*(path: string, visionHeadWidth: number = headWidth) {
-  const { file, folder } = yield* findCheckpoint(path, ["ImageReward.pt"], "THUDM/ImageReward")
+  const { file, folder } = yield* findCheckpoint(path, imageRewardFiles, "THUDM/ImageReward")
   yield* needFile(folder, "med_config.json", "THUDM/ImageReward")
   const med = yield* readJson(folder, "med_config.json", MedJson)
   const given = yield* openTorch(file)

@@ -27,7 +27,7 @@ const SiglipJson = Schema.Struct({
   })
 })
 
-const siglipConfig = Effect.fnUntraced(function*(folder: string) {
+export const siglipConfig = Effect.fnUntraced(function*(folder: string) {
   yield* checkFamily(folder, "siglip", "google/siglip2-base-patch16-384")
   const { text_config, vision_config } = yield* readJson(folder, "config.json", SiglipJson)
   const projection = text_config.projection_size ?? text_config.hidden_size

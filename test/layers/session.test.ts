@@ -7,7 +7,7 @@ import { afterAll, assert, it } from "vitest"
 import { createSession } from "../../layers/onnx/session.ts"
 import { openWeights } from "../../src/checkpoint.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import { parameterSource } from "../../src/numerics/parameters.ts"
+import { frozen, parameterSource } from "../../src/numerics/parameters.ts"
 import { encodeSafetensors } from "../../src/numerics/safetensors.ts"
 
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-links-"))
@@ -37,7 +37,7 @@ it.each(["mapped", "prepared"] as const)("reads shards through links to other na
 
   const files = await Effect.runPromise(openWeights(path.join(scratch, at("mine"))))
   const g = new Graph()
-  const { get } = parameterSource(g, files.index, "none", undefined)
+  const { get } = parameterSource(g, frozen(files.index))
   g.output("sum", g.add(get("a", [3]), get("b", [3])))
   const session = await createSession(g, { device: "cpu", threads: 1, weights, weightsFolder: files.folder })
   const { sum } = await session.run({})

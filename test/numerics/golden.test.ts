@@ -107,14 +107,10 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
 
   it("gradients of every LoRA factor under DPO, to 1e-3 relative", async () => {
     const spec = await setUp(true, false)
-    const trainer = new Trainer(spec)
-    const reference = (await trainer.logps(sequences, true)).map((row) => row.reduce((a, b) => a + b, 0))
-    await trainer.release()
     const out = await using(spec, "preference", (session) =>
       session.run({
         ...sequenceFeeds(spec.checkpoint.config, sequences),
         ...feedsOf(spec.parameters),
-        reference: float32([3], Float32Array.from(reference)),
         lengths: float32([3], Float32Array.of(1, 1, 1)),
         chosen: int64([2], [0, 2]),
         rejected: int64([2], [1, 0]),

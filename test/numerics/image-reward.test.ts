@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import { createSession, type Feeds, float32, int64, type SessionOptions } from "../../layers/onnx/session.ts"
 import { encodePictures, scoreTexts } from "../../src/numerics/blip.ts"
 import { Graph, type Value } from "../../src/numerics/graph.ts"
-import { type Get, parameterSource } from "../../src/numerics/parameters.ts"
+import { frozen, type Get, parameterSource } from "../../src/numerics/parameters.ts"
 import { toPixels } from "../../src/numerics/pixels.ts"
 import { graphsOf, type ImageRewardCheckpoint, inputsOf } from "../../src/scorers/graphs.ts"
 import { openImageReward } from "../../src/scorers/image-reward.ts"
@@ -35,7 +35,7 @@ const run = async (
   feeds: Feeds
 ) => {
   const g = new Graph()
-  g.output("result", build(g, parameterSource(g, checkpoint.index, "none", undefined).get))
+  g.output("result", build(g, parameterSource(g, frozen(checkpoint.index)).get))
   const session = await createSession(g, { device: "cpu", threads: 1, weights, weightsFolder: checkpoint.folder })
   const { result } = await session.run(feeds)
   await session.release()

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createSession, type Feeds, float32, int64, type SessionOptions } from "../../layers/onnx/session.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import { parameterSource } from "../../src/numerics/parameters.ts"
+import { frozen, parameterSource } from "../../src/numerics/parameters.ts"
 import { toPixels } from "../../src/numerics/pixels.ts"
 import { type Build, graphsOf, type HpsCheckpoint, inputsOf } from "../../src/scorers/graphs.ts"
 import { openHps } from "../../src/scorers/hps.ts"
@@ -29,7 +29,7 @@ const rows = (flat: Float32Array, width: number) =>
 
 const run = async (checkpoint: HpsCheckpoint, build: Build, weights: SessionOptions["weights"], feeds: Feeds) => {
   const g = new Graph()
-  g.output("result", build(g, parameterSource(g, checkpoint.index, "none", undefined).get, inputsOf(g, checkpoint)))
+  g.output("result", build(g, parameterSource(g, frozen(checkpoint.index)).get, inputsOf(g, checkpoint)))
   const session = await createSession(g, { device: "cpu", threads: 1, weights, weightsFolder: checkpoint.folder })
   const { result } = await session.run(feeds)
   await session.release()

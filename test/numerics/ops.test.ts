@@ -92,6 +92,19 @@ const cases: Partial<Record<OpName, ReadonlyArray<Case>>> = {
     build: (g, [x, updates]) =>
       g.emit("ScatterElements", [x, g.ints([3, 0, 0, 1, 3]), updates], { axis: 0, reduction: "add" })
   }],
+  WithDerivative: [{
+    inputs: [[3, 2]],
+    build: (g, [x]) => g.emit("WithDerivative", [g.sum(g.mul(x!, x!), [1]), x, g.scale(x!, 2)])
+  }],
+  Rearrange: [{
+    inputs: [[3, 2]],
+    // Places 0 and 3 are padding, which counts for nothing.
+    build: (g, [x]) =>
+      g.mul(
+        g.emit("Rearrange", [x, g.ints([0, 2, 0, 0, 1]), g.ints([2, 4, 1])]),
+        g.constant([0, 1, 1, 0, 1], [5, 1])
+      )
+  }],
   GatherElements: [{
     inputs: [[3, 4]],
     build: (g, [x]) => g.emit("GatherElements", [x, g.ints([3, 3, 0, 1, 2, 2], [3, 2])], { axis: 1 })

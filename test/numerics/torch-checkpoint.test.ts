@@ -9,7 +9,7 @@ import { createSession } from "../../layers/onnx/session.ts"
 import { type CheckpointInvalid, readTensor, type WeightFiles, weightsHash } from "../../src/checkpoint.ts"
 import { FormatError } from "../../src/numerics/byte-reader.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import { parameterSource } from "../../src/numerics/parameters.ts"
+import { frozen, parameterSource } from "../../src/numerics/parameters.ts"
 import { random } from "../../src/numerics/random.ts"
 import { openTorch, readTorch } from "../../src/torch-checkpoint.ts"
 
@@ -64,7 +64,7 @@ describe("torch checkpoints", () => {
   it("onnxruntime maps the weights out of the file", async () => {
     const files = await Effect.runPromise(openTorch(at("kinds.pt")))
     const g = new Graph()
-    const { get } = parameterSource(g, files.index, "none", undefined)
+    const { get } = parameterSource(g, frozen(files.index))
     for (const name of ["rows", "float16", "bfloat16", "scalar"]) {
       g.output(`${name}_out`, g.add(get(name, golden[name].shape), g.scalar(0)))
     }

@@ -1,0 +1,32 @@
+/** What a failed HTTP call says of itself. */
+
+/** Seconds; `retry-after` may also be a date. A wait that makes no sense counts as none, one over an hour as an hour. */
+export const retryAfter = (headers: Headers | undefined): number => {
+  const ms = headers?.get("retry-after-ms")
+  const value = headers?.get("retry-after")
+  const seconds = ms != null
+    ? Number(ms) / 1000
+    : value == null
+    ? 0
+    : /^[-\d.]+$/.test(value)
+    ? Number(value)
+    : (Date.parse(value) - Date.now()) / 1000
+  return Number.isFinite(seconds) ? Math.min(3600, Math.max(0, seconds)) : 0
+}
+
+/** What is at the bottom of what fetch was rejected with; it may be empty. */
+export const rootOf = (cause: unknown): string => {
+  const error = cause as { readonly message?: string; readonly cause?: unknown }
+  return error.cause instanceof Error ? rootOf(error.cause) : String(error.message ?? cause)
+}
+
+/** The system's code, as ECONNREFUSED; empty where there is none. */
+export const codeOf = (cause: unknown): string => {
+  const error = cause as { readonly code?: unknown; readonly cause?: unknown }
+  return typeof error.code === "string" ? error.code : error.cause === undefined ? "" : codeOf(error.cause)
+}
+
+const unsent: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH"])
+
+/** There was no connection, so the server never saw the request. */
+export const wasUnsent = (cause: unknown): boolean => unsent.has(codeOf(cause))

@@ -1,0 +1,71 @@
+/** What the environment says of the Hub, by the names that huggingface_hub reads. */
+import * as os from "node:os"
+import * as path from "node:path"
+import { Config, Effect, Redacted } from "effect"
+import { ModelUnavailable } from "./errors.ts"
+
+export interface HubSettings {
+  /** Address without a slash at its end. */
+  readonly endpoint: string
+  /** For the endpoint's origin and nobody else. */
+  readonly token: Redacted.Redacted | undefined
+  /** The folder of `models--owner--name`. */
+  readonly cache: string
+  /** Nothing is asked of the Hub. */
+  readonly offline: boolean
+  /** Seconds without a byte until a connection is given up. */
+  readonly deadline: number
+}
+
+/** Empty counts as not set. */
+const said = (name: string) => Config.String(name).pipe(Config.withDefault(""), Config.map((text) => text.trim()))
+
+const environment = Config.all({
+  endpoint: said("HF_ENDPOINT"),
+  token: Config.Redacted("HF_TOKEN").pipe(Config.withDefault(Redacted.make(""))),
+  offline: said("HF_HUB_OFFLINE"),
+  transformersOffline: said("TRANSFORMERS_OFFLINE"),
+  deadline: said("HF_HUB_DOWNLOAD_TIMEOUT"),
+  hubCache: said("HF_HUB_CACHE"),
+  oldHubCache: said("HUGGINGFACE_HUB_CACHE"),
+  home: said("HF_HOME"),
+  xdg: said("XDG_CACHE_HOME")
+})
+
+const isTrue = (text: string): boolean => ["1", "ON", "YES", "TRUE"].includes(text.toUpperCase())
+
+const cacheFolder = ({ home, hubCache, oldHubCache, xdg }: Record<"home" | "hubCache" | "oldHubCache" | "xdg", string>): string => {
+  const own = home || path.join(xdg || path.join(os.homedir(), ".cache"), "huggingface")
+  return path.resolve((hubCache || oldHubCache || path.join(own, "hub")).replace(/^~(?=$|[/\\])/, os.homedir()))
+}
+
+const isAddress = (text: string): boolean => {
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === ""
+}
+
+/** Fails with `ModelUnavailable` where a variable makes no sense. No message has the token in it. */
+export const hubSettings = Effect.gen(function*() {
+  const e = yield* environment
+  const endpoint = (e.endpoint || "https://huggingface.co").replace(/\/+$/, "")
+  if (!isAddress(endpoint)) {
+    return yield* new ModelUnavailable({
+      message: "HF_ENDPOINT is no address: it looks like https://huggingface.co, and a token belongs in HF_TOKEN."
+    })
+  }
+  const token = Redacted.value(e.token).trim()
+  if (!/^[\x21-\x7e]*$/.test(token)) { // fetch would say so, token and all
+    return yield* new ModelUnavailable({ message: "HF_TOKEN has characters in it that no token has: set it anew." })
+  }
+  const deadline = Number(e.deadline || "10")
+  if (!(deadline > 0 && deadline <= 86_400)) {
+    return yield* new ModelUnavailable({ message: `HF_HUB_DOWNLOAD_TIMEOUT is "${e.deadline}": it is a number of seconds, as 30.` })
+  }
+  return {
+    endpoint,
+    token: token === "" ? undefined : Redacted.make(token),
+    cache: cacheFolder(e),
+    offline: isTrue(e.offline || e.transformersOffline),
+    deadline
+  } satisfies HubSettings as HubSettings
+}).pipe(Effect.catchTag("ConfigError", ({ message }) => Effect.fail(new ModelUnavailable({ message }))))
