@@ -1,11 +1,13 @@
 /** `vequinox merge`: a LoRA adapter folded into its base, as a checkpoint folder that needs no adapter. */
 import { Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
+import { openDecoder } from "../checkpoint.ts"
+import { policyKind } from "../hub/model-kind.ts"
+import { resolveModel } from "../hub/resolve-model.ts"
 import { openFactors } from "../lora-factors.ts"
 import { writeMerged } from "../merged-checkpoint.ts"
 import { progressStyle } from "../progress.ts"
 import * as Flags from "./flags.ts"
-import { openPolicy } from "./policy.ts"
 
 const dtypes = { f32: "F32", bf16: "BF16", f16: "F16", same: undefined } as const
 
@@ -42,7 +44,8 @@ export const merge = Command.make("merge", {
   ),
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const { checkpoint: base } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
+  const { folder } = yield* resolveModel(o.model, policyKind, { revision: o.revision, style: progressStyle(o.json) })
+  const base = yield* openDecoder(folder)
   const adapter = yield* openFactors(o.adapter, base)
   const { bytes, files } = yield* writeMerged(base, adapter, {
     out: o.out,
