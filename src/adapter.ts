@@ -18,6 +18,9 @@ export interface Base {
 /**
  * The files of the folder, by name.
  *
+ * vLLM and llama.cpp's converter load them as they are, but know one scale for all modules, and llama.cpp no rsLoRA:
+ * what started from an adapter with patterns, or with rsLoRA, is merged for them.
+ *
  * @param card text of the model card below its front matter
  */
 export const adapterFiles = (

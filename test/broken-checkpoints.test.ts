@@ -211,7 +211,7 @@ describe("a model that cannot fit", () => {
   const huge = { hidden_size: 131_072, intermediate_size: 524_288, num_hidden_layers: 1, num_attention_heads: 1024, num_key_value_heads: 1024, head_dim: 128 }
   const folder = Effect.runPromise(sparse(huge))
 
-  it.effect("is refused by the sampler and by a scoring trainer", () =>
+  it.effect("is refused by the sampler and by what scores", () =>
     Effect.gen(function*() {
       const at = yield* Effect.promise(() => folder)
       assert.isAbove(fs.statSync(weightsOf(at)).size, 5e11)
@@ -220,7 +220,7 @@ describe("a model that cannot fit", () => {
       const rows = path.join(work, "huge.jsonl")
       fs.writeFileSync(rows, JSON.stringify({ prompt: [3], completion: [4] }))
       const message = yield* refusalOf(logprobs, "--model", at, "--input", rows, "--device", "cpu")
-      assert.match(message, /^The trainer needs about \d{4}\.\d GB and/)
+      assert.match(message, /^The model needs about \d{4}\.\d GB and/)
     }))
 
   it.effect("is refused by a run, before it reads the weights or writes a file", () =>

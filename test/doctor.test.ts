@@ -8,7 +8,7 @@ import { afterAll } from "vitest"
 import { tell } from "../src/commands/doctor.ts"
 import { fits, published } from "../src/fits.ts"
 import { atLeast, failed, type Machine, machinePage, obstacle, passed, shownAddress } from "../src/machine.ts"
-import { parameterCount, samplerBytes } from "../src/numerics/memory.ts"
+import { parameterCount, samplerBytes, scorerBytes, trainerBytes } from "../src/numerics/memory.ts"
 import { commandLine } from "./command-line.ts"
 
 const { remove, vequinox, work } = commandLine()
@@ -126,6 +126,13 @@ describe("pieces", () => {
     assert.strictEqual(row!.samplerBytes, needed(1))
     assert.isAtMost(needed(row!.maxNumSeqs), (free - row!.trainerBytes) / 2)
     assert.isAbove(needed(row!.maxNumSeqs + 1), (free - row!.trainerBytes) / 2)
+  })
+
+  it("scoring asks for more than it was seen to take (4.7 GB in all), and for less than training", () => {
+    const model = published["Qwen3-0.6B"]!
+    const scoring = scorerBytes(model, undefined, 2048, 256)
+    assert.isTrue(scoring > 4.7e9 && scoring < 10e9, `${scoring}`)
+    assert.isBelow(scoring, trainerBytes(model, { r: 16, alpha: 32, targets: ["q_proj"] }, 2048, 256))
   })
 
   it("the precision that a run takes", () => {

@@ -5,7 +5,7 @@ import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
 import type { Sequence } from "../../layers/onnx/sequences.ts"
 import { openAdapter } from "../adapter.ts"
 import { readRows } from "../files.ts"
-import { parameterCount, trainerBytes } from "../numerics/memory.ts"
+import { parameterCount, scorerBytes } from "../numerics/memory.ts"
 import { progressStyle } from "../progress.ts"
 import * as Flags from "./flags.ts"
 import { openPolicy } from "./policy.ts"
@@ -19,7 +19,8 @@ const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Sche
 const Text = Schema.Union([Schema.String, Messages, Schema.Array(Schema.Int)])
 const Row = Schema.Struct({ prompt: Text, completion: Text })
 
-const tokensPerRun = 4096
+/** Padded tokens of one run, at most. */
+const mostTokens = 4096
 
 export const logprobs = Command.make("logprobs", {
   model: Flags.model,
@@ -48,9 +49,11 @@ export const logprobs = Command.make("logprobs", {
     return yield* new Flags.BadInput({ message: `${o.input}, row ${empty + 1}: the prompt is empty; the first token has no log-probability.` })
   }
   const lora = Option.getOrUndefined(adapter)?.lora
+  const longest = Math.min(o.maxLength, Math.max(...sequences.map(({ ids }) => ids.length)))
+  const tokensPerRun = Math.max(longest, Math.min(mostTokens, longest * sequences.length))
   yield* Effect.scoped(Effect.gen(function*() {
     const runtime = yield* OnnxRuntime
-    yield* runtime.reserve("trainer", trainerBytes(checkpoint.config, lora, tokensPerRun, o.maxLength))
+    yield* runtime.reserve("model", scorerBytes(checkpoint.config, lora, tokensPerRun, longest))
     const program = yield* startProgram("trainer", {
       checkpoint,
       lora,

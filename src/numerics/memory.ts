@@ -34,9 +34,20 @@ export const trainerBytes = (
   tokens: number,
   length: number
 ): number => {
+  const layers = tokens * c.layers * layerWidth(c, length)
+  return 4 * (2 * parameterCount(c) + 4 * trainableCount(c, lora) + layers + 4 * tokens * c.vocab)
+}
+
+/** One forward run: a layer's intermediates, which the next one's take the place of; parameters; logits three times. */
+export const scorerBytes = (c: DecoderConfig, lora: LoraConfig | undefined, tokens: number, length: number): number => {
+  const adapter = lora === undefined ? 0 : trainableCount(c, lora)
+  return 4 * (2 * parameterCount(c) + adapter + tokens * (2 * layerWidth(c, length) + 3 * c.vocab))
+}
+
+/** Values that a layer computes for a token. */
+const layerWidth = (c: DecoderConfig, length: number): number => {
   const { activation, postNorms } = traits[c.family]
   const outer = postNorms ? 18 : 14
   const inner = activation === "silu" ? 6 : 9
-  const layer = outer * c.hidden + inner * c.intermediate + 4 * c.heads * c.headDim + 3 * c.heads * length
-  return 4 * (2 * parameterCount(c) + 4 * trainableCount(c, lora) + tokens * (c.layers * layer + 4 * c.vocab))
+  return outer * c.hidden + inner * c.intermediate + 4 * c.heads * c.headDim + 3 * c.heads * length
 }
