@@ -1,9 +1,10 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge] [faults] [llama]
+ *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge] [faults] [llama] [decoder]
  */
 import { Effect } from "effect"
+import { benchDecoder } from "./decoder.ts"
 import { benchFaults } from "./faults.ts"
 import { benchJudge } from "./judge.ts"
 import { benchLlama } from "./llama.ts"
@@ -19,7 +20,8 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   overlap: () => Effect.runPromise(overlap()),
   judge: benchJudge,
   faults: benchFaults,
-  llama: () => benchLlama()
+  llama: () => benchLlama(),
+  decoder: () => benchDecoder()
 }
 
 const asked = process.argv.slice(2)

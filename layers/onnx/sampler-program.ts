@@ -24,6 +24,8 @@ export interface SamplerSpec {
   readonly lora: LoraConfig | undefined
   /** Undefined: the weights as they are, in float32. */
   readonly quantized?: QuantizedWeights | undefined
+  /** Whether the gap to the weights as they are is measured. Default true. */
+  readonly measureGap?: boolean
   /** Longest prompt and completion together, tokens. */
   readonly maxLength: number
   /** Sequences decoded together, at most. */
@@ -212,8 +214,8 @@ export class SamplerProgram {
 
   /** How far fewer bits lead from the weights as they are: of one completion, another one each call. */
   async #exactLogps(call: SampleCall, adapter: Feeds, rows: ReadonlyArray<Row>) {
-    const { checkpoint, maxLength, quantized } = this.#spec
-    if (quantized === undefined || rows.length === 0) return undefined
+    const { checkpoint, maxLength, measureGap = true, quantized } = this.#spec
+    if (quantized === undefined || !measureGap || rows.length === 0) return undefined
     const row = rows[hash32(rows[0]!.seed) % rows.length]!
     const session = await (this.#exact ??= (() => {
       const g = new Graph()

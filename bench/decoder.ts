@@ -1,0 +1,137 @@
+/**
+ * Decoding on the Qwen3-0.6B shape with random weights: tokens a second of the sampler as a run uses it, sampling
+ * included, by precision and batch size after 256 tokens of context, and of reading prompts; beside llama.cpp on the same
+ * shape in the same run, where its binding can be installed.
+ */
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { Effect } from "effect"
+import { SamplerProgram } from "../layers/onnx/sampler-program.ts"
+import { openDecoder } from "../src/checkpoint.ts"
+import { initialAdapter } from "../src/numerics/parameters.ts"
+import type { SamplerPrecision } from "../src/numerics/quantization.ts"
+import { hash32 } from "../src/numerics/random.ts"
+import { plain } from "../src/numerics/sampling.ts"
+import type { Parameters } from "../src/numerics/tensor.ts"
+import { allLinear, modulesOf } from "../src/numerics/transformer.ts"
+import { quantizedWeights } from "../src/quantized-weights.ts"
+import type { GgufPrecision } from "./gguf.ts"
+import { LlamaMissing } from "./llama-binding.ts"
+import { openLlama } from "./llama.ts"
+import { quietMedian } from "./quiet.ts"
+import { qwenShape, writeRandomCheckpoint } from "./trainer.ts"
+
+const context = 256
+const newTokens = 24
+const batches = [1, 2, 8, 16]
+const prompts = [256, 1024]
+const lora = { r: 16, alpha: 32, targets: allLinear }
+const peerOf: Readonly<Record<SamplerPrecision, GgufPrecision | undefined>> = {
+  float32: undefined,
+  int8: "Q8_0",
+  dynamic_int8: "Q8_0",
+  int4: "Q4_0"
+}
+
+const rounded = (x: number) => Math.round(x * 100) / 100
+
+/** The faster of llama.cpp's two attentions. */
+const betterOf = async (measure: (flashAttention: boolean) => Promise<number>, repetitions: number): Promise<number> =>
+  Math.max((await quietMedian(() => measure(false), repetitions)).value, (await quietMedian(() => measure(true), repetitions)).value)
+
+/** @param repetitions undisturbed ones, of which the median counts */
+export const benchDecoder = async (
+  precisions: ReadonlyArray<SamplerPrecision> = ["int8", "int4", "dynamic_int8"],
+  repetitions = 3,
+  threads = os.availableParallelism()
+) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-bench-"))
+  try {
+    const shape = qwenShape(28)
+    writeRandomCheckpoint(folder, shape)
+    const checkpoint = await Effect.runPromise(openDecoder(folder))
+    const rows = []
+    for (const precision of precisions) {
+      const peer = peerOf[precision]
+      const llama = peer === undefined ? undefined : await openLlama(peer, { threads }).catch((error: unknown) => {
+        if (!(error instanceof LlamaMissing)) throw error
+        console.error(error.message)
+        return undefined
+      })
+      const quantized = precision === "float32" ? undefined : await Effect.runPromise(
+        quantizedWeights(checkpoint, { precision, cache: path.join(folder, "quantized"), progress: () => Effect.succeed(() => Effect.void) })
+      )
+      const open = (adapter: boolean) =>
+        new SamplerProgram({
+          checkpoint,
+          lora: adapter ? lora : { ...lora, targets: [] },
+          quantized,
+          measureGap: false,
+          maxLength: 1280,
+          maxNumSeqs: 16,
+          tokenTexts: [],
+          device: "cpu",
+          threads
+        })
+      const adapter = initialAdapter(modulesOf(shape), lora, 0)
+      const sample = (sampler: SamplerProgram, parameters: Parameters, batch: number, length: number, tokens: number) =>
+        sampler.sample({
+          prompts: [{
+            ids: Array.from({ length }, (_, t) => hash32(t) % shape.vocab),
+            seeds: Array.from({ length: batch }, (_, i) => i)
+          }],
+          parameters,
+          options: plain,
+          maxNewTokens: tokens,
+          stop: "</svg>",
+          eosIds: []
+        })
+      const seconds = async (run: () => Promise<unknown>) => {
+        const start = performance.now()
+        await run()
+        return (performance.now() - start) / 1000
+      }
+      for (const withLora of [false, true]) {
+        const sampler = open(withLora)
+        const parameters = withLora ? adapter : new Map()
+        await sample(sampler, parameters, 1, 32, 2)
+        // What reading the prompt and the first token take is left out: llama.cpp's context is there already, too.
+        const decode = async (batch: number) => {
+          const first = await seconds(() => sample(sampler, parameters, batch, context, 1))
+          return batch * newTokens / ((await seconds(() => sample(sampler, parameters, batch, context, 1 + newTokens))) - first)
+        }
+        for (const batch of batches) {
+          const own = await quietMedian(() => decode(batch), repetitions)
+          const best = llama && !withLora ? await betterOf((flash) => llama.decode(batch, context, newTokens, flash), repetitions) : undefined
+          rows.push({
+            precision,
+            lora: withLora,
+            batch,
+            tokensPerSecond: rounded(own.value),
+            coresUsedByOthers: rounded(own.others),
+            ...(best === undefined ? {} : { [`llama.cpp ${peer}`]: rounded(best), ratio: rounded(own.value / best) })
+          })
+          console.error(JSON.stringify(rows.at(-1)))
+        }
+        for (const length of withLora ? [] : prompts) {
+          const own = await quietMedian(async () => length / await seconds(() => sample(sampler, parameters, 1, length, 1)), repetitions)
+          const best = llama && await betterOf((flash) => llama.prefill(length, flash), repetitions)
+          rows.push({
+            precision,
+            prefill: length,
+            tokensPerSecond: rounded(own.value),
+            coresUsedByOthers: rounded(own.others),
+            ...(best === undefined ? {} : { [`llama.cpp ${peer}`]: rounded(best), ratio: rounded(own.value / best) })
+          })
+          console.error(JSON.stringify(rows.at(-1)))
+        }
+        await sampler.release()
+      }
+      await llama?.close()
+    }
+    return { rows, rssGigabytes: rounded(process.memoryUsage().rss / 1e9) }
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true })
+  }
+}
