@@ -8,12 +8,13 @@ import { Effect } from "effect"
 import { type DecoderCheckpoint, openWeights, weightsHash } from "./checkpoint.ts"
 import { explain, FileProblem } from "./files.ts"
 import type { QuantizedWeights, WeightIndex } from "./numerics/parameters.ts"
-import { quantizedShapes, type QuantizedPrecision, quantizeRows } from "./numerics/quantization.ts"
+import { blockFormats, quantizedShapes, type QuantizedPrecision, quantizeRows } from "./numerics/quantization.ts"
 import { byteLength, encodeHeader, type Layout, toFloat32 } from "./numerics/safetensors.ts"
 import { modulesOf, unembeddingName } from "./numerics/transformer.ts"
 
 /** Of the way weights are quantized: another one makes other files. */
-const version = 1
+const formatOf = (precision: QuantizedPrecision): string =>
+  precision === "dynamic_int8" ? `${precision}-1` : `${precision}-${blockFormats[precision].block}-1`
 
 /** Values widened at a time. */
 const pieceSize = 2 ** 22
@@ -35,7 +36,7 @@ export const quantizedWeights = Effect.fn("quantizedWeights")(function*(
   { cache, precision, progress }: QuantizeOptions
 ) {
   const hash = yield* Effect.sync(() => weightsHash(checkpoint))
-  const file = `${hash.slice(0, 32)}-${precision}-${version}.safetensors`
+  const file = `${hash.slice(0, 32)}-${formatOf(precision)}.safetensors`
   const matrices = matricesOf(checkpoint)
   if (!fs.existsSync(path.join(cache, file))) yield* write(checkpoint, precision, matrices, path.join(cache, file), progress)
   const known = yield* openWeights(cache, file)
