@@ -30,7 +30,7 @@ export const sequenceFeeds = (c: DecoderConfig, sequences: ReadonlyArray<Sequenc
   const time = Math.max(...sequences.map(({ ids }) => ids.length))
   const places = sequences.length * time
   const ids: Array<number> = []
-  const pad = new Array<number>(places).fill(0)
+  const pad = Array.from({ length: places }, () => 0)
   const unpad: Array<number> = []
   const rows: Array<number> = []
   const targets: Array<number> = []
