@@ -120,7 +120,7 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
           ...picked,
           threads: threads > 0 ? threads : Math.max(1, os.availableParallelism()),
           reserve: (what, bytes) => {
-            const free = Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
+            const free = freeMemory()
             const gb = (n: number) => (n / 1e9).toFixed(1)
             return bytes <= free ? Effect.void : Effect.fail(
               new NotEnoughMemory({
@@ -137,6 +137,9 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
 
 /** Linux counts its file cache as used; it is given back on demand. */
 const reclaimable = (): number => Math.max(0, process.availableMemory() - os.freemem())
+
+/** Bytes that this process can still get, a container's limit included. */
+export const freeMemory = (): number => Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
 
 const pickDevice = Effect.fnUntraced(function*(choice: DeviceChoice, parameters: number) {
   if (choice === "cpu") return { device: "cpu" as const, choice: "CPU, as asked" }

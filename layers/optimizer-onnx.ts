@@ -48,7 +48,7 @@ export const layer = ({ checkpoint, initial, lora, loss, options }: OptimizerOnn
       const runtime = yield* OnnxRuntime
       yield* runtime.reserve(
         "trainer",
-        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength)
+        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength, options.gradientCheckpointing)
       )
       const program = yield* startProgram("trainer", {
         checkpoint,

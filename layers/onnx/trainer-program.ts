@@ -14,7 +14,7 @@ import {
 import { gradients } from "../../src/numerics/gradients.ts"
 import { Graph, type Value } from "../../src/numerics/graph.ts"
 import { labelWeights, type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/numerics/losses.ts"
-import { parameterCount } from "../../src/numerics/memory.ts"
+import { isSmall } from "../../src/numerics/memory.ts"
 import type { LoraConfig } from "../../src/numerics/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
 import { forward, type Weights } from "../../src/numerics/transformer.ts"
@@ -71,9 +71,6 @@ export interface TrainerStep {
   /** TRL's names. */
   readonly metrics: Record<string, number>
 }
-
-/** Parameters. */
-const small = 50_000_000
 
 /** One run's share of a preference batch. */
 type Part = PreferenceBatch
@@ -246,8 +243,7 @@ export class Trainer {
     const made = createSession(graphs[kind](this.#spec), {
       device,
       threads,
-      // A small model is trained faster from prepared weights; a large one would not fit beside its activations.
-      weights: parameterCount(checkpoint.config) < small ? "prepared" : "mapped",
+      weights: isSmall(checkpoint.config) ? "prepared" : "mapped",
       weightsFolder: checkpoint.folder
     })
     this.#sessions.set(kind, made)

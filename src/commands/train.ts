@@ -11,7 +11,7 @@ import { openDecoder, readParameters } from "../checkpoint.ts"
 import { mostPairs } from "../comparisons.ts"
 import { resolveConfig, type SettingName, settings, type TrainConfig } from "../config.ts"
 import { writeFile } from "../files.ts"
-import { parameterCount } from "../numerics/memory.ts"
+import { parameterCount, samplerBytes } from "../numerics/memory.ts"
 import { initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
 import { modulesOf } from "../numerics/transformer.ts"
 import type { PipelineConfig } from "../pipeline.ts"
@@ -27,6 +27,7 @@ import { heldOutScorers } from "./held-out.ts"
 import { forecast, judgeLayer, renderSize } from "./judges.ts"
 import { writeReport } from "./report.ts"
 import { givenSettings, settingFlags } from "./setting-flags.ts"
+import { fittingRuns } from "./trainer-memory.ts"
 
 const embedded = (given: string, name: string): string =>
   given === "embedded" ? path.join(Flags.packageRoot, "models", name) : given
@@ -69,6 +70,8 @@ export const train = Command.make("train", {
   const parameters = lora === undefined
     ? readParameters(checkpoint)
     : initialAdapter(modulesOf(checkpoint.config), lora, c.seed)
+  const besides = samplerBytes(checkpoint.config, c.prompts_per_batch * c.num_generations, c.max_length)
+  const runs = yield* fittingRuns(c, checkpoint.config, lora, besides)
   const stages = Layer.mergeAll(
     samplerOnnx.layer({
       checkpoint,
@@ -103,8 +106,8 @@ export const train = Command.make("train", {
         adamBeta2: c.adam_beta2,
         adamEpsilon: c.adam_epsilon,
         maxLength: c.max_length,
-        tokensPerRun: c.tokens_per_run,
-        gradientCheckpointing: c.gradient_checkpointing
+        tokensPerRun: runs.tokens_per_run,
+        gradientCheckpointing: runs.gradient_checkpointing
       }
     }),
     rendererResvg.layer({ size }),
@@ -117,7 +120,7 @@ export const train = Command.make("train", {
     const runtime = yield* OnnxRuntime
     const { identity, name } = yield* Judge
     const versions = { vequinox: Flags.version, node: process.version, onnxruntime: Flags.onnxVersion }
-    const resolved = { ...c, render_size: size, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
+    const resolved = { ...c, ...runs, render_size: size, output_dir: run.path, model, judge_identity: identity, device_choice: runtime.choice, versions }
     yield* writeFile(run.file("config.json"), JSON.stringify(resolved, null, 2) + "\n")
     const style = progressStyle(json)
     const progress = yield* makeProgress(style, "step", c.max_steps)

@@ -1,0 +1,35 @@
+/**
+ * Measuring on a machine that others use too. Rivals suffer unequally: a runtime whose threads spin at every barrier loses
+ * far more to a neighbour than the neighbour takes, so a disturbed figure is no figure of it.
+ */
+import * as os from "node:os"
+import { median } from "./median.ts"
+
+/** Of this many cores in the hands of others, a measurement still counts as undisturbed. */
+const tolerated = 0.1
+
+const idleSeconds = (): number => os.cpus().reduce((total, { times }) => total + times.idle, 0) / 1000
+const ownSeconds = (): number => {
+  const { system, user } = process.cpuUsage()
+  return (system + user) / 1e6
+}
+
+/** A measurement, and how many cores were neither idle nor this process's meanwhile; its child processes count as others. */
+export const watched = async (measure: () => Promise<number>): Promise<{ readonly value: number; readonly others: number }> => {
+  const [start, idle, own] = [performance.now(), idleSeconds(), ownSeconds()]
+  const value = await measure()
+  const seconds = (performance.now() - start) / 1000
+  return { value, others: Math.max(0, os.cpus().length - (idleSeconds() - idle + ownSeconds() - own) / seconds) }
+}
+
+/**
+ * The median of `repetitions` undisturbed measurements. After three times as many in all, of the least disturbed: `others`
+ * tells how many cores they were without, at worst.
+ */
+export const quietMedian = async (measure: () => Promise<number>, repetitions: number) => {
+  const rows: Array<{ readonly value: number; readonly others: number }> = []
+  const undisturbed = () => rows.filter(({ others }) => others < tolerated).length
+  while (undisturbed() < repetitions && rows.length < 3 * repetitions) rows.push(await watched(measure))
+  const kept = rows.toSorted((a, b) => a.others - b.others).slice(0, repetitions)
+  return { value: median(kept.map(({ value }) => value)), others: Math.max(...kept.map(({ others }) => others)) }
+}
