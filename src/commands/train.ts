@@ -80,8 +80,8 @@ export const train = Command.make("train", {
         adamBeta2: c.adam_beta2,
         adamEpsilon: c.adam_epsilon,
         maxLength: c.max_length,
-        tokensPerRun: c.tokens_per_run,
-        gradientCheckpointing: c.gradient_checkpointing
+        tokensPerRun: start.settings.tokens_per_run,
+        gradientCheckpointing: start.settings.gradient_checkpointing
       }
     }),
     samplerOnnx.layer({
