@@ -139,20 +139,25 @@ export const ops: Readonly<Record<OpName, Row>> = {
       unbroadcast(g, g.matmul(swapLast(g, a!), dy), b!.shape)
     ]
   },
-  /** x [m, k] times W [n, k] transposed (`transB: 1`, a Hugging Face weight) or W [k, n]; `transA` likewise. */
+  /**
+   * x [m, k] times W [n, k] transposed (`transB: 1`, a Hugging Face weight) or W [k, n], `transA` likewise; times `alpha`,
+   * 1 by default; plus c [m, n] where it is given.
+   */
   Gemm: {
-    infer: ([a, b], { transA, transB }) => {
+    infer: ([a, b, c], { transA, transB }) => {
       const [m, k] = transA ? [a!.shape[1]!, a!.shape[0]!] : [a!.shape[0]!, a!.shape[1]!]
       const [l, n] = transB ? [b!.shape[1]!, b!.shape[0]!] : [b!.shape[0]!, b!.shape[1]!]
       if (k !== l) wrongShape(`Gemm [${a!.shape}] x [${b!.shape}] (transA ${transA ?? 0}, transB ${transB ?? 0})`)
+      if (c !== undefined && c.shape.join() !== [m, n].join()) wrongShape(`Gemm of [${m}, ${n}] plus [${c.shape}]`)
       return [{ dtype: a!.dtype, shape: [m, n] }]
     },
-    vjp: (g, dy, [a, b], _y, { transA, transB }) => {
+    vjp: (g, dy, [a, b, c], _y, { alpha = 1, transA, transB }) => {
       const gemm = (x: Value, y: Value, ta: boolean, tb: boolean) =>
-        g.emit("Gemm", [x, y], { transA: ta ? 1 : 0, transB: tb ? 1 : 0 })
+        g.emit("Gemm", [x, y], { transA: ta ? 1 : 0, transB: tb ? 1 : 0, alpha })
       return [
         transA ? gemm(b!, dy, Boolean(transB), true) : gemm(dy, b!, false, !transB),
-        transB ? gemm(dy, a!, true, Boolean(transA)) : gemm(a!, dy, !transA, false)
+        transB ? gemm(dy, a!, true, Boolean(transA)) : gemm(a!, dy, !transA, false),
+        ...(c === undefined ? [] : [dy])
       ]
     }
   },

@@ -149,8 +149,8 @@ export const parameterSource = (
     const factors = lora && factorsOf(lora, module)
     if (factors === undefined) return base
     const { A, B } = loraNames(module)
-    const low = g.scale(g.emit("Gemm", [x, input(A, [factors.r, width])], { transB: 1 }), factors.scale)
-    return g.add(base, g.emit("Gemm", [low, input(B, [out, factors.r])], { transB: 1 }))
+    const low = g.emit("Gemm", [x, input(A, [factors.r, width])], { transB: 1, alpha: factors.scale })
+    return g.emit("Gemm", [low, input(B, [out, factors.r]), base], { transB: 1 })
   }
   return { get, rows, slices, times, linear }
 }

@@ -49,10 +49,14 @@ const cases: Partial<Record<OpName, ReadonlyArray<Case>>> = {
     { inputs: [[2, 3], [3, 4]], build: (g, [a, b]) => g.matmul(a!, b!) },
     { inputs: [[2, 1, 2, 3], [4, 3, 2]], build: (g, [a, b]) => g.matmul(a!, b!) }
   ],
-  Gemm: [[0, 0], [0, 1], [1, 0], [1, 1]].map(([transA, transB]) => ({
-    inputs: [transA ? [3, 2] : [2, 3], transB ? [4, 3] : [3, 4]],
-    build: (g, [a, b]) => g.emit("Gemm", [a, b], { transA: transA!, transB: transB! })
-  })),
+  Gemm: [[0, 0], [0, 1], [1, 0], [1, 1]].flatMap(([transA, transB]): Array<Case> => {
+    const [a, b] = [transA ? [3, 2] : [2, 3], transB ? [4, 3] : [3, 4]]
+    const attributes = { transA: transA!, transB: transB! }
+    return [
+      { inputs: [a, b], build: (g, [a, b]) => g.emit("Gemm", [a, b], attributes) },
+      { inputs: [a, b, [2, 4]], build: (g, [a, b, c]) => g.emit("Gemm", [a, b, c], { ...attributes, alpha: 0.7 }) }
+    ]
+  }),
   Reshape: [{ inputs: [[2, 6]], build: (g, [x]) => g.reshape(x!, [2, 3, 2]) }],
   Transpose: [{ inputs: [[2, 3, 4]], build: (g, [x]) => g.transpose(x!, [2, 0, 1]) }],
   Concat: [{ inputs: [[2, 3], [2, 1]], build: (g, [a, b]) => g.concat([a!, b!], -1) }],
