@@ -42,7 +42,7 @@ const betterOf = async (measure: (flashAttention: boolean) => Promise<number>, r
 
 /** @param repetitions undisturbed ones, of which the median counts */
 export const benchDecoder = async (
-  precisions: ReadonlyArray<SamplerPrecision> = ["int8", "int4", "dynamic_int8"],
+  precisions: ReadonlyArray<SamplerPrecision> = ["dynamic_int8", "int8", "int4"],
   repetitions = 3,
   threads = os.availableParallelism()
 ) => {

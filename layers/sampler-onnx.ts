@@ -116,9 +116,9 @@ export const layer = (options: SamplerOnnxOptions) =>
     })
   )
 
-const precisionOf = ({ checkpoint, lora, precision }: SamplerOnnxOptions, device: Device) => {
+const precisionOf = ({ checkpoint, lora, maxNumSeqs, precision }: SamplerOnnxOptions, device: Device) => {
   if (precision === "auto") {
-    return Effect.succeed(autoPrecision(parameterCount(checkpoint.config), lora !== undefined, device))
+    return Effect.succeed(autoPrecision(parameterCount(checkpoint.config), lora !== undefined, device, maxNumSeqs))
   }
   return precision === "float32" || lora !== undefined ? Effect.succeed(precision) : Effect.fail(
     new SamplerFailed({ message: `--sampler-precision ${precision} needs an adapter: with --lora-r 0 every weight changes at each step; take float32.` })

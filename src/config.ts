@@ -86,7 +86,7 @@ export const settings = {
   max_num_seqs: [orElse(int(1), 128), "candidates decoded together, at most; fewer where memory is short"],
   sampler_precision: [
     orElse(Schema.Literals(["auto", ...samplerPrecisions]), "auto"),
-    "weights that candidates are drawn with; auto takes int8 for large models under a LoRA, else float32"
+    "weights that candidates are drawn with; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
   ],
   stop_malformed: [orElse(Schema.Boolean, false), "end a drawing that can no longer become well-formed XML at once; no longer exactly the policy's distribution"],
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],

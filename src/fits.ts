@@ -70,7 +70,7 @@ export const fits = (
 ): ReadonlyArray<Fit> =>
   Object.entries(models).flatMap(([model, config]) =>
     [...new Set(lengths.map((length) => Math.min(length, config.maxPositions)))].map((maxLength): Fit => {
-      const precision = autoPrecision(parameterCount(config), true, device)
+      const precision = autoPrecision(parameterCount(config), true, device, k)
       const sampler = (rows: number) => samplerBytes(config, rows, maxLength, precision)
       const lora = { r, alpha: 2 * r, targets: allLinear }
       const wanted = { tokens: tokensPerRun, length: maxLength, group: k, checkpointing: false }

@@ -8,13 +8,13 @@ import { Effect } from "effect"
 import { type DecoderCheckpoint, openWeights, weightsHash } from "./checkpoint.ts"
 import { explain, FileProblem } from "./files.ts"
 import type { QuantizedWeights, WeightIndex } from "./numerics/parameters.ts"
-import { blockFormats, quantizedShapes, type QuantizedPrecision, quantizeRows } from "./numerics/quantization.ts"
+import { blockFormats, quantizedShapes, type QuantizedPrecision, quantizeRows, rotate, rotationSize } from "./numerics/quantization.ts"
 import { byteLength, encodeHeader, type Layout, toFloat32 } from "./numerics/safetensors.ts"
 import { modulesOf, unembeddingName } from "./numerics/transformer.ts"
 
 /** Of the way weights are quantized: another one makes other files. */
 const formatOf = (precision: QuantizedPrecision): string =>
-  precision === "dynamic_int8" ? `${precision}-1` : `${precision}-${blockFormats[precision].block}-1`
+  precision === "dynamic_int8" ? `${precision}-2` : `${precision}-${blockFormats[precision].block}-2`
 
 /** Values widened at a time. */
 const pieceSize = 2 ** 22
@@ -131,7 +131,8 @@ const piecesOf = (checkpoint: DecoderCheckpoint, precision: QuantizedPrecision, 
     } finally {
       fs.closeSync(fd)
     }
-    const made = quantizeRows(precision, toFloat32(bytes, entry.dtype), count, width)
+    const rotated = rotate(toFloat32(bytes, entry.dtype), rotationSize(precision, width))
+    const made = quantizeRows(precision, rotated, count, width)
     return { ...made, rows: count, firstRow, valuesAt: firstRow * made.values.length / count }
   })
 }

@@ -80,8 +80,8 @@ describe("what is said", () => {
     assert.deepStrictEqual(said("webgpu"), ["no: no adapter"])
     assert.deepStrictEqual(said("disk, cache"), ["no: permission is denied (/cache)"])
     assert.deepStrictEqual(said("ANTHROPIC_API_KEY"), ["set"])
-    assert.deepStrictEqual(said("SmolLM2-135M"), ["512", "int8", "0.43 GB", "yes", "4.7 GB", "yes", "20"])
-    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "int8", "5.0 GB", "yes", "6.5 GB", "no", "0"])
+    assert.deepStrictEqual(said("SmolLM2-135M"), ["512", "dynamic_int8", "0.43 GB", "yes", "4.7 GB", "yes", "20"])
+    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "dynamic_int8", "5.0 GB", "yes", "6.5 GB", "no", "0"])
   })
 
   const broken: ReadonlyArray<readonly [string, Partial<Machine>, RegExp]> = [
@@ -122,7 +122,7 @@ describe("pieces", () => {
     const free = 20e9
     const [row, longest] = fits({ small: small! }, { ...options, lengths: [512, 100_000] }, free)
     assert.strictEqual(longest!.maxLength, small!.maxPositions)
-    const needed = (rows: number) => samplerBytes(small!, rows, 512, "int8")
+    const needed = (rows: number) => samplerBytes(small!, rows, 512, "dynamic_int8")
     assert.strictEqual(row!.samplerBytes, needed(1))
     assert.isAtMost(needed(row!.maxNumSeqs), (free - row!.trainerBytes) / 2)
     assert.isAbove(needed(row!.maxNumSeqs + 1), (free - row!.trainerBytes) / 2)
@@ -136,7 +136,7 @@ describe("pieces", () => {
 
   it("the precision that a run takes", () => {
     const precisions = (device: string) => fits({ small: small!, tiny: { ...small!, layers: 1, vocab: 1000 } }, { ...options, device }, 20e9).map(({ precision }) => precision)
-    assert.deepStrictEqual(precisions("cpu"), ["int8", "float32"])
+    assert.deepStrictEqual(precisions("cpu"), ["dynamic_int8", "float32"])
     assert.deepStrictEqual(precisions("cuda"), ["float32", "float32"])
   })
 

@@ -17,10 +17,10 @@ export const fittingRuns = Effect.fnUntraced(function*(
   model: DecoderConfig,
   lora: LoraConfig | undefined
 ) {
-  const precision = c.sampler_precision === "auto"
-    ? autoPrecision(parameterCount(model), lora !== undefined, "cpu")
-    : c.sampler_precision
   const rows = Math.min(c.num_generations, c.max_num_seqs)
+  const precision = c.sampler_precision === "auto"
+    ? autoPrecision(parameterCount(model), lora !== undefined, "cpu", rows)
+    : c.sampler_precision
   const free = freeMemory() - 2 * samplerBytes(model, rows, c.max_length, precision)
   const budget = c.memory_gb > 0 ? Math.min(1e9 * c.memory_gb, free) : free
   const wanted = {

@@ -3,7 +3,7 @@
  * factors added beside the frozen matrix.
  */
 import { type DType, Graph, type Value } from "./graph.ts"
-import { blockFormats, type QuantizedPrecision } from "./quantization.ts"
+import { blockFormats, hadamard, type QuantizedPrecision, rotationSize } from "./quantization.ts"
 import { wrongShape } from "./shape-error.ts"
 import type { TensorEntry } from "./safetensors.ts"
 import { sizeOf, type Tensor } from "./tensor.ts"
@@ -166,6 +166,17 @@ const quantizedProduct = (g: Graph, { index, precision }: QuantizedWeights) => {
     return { bytes: g.emit("QuantizeLinear", [g.div(x, scale), one, middle]), scale }
   }
   const known = new Map<Value, ReturnType<typeof inBytes>>()
+  const rotated = new Map<Value, Value>()
+  /** As the rows of the matrix are (quantization.ts). */
+  const turned = (x: Value): Value => {
+    const width = Number(x.shape[1])
+    const size = rotationSize(precision, width)
+    if (size === 1) return x
+    const parts = g.reshape(x, [`${x.shape[0]!}*${width / size}`, size])
+    const y = rotated.get(x) ?? g.reshape(g.emit("Gemm", [parts, g.constant(hadamard(size), [size, size])]), x.shape)
+    rotated.set(x, y)
+    return y
+  }
   return (name: string, x: Value, out: number): Value | undefined => {
     const part = (kind: "values" | "scales", dtype: DType) => {
       const entry = index.get(`${name}.${kind}`)
@@ -178,9 +189,9 @@ const quantizedProduct = (g: Graph, { index, precision }: QuantizedWeights) => {
       const { bits, block } = blockFormats[precision]
       // accuracy_level 4: activations in 8 bits, in blocks of the same size; the levels below are 2 to 3 times slower.
       const attributes = { K: Number(x.shape[1]), N: out, bits, block_size: block, accuracy_level: 4 }
-      return g.emit("MatMulNBits", [x, values, scales], attributes)
+      return g.emit("MatMulNBits", [turned(x), values, scales], attributes)
     }
-    const { bytes, scale } = known.get(x) ?? inBytes(x)
+    const { bytes, scale } = known.get(x) ?? inBytes(turned(x))
     known.set(x, { bytes, scale })
     return g.mul(g.emit("MatMulIntegerToFloat", [bytes, values, one, scales, middle, middle]), scale)
   }

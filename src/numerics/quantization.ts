@@ -5,8 +5,8 @@
 
 /**
  * What a sampler multiplies with. `int8` and `int4`: weights and activations in blocks of a row, each with its scale
- * (as ggml's Q8_0 and Q4_0 do). `dynamic_int8`: one scale a row of weights and one a row of activations; faster where
- * many rows are decoded together, and further from the exact model where single channels are large.
+ * (as ggml's Q8_0 and Q4_0 do). `dynamic_int8`: one scale a row of weights and one a row of activations; much faster where
+ * many rows are multiplied together, and a little further from the exact model.
  */
 export const samplerPrecisions = ["float32", "int8", "int4", "dynamic_int8"] as const
 export type SamplerPrecision = (typeof samplerPrecisions)[number]
@@ -15,12 +15,51 @@ export type QuantizedPrecision = Exclude<SamplerPrecision, "float32">
 /** Parameters from which on fewer bits are faster. */
 const large = 50_000_000
 
-/** What `auto` takes: int8 where the weights stay as they are, the CPU decodes, and the model is large enough to gain. */
-export const autoPrecision = (parameters: number, frozen: boolean, device: string): SamplerPrecision =>
-  frozen && device === "cpu" && parameters >= large ? "int8" : "float32"
+/**
+ * What `auto` takes: 8 bits where the weights stay as they are, the CPU decodes, and the model is large enough to gain.
+ *
+ * @param rows sequences decoded together, at most
+ */
+export const autoPrecision = (parameters: number, frozen: boolean, device: string, rows: number): SamplerPrecision =>
+  !frozen || device !== "cpu" || parameters < large ? "float32" : rows === 1 ? "int8" : "dynamic_int8"
 
 /** Of MatMulNBits: values of a row that share a scale. */
 export const blockFormats = { int8: { bits: 8, block: 32 }, int4: { bits: 4, block: 32 } } as const
+
+/** Values of a row that are rotated together, at most. */
+const rotatedTogether = 128
+
+/**
+ * x Wᵀ = (x H) (W H)ᵀ for an orthogonal H. The Hadamard one spreads what is large in a single channel evenly over its
+ * neighbours, so that 8 bits hold all of them (QuaRot, Ashkboos et al. 2024, arXiv:2404.00456; here in parts of a row,
+ * before every matrix, nothing folded into the matrix before). Four bits gain nothing by it: their error is the weights'.
+ *
+ * @returns length of a part: a power of two that divides the width; 1 where nothing is rotated
+ */
+export const rotationSize = (precision: QuantizedPrecision, width: number): number => {
+  let size = 1
+  if (precision !== "int4") while (size < rotatedTogether && width % (2 * size) === 0) size *= 2
+  return size
+}
+
+/** H of Sylvester's construction, [size, size], symmetric and orthogonal. */
+export const hadamard = (size: number): ReadonlyArray<number> =>
+  [...rotate(Float32Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0)), size)]
+
+/** Each part of `size` values times H, by the fast Walsh-Hadamard transform. Exact for a size of 1. */
+export const rotate = (x: Float32Array, size: number): Float32Array => {
+  const y = x.map((value) => value / Math.sqrt(size))
+  for (let half = 1; half < size; half *= 2) {
+    for (let from = 0; from < y.length; from += 2 * half) {
+      for (let i = from; i < from + half; i++) {
+        const [a, b] = [y[i]!, y[i + half]!]
+        y[i] = a + b
+        y[i + half] = a - b
+      }
+    }
+  }
+  return y
+}
 
 /** A quantized matrix [rows, width]: values as they are stored, beside the scales that make them numbers again. */
 export interface QuantizedMatrix {

@@ -60,7 +60,7 @@ describe("places in the batch", () => {
 })
 
 describe("weights in few bits", () => {
-  for (const [precision, most] of [["int8", 0.1], ["int4", 1], ["dynamic_int8", 0.2]] as const) {
+  for (const [precision, most] of [["int8", 0.05], ["int4", 1], ["dynamic_int8", 0.05]] as const) {
     it.live(`${precision}: the gap to the weights as they are is measured on one candidate of a call`, () =>
       Effect.gen(function*() {
         const candidates = yield* drawn({ precision })

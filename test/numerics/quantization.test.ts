@@ -2,7 +2,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import { createSession, float32 } from "../../layers/onnx/session.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import { blockFormats, quantizedShapes, type QuantizedPrecision, quantizeRows } from "../../src/numerics/quantization.ts"
+import {
+  blockFormats,
+  hadamard,
+  quantizedShapes,
+  type QuantizedPrecision,
+  quantizeRows,
+  rotate,
+  rotationSize
+} from "../../src/numerics/quantization.ts"
 import { random } from "../../src/numerics/random.ts"
 
 const precisions: ReadonlyArray<QuantizedPrecision> = ["int8", "int4", "dynamic_int8"]
@@ -29,11 +37,11 @@ const read = (precision: QuantizedPrecision): Float32Array => {
   })
 }
 
-const product = (w: Float32Array) =>
+const product = (w: Float32Array, by: Float32Array = x) =>
   Float64Array.from({ length: batch * rows }, (_, at) => {
     const [n, row] = [Math.floor(at / rows), at % rows]
     let sum = 0
-    for (let i = 0; i < width; i++) sum += x[n * width + i]! * w[row * width + i]!
+    for (let i = 0; i < width; i++) sum += by[n * width + i]! * w[row * width + i]!
     return sum
   })
 
@@ -77,6 +85,24 @@ describe("quantized matrices", () => {
       assert.isBelow(distance(y!.data as Float32Array, product(read(precision))), 1e-5)
     })
   }
+
+  it("rotated on both sides, a product is what it was, and a large channel is spread over its part", () => {
+    const size = rotationSize("int8", width)
+    assert.strictEqual(size, 8)
+    const turned = product(rotate(weights, size), rotate(x, size))
+    assert.isBelow(distance(turned, product(weights)), 1e-6)
+    assert.deepStrictEqual([...rotate(Float32Array.of(0, 8, 0, 0), 4)], [4, -4, 4, -4])
+    const h = hadamard(4)
+    for (let i = 0; i < 16; i++) assert.strictEqual(h[i]!, h[(i % 4) * 4 + Math.floor(i / 4)]!)
+    assert.deepStrictEqual(rotate(weights, 1), weights)
+  })
+
+  it("parts are powers of two that divide the width, 128 at most; four bits are not rotated", () => {
+    const sizes = (precision: QuantizedPrecision) => [576, 1024, 1536, 77].map((width) => rotationSize(precision, width))
+    assert.deepStrictEqual(sizes("int8"), [64, 128, 128, 1])
+    assert.deepStrictEqual(sizes("dynamic_int8"), [64, 128, 128, 1])
+    assert.deepStrictEqual(sizes("int4"), [1, 1, 1, 1])
+  })
 
   it("a row of zeros stays zero", () => {
     for (const precision of precisions) {
