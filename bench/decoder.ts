@@ -19,13 +19,11 @@ import { quantizedWeights } from "../src/quantized-weights.ts"
 import type { GgufPrecision } from "./gguf.ts"
 import { LlamaMissing } from "./llama-binding.ts"
 import { openLlama } from "./llama.ts"
-import { quietMedian } from "./quiet.ts"
+import { rounds } from "./quiet.ts"
 import { qwenShape, writeRandomCheckpoint } from "./trainer.ts"
 
 const context = 256
 const newTokens = 24
-const batches = [1, 2, 8, 16]
-const prompts = [256, 1024]
 const lora = { r: 16, alpha: 32, targets: allLinear }
 const peerOf: Readonly<Record<SamplerPrecision, GgufPrecision | undefined>> = {
   float32: undefined,
@@ -36,14 +34,12 @@ const peerOf: Readonly<Record<SamplerPrecision, GgufPrecision | undefined>> = {
 
 const rounded = (x: number) => Math.round(x * 100) / 100
 
-/** The faster of llama.cpp's two attentions. */
-const betterOf = async (measure: (flashAttention: boolean) => Promise<number>, repetitions: number): Promise<number> =>
-  Math.max((await quietMedian(() => measure(false), repetitions)).value, (await quietMedian(() => measure(true), repetitions)).value)
-
-/** @param repetitions undisturbed ones, of which the median counts */
+/** @param repetitions rounds in which everything is measured once */
 export const benchDecoder = async (
   precisions: ReadonlyArray<SamplerPrecision> = ["dynamic_int8", "int8", "int4"],
   repetitions = 3,
+  batches: ReadonlyArray<number> = [1, 2, 8, 16],
+  prompts: ReadonlyArray<number> = [256, 1024],
   threads = os.availableParallelism()
 ) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-bench-"))
@@ -51,7 +47,11 @@ export const benchDecoder = async (
     const shape = qwenShape(28)
     writeRandomCheckpoint(folder, shape)
     const checkpoint = await Effect.runPromise(openDecoder(folder))
-    const rows = []
+    const rows: Array<Readonly<Record<string, unknown>>> = []
+    const tell = (row: (typeof rows)[number]) => {
+      rows.push(row)
+      console.error(JSON.stringify(row))
+    }
     for (const precision of precisions) {
       const peer = peerOf[precision]
       const llama = peer === undefined ? undefined : await openLlama(peer, { threads }).catch((error: unknown) => {
@@ -92,42 +92,54 @@ export const benchDecoder = async (
         await run()
         return (performance.now() - start) / 1000
       }
-      for (const withLora of [false, true]) {
-        const sampler = open(withLora)
-        const parameters = withLora ? adapter : new Map()
-        await sample(sampler, parameters, 1, 32, 2)
-        // What reading the prompt and the first token take is left out: llama.cpp's context is there already, too.
-        const decode = async (batch: number) => {
-          const first = await seconds(() => sample(sampler, parameters, batch, context, 1))
-          return batch * newTokens / ((await seconds(() => sample(sampler, parameters, batch, context, 1 + newTokens))) - first)
-        }
-        for (const batch of batches) {
-          const own = await quietMedian(() => decode(batch), repetitions)
-          const best = llama && !withLora ? await betterOf((flash) => llama.decode(batch, context, newTokens, flash), repetitions) : undefined
-          rows.push({
-            precision,
-            lora: withLora,
-            batch,
-            tokensPerSecond: rounded(own.value),
-            coresUsedByOthers: rounded(own.others),
-            ...(best === undefined ? {} : { [`llama.cpp ${peer}`]: rounded(best), ratio: rounded(own.value / best) })
-          })
-          console.error(JSON.stringify(rows.at(-1)))
-        }
-        for (const length of withLora ? [] : prompts) {
-          const own = await quietMedian(async () => length / await seconds(() => sample(sampler, parameters, 1, length, 1)), repetitions)
-          const best = llama && await betterOf((flash) => llama.prefill(length, flash), repetitions)
-          rows.push({
-            precision,
-            prefill: length,
-            tokensPerSecond: rounded(own.value),
-            coresUsedByOthers: rounded(own.others),
-            ...(best === undefined ? {} : { [`llama.cpp ${peer}`]: rounded(best), ratio: rounded(own.value / best) })
-          })
-          console.error(JSON.stringify(rows.at(-1)))
-        }
-        await sampler.release()
+      const [bare, adapted] = [open(false), open(true)]
+      const none: Parameters = new Map()
+      for (const [sampler, parameters] of [[bare, none], [adapted, adapter]] as const) await sample(sampler, parameters, 1, 32, 2)
+      // What reading the prompt and the first token take is left out: llama.cpp's context is there already, too.
+      const decode = async (sampler: SamplerProgram, parameters: Parameters, batch: number) => {
+        const first = await seconds(() => sample(sampler, parameters, batch, context, 1))
+        return batch * newTokens / ((await seconds(() => sample(sampler, parameters, batch, context, 1 + newTokens))) - first)
       }
+      for (const batch of batches) {
+        const { median, others, ratio } = await rounds({
+          own: () => decode(bare, none, batch),
+          lora: () => decode(adapted, adapter, batch),
+          // The faster of llama.cpp's two attentions.
+          plain: async () => await llama?.decode(batch, context, newTokens, false) ?? NaN,
+          flash: async () => await llama?.decode(batch, context, newTokens, true) ?? NaN
+        }, repetitions)
+        tell({
+          precision,
+          batch,
+          tokensPerSecond: rounded(median("own")),
+          withLora: rounded(median("lora")),
+          loraRatio: rounded(ratio("lora", "own")),
+          coresUsedByOthers: rounded(others),
+          ...(llama === undefined ? {} : {
+            [`llama.cpp ${peer}`]: rounded(Math.max(median("plain"), median("flash"))),
+            ratio: rounded(Math.min(ratio("own", "plain"), ratio("own", "flash")))
+          })
+        })
+      }
+      for (const length of prompts) {
+        const { median, others, ratio } = await rounds({
+          own: async () => length / await seconds(() => sample(bare, none, 1, length, 1)),
+          plain: async () => await llama?.prefill(length, false) ?? NaN,
+          flash: async () => await llama?.prefill(length, true) ?? NaN
+        }, repetitions)
+        tell({
+          precision,
+          prefill: length,
+          tokensPerSecond: rounded(median("own")),
+          coresUsedByOthers: rounded(others),
+          ...(llama === undefined ? {} : {
+            [`llama.cpp ${peer}`]: rounded(Math.max(median("plain"), median("flash"))),
+            ratio: rounded(Math.min(ratio("own", "plain"), ratio("own", "flash")))
+          })
+        })
+      }
+      await bare.release()
+      await adapted.release()
       await llama?.close()
     }
     return { rows, rssGigabytes: rounded(process.memoryUsage().rss / 1e9) }

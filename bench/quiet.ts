@@ -33,3 +33,28 @@ export const quietMedian = async (measure: () => Promise<number>, repetitions: n
   const kept = rows.toSorted((a, b) => a.others - b.others).slice(0, repetitions)
   return { value: median(kept.map(({ value }) => value)), others: Math.max(...kept.map(({ others }) => others)) }
 }
+
+/**
+ * Rivals measured in turn, round after round: a machine that is faster in one minute than in the next is so for all of
+ * them. `median` of each, `ratio` the median of the rounds' ratios.
+ */
+export const rounds = async <Name extends string>(measures: Readonly<Record<Name, () => Promise<number>>>, count: number) => {
+  const names = Object.keys(measures) as Array<Name>
+  const rows: Array<Record<Name, number>> = []
+  let others = 0
+  for (let round = 0; round < count; round++) {
+    const row: Partial<Record<Name, number>> = {}
+    for (const name of names) {
+      const { others: taken, value } = await watched(measures[name])
+      row[name] = value
+      others = Math.max(others, taken)
+    }
+    rows.push(row as Record<Name, number>)
+  }
+  return {
+    /** Cores that others took during a measurement, at worst. */
+    others,
+    median: (name: Name): number => median(rows.map((row) => row[name])),
+    ratio: (a: Name, b: Name): number => median(rows.map((row) => row[a] / row[b]))
+  }
+}
