@@ -1,7 +1,7 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [renderer] [overlap] [judge] [faults] [llama] [decoder]
+ *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [llama] [decoder]
  */
 import { Effect } from "effect"
 import { benchDecoder } from "./decoder.ts"
@@ -11,11 +11,12 @@ import { benchLlama } from "./llama.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
 import { benchSampler } from "./sampler.ts"
-import { benchTrainer } from "./trainer.ts"
+import { benchSteps, benchTrainer } from "./trainer.ts"
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   sampler: benchSampler,
   trainer: () => benchTrainer(),
+  steps: () => benchSteps(),
   renderer: benchRenderer,
   overlap: () => Effect.runPromise(overlap()),
   judge: benchJudge,

@@ -1,22 +1,18 @@
 /**
- * The trainer on the Qwen3-0.6B shape with few layers and random bf16 weights: LoRA r 16, DPO step of one pair of 256
- * tokens each. GF/s by useful operations beside the matrix product that this machine does best, measured in the same run.
+ * The trainer on the Qwen3-0.6B shape with random bf16 weights: LoRA r 16, one DPO pair a step, each measurement in a
+ * process of its own (trainer-child.ts), so that its peak of resident memory is that of the trainer alone.
  */
+import { fork } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { Effect } from "effect"
-import type { Sequence } from "../layers/onnx/sequences.ts"
 import { createSession, float32 } from "../layers/onnx/session.ts"
-import { Trainer } from "../layers/onnx/trainer-program.ts"
-import { openDecoder } from "../src/checkpoint.ts"
-import { trainerDefaults } from "../src/commands/trainer-defaults.ts"
 import { Graph } from "../src/numerics/graph.ts"
-import { initialAdapter } from "../src/numerics/parameters.ts"
 import { hash32 } from "../src/numerics/random.ts"
 import { sizeOf } from "../src/numerics/tensor.ts"
-import { allLinear, type DecoderConfig, modulesOf, parameterShapes } from "../src/numerics/transformer.ts"
+import { type DecoderConfig, modulesOf, parameterShapes } from "../src/numerics/transformer.ts"
 import { median } from "./median.ts"
+import { type ChildAnswer, type ChildSpec, type ChildStep, promptLength, rank } from "./trainer-child.ts"
 
 export const qwenShape = (layers: number): DecoderConfig => ({
   family: "qwen3",
@@ -84,8 +80,11 @@ export const writeRandomCheckpoint = (folder: string, c: DecoderConfig): void =>
   )
 }
 
-/** GF/s of one float32 product [512, 1024] x [1024, 3072], the best of many: what the machine can do today. */
-export const matmulPeak = async (threads: number): Promise<number> => {
+/**
+ * One float32 product [512, 1024] x [1024, 3072], the best of many: what the machine can do today, in GF a second and in GF
+ * a second of processor time.
+ */
+export const matmulPeak = async (threads: number): Promise<{ readonly wall: number; readonly cpu: number }> => {
   const [m, k, n] = [512, 1024, 3072]
   const g = new Graph()
   const x = g.input("x", "float32", [m, k])
@@ -94,22 +93,28 @@ export const matmulPeak = async (threads: number): Promise<number> => {
   g.output("y", g.sum(g.emit("Gemm", [x, w], { transB: 1 }), [0, 1]))
   const session = await createSession(g, { device: "cpu", threads, weights: "prepared" })
   const feeds = { x: float32([m, k], new Float32Array(m * k).fill(0.01)) }
-  let best = Infinity
-  for (let i = 0; i < 30; i++) {
-    const start = performance.now()
-    await session.run(feeds)
-    best = Math.min(best, performance.now() - start)
+  let [wall, cpu] = [Infinity, Infinity]
+  const together = 3 // a single one is short beside the clocks
+  for (let i = 0; i < 10; i++) {
+    const [start, used] = [performance.now(), process.cpuUsage()]
+    for (let j = 0; j < together; j++) await session.run(feeds)
+    const { system, user } = process.cpuUsage(used)
+    wall = Math.min(wall, (performance.now() - start) / 1e3)
+    cpu = Math.min(cpu, (system + user) / 1e6)
   }
   await session.release()
-  return 2 * m * k * n / best / 1e6
+  const gigaflops = together * 2 * m * k * n / 1e9
+  return { wall: gigaflops / wall, cpu: gigaflops / cpu }
 }
 
 /**
  * Useful floating-point operations of one DPO step, in GF: the reference's forward pass, the policy's forward pass, and
  * the backward pass to the activations (frozen matrices need no gradient of their own); attention and LoRA included,
- * causal attention counted at half.
+ * causal attention counted at half. What checkpointing computes again is not useful.
+ *
+ * @param completion tokens that are scored, of all `tokens`
  */
-const usefulGigaflops = (c: DecoderConfig, tokens: number, length: number, completion: number, r: number): number => {
+export const usefulGigaflops = (c: DecoderConfig, tokens: number, length: number, completion: number, r: number): number => {
   const modules = modulesOf(c)
   const matrices = modules.reduce((n, { in: width, out }) => n + width * out, 0)
   const lora = modules.reduce((n, { in: width, out }) => n + r * (width + out), 0)
@@ -119,50 +124,95 @@ const usefulGigaflops = (c: DecoderConfig, tokens: number, length: number, compl
   return tokens * (forward + (forward + 2 * lora) + (forward + 2 * attention + 4 * lora)) / 1e9
 }
 
-export const benchTrainer = async (layers = 4, threads = os.availableParallelism()) => {
+/** A trainer in a child process: `step` is one update on a pair, `close` ends the process. */
+const startChild = (spec: ChildSpec) => {
+  const child = fork(path.join(import.meta.dirname, "trainer-child.ts"), [JSON.stringify(spec)])
+  const exited = new Promise<number | null>((resolve) => child.on("exit", resolve))
+  const step = (lengths: ChildStep) =>
+    new Promise<ChildAnswer>((resolve, reject) => {
+      child.once("message", (answer: ChildAnswer) => resolve(answer))
+      void exited.then((code) => reject(new Error(`the trainer's process ended with ${code}`)))
+      child.send(lengths)
+    })
+  const close = () => {
+    if (child.connected) child.disconnect()
+    return exited
+  }
+  return { step, close }
+}
+
+const withCheckpoint = async <A>(layers: number, use: (folder: string) => Promise<A>): Promise<A> => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-bench-"))
   try {
-    const c = qwenShape(layers)
-    writeRandomCheckpoint(folder, c)
-    const checkpoint = await Effect.runPromise(openDecoder(folder))
-    const lora = { r: 16, alpha: 32, targets: allLinear }
-    const length = 256
-    const promptLength = 64
-    const trainer = new Trainer({
-      checkpoint,
-      lora,
-      parameters: initialAdapter(modulesOf(c), lora, 0),
-      ...trainerDefaults(length, 2 * length, { learningRate: 1e-4 }),
-      device: "cpu",
-      threads
-    })
-    const sequences = [0, 1].map((n): Sequence => ({
-      ids: Array.from({ length }, (_, t) => hash32(n, t) % c.vocab),
-      promptLength
-    }))
-    const step = () => trainer.preferenceStep({ sequences, pairs: [{ chosen: 0, rejected: 1, label: 1, weight: 1 }] })
-    await step()
-    const peak: Array<number> = [await matmulPeak(threads)]
-    const seconds: Array<number> = []
-    for (let i = 0; i < 5; i++) {
-      const start = performance.now()
-      await step()
-      seconds.push((performance.now() - start) / 1000)
-      peak.push(await matmulPeak(threads))
-    }
-    await trainer.release()
-    const gigaflops = usefulGigaflops(c, 2 * length, length, 2 * (length - promptLength), lora.r)
-    const rate = gigaflops / median(seconds)
-    return {
-      shape: `Qwen3-0.6B, ${layers} layers`,
-      tokens: 2 * length,
-      secondsAStep: median(seconds),
-      gigaflopsPerSecond: rate,
-      matmulPeakGigaflopsPerSecond: median(peak),
-      ratioToPeak: rate / median(peak),
-      rssGigabytes: process.memoryUsage().rss / 1e9
-    }
+    writeRandomCheckpoint(folder, qwenShape(layers))
+    return await use(folder)
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
   }
 }
+
+const rounded = (x: number, digits: number): number => Number(x.toFixed(digits))
+
+/** Medians of some steps after a first one, and the machine's best product after each. */
+const timed = async (layers: number, length: number, spec: ChildSpec, steps: number) => {
+  const { close, step } = startChild(spec)
+  const answers: Array<ChildAnswer> = []
+  const peaks: Array<Awaited<ReturnType<typeof matmulPeak>>> = []
+  await step([length, length])
+  for (let n = 0; n < steps; n++) {
+    answers.push(await step([length, length]))
+    peaks.push(await matmulPeak(spec.threads))
+  }
+  await close()
+  const of = (f: (answer: ChildAnswer) => number) => median(answers.map(f))
+  const gigaflops = usefulGigaflops(qwenShape(layers), 2 * length, length, 2 * (length - promptLength), rank)
+  const seconds = of((answer) => answer.seconds)
+  const peak = median(peaks.map(({ wall }) => wall))
+  return {
+    secondsAStep: rounded(seconds, 2),
+    gigaflopsPerSecond: rounded(gigaflops / seconds, 1),
+    matmulPeakGigaflopsPerSecond: rounded(peak, 1),
+    ratioToPeak: rounded(gigaflops / seconds / peak, 3),
+    // By seconds of processor time: what others took of the machine does not count, nor what stood idle.
+    ratioToPeakByCpuTime: rounded(gigaflops / of((answer) => answer.cpuSeconds) / median(peaks.map(({ cpu }) => cpu)), 3),
+    coresUsedByOthers: rounded(of((answer) => answer.coresUsedByOthers), 2),
+    peakRssGigabytes: rounded(answers.at(-1)!.peakRssBytes / 1e9, 2)
+  }
+}
+
+/** One pair of `length` tokens each, 64 of them prompt, without and with gradient checkpointing. */
+export const benchTrainer = (layers = 28, lengths: ReadonlyArray<number> = [256, 512], threads = os.availableParallelism()) =>
+  withCheckpoint(layers, async (folder) => {
+    const rows = []
+    for (const length of lengths) {
+      for (const checkpointing of [false, true]) {
+        const row = await timed(layers, length, { folder, threads, checkpointing, maxLength: length }, 3)
+        rows.push({ shape: `Qwen3-0.6B, ${layers} layers`, tokens: 2 * length, checkpointing, ...row })
+        console.error(`  2 x ${length}: ${row.secondsAStep} s, ${row.peakRssGigabytes} GB`)
+      }
+    }
+    return rows
+  })
+
+/** Does memory stay flat? Steps on pairs of ever different lengths, as they come, and the memory after each. */
+export const benchSteps = (layers = 28, steps = 50, threads = os.availableParallelism()) =>
+  withCheckpoint(layers, async (folder) => {
+    const lengthOf = (i: number): number => promptLength + 8 + hash32(i) % 57
+    const { close, step } = startChild({ folder, threads, checkpointing: false, maxLength: 128 })
+    const rss: Array<number> = []
+    let peakRssBytes = 0
+    for (let n = 0; n < steps; n++) {
+      const answer = await step([lengthOf(2 * n), lengthOf(2 * n + 1)])
+      rss.push(answer.rssBytes)
+      peakRssBytes = answer.peakRssBytes
+      if (n % 10 === 9) console.error(`  ${n + 1} steps: ${rounded(answer.rssBytes / 1e9, 2)} GB`)
+    }
+    await close()
+    return {
+      shape: `Qwen3-0.6B, ${layers} layers`,
+      steps,
+      rssGigabytes: rss.map((bytes) => rounded(bytes / 1e9, 2)),
+      peakRssGigabytes: rounded(peakRssBytes / 1e9, 2),
+      growthAfterStep5: rounded(Math.max(...rss.slice(5)) / rss[4]! - 1, 3)
+    }
+  })

@@ -50,7 +50,7 @@ export const layer = ({ checkpoint, initial, lora, loss, options, reference }: O
       const runtime = yield* OnnxRuntime
       yield* runtime.reserve(
         "trainer",
-        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength)
+        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength, options.gradientCheckpointing)
       )
       const program = yield* startProgram("trainer", {
         checkpoint,

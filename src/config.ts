@@ -104,12 +104,16 @@ export const settings = {
   adam_beta1: [orElse(real(0, 0.999999), 0.9), "AdamW's decay of the first moment"],
   adam_beta2: [orElse(real(0, 0.999999), 0.999), "AdamW's decay of the second moment"],
   adam_epsilon: [orElse(positive, 1e-8), "AdamW's term against division by zero"],
-  tokens_per_run: [orElse(int(1), 1024), "padded tokens of one forward and backward run; larger batches are accumulated"],
+  tokens_per_run: [orElse(int(1), 1024), "padded tokens of one forward and backward run, at most; larger batches are accumulated"],
   adapter: [
     orElse(Schema.String, ""),
     "PEFT LoRA adapter folder to start from; it is the reference too, and its rank, alpha and modules stand for those below"
   ],
-  gradient_checkpointing: [orElse(Schema.Boolean, false), "compute each layer again in the backward pass instead of keeping it: less memory, more time"],
+  gradient_checkpointing: [orElse(Schema.Boolean, false), "compute each layer again in the backward pass instead of keeping it: less memory, a quarter more time"],
+  memory_gb: [
+    orElse(real(0, 1e6), 0),
+    "memory of the trainer in GB, which shortens its runs and then checkpoints gradients until it fits; 0 takes what is free"
+  ],
   lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
   lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
   lora_target_modules: [

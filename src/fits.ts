@@ -1,5 +1,5 @@
 /** Which models fit into memory, by the estimates that a run itself is held to (src/numerics/memory.ts). */
-import { parameterCount, samplerBytes, trainerBytes } from "./numerics/memory.ts"
+import { parameterCount, planTrainer, samplerBytes } from "./numerics/memory.ts"
 import { autoPrecision, type SamplerPrecision } from "./numerics/quantization.ts"
 import { allLinear, type DecoderConfig } from "./numerics/transformer.ts"
 
@@ -40,8 +40,10 @@ export interface Fit {
   readonly precision: SamplerPrecision
   /** Bytes of a sampler that decodes one sequence at a time. */
   readonly samplerBytes: number
-  /** Bytes of a LoRA trainer. */
+  /** Bytes of a LoRA trainer, in the largest runs that fit or the smallest that it can make. */
   readonly trainerBytes: number
+  /** It fits with gradient checkpointing only, if at all. */
+  readonly gradientCheckpointing: boolean
   readonly samples: boolean
   /** A run holds both at once. */
   readonly trains: boolean
@@ -51,8 +53,10 @@ export interface Fit {
 
 export interface FitOptions {
   readonly r: number
-  /** Padded tokens of one run of the trainer; a longer sequence is a run of its own. */
+  /** Padded tokens of one run of the trainer that are wanted. */
   readonly tokensPerRun: number
+  /** Candidates a prompt, which must fit into one run. */
+  readonly k: number
   readonly lengths: ReadonlyArray<number>
   /** The one that large models run on. */
   readonly device: string
@@ -61,14 +65,16 @@ export interface FitOptions {
 /** A row a model and length; lengths over what a model was made for become that. */
 export const fits = (
   models: Readonly<Record<string, DecoderConfig>>,
-  { device, lengths, r, tokensPerRun }: FitOptions,
+  { device, k, lengths, r, tokensPerRun }: FitOptions,
   freeBytes: number
 ): ReadonlyArray<Fit> =>
   Object.entries(models).flatMap(([model, config]) =>
     [...new Set(lengths.map((length) => Math.min(length, config.maxPositions)))].map((maxLength): Fit => {
-      const trainer = trainerBytes(config, { r, alpha: 2 * r, targets: allLinear }, Math.max(tokensPerRun, maxLength), maxLength)
       const precision = autoPrecision(parameterCount(config), true, device)
       const sampler = (rows: number) => samplerBytes(config, rows, maxLength, precision)
+      const lora = { r, alpha: 2 * r, targets: allLinear }
+      const wanted = { tokens: tokensPerRun, length: maxLength, group: k, checkpointing: false }
+      const { bytes: trainer, checkpointing } = planTrainer(config, lora, wanted, freeBytes - 2 * sampler(1))
       const trains = trainer + sampler(1) <= freeBytes
       const together = ((freeBytes - trainer) / 2 - sampler(0)) / (sampler(1) - sampler(0))
       return {
@@ -77,6 +83,7 @@ export const fits = (
         precision,
         samplerBytes: sampler(1),
         trainerBytes: trainer,
+        gradientCheckpointing: checkpointing,
         samples: sampler(1) <= freeBytes,
         trains,
         maxNumSeqs: trains ? Math.max(1, Math.floor(together)) : 0

@@ -102,7 +102,7 @@ export const machinePage = (m: Machine): string => {
     gb(fit.samplerBytes),
     yesNo(fit.samples),
     gb(fit.trainerBytes),
-    yesNo(fit.trains),
+    fit.trains && fit.gradientCheckpointing ? "with checkpointing" : yesNo(fit.trains),
     String(fit.maxNumSeqs)
   ])
   return [

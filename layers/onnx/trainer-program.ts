@@ -14,7 +14,7 @@ import {
 import { gradients } from "../../src/numerics/gradients.ts"
 import { Graph, type Value } from "../../src/numerics/graph.ts"
 import { labelWeights, type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/numerics/losses.ts"
-import { parameterCount } from "../../src/numerics/memory.ts"
+import { isSmall } from "../../src/numerics/memory.ts"
 import type { LoraConfig, Weights } from "../../src/numerics/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
 import { forward } from "../../src/numerics/transformer.ts"
@@ -73,9 +73,6 @@ export interface TrainerStep {
   /** TRL's names. */
   readonly metrics: Record<string, number>
 }
-
-/** Parameters. */
-const small = 50_000_000
 
 /** One run's share of a preference batch. */
 type Part = PreferenceBatch
@@ -248,8 +245,7 @@ export class Trainer {
     const made = createSession(graphs[kind](this.#spec), {
       device,
       threads,
-      // A small model is trained faster from prepared weights; a large one would not fit beside its activations.
-      weights: parameterCount(checkpoint.config) < small ? "prepared" : "mapped",
+      weights: isSmall(checkpoint.config) ? "prepared" : "mapped",
       weightsFolder: checkpoint.folder
     })
     this.#sessions.set(kind, made)

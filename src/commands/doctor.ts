@@ -67,6 +67,7 @@ export const examine = Effect.gen(function*() {
   const sizes = {
     r: defaults.lora_r,
     tokensPerRun: defaults.tokens_per_run,
+    k: defaults.num_generations,
     device: devices.cuda.ok ? "cuda" : devices.webgpu.ok ? "webgpu" : "cpu"
   }
   return {

@@ -27,7 +27,8 @@ const free: ReadonlySet<SettingName> = new Set([
   "judge_input_price",
   "judge_output_price",
   "human_on",
-  "human_port"
+  "human_port",
+  "memory_gb" // the runs that it led to are stored
 ])
 
 /** Settings that may be paths. */
@@ -156,6 +157,18 @@ export const needFacts = ({ config, run }: Begun, facts: Facts & { readonly adap
     ...(major(then.versions["node"] ?? "") === major(node) ? [] : [{ what: "Node", then: then.versions["node"] ?? "none", now: node }])
   ])
 }
+
+/** Fails where the runs of the trainer that the run began with no longer fit: shorter ones would add up in another order. */
+export const needRuns = (
+  { run }: Begun,
+  began: Pick<TrainConfig, "tokens_per_run" | "gradient_checkpointing">,
+  fit: Pick<TrainConfig, "tokens_per_run" | "gradient_checkpointing">
+): Effect.Effect<void, BadInput> =>
+  fit.tokens_per_run === began.tokens_per_run && fit.gradient_checkpointing === began.gradient_checkpointing ? Effect.void : Effect.fail(
+    new BadInput({
+      message: `${run.path} began with trainer runs of ${began.tokens_per_run} tokens, for which there is not enough memory now: free some, or raise --memory-gb.`
+    })
+  )
 
 export const needJudge = ({ config, run }: Begun, identity: string): Effect.Effect<void, BadInput> =>
   refusal(run, config["judge_identity"] === identity ? [] : [{ what: "the judge", then: String(config["judge_identity"]), now: identity }])

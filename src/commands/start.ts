@@ -1,14 +1,13 @@
 /** What a run trains, and from where. */
 import * as path from "node:path"
 import { Effect } from "effect"
-import { needMemory } from "../../layers/onnx-runtime.ts"
 import { openAdapter } from "../adapter.ts"
 import { type DecoderCheckpoint, openWeights, readParameters, weightsHash } from "../checkpoint.ts"
 import { resolveConfig, type TrainConfig } from "../config.ts"
-import { trainerBytes } from "../numerics/memory.ts"
 import { factorsOf, initialAdapter, type LoraConfig } from "../numerics/parameters.ts"
 import { allLinear, modulesOf } from "../numerics/transformer.ts"
 import { BadInput } from "./flags.ts"
+import { fittingRuns } from "./trainer-memory.ts"
 
 /** The settings that an adapter brings with it. */
 const brought = (lora: LoraConfig) => ({ lora_r: lora.r, lora_alpha: lora.alpha, lora_target_modules: lora.targets })
@@ -35,15 +34,13 @@ export const startOf = Effect.fnUntraced(function*(c: TrainConfig, checkpoint: D
     const { lora, parameters } = yield* openAdapter(c.adapter, checkpoint)
     yield* agree(c, lora)
     const sha256 = weightsHash(yield* openWeights(c.adapter, "adapter_model.safetensors"))
-    const settings = { ...brought(lora), adapter: path.resolve(c.adapter), adapter_sha256: sha256 }
+    const runs = yield* fittingRuns(c, checkpoint.config, lora)
+    const settings = { ...brought(lora), ...runs, adapter: path.resolve(c.adapter), adapter_sha256: sha256 }
     return { lora, parameters, reference: parameters, settings }
   }
-  const fresh = { reference: undefined, settings: {} }
-  const fits = (lora: LoraConfig | undefined) =>
-    needMemory("trainer", trainerBytes(checkpoint.config, lora, c.tokens_per_run, c.max_length))
   if (c.lora_r === 0) {
-    yield* fits(undefined)
-    return { ...fresh, lora: undefined, parameters: readParameters(checkpoint) }
+    const runs = yield* fittingRuns(c, checkpoint.config, undefined) // before the parameters are read
+    return { lora: undefined, parameters: readParameters(checkpoint), reference: undefined, settings: runs }
   }
   const modules = modulesOf(checkpoint.config)
   const targets = c.lora_target_modules.flatMap((target) => target === "all-linear" ? allLinear : [target])
@@ -54,6 +51,6 @@ export const startOf = Effect.fnUntraced(function*(c: TrainConfig, checkpoint: D
     })
   }
   const lora: LoraConfig = { r: c.lora_r, alpha: c.lora_alpha, targets }
-  yield* fits(lora)
-  return { ...fresh, lora, parameters: initialAdapter(modules, lora, c.seed) }
+  const runs = yield* fittingRuns(c, checkpoint.config, lora)
+  return { lora, parameters: initialAdapter(modules, lora, c.seed), reference: undefined, settings: runs }
 })

@@ -33,7 +33,7 @@ import { forecast, openJudge } from "./judges.ts"
 import { openPolicy } from "./policy.ts"
 import { writeReport } from "./report.ts"
 import { quantizedCache, tellQuantizing } from "./quantizing.ts"
-import { factsOf, needFacts, needJudge, openBegun, resumeCommand, resumedConfig, wasUnderWay } from "./resume.ts"
+import { factsOf, needFacts, needJudge, needRuns, openBegun, resumeCommand, resumedConfig, wasUnderWay } from "./resume.ts"
 import { givenSettings, settingFlags } from "./setting-flags.ts"
 import { startOf } from "./start.ts"
 
@@ -93,6 +93,7 @@ export const train = Command.make("train", {
   const start = yield* startOf(c, checkpoint)
   const facts = factsOf({ base, checkpoint, prompts })
   if (before !== undefined) yield* needFacts(before, { ...facts, ...start.settings })
+  if (before !== undefined) yield* needRuns(before, c, start.settings)
 
   const run = begun?.run ?? (yield* openRunFolder(c.output_dir, c.seed, new Date()))
   if (begun === undefined) {
@@ -135,8 +136,8 @@ export const train = Command.make("train", {
           adamBeta2: c.adam_beta2,
           adamEpsilon: c.adam_epsilon,
           maxLength: c.max_length,
-          tokensPerRun: c.tokens_per_run,
-          gradientCheckpointing: c.gradient_checkpointing
+          tokensPerRun: start.settings.tokens_per_run,
+          gradientCheckpointing: start.settings.gradient_checkpointing
         }
       }),
       samplerOnnx.layer({

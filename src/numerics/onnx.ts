@@ -49,7 +49,7 @@ const attributesOf = (node: Node) =>
   )
 
 /** Inputs that the ONNX node takes. */
-const encodedInputs = (node: Node) => node.inputs.slice(0, ops[node.op].as?.[1])
+export const encodedInputs = (node: Node) => node.inputs.slice(0, ops[node.op].as?.[1])
 
 const nodeProto = (node: Node, used: ReadonlySet<Value>) =>
   create(NodeProtoSchema, {
@@ -152,6 +152,32 @@ export const encodeModel = (g: Graph, locationOf = (file: string): string => fil
       })
     })
   )
+}
+
+/**
+ * The nodes of the encoded model in the order in which onnxruntime runs them: depth first from the outputs, the last
+ * listed first, and among a node's inputs the last listed first (its reverse DFS).
+ */
+export const runOrder = (g: Graph): ReadonlyArray<Node> => {
+  const { nodes } = reachable(g)
+  const places = new Map(nodes.map((node, i) => [node, i]))
+  const done = new Set<Node>()
+  const order: Array<Node> = []
+  const visit = (from: Node | undefined): void => {
+    const stack: Array<{ readonly node: Node; readonly leave: boolean }> = from ? [{ node: from, leave: false }] : []
+    for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+      const { leave, node } = top
+      if (leave) order.push(node)
+      else if (!done.has(node)) {
+        done.add(node)
+        stack.push({ node, leave: true })
+        const before = new Set(encodedInputs(node).flatMap((x) => (x?.node && !done.has(x.node) ? [x.node] : [])))
+        for (const next of [...before].sort((a, b) => places.get(a)! - places.get(b)!)) stack.push({ node: next, leave: false })
+      }
+    }
+  }
+  for (const { value } of g.outputs.toReversed()) visit(value.node)
+  return order
 }
 
 /** Names of the inputs that the encoded model will ask for. */
