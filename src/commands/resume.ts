@@ -86,15 +86,15 @@ const settled = (name: SettingName, value: unknown, from: string): unknown => {
 interface Difference {
   readonly what: string
   /** Undefined where it is too long to be said. */
-  readonly then?: string
-  readonly now?: string
+  readonly was?: string
+  readonly is?: string
 }
 
 const refusal = (run: RunFolder, differences: ReadonlyArray<Difference>): Effect.Effect<void, BadInput> =>
   differences.length === 0 ? Effect.void : Effect.fail(
     new BadInput({
       message: `${run.path} cannot go on as it began: ${
-        differences.map(({ now, then, what }) => then === undefined || now === undefined ? `${what} changed` : `${what} was ${then} and is ${now}`).join("; ")
+        differences.map(({ is, was, what }) => is === undefined || was === undefined ? `${what} changed` : `${what} was ${was} and is ${is}`).join("; ")
       }. Put that back as it was, or begin a new run.`
     })
   )
@@ -120,7 +120,7 @@ export const resumedConfig = Effect.fn("resumedConfig")(function*(
   const grows = (name: SettingName): boolean =>
     name === "max_steps" && now.lr_scheduler_type.startsWith("constant") && now.max_steps > Number(stored["max_steps"])
   const changed = names.filter((name) => name in stored && !free.has(name) && !grows(name) && !same(name, stored[name]) && !(name in asked && same(name, asked[name])))
-  yield* refusal(run, changed.map((name) => ({ what: `--${flagOf(name)}`, then: short(stored[name]), now: short(now[name]) })))
+  yield* refusal(run, changed.map((name) => ({ what: `--${flagOf(name)}`, was: short(stored[name]), is: short(now[name]) })))
   const kept = names.filter((name) => name in stored && !free.has(name) && !grows(name))
   return { ...now, ...Object.fromEntries(kept.map((name) => [name, stored[name]])), output_dir: run.path } as TrainConfig
 })
@@ -147,14 +147,14 @@ const major = (version: string): string => version.split(".")[0]!
 
 /** Fails where what the run depends on is no longer what it was; the message names all of it. */
 export const needFacts = ({ config, run }: Begun, facts: Facts & { readonly adapter_sha256?: string }): Effect.Effect<void, BadInput> => {
-  const then = config as Readonly<Record<string, unknown>> & { readonly versions: Readonly<Record<string, string>> }
+  const stored = config as Readonly<Record<string, unknown>> & { readonly versions: Readonly<Record<string, string>> }
   const hashes = { model_sha256: "the model (its weights, config.json or tokenizer)", prompts_sha256: "the prompts", adapter_sha256: "the adapter that it started from" } as const
   const { node, ...versions } = facts.versions
   return refusal(run, [
-    ...(Object.keys(hashes) as Array<keyof typeof hashes>).filter((name) => then[name] !== facts[name]).map((name) => ({ what: hashes[name] })),
-    ...(Object.keys(versions) as Array<keyof typeof versions>).filter((name) => then.versions[name] !== versions[name])
-      .map((name) => ({ what: name, then: then.versions[name] ?? "none", now: versions[name] })),
-    ...(major(then.versions["node"] ?? "") === major(node) ? [] : [{ what: "Node", then: then.versions["node"] ?? "none", now: node }])
+    ...(Object.keys(hashes) as Array<keyof typeof hashes>).filter((name) => stored[name] !== facts[name]).map((name) => ({ what: hashes[name] })),
+    ...(Object.keys(versions) as Array<keyof typeof versions>).filter((name) => stored.versions[name] !== versions[name])
+      .map((name) => ({ what: name, was: stored.versions[name] ?? "none", is: versions[name] })),
+    ...(major(stored.versions["node"] ?? "") === major(node) ? [] : [{ what: "Node", was: stored.versions["node"] ?? "none", is: node }])
   ])
 }
 
@@ -171,7 +171,7 @@ export const needRuns = (
   )
 
 export const needJudge = ({ config, run }: Begun, identity: string): Effect.Effect<void, BadInput> =>
-  refusal(run, config["judge_identity"] === identity ? [] : [{ what: "the judge", then: String(config["judge_identity"]), now: identity }])
+  refusal(run, config["judge_identity"] === identity ? [] : [{ what: "the judge", was: String(config["judge_identity"]), is: identity }])
 
 /** For people, as a command line takes it. */
 export const resumeCommand = (run: RunFolder): string => {
