@@ -171,7 +171,7 @@ export const keepOnly = Effect.fn("keepOnly")(function*(run: RunFolder, committe
   const all = checkpointsIn(run)
   if (!fs.existsSync(all)) return
   const kept = new Set(committed.map(({ step }) => `step-${step}`))
-  const others = fs.readdirSync(all).filter((name) => !kept.has(name))
+  const others = fs.readdirSync(all).filter((name) => /^step-\d+(\.part-\w+)?$/.test(name) && !kept.has(name))
   yield* Effect.forEach(others, (name) => removeFolder(path.join(all, name)), { discard: true })
   if (others.length > 0) yield* Effect.sync(() => syncFolder(all))
 })

@@ -121,6 +121,21 @@ export const appendStep = (run: RunFolder, report: StepReport, preferences: Read
     { discard: true }
   )
 
+/** Those lines are on disk when this returns. */
+export const syncSteps = (run: RunFolder) =>
+  Effect.forEach(["metrics.jsonl", "preferences.jsonl"], (name) =>
+    Effect.try({
+      try: () => {
+        const fd = fs.openSync(run.file(name), "a")
+        try {
+          fs.fsyncSync(fd)
+        } finally {
+          fs.closeSync(fd)
+        }
+      },
+      catch: cannotWrite(run.file(name))
+    }), { discard: true })
+
 /** Both files as the state has them, whatever a process that was killed wrote last. */
 export const rewriteSteps = Effect.fn("rewriteSteps")(function*(run: RunFolder) {
   const state = yield* RunState

@@ -25,7 +25,7 @@ import type { LoraConfig } from "./numerics/parameters.ts"
 import { train } from "./pipeline.ts"
 import type { Progress } from "./progress.ts"
 import type { PromptSet } from "./prompts.ts"
-import { appendStep, rewriteSteps, type RunFolder, storedPreference, writeAdapter } from "./run-folder.ts"
+import { appendStep, rewriteSteps, type RunFolder, storedPreference, syncSteps, writeAdapter } from "./run-folder.ts"
 import { Optimizer } from "./stages/Optimizer.ts"
 import { Policy, type PolicySnapshot } from "./stages/Policy.ts"
 import { RunState, type StoredReport } from "./stages/RunState.ts"
@@ -116,6 +116,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
       Array.from({ length: now.version - oldest }, (_, n) => oldest + n),
       policy.at
     )
+    yield* syncSteps(o.run)
     const { sha256 } = yield* writeCheckpoint(o.run, { state: now, earlier }, o.lora, o.base)
     const steps = (yield* state.checkpoints).map(({ step }) => step)
     yield* state.commit({ step: now.version, sha256, seconds: yield* seconds }, pruned(steps, o.saveTotalLimit))

@@ -104,12 +104,12 @@ export const train = Command.make("train", {
   const asked = before?.config["asked"] ?? askedFor(c, taken)
   const working_dir = before?.config["working_dir"] ?? process.cwd()
   const underWay = yield* Ref.make(begun !== undefined)
-  // What is asked for is there before anything else, so that a process that is killed from now on can be resumed.
-  if (before === undefined) yield* writeFile(run.file("config.json"), JSON.stringify({ ...c, working_dir }, null, 2) + "\n")
 
   yield* Effect.gen(function*() {
+    // What is asked for is there before anything else, so that a process that is killed from now on can be resumed.
+    if (before === undefined) yield* writeFile(run.file("config.json"), JSON.stringify({ ...c, working_dir }, null, 2) + "\n")
     const state = yield* RunState
-    if ((yield* state.finished) === c.max_steps) {
+    if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
       return yield* tell(`${run.path} is finished: ${c.max_steps} steps. Look: ${run.file("report.html")}`)
     }
     const { found, refused } = yield* newestGood(run, yield* state.checkpoints, start.lora, [...start.parameters.keys()])
