@@ -21,14 +21,25 @@ const driver = path.join(import.meta.dirname, "drive.ts")
 
 export const hasStrace = (): boolean => spawnSync("strace", ["-V"]).status === 0
 
-/** The same calls each time, from the second time on: only the first one writes what it compiled. */
-const env = (work: string) => ({ PATH: process.env["PATH"], NODE_COMPILE_CACHE: path.join(work, "compiled") })
+/** Compiled once, by a process that nobody counts, so that all others make the same calls. */
+let compiled: string | undefined
+const environment = () => {
+  const known = compiled
+  compiled ??= fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-compiled-"))
+  const folder = compiled
+  const env = { PATH: process.env["PATH"], NODE_COMPILE_CACHE: path.join(folder, "code") }
+  if (known === undefined) {
+    process.on("exit", () => fs.rmSync(folder, { recursive: true, force: true }))
+    spawnSync(process.execPath, [driver, path.join(folder, "run")], { env })
+  }
+  return env
+}
 
 const strace = (folder: string, options: ReadonlyArray<string>, mutant: string) => {
   const { signal, status, stderr } = spawnSync(
     "strace",
     ["-qq", ...options, process.execPath, driver, folder, mutant],
-    { encoding: "utf8", maxBuffer: 1e8, env: env(path.dirname(folder)) }
+    { encoding: "utf8", maxBuffer: 1e8, env: environment() }
   )
   return { killed: signal === "SIGKILL" || status === 137, status, stderr }
 }
@@ -44,7 +55,6 @@ export interface Point {
 /** Calls of one run, alone, that touch its folder and change something: the main thread's, which does all of them. */
 export const trace = (folder: string, mutant = ""): ReadonlyArray<Point> => {
   const file = `${folder}.trace`
-  spawnSync(process.execPath, [driver, `${folder}-first`, mutant], { env: env(path.dirname(folder)) })
   strace(folder, ["-y", "-o", file, "-e", `trace=${kinds.join()}`], mutant)
   const counts = new Map<string, number>()
   return fs.readFileSync(file, "utf8").split("\n").flatMap((line) => {
@@ -70,7 +80,6 @@ export interface Outcome {
 export const sweep = async (work: string, points: ReadonlyArray<Point>, blow: Blow, mutant = ""): Promise<Outcome> => {
   const go = (folder: string): Promise<Driven> => Effect.runPromise(drive(folder))
   fs.mkdirSync(path.join(work, "whole"))
-  spawnSync(process.execPath, [driver, path.join(work, "first"), mutant], { env: env(work) })
   const { result } = await go(path.join(work, "whole"))
   const wrong: Array<string> = []
   let [struck, said] = [0, 0]
