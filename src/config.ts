@@ -127,7 +127,8 @@ export const settings = {
   ],
   eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
   trust_pairs: [orElse(int(0), 24), "pairs a step on which the judge is compared with judges that train nothing; 0 compares none"],
-  save_steps: [orElse(int(1), 25), "steps between checkpoints"]
+  save_steps: [orElse(int(1), 25), "steps between checkpoints"],
+  save_total_limit: [orElse(int(0), 0), "newest checkpoints that are kept, never fewer than two; 0 keeps all"]
 } as const
 
 type Settings = typeof settings
@@ -156,10 +157,12 @@ export const flagOf = (name: SettingName): string => flagNames[name] ?? name.rep
  * Defaults, overlaid by the YAML file, overlaid by the flags.
  *
  * @param given values of the flags that were set, as text or as what the flag parsed to
+ * @param stored settings that stand for the defaults: those of a run that goes on
  */
 export const resolveConfig = Effect.fn("resolveConfig")(function*(
   file: string | undefined,
-  given: Readonly<Partial<Record<SettingName, unknown>>>
+  given: Readonly<Partial<Record<SettingName, unknown>>>,
+  stored: Readonly<Partial<Record<SettingName, unknown>>> = {}
 ) {
   const fromFile = file === undefined ? {} : yield* readYaml(file)
   for (const name of Object.keys(fromFile)) {
@@ -178,7 +181,7 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
       })
     ))
   }
-  return yield* Schema.decodeEffect(TrainConfig)(merged).pipe(
+  return yield* Schema.decodeUnknownEffect(TrainConfig)({ ...stored, ...merged }).pipe(
     Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
   )
 })

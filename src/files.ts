@@ -75,11 +75,11 @@ export const readNumberedRows = Effect.fnUntraced(function*<A>(file: string, row
 export const readRows = <A>(file: string, row: Schema.Codec<A, unknown>) =>
   Effect.map(readNumberedRows(file, row), (rows) => rows.map(({ row }) => row))
 
-/** Whole or not at all: written beside, synced, renamed; folders are made as needed. */
+/** Whole or not at all: written beside, synced, renamed; folders are made as needed. On disk when this returns. */
 export const writeFile = (file: string, data: string | Uint8Array): Effect.Effect<void, FileProblem> =>
   Effect.try({
     try: () => {
-      fs.mkdirSync(path.dirname(file), { recursive: true })
+      makeFolder(path.dirname(file))
       const part = `${file}.part`
       try {
         const fd = fs.openSync(part, "w")
@@ -90,6 +90,7 @@ export const writeFile = (file: string, data: string | Uint8Array): Effect.Effec
           fs.closeSync(fd)
         }
         fs.renameSync(part, file)
+        syncFolder(path.dirname(file))
       } catch (cause) {
         fs.rmSync(part, { force: true })
         throw cause
@@ -98,8 +99,8 @@ export const writeFile = (file: string, data: string | Uint8Array): Effect.Effec
     catch: (cause) => new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
   })
 
-/** On disk when this returns; folders cannot be synced everywhere. */
-const syncFolder = (folder: string): void => {
+/** What was made, renamed or removed in it is on disk when this returns; folders cannot be synced everywhere. */
+export const syncFolder = (folder: string): void => {
   if (process.platform === "win32") return
   const fd = fs.openSync(folder, "r")
   try {
@@ -107,6 +108,14 @@ const syncFolder = (folder: string): void => {
   } finally {
     fs.closeSync(fd)
   }
+}
+
+/** The folder and those above it, on disk when this returns. @returns the first one that was made */
+const makeFolder = (folder: string): string | undefined => {
+  const made = fs.mkdirSync(folder, { recursive: true })
+  if (made === undefined) return undefined
+  for (let at = path.resolve(folder); at.length >= made.length; at = path.dirname(at)) syncFolder(path.dirname(at))
+  return made
 }
 
 /**
@@ -122,7 +131,7 @@ export const writeFolder = <E>(given: string, fill: (part: string) => Effect.Eff
     Effect.try({ try: run, catch: (cause) => new FileProblem({ message: `${folder} cannot be written: ${explain(cause)}.` }) })
   const make = attempt(() => {
     if (fs.existsSync(folder) && (!fs.statSync(folder).isDirectory() || fs.readdirSync(folder).length > 0)) return undefined
-    const made = fs.mkdirSync(above, { recursive: true })
+    const made = makeFolder(above)
     return { made, part: fs.mkdtempSync(`${folder}.part-`) }
   })
   const remove = ({ made, part }: { readonly made: string | undefined; readonly part: string }) =>

@@ -9,6 +9,7 @@ import type { PipelineConfig } from "./config-pipeline.ts"
 import { type Drawing, JudgedPair, type Outcome, type Picture, Preference, type Prompt, type Rendering, Verdict } from "./domain.ts"
 import { random, shuffled } from "./numerics/random.ts"
 import { Judge, type JudgeBusy, type JudgeError, type JudgeRefused, type JudgeStopped } from "./stages/Judge.ts"
+import { Judgments } from "./stages/Judgments.ts"
 
 export type DrawingPair = readonly [Drawing, Drawing]
 
@@ -84,28 +85,49 @@ const withoutLetters = (verdict: Verdict, bare: Verdict): Verdict => {
   return new Verdict({ ...judged, ...(costUsd > 0 ? { costUsd } : {}) })
 }
 
-/** A verdict on two renderings: from the gate where one is invalid, else from the judge. Fails only with `JudgeStopped`. */
-export const decideRenderings = Effect.fn("pipeline.decide")(
+/** What a judge says of two pictures, after as many attempts as it takes; a judge that gives no usable answer says that. */
+const ask = (judge: Judge["Service"], prompt: Prompt, a: Picture, b: Picture, retries?: number): Effect.Effect<Verdict, JudgeStopped> =>
+  judge.compare(prompt, a, b).pipe(
+    (call) => withJudgeRetry(call, retries),
+    Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => Effect.succeed(unanswered(judge, error)))
+  )
+
+/** From the gate where one rendering is invalid, else from those who are asked, about the pictures without letters too. */
+const byRenderings = Effect.fnUntraced(function*(
+  a: Rendering,
+  b: Rendering,
+  asked: (a: Picture, b: Picture, bare: boolean) => Effect.Effect<Verdict, JudgeStopped>
+) {
+  if (a._tag !== "Rendered") return byGate(b._tag === "Rendered" ? "B" : "invalid")
+  if (b._tag !== "Rendered") return byGate("A")
+  const verdict = yield* asked(a.picture, b.picture, false)
+  if (a.bare === undefined && b.bare === undefined) return verdict
+  return withoutLetters(verdict, yield* asked(a.bare ?? a.picture, b.bare ?? b.picture, true))
+})
+
+/** A verdict on two renderings that belong to no run. Fails only with `JudgeStopped`. */
+export const decideRenderings = Effect.fn("pipeline.decideRenderings")(
   function*(prompt: Prompt, a: Rendering, b: Rendering, retries?: number): Effect.fn.Return<Verdict, JudgeStopped, Judge> {
     const judge = yield* Judge
-    if (a._tag !== "Rendered") return byGate(b._tag === "Rendered" ? "B" : "invalid")
-    if (b._tag !== "Rendered") return byGate("A")
-    const asked = (a: Picture, b: Picture) =>
-      judge.compare(prompt, a, b).pipe(
-        (call) => withJudgeRetry(call, retries),
-        Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => Effect.succeed(unanswered(judge, error)))
-      )
-    const verdict = yield* asked(a.picture, b.picture)
-    if (a.bare === undefined && b.bare === undefined) return verdict
-    return withoutLetters(verdict, yield* asked(a.bare ?? a.picture, b.bare ?? b.picture))
+    return yield* byRenderings(a, b, (x, y) => ask(judge, prompt, x, y, retries))
   }
 )
 
-export const decide = (prompt: Prompt, [a, b]: DrawingPair) =>
-  Effect.map(
-    decideRenderings(prompt, a.rendering, b.rendering),
-    (verdict) => new JudgedPair({ a: a.candidate, b: b.candidate, verdict })
-  )
+/** A verdict on two drawings of a step, at rest (stages/Judgments.ts) before it is used. */
+export const decide = Effect.fn("pipeline.decide")(
+  function*(prompt: Prompt, [a, b]: DrawingPair): Effect.fn.Return<JudgedPair, JudgeStopped, Judge> {
+    const judge = yield* Judge
+    const judgments = yield* Judgments
+    const verdict = yield* byRenderings(a.rendering, b.rendering, (x, y, bare) => {
+      const shown = [[a.candidate.index, x.hash], [b.candidate.index, y.hash]] as const
+      return judgments.once(
+        { step: a.candidate.step, prompt, judge: judge.identity, shown, bare },
+        Effect.map(ask(judge, prompt, x, y), (verdict) => [verdict])
+      ).pipe(Effect.map(([verdict]) => verdict!))
+    })
+    return new JudgedPair({ a: a.candidate, b: b.candidate, verdict })
+  }
+)
 
 /**
  * `decide` for several pairs of one prompt with a judge that is shown all their pictures at once. Its failure fails every
@@ -114,19 +136,29 @@ export const decide = (prompt: Prompt, [a, b]: DrawingPair) =>
 export const decideTogether = Effect.fn("pipeline.decideTogether")(
   function*(prompt: Prompt, pairs: ReadonlyArray<DrawingPair>): Effect.fn.Return<ReadonlyArray<JudgedPair>, JudgeStopped, Judge> {
     const judge = yield* Judge
+    const judgments = yield* Judgments
     const pictures = new Map(pairs.flat().flatMap(({ candidate, rendering }) =>
       rendering._tag === "Rendered" ? [[candidate.index, rendering.picture] as const] : []
     ))
-    const shown = [...pictures.keys()].toSorted((i, j) => i - j)
+    const shown = [...pictures].toSorted(([i], [j]) => i - j)
     const lettered = pairs.flat().some(({ rendering }) => rendering._tag === "Rendered" && rendering.bare !== undefined)
     if (judge.compareAll === undefined || shown.length < 3 || lettered) return yield* Effect.forEach(pairs, (pair) => decide(prompt, pair))
-    const keys = shown.flatMap((i, n) => shown.slice(n + 1).map((j) => `${i} ${j}`)) // as compareAll orders its verdicts
-    const answers = yield* judge.compareAll(prompt, shown.map((index) => pictures.get(index)!)).pipe(
-      withJudgeRetry,
-      Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => {
-        const { by, outcome, ...first } = unanswered(judge, error)
-        return Effect.succeed(keys.map((_, n) => new Verdict({ ...(n === 0 ? first : { confidence: 0 }), by, outcome })))
-      })
+    const keys = shown.flatMap(([i], n) => shown.slice(n + 1).map(([j]) => `${i} ${j}`)) // as compareAll orders its verdicts
+    const answers = yield* judgments.once(
+      {
+        step: pairs[0]![0].candidate.step,
+        prompt,
+        judge: judge.identity,
+        shown: shown.map(([index, { hash }]) => [index, hash] as const),
+        bare: false
+      },
+      judge.compareAll(prompt, shown.map(([, picture]) => picture)).pipe(
+        withJudgeRetry,
+        Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => {
+          const { by, outcome, ...first } = unanswered(judge, error)
+          return Effect.succeed(keys.map((_, n) => new Verdict({ ...(n === 0 ? first : { confidence: 0 }), by, outcome })))
+        })
+      )
     )
     const verdicts = new Map(keys.map((key, n) => [key, answers[n]!]))
     return yield* Effect.forEach(pairs, ([a, b]) => {

@@ -15,7 +15,8 @@
  *    fills the places that the last pairs of one leave free, never more than `judge.concurrency` pairs together.
  * 4. Everything is pulled and every queue is bounded: sampling is at most `maxStaleness + 1` rollouts ahead of the last
  *    trained one. Step n + 1 is not trained before the consumer of report n asks for more, so the optimizer's state may
- *    be saved between two reports.
+ *    be saved between two reports. A step that has begun is trained and kept, whatever interrupts it: no state is ever
+ *    one that nobody reported.
  * 5. The first error ends the stream, interrupts whatever is under way and waits for it to let go of what it holds.
  */
 import { Effect, Semaphore, Stream } from "effect"
@@ -48,11 +49,16 @@ export type Stages = Sampler | Renderer | Judge | PreferenceBuffer | Optimizer |
 /** Batches waiting between two boxes; when full, the box before pauses. */
 const capacity = 2
 
-/** The run: one outcome a step, in order, each after its policy version was published. */
-export const train = (
+/**
+ * The run: one outcome a step, in order, each after its policy version was published.
+ *
+ * @param keep what must happen to each outcome, before the stream hands it out
+ */
+export const train = <E = never, R = never>(
   config: PipelineConfig,
-  prompts: ReadonlyArray<Prompt>
-): Stream.Stream<StepOutcome, PipelineError, Stages> =>
+  prompts: ReadonlyArray<Prompt>,
+  keep: (outcome: StepOutcome) => Effect.Effect<void, E, R> = () => Effect.void
+): Stream.Stream<StepOutcome, PipelineError | E, Stages | R> =>
   Stream.unwrap(Effect.gen(function*() {
     const places = yield* Semaphore.make((yield* Judge).concurrency)
     const report = yield* makeReport
@@ -64,6 +70,6 @@ export const train = (
       Stream.mapEffect(judgeBatch(config, Semaphore.withPermit(places)), { concurrency: 2 }),
       Stream.mapAccum(noBatches, gather(config)), // batches of one step to a rollout
       Stream.buffer({ capacity }),
-      Stream.mapEffect((rollout) => report(optimize(rollout)))
+      Stream.mapEffect((rollout) => Effect.uninterruptible(Effect.tap(report(optimize(rollout)), keep)))
     )
   }))

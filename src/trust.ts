@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import type { Drawing, JudgedPair, Rollout } from "./domain.ts"
 import type { Scorer } from "./evaluation.ts"
 import { random, shuffled } from "./numerics/random.ts"
+import type { Alarm } from "./summary.ts"
 
 /** How often a scorer and the judge agreed. */
 export interface Agreement {
@@ -108,4 +109,11 @@ export const makeLengthAlarm = () => {
     said = true
     return `Drawings have ${now > first ? "grown" : "shrunk"} from ${first.toFixed(0)} to ${now.toFixed(0)} tokens: the judge may be pleased by length. Look at the drawings.`
   }
+}
+
+/** What a person should look into, told the reports of a run in order: the same for a run that was resumed. */
+export const makeAlarms = () => {
+  const [alarm, lengthAlarm] = [makeAlarm(), makeLengthAlarm()]
+  return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> =>
+    [...trust.map(alarm), lengthAlarm(metrics["svg/length"])].flatMap((message) => message === undefined ? [] : [{ step, message }])
 }

@@ -27,6 +27,8 @@ export interface ClaudeServerOptions {
   readonly always?: { readonly status: number; readonly message: string }
   /** How batches go. */
   readonly batches?: BatchServerOptions
+  /** A request with an Idempotency-Key that was answered is answered the same again and charged once. Default false. */
+  readonly idempotent?: boolean
   /** The first picture wins ties of less than this: a judge with a favourite place. */
   readonly firstPlaceBonus?: number
 }
@@ -41,6 +43,10 @@ export interface ClaudeServer {
   readonly busy: () => { readonly held: number; readonly asked: number }
   /** Answers that were charged, and what they come to at $1 and $5 a million tokens. */
   readonly billed: () => { readonly answers: number; readonly usd: number }
+  /** How often each Idempotency-Key was charged. */
+  readonly charged: ReadonlyMap<string, number>
+  /** Answers that were sent again instead of charged. */
+  readonly replayed: () => number
   readonly faults: () => Readonly<Record<string, number>>
   /** Bodies as they came. */
   readonly bodies: ReadonlyArray<{ readonly headers: http.IncomingHttpHeaders; readonly body: RequestBody }>
@@ -71,12 +77,15 @@ const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: numb
 }
 
 export const startClaudeServer = async (options: ClaudeServerOptions = {}): Promise<ClaudeServer> => {
-  const { always, faults = 0, firstPlaceBonus = 0, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0 } = options
+  const { always, faults = 0, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0 } = options
   const counts: Record<string, number> = {}
   const bodies: Array<ClaudeServer["bodies"][number]> = []
   let requests = 0
   let answers = 0
   let microUsd = 0
+  const charged = new Map<string, number>()
+  const given = new Map<string, string>()
+  let replayed = 0
 
   const batches = makeBatchServer(options.batches ?? {}, (body) => JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))))
   let held = 0
@@ -124,8 +133,15 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
         case "reset":
           return request.socket.destroy()
       }
+      const once = String(request.headers["idempotency-key"])
+      const again = idempotent ? given.get(once) : undefined
+      if (again !== undefined) {
+        replayed++
+        return json(200, again)
+      }
       const bill = (input: number, output: number) => {
         answers++
+        charged.set(once, (charged.get(once) ?? 0) + 1)
         microUsd += input + 5 * output
         return { input_tokens: input, output_tokens: output }
       }
@@ -163,7 +179,9 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
           return json(200, message("{\"better\": \"left\"}", "end_turn"))
       }
       try {
-        json(200, message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), "end_turn"), {
+        const judged = message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), "end_turn")
+        given.set(once, judged)
+        json(200, judged, {
           "anthropic-ratelimit-requests-limit": "100000",
           "anthropic-ratelimit-requests-remaining": "99999"
         })
@@ -178,6 +196,8 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     requests: () => requests,
     busy: () => ({ held: held / 1000, asked: asked / 1000 }),
     billed: () => ({ answers, usd: microUsd / 1e6 }),
+    charged,
+    replayed: () => replayed,
     faults: () => counts,
     batches,
     bodies,

@@ -57,7 +57,7 @@ export const failure = (words: FailureWords, cause: unknown): TransportError =>
     : brokenOff(words, cause)
 
 /** Headers that leave the process beside the key: the SDK would add whatever ANTHROPIC_CUSTOM_HEADERS holds. */
-const sent = /^(anthropic-version|anthropic-beta|content-type|accept|user-agent|x-stainless-.*)$/i
+const sent = /^(anthropic-version|anthropic-beta|content-type|accept|user-agent|idempotency-key|x-stainless-.*)$/i
 
 /** The SDK, which reads the key here alone and no other credential of the environment. */
 export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
@@ -130,7 +130,7 @@ export const makeClaude = (o: ClaudeOptions): Transport => {
   const send = Effect.fnUntraced(function*(request: Request) {
     const words = claudeWords(o, request.model)
     const { data, response } = yield* Effect.tryPromise({
-      try: (signal) => sdk.messages.create(messageParams(request), { signal }).withResponse(),
+      try: (signal) => sdk.messages.create(messageParams(request), { signal, headers: { "idempotency-key": request.once } }).withResponse(),
       catch: (cause) => failure(words, cause)
     }).pipe(
       // The SDK's own timeout ends with the headers; this one also ends a body that stalls.

@@ -9,11 +9,12 @@ import { type BudgetSpent, makeBudget } from "../../src/budget.ts"
 import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../src/stages/Judge.ts"
 import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowance.ts"
 import { Answers } from "./answers.ts"
+import { Ledger } from "./ledger.ts"
 import { pictureTokens } from "./pictures.ts"
 import { costOf, type Price } from "./prices.ts"
 import { hashOf, type Question, type Rubric } from "./question.ts"
 import { sharing } from "./sharing.ts"
-import { ModelBusy, type Part, type Reply, type Request, type Transport, type TransportError, wordBytes, worstUse } from "./transport.ts"
+import { ModelBusy, ModelStopped, type Part, type Reply, type Request, type Transport, type TransportError, wordBytes, worstUse } from "./transport.ts"
 
 export interface GuideOptions {
   readonly model: string
@@ -50,6 +51,8 @@ export const billRefusals = (guide: Guide["Service"], questions: ReadonlyArray<Q
   Effect.catchTag(work, "JudgeRefused", ({ message }) =>
     Effect.fail(new JudgeRefused({ message, costUsd: guide.bill(questions) })))
 
+type CallEnded = { readonly ok: Reply } | { readonly failed: TransportError } | "interrupted"
+
 const endedOf = (result: { readonly ok: Reply } | { readonly failed: TransportError }): Ended => {
   if ("ok" in result) return { _tag: "Answered", use: result.ok.use, headers: result.ok.headers }
   const { failed } = result
@@ -74,7 +77,14 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   const model = transport.variant === undefined ? o.model : `${o.model} at ${transport.variant}`
   const answers = yield* Answers
   const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
-  const budget = makeBudget(o.budgetUsd ?? Infinity)
+  const ledger = yield* Ledger
+  /** Made when the first question is asked, which a run does after it has gone back to its checkpoint. */
+  const budget = yield* Effect.cached(
+    ledger.spentBefore.pipe(
+      Effect.map((nano) => makeBudget(o.budgetUsd ?? Infinity, nano / 1e9)),
+      Effect.mapError(({ message }) => new JudgeStopped({ message }))
+    )
+  )
   // Far more failures in a row than a faulty network gives: the service is down, and is asked again only now and then.
   const breaker = yield* CircuitBreaker.make({
     tripPolicy: CircuitBreaker.consecutive(25),
@@ -141,13 +151,28 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       headers: {}
     })
 
+  /** Written down before it is sent and when it has ended; what is queued is remembered by its transport until then. */
+  const noted = (id: string, worst: number, call: Effect.Effect<Reply, TransportError>, cost: (ended: CallEnded) => number) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const ask = (nano: number) => Effect.mapError(ledger.asked(id, nano), ({ message }) => new ModelStopped({ message }))
+        const asked = transport.queued ? undefined : yield* ask(worst)
+        return yield* restore(call).pipe(Effect.onExit((exit) => {
+          const failed = Exit.isFailure(exit) ? Option.getOrUndefined(Exit.findErrorOption(exit)) : undefined
+          const nano = cost(Exit.isSuccess(exit) ? { ok: exit.value } : failed === undefined ? "interrupted" : { failed })
+          if (asked === undefined && nano === 0) return Effect.void
+          // Unwritten it stays in doubt; the answer is worth keeping all the same.
+          return Effect.ignore(Effect.flatMap(asked === undefined ? ask(nano) : Effect.succeed(asked), (call) => ledger.ended(call, nano)))
+        }))
+      })
+    )
   /** In turn and within the limits; a transport that queues sees to both. */
-  const sent = (request: Request, likely: Use) =>
+  const sent = (call: Effect.Effect<Reply, TransportError>, likely: Use) =>
     transport.queued
-      ? transport.send(request)
+      ? call
       : allowance.use(
         likely,
-        breaker.execute(transport.send(request), { key: model, classify: classified }).pipe(
+        breaker.execute(call, { key: model, classify: classified }).pipe(
           Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.fail(resting(reason)))
         ),
         endedOf
@@ -166,32 +191,34 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       // It was decoded before it was stored, but what a form checks is no part of its name and may have changed.
       const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
       if (Option.isSome(usable)) return usable.value
-      const request: Request = { id, model: o.model, system, parts, schema, maxTokens }
+      const request: Request = { id, once: hashOf([id, inVain.get(id) ?? 0]), model: o.model, system, parts, schema, maxTokens }
       const worst = worstUse(request, transport.pictureTokensAtMost)
       const pictures = parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokens(part.picture)), 0)
       const likely: Use = {
         inputTokens: Math.max(measured.get(version) ?? 0, Math.ceil(wordBytes(request) / 4) + pictures),
         outputTokens: maxTokens
       }
+      const whole = costOf(price, worst.inputTokens, worst.outputTokens)
+      /** What may have been charged counts as charged. */
+      const cost = (ended: CallEnded): number =>
+        ended === "interrupted"
+          ? transport.queued ? 0 : whole // a batch's answer is there for the next process
+          : "ok" in ended
+          ? costOf(price, ended.ok.use.inputTokens, ended.ok.use.outputTokens)
+          : ended.failed._tag === "ModelUnusable"
+          ? costOf(price, ended.failed.inputTokens, ended.failed.outputTokens)
+          : ended.failed._tag === "ModelBusy" && ended.failed.kind === "lost"
+          ? whole
+          : 0
       const book = (nano: number) => {
         unbilled.set(id, (unbilled.get(id) ?? 0) + nano)
         return nano
       }
-      const whole = costOf(price, worst.inputTokens, worst.outputTokens)
-      const { text, use } = yield* budget.spend(
+      const call = noted(id, whole, transport.send(request), cost)
+      const { text, use } = yield* (yield* budget).spend(
         whole,
-        sent(request, likely),
-        // What may have been charged counts as charged.
-        (exit) =>
-          exit === "interrupted"
-            ? book(whole)
-            : "ok" in exit
-            ? book(costOf(price, exit.ok.use.inputTokens, exit.ok.use.outputTokens))
-            : exit.failed._tag === "ModelUnusable"
-            ? book(costOf(price, exit.failed.inputTokens, exit.failed.outputTokens))
-            : exit.failed._tag === "ModelBusy" && exit.failed.kind === "lost"
-            ? book(whole)
-            : 0
+        sent(call, likely),
+        (ended) => book(cost(ended))
       ).pipe(Effect.catch((error) => Effect.flatMap(now, (at) => Effect.fail(asJudgeError(error, id, at)))))
       answered(yield* now)
       measured.set(version, Math.max(measured.get(version) ?? 0, use.inputTokens))

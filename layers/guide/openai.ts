@@ -10,6 +10,7 @@ import { Effect, Redacted, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
 import type { Use } from "./allowance.ts"
 import { pngOf, sentSize } from "./pictures.ts"
+import { hashOf } from "./question.ts"
 import {
   brokenOff,
   busy,
@@ -187,7 +188,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
       try: (signal) =>
         fetch(url, {
           method: "POST",
-          headers: { "content-type": "application/json", ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) },
+          headers: { "content-type": "application/json", "idempotency-key": hashOf([request.once, settings]), ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) },
           body: JSON.stringify({ ...bodyOf(request), ...settings }),
           redirect: "error", // the key goes nowhere else
           signal

@@ -15,6 +15,11 @@ export type Part = { readonly text: string } | { readonly picture: Picture }
 export interface Request {
   /** Of the question: hash of all that the answer depends on, 64 hex digits. */
   readonly id: string
+  /**
+   * Of the question and of how often it was answered in vain, 64 hex digits: sent as the Idempotency-Key, so that a server
+   * that knows it charges once where an answer was lost, or its asker killed.
+   */
+  readonly once: string
   readonly model: string
   readonly system: string
   readonly parts: ReadonlyArray<Part>

@@ -54,5 +54,6 @@ const packageJson = JSON.parse(fs.readFileSync(path.join(packageRoot, "package.j
 }
 export const version = packageJson.version
 export const onnxVersion = packageJson.dependencies["onnxruntime-node"]!
+export const resvgVersion = packageJson.dependencies["@resvg/resvg-js"]!
 /** What package.json says of Node, as `>=20`. */
 export const nodeWanted = packageJson.engines.node

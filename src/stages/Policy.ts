@@ -25,12 +25,13 @@ export class Policy extends Context.Service<Policy, {
   /**
    * @param initial version 0, or the version a resumed run starts from
    * @param keep how many of the newest versions stay readable: maxStaleness + 1
+   * @param earlier those just before `initial` that a resumed run still draws from, oldest first
    */
-  static readonly layer = (initial: PolicySnapshot, keep: number) =>
+  static readonly layer = (initial: PolicySnapshot, keep: number, earlier: ReadonlyArray<PolicySnapshot> = []) =>
     Layer.effect(
       Policy,
       Effect.gen(function*() {
-        const versions = yield* SubscriptionRef.make<ReadonlyArray<PolicySnapshot>>([initial])
+        const versions = yield* SubscriptionRef.make<ReadonlyArray<PolicySnapshot>>([...earlier, initial])
         const newest = (snapshots: ReadonlyArray<PolicySnapshot>) => snapshots[snapshots.length - 1]!
         const at = Effect.fnUntraced(function*(version: number) {
           const known = yield* SubscriptionRef.changes(versions).pipe(

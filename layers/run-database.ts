@@ -1,0 +1,189 @@
+/**
+ * `run.db`: one SQLite file with everything a run saw, drew, asked, paid and reported, and one connection to it. Read it
+ * with any SQLite tool while the run goes on (WAL). What was written is on disk when the effect returns, and survives
+ * SIGKILL and a power cut.
+ */
+import { DatabaseSync } from "node:sqlite"
+import { Context, Effect, Layer, Schema } from "effect"
+
+/** The file cannot be used; the message says why and what to do. Nothing of the work was written. */
+export class RunDatabaseFailed extends Schema.TaggedError<RunDatabaseFailed>()("RunDatabaseFailed", {
+  message: Schema.String
+}) {}
+
+/**
+ * What each version adds to the tables of the one before; a file with more of them is refused, not guessed at.
+ *
+ * A candidate is named by (step, prompt_id, idx), a pair by its candidates' idx. Lists of numbers are JSON: doubles keep
+ * every bit. A preference is untrained while both `consumed_by_step` and `dropped_at_step` are NULL; a mark of a step that
+ * no checkpoint covers is provisional, and taken back when the run is resumed.
+ *
+ * `judgments` holds every answer from before it is used, so it knows of steps that `rollouts` does not hold yet. `calls`
+ * are the paid ones: `asked` is in doubt once its process has died.
+ */
+const migrations = [
+  `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE rollouts (
+    step INTEGER PRIMARY KEY, policy_version INTEGER NOT NULL,
+    sample_seconds REAL NOT NULL, render_seconds REAL NOT NULL, judge_seconds REAL NOT NULL
+  ) STRICT;
+  CREATE TABLE candidates (
+    step INTEGER NOT NULL REFERENCES rollouts ON DELETE CASCADE,
+    prompt_id TEXT NOT NULL, idx INTEGER NOT NULL, prompt TEXT NOT NULL,
+    policy_version INTEGER NOT NULL, seed INTEGER NOT NULL,
+    prompt_ids TEXT NOT NULL, completion_ids TEXT NOT NULL, logps TEXT NOT NULL,
+    svg TEXT NOT NULL, finish TEXT NOT NULL,
+    rendering TEXT NOT NULL, reason TEXT, detail TEXT, picture_hash TEXT,
+    PRIMARY KEY (step, prompt_id, idx)
+  ) STRICT;
+  CREATE TABLE verdicts (
+    step INTEGER NOT NULL REFERENCES rollouts ON DELETE CASCADE,
+    prompt_id TEXT NOT NULL, a INTEGER NOT NULL, b INTEGER NOT NULL,
+    outcome TEXT NOT NULL, confidence REAL NOT NULL, score_a REAL, score_b REAL,
+    judged_by TEXT NOT NULL, reason TEXT, cost_usd REAL,
+    PRIMARY KEY (step, prompt_id, a, b)
+  ) STRICT;
+  CREATE TABLE preferences (
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES rollouts ON DELETE CASCADE,
+    prompt_id TEXT NOT NULL, chosen INTEGER NOT NULL, rejected INTEGER NOT NULL, label REAL NOT NULL, weight REAL NOT NULL,
+    consumed_by_step INTEGER, dropped_at_step INTEGER
+  ) STRICT;
+  CREATE INDEX untrained ON preferences (id) WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL;
+  CREATE TABLE costs (
+    step INTEGER NOT NULL REFERENCES rollouts ON DELETE CASCADE,
+    judged_by TEXT NOT NULL, answers INTEGER NOT NULL, usd REAL NOT NULL,
+    PRIMARY KEY (step, judged_by)
+  ) STRICT;
+  INSERT INTO meta VALUES ('schema_version', '1');`,
+
+  `CREATE TABLE judgments (
+    key TEXT PRIMARY KEY, step INTEGER NOT NULL, prompt_id TEXT NOT NULL, shown TEXT NOT NULL, judge TEXT NOT NULL,
+    verdicts TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE calls (
+    id INTEGER PRIMARY KEY, question TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('asked', 'ended', 'in doubt')),
+    nano_usd INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE killed (drawing TEXT PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL) STRICT;
+  CREATE TABLE reports (
+    step INTEGER PRIMARY KEY, policy_version INTEGER NOT NULL, metrics TEXT NOT NULL, trust TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE checkpoints (
+    step INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, seconds REAL NOT NULL, pairs INTEGER NOT NULL, cost_usd REAL NOT NULL
+  ) STRICT;
+  CREATE TABLE faults (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT;`
+]
+
+export const schemaVersion = migrations.length
+
+export interface RunDatabaseOptions {
+  /** The file; made when it is missing, opened when it is first used. */
+  readonly path: string
+  /** How long a file that another program writes is waited for, milliseconds; the thread stands still. Default 2000. */
+  readonly timeout?: number
+}
+
+type Work<A> = (db: DatabaseSync) => A
+
+export class RunDatabase extends Context.Service<RunDatabase, {
+  /** All of the work or nothing. */
+  readonly transaction: <A>(work: Work<A>) => Effect.Effect<A, RunDatabaseFailed>
+  /** The same, in one transaction with whatever else comes in this turn of the event loop: many small facts at one sync. */
+  readonly together: <A>(work: Work<A>) => Effect.Effect<A, RunDatabaseFailed>
+  /** Writes nothing. */
+  readonly read: <A>(work: Work<A>) => Effect.Effect<A, RunDatabaseFailed>
+}>()("vequinox/RunDatabase") {
+  /** The file is closed with the scope. */
+  static readonly layer = (options: RunDatabaseOptions) => Layer.effect(RunDatabase, makeRunDatabase(options))
+}
+
+const makeRunDatabase = Effect.fnUntraced(function*(options: RunDatabaseOptions) {
+  const attempt = <A>(work: () => A) =>
+    Effect.try({ try: work, catch: (cause) => new RunDatabaseFailed({ message: sentence(options.path, cause) }) })
+  const opened: { db?: DatabaseSync } = {}
+  const database = yield* Effect.cached(Effect.suspend(() => attempt(() => opened.db = open(options))))
+  yield* Effect.addFinalizer(() => Effect.sync(() => opened.db?.close()))
+
+  const waiting: Array<{ readonly work: Work<unknown>; readonly end: (result: Effect.Effect<unknown, RunDatabaseFailed>) => void }> = []
+  const flush = (db: DatabaseSync) => {
+    const all = waiting.splice(0)
+    try {
+      const values = atomically(db, () => all.map(({ work }) => work(db)))
+      all.forEach(({ end }, n) => end(Effect.succeed(values[n])))
+    } catch (cause) {
+      const failed = Effect.fail(new RunDatabaseFailed({ message: sentence(options.path, cause) }))
+      all.forEach(({ end }) => end(failed))
+    }
+  }
+  return RunDatabase.of({
+    transaction: (work) => Effect.flatMap(database, (db) => attempt(() => atomically(db, () => work(db)))),
+    together: <A>(work: Work<A>) =>
+      Effect.flatMap(database, (db) =>
+        Effect.callback<A, RunDatabaseFailed>((resume) => {
+          waiting.push({ work, end: resume as (result: Effect.Effect<unknown, RunDatabaseFailed>) => void })
+          if (waiting.length === 1) setImmediate(flush, db)
+        })),
+    read: (work) => Effect.flatMap(database, (db) => attempt(() => work(db)))
+  })
+})
+
+class OtherDatabase extends Error {}
+
+/** Result codes of SQLite that people can do something about: https://sqlite.org/rescode.html */
+const advice: Readonly<Record<number, string>> = {
+  5: "is locked by another program: is a second run writing into the same folder?",
+  6: "is locked by another program: is a second run writing into the same folder?",
+  8: "is read-only: check its permissions and those of its folder.",
+  10: "cannot be read or written: the disk reports an error.",
+  11: "is damaged: restore it from a copy or start a new run.",
+  13: "cannot grow: the disk is full.",
+  14: "cannot be opened: does its folder exist, and may it be written?",
+  26: "is not an SQLite database: choose another name or move it away."
+}
+
+const sentence = (path: string, cause: unknown): string => {
+  if (cause instanceof OtherDatabase) return `${path} ${cause.message}`
+  const code = cause instanceof Error && "errcode" in cause ? Number(cause.errcode) & 0xff : 0
+  return `${path} ${advice[code] ?? `could not be used: ${cause instanceof Error ? cause.message : String(cause)}`}`
+}
+
+const atomically = <A>(db: DatabaseSync, work: () => A): A => {
+  db.exec("BEGIN IMMEDIATE")
+  try {
+    const value = work()
+    db.exec("COMMIT")
+    return value
+  } catch (error) {
+    if (db.isTransaction) db.exec("ROLLBACK")
+    throw error
+  }
+}
+
+const versionOf = (db: DatabaseSync): number =>
+  db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get() === undefined
+    ? 0
+    : Number(db.prepare("SELECT value FROM meta WHERE key = 'schema_version'").get()?.["value"])
+
+const open = ({ path, timeout = 2000 }: RunDatabaseOptions): DatabaseSync => {
+  const db = new DatabaseSync(path, { timeout })
+  try {
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+    if (versionOf(db) !== schemaVersion) atomically(db, () => migrate(db))
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+const migrate = (db: DatabaseSync): void => {
+  const version = versionOf(db)
+  if (version > schemaVersion) {
+    throw new OtherDatabase(
+      `was written by a newer vequinox (schema ${version}, this one knows ${schemaVersion}): update vequinox.`
+    )
+  }
+  if (!Number.isInteger(version)) throw new OtherDatabase("is no run's database: choose another folder.")
+  for (const tables of migrations.slice(version)) db.exec(tables)
+  db.prepare("UPDATE meta SET value = ? WHERE key = 'schema_version'").run(String(schemaVersion))
+}

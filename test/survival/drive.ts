@@ -1,0 +1,129 @@
+/**
+ * The checkpoint and commit path as a run has it, with stages that cost nothing: the same process can be killed, or refused
+ * by its disk, at every system call. `node drive.ts FOLDER [late-rename]` begins a run there, or goes on with it.
+ */
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import { syncBuiltinESMExports } from "node:module"
+import * as path from "node:path"
+import { Effect, Layer } from "effect"
+import * as bufferSqlite from "../../layers/buffer-sqlite.ts"
+import * as judgeFake from "../../layers/judge-fake.ts"
+import * as judgmentsSqlite from "../../layers/judgments-sqlite.ts"
+import * as optimizerFake from "../../layers/optimizer-fake.ts"
+import * as rendererCircles from "../../layers/renderer-circles.ts"
+import * as rendererRecorded from "../../layers/renderer-recorded.ts"
+import { RunDatabase } from "../../layers/run-database.ts"
+import { lockRun } from "../../layers/run-lock.ts"
+import * as runStateSqlite from "../../layers/run-state-sqlite.ts"
+import * as samplerFake from "../../layers/sampler-fake.ts"
+import { newestGood } from "../../src/checkpoints.ts"
+import { defaultPipeline } from "../../src/config-pipeline.ts"
+import { promptOf } from "../../src/prompts.ts"
+import { runFolder } from "../../src/run-folder.ts"
+import { Policy } from "../../src/stages/Policy.ts"
+import { RunState } from "../../src/stages/RunState.ts"
+import { runTraining } from "../../src/training-run.ts"
+
+export const steps = 3
+const maxStaleness = 1
+
+/** What a run that has ended came to, whatever happened on the way. */
+export interface Driven {
+  /** SHA-256 of the final parameters, and of all that was drawn, judged, trained and reported. */
+  readonly result: string
+  /** Steps that the process went on from, and checkpoints that it refused. */
+  readonly from: number
+  readonly refused: ReadonlyArray<string>
+}
+
+const silent = { tick: () => Effect.void, note: () => Effect.void, end: Effect.void }
+const sha256 = (data: string | Uint8Array) => createHash("sha256").update(data).digest("hex")
+const tables = {
+  candidates: "step, prompt_id, idx, svg, rendering",
+  verdicts: "step, prompt_id, a, b, outcome, confidence",
+  preferences: "step, prompt_id, chosen, rejected, weight, consumed_by_step, dropped_at_step",
+  judgments: "step, prompt_id, shown, verdicts",
+  checkpoints: "step, sha256, pairs"
+}
+
+const rows = Effect.flatMap(RunDatabase, ({ read }) =>
+  read((db) => Object.entries(tables).map(([table, columns]) => db.prepare(`SELECT ${columns} FROM ${table} ORDER BY 1, 2, 3`).all())))
+
+/** @param saveTotalLimit checkpoints kept */
+export const drive = (folder: string, saveTotalLimit = 2) =>
+  Effect.gen(function*() {
+    const run = runFolder(folder)
+    yield* lockRun(run)
+    const state = yield* RunState
+    const initial = samplerFake.initialPolicy()
+    const { found, refused } = yield* newestGood(run, yield* state.checkpoints, undefined, [samplerFake.radius])
+    const from = found?.state ?? initial
+    const stages = Layer.mergeAll(
+      samplerFake.layer(),
+      rendererRecorded.layer.pipe(Layer.provide(rendererCircles.layer({ size: 16 }))),
+      judgeFake.layer(),
+      judgmentsSqlite.layer,
+      bufferSqlite.layerIn({ maxStaleness, staleWeight: 0.9 }),
+      optimizerFake.layer({ initial: from }),
+      Policy.layer(from, maxStaleness + 1, found?.earlier)
+    )
+    yield* runTraining({
+      pipeline: {
+        ...defaultPipeline, steps, firstStep: from.version, oldestVersion: found?.earlier[0]?.version, seed: 3,
+        promptsPerStep: 2, promptsPerBatch: 2, k: 3, maxStaleness
+      },
+      prompts: { train: ["a sun", "a plum", "a wheel", "a coin"].map(promptOf), heldOut: [promptOf("a moon")] },
+      run,
+      lora: undefined,
+      base: { name: "circles", revision: null },
+      initial,
+      from: found,
+      scorers: [],
+      trustPairs: 0,
+      saveSteps: 1,
+      saveTotalLimit,
+      progress: silent,
+      onStep: () => Effect.void
+    }).pipe(Effect.provide(stages))
+    yield* state.finish(steps)
+    const timeless = (line: string) => line.replace(/"seconds\/\w+":[\d.e-]+,?/g, "")
+    const result = sha256(JSON.stringify([
+      sha256(fs.readFileSync(path.join(folder, "adapter/model.safetensors"))),
+      fs.readFileSync(path.join(folder, "metrics.jsonl"), "utf8").split("\n").map(timeless),
+      fs.readFileSync(path.join(folder, "preferences.jsonl"), "utf8"),
+      fs.readdirSync(path.join(folder, "checkpoints")).sort(),
+      yield* rows
+    ]))
+    return { result, from: from.version, refused } satisfies Driven as Driven
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: path.join(folder, "run.db") }))))
+  )
+
+/** A mutant: checkpoints get their names only when the transaction that commits them is over. */
+const renameLate = () => {
+  const real = process.getBuiltinModule("node:fs")
+  const { readdirSync, renameSync } = real
+  const late: Array<() => void> = []
+  real.renameSync = (from, to) =>
+    /checkpoints.step-\d+$/.test(String(to)) ? void late.push(() => renameSync(from, to)) : renameSync(from, to)
+  real.readdirSync = ((...args: Parameters<typeof readdirSync>) => {
+    late.splice(0).forEach((rename) => rename())
+    return readdirSync(...args)
+  }) as typeof readdirSync
+  syncBuiltinESMExports()
+}
+
+if (import.meta.main) {
+  const [folder = "", mutant] = process.argv.slice(2)
+  if (mutant === "late-rename") renameLate()
+  fs.mkdirSync(folder, { recursive: true })
+  await Effect.runPromise(drive(folder)).then(
+    (driven) => console.log(JSON.stringify(driven)),
+    (error: Error) => {
+      console.error(error.message)
+      process.exitCode = 1
+    }
+  )
+}
