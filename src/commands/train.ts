@@ -235,10 +235,12 @@ const percent = (share: number) => `${(100 * share).toFixed(1)} %`
 
 const closing = ({ pairs, steps, validity, winRate: w }: Effect.Success<ReturnType<typeof runTraining>>["summary"], run: string) =>
   [
-    w.n === 0
-      ? "No held-out prompts, so no win rate."
-      : `After ${steps} steps and ${pairs} pairs the policy beats the one that it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
+    ...(w.n === 0
+      ? [`${steps} steps, ${pairs} pairs. No held-out prompts, so no win rate.`]
+      : [
+        `After ${steps} steps and ${pairs} pairs the policy beats the one that it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
         `[${percent(w.lower)}, ${percent(w.upper)}] (${w.scorer}).`,
-    `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`,
+        `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`
+      ]),
     `Look: ${path.join(run, "report.html")}`
   ].join("\n")
