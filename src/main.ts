@@ -14,6 +14,7 @@ import { sample } from "./commands/sample.ts"
 import { sft } from "./commands/sft.ts"
 import { train } from "./commands/train.ts"
 import { oneSentence } from "./errors.ts"
+import { watchSignals } from "./interruption.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
@@ -21,5 +22,5 @@ Command.make("vequinox").pipe(
   Command.run({ version }),
   Effect.catch(oneSentence),
   Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({ disableErrorReporting: true })
+  NodeRuntime.runMain({ disableErrorReporting: true, teardown: watchSignals() })
 )
