@@ -5,6 +5,7 @@ import { Command } from "effect/cli"
 import { version } from "./commands/flags.ts"
 import { calibrate } from "./commands/calibrate.ts"
 import { doctor } from "./commands/doctor.ts"
+import { inspect } from "./commands/inspect.ts"
 import { judge } from "./commands/judge.ts"
 import { judgePairs } from "./commands/judge-pairs.ts"
 import { logprobs } from "./commands/logprobs.ts"
@@ -18,7 +19,7 @@ import { watchSignals } from "./interruption.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
-  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft, doctor]),
+  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft, inspect, doctor]),
   Command.run({ version }),
   Effect.catch(oneSentence),
   Effect.provide(NodeServices.layer),
