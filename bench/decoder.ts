@@ -23,7 +23,8 @@ import { rounds } from "./quiet.ts"
 import { qwenShape, writeRandomCheckpoint } from "./trainer.ts"
 
 const context = 256
-const newTokens = 24
+/** Of each sequence: fewer where they are many, so that all take some seconds. */
+const tokensAt = (batch: number): number => (batch < 8 ? 72 : 24)
 const lora = { r: 16, alpha: 32, targets: allLinear }
 const peerOf: Readonly<Record<SamplerPrecision, GgufPrecision | undefined>> = {
   float32: undefined,
@@ -98,15 +99,16 @@ export const benchDecoder = async (
       // What reading the prompt and the first token take is left out: llama.cpp's context is there already, too.
       const decode = async (sampler: SamplerProgram, parameters: Parameters, batch: number) => {
         const first = await seconds(() => sample(sampler, parameters, batch, context, 1))
-        return batch * newTokens / ((await seconds(() => sample(sampler, parameters, batch, context, 1 + newTokens))) - first)
+        const all = await seconds(() => sample(sampler, parameters, batch, context, 1 + tokensAt(batch)))
+        return batch * tokensAt(batch) / (all - first)
       }
       for (const batch of batches) {
         const { median, others, ratio } = await rounds({
           own: () => decode(bare, none, batch),
           lora: () => decode(adapted, adapter, batch),
           // The faster of llama.cpp's two attentions.
-          plain: async () => await llama?.decode(batch, context, newTokens, false) ?? NaN,
-          flash: async () => await llama?.decode(batch, context, newTokens, true) ?? NaN
+          plain: async () => await llama?.decode(batch, context, tokensAt(batch), false) ?? NaN,
+          flash: async () => await llama?.decode(batch, context, tokensAt(batch), true) ?? NaN
         }, repetitions)
         tell({
           precision,

@@ -3,7 +3,7 @@
  *
  * Ordering: calls to one worker run one after the other. A run cannot be cancelled, and ending a thread under one
  * aborts the process; so closing the scope asks the program to release its sessions, waits until it has, and only then
- * is the thread gone. An interrupted caller stops waiting; the run it started goes on to its end.
+ * is the thread gone. An interrupted caller stops waiting; the run it started goes on to its end, and is the call's last.
  */
 import * as os from "node:os"
 import { Worker } from "node:worker_threads"
@@ -11,7 +11,7 @@ import { Effect, Layer, Ref, Schema, type Scope } from "effect"
 import * as Context from "effect/Context"
 import type { Device } from "./onnx/session.ts"
 import type { Program, ProgramName, Spec } from "./onnx/programs.ts"
-import type { Answer, Call, Start } from "./onnx/worker.ts"
+import type { Abandoned, Answer, Call, Start } from "./onnx/worker.ts"
 
 /** onnxruntime refused a model or failed in a run; the message is its own, first line. */
 export class OnnxError extends Schema.TaggedError<OnnxError>()("OnnxError", {
@@ -89,6 +89,10 @@ const connect = <Name extends ProgramName>(program: Name, spec: Spec<Name>) => {
             : Effect.fail(new OnnxError({ program, method, message: answer.message }))
         ))
       worker.postMessage({ id, method, args } satisfies Call)
+      return Effect.sync(() => {
+        waiting.delete(id)
+        worker.postMessage({ abandoned: id } satisfies Abandoned)
+      })
     })
   return { call: call as (method: string, args: ReadonlyArray<unknown>) => Effect.Effect<never, OnnxError>, exited }
 }

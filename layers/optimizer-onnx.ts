@@ -22,6 +22,9 @@ export interface OptimizerOnnxOptions {
   readonly options: TrainerOptions
 }
 
+/** After the last step that was waited for; `moments` where the trainer handed them over. */
+type Current = Omit<OptimizerState, "moments"> & { readonly moments: Parameters | undefined }
+
 /** Candidates that several pairs share are computed once. */
 const batchOf = (preferences: ReadonlyArray<Preference>): PreferenceBatch => {
   const places = new Map<string, number>()
@@ -63,26 +66,28 @@ export const layer = ({ checkpoint, initial, lora, loss, options, reference }: O
         device: runtime.device,
         threads: runtime.threads
       })
-      const current = yield* Ref.make<{ version: number; parameters: Parameters }>(initial)
+      const current = yield* Ref.make<Current>({ ...initial, moments: undefined })
       const failed = <A>(effect: Effect.Effect<A, OnnxError>) =>
         Effect.mapError(effect, ({ message }) => new OptimizerFailed({ message }))
       const step = Effect.fn("Optimizer.step")(function*(preferences: ReadonlyArray<Preference>) {
-        const { parameters, version } = yield* Ref.get(current)
+        const { parameters, updates, version } = yield* Ref.get(current)
         const weighed = preferences.filter(({ weight }) => weight > 0)
         if (weighed.length === 0) {
           const snapshot = { version: version + 1, parameters }
-          yield* Ref.set(current, snapshot)
+          yield* Ref.update(current, (known) => ({ ...known, ...snapshot }))
           return { snapshot, metrics: {} }
         }
-        const { metrics, parameters: next } = yield* program.preferenceStep(batchOf(weighed))
+        const { metrics, moments, parameters: next } = yield* program.preferenceStep(batchOf(weighed))
         const snapshot = { version: version + 1, parameters: next }
-        yield* Ref.set(current, snapshot)
+        yield* Ref.set(current, { ...snapshot, updates: updates + 1, moments })
         return { snapshot, metrics }
       }, failed)
       const state = Effect.gen(function*() {
+        const known = yield* Ref.get(current)
+        if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
         const { moments, parameters, step } = yield* program.state()
-        const { version } = yield* Ref.get(current)
-        return { version, updates: step, parameters, moments } satisfies OptimizerState
+        // A step whose caller was interrupted may have come to its end all the same.
+        return { version: known.version + step - known.updates, updates: step, parameters, moments } satisfies OptimizerState
       }).pipe(failed)
       return Optimizer.of({ name: "onnx", step, state })
     })

@@ -2,7 +2,9 @@
  * A pool of renderer processes, plain promises. Each process works on one drawing and has the next ones waiting. A watchdog
  * ends a process that takes too much CPU time or memory; the drawing it worked on is to blame, the waiting ones move on.
  *
- * A process gets drawings only after it has said that it is ready, so one that cannot start blames none.
+ * A process gets drawings only after it has said that it is ready, so one that cannot start blames none. Besides those at
+ * work, spare ones stand ready: the place of one that ended is taken at once. A drawing that is being drawn already is not
+ * drawn a second time: whoever asks again is given the same answer.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -11,10 +13,13 @@ import * as path from "node:path"
 import type { Duplex } from "node:stream"
 import { fileURLToPath } from "node:url"
 import type { KillReason } from "../src/domain.ts"
-import { type Answer, decodeAnswers, encodeCall } from "./renderer-wire.ts"
+import { type Answer, decodeAnswers, encodeCalls } from "./renderer-wire.ts"
 
 export interface PoolOptions {
+  /** At work at a time. */
   readonly processes: number
+  /** Started besides, idle, to take the place of one that ends. */
+  readonly spares: number
   /** Pixels of a side. */
   readonly size: number
   /** CPU seconds a drawing may take. */
@@ -59,8 +64,11 @@ interface Member {
   ended: boolean
 }
 
-/** Drawings a process holds: one in work, the others waiting, so that it never idles for the length of a message. */
-const window = 8
+/**
+ * Drawings a process holds: one in work, the others waiting, so that it never idles for the length of a message. It gets
+ * new ones when it has half of them left: a message costs about as much as a small drawing.
+ */
+const window = 16
 /** Milliseconds between looks of the watchdog; a drawing is usually done before the first. */
 const lookEvery = 25
 /** Processes in a row that end before they are ready; then callers are told. */
@@ -73,6 +81,8 @@ export class RendererPool {
   readonly #folder: string
   readonly #members = new Set<Member>()
   readonly #waiting: Array<Job> = []
+  /** By letters and text: drawings that are waiting or in work. */
+  readonly #pending = new Map<string, Promise<PoolResult>>()
   readonly #exits = new Set<Promise<void>>()
   #next = 0
   #failures = 0
@@ -82,16 +92,29 @@ export class RendererPool {
   constructor(options: PoolOptions) {
     this.#options = options
     this.#folder = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-render-"))
-    for (let i = 0; i < options.processes; i++) this.#spawn()
+    for (let i = 0; i < options.processes + options.spares; i++) this.#spawn()
   }
 
-  /** Never rejects. @param letters whether letters are drawn */
+  /** Never rejects; the pixels are not to be written to. @param letters whether letters are drawn */
   render(svg: string, letters = false): Promise<PoolResult> {
-    return new Promise((resolve) => {
-      this.#waiting.push({ svg, letters, resolve, bystander: 0 })
-      if (this.#closed || this.#failures >= startsToTry) this.#giveUp()
-      else this.#feed()
+    const key = `${letters} ${svg}`
+    const known = this.#pending.get(key)
+    if (known !== undefined) return known
+    const answer = new Promise<PoolResult>((resolve) => {
+      this.#waiting.push({
+        svg,
+        letters,
+        bystander: 0,
+        resolve: (result) => {
+          this.#pending.delete(key)
+          resolve(result)
+        }
+      })
     })
+    this.#pending.set(key, answer)
+    if (this.#closed || this.#failures >= startsToTry) this.#giveUp()
+    else if (this.#waiting.length === 1) queueMicrotask(() => this.#feed()) // with all that are asked for in this turn
+    return answer
   }
 
   /** Ends all processes and waits until they are gone. */
@@ -104,9 +127,14 @@ export class RendererPool {
     fs.rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  /** Process ids of the pool. */
+  /** Process ids of the pool, spare ones last. */
   get pids(): ReadonlyArray<number> {
     return [...this.#members].flatMap(({ child }) => child.pid ?? [])
+  }
+
+  /** Processes that can draw. */
+  get ready(): number {
+    return [...this.#members].filter(({ ended, killed, ready }) => ready && !ended && !killed).length
   }
 
   #giveUp(): void {
@@ -159,20 +187,32 @@ export class RendererPool {
     })
     wire.on("data", (bytes: Buffer) => {
       decode(bytes)
-      this.#feed()
+      if (this.#waiting.length > 0) this.#feed()
     })
   }
 
+  /** Those that get drawings: the oldest of those that can; the others are spare. */
+  #working(): ReadonlyArray<Member> {
+    const able: Array<Member> = []
+    for (const member of this.#members) {
+      if (able.length === this.#options.processes) break
+      if (member.ready && !member.retiring && !member.ended && !member.killed) able.push(member)
+    }
+    return able
+  }
+
   #feed(): void {
+    const working = this.#working()
     while (this.#waiting.length > 0) {
-      const open = [...this.#members].filter((member) =>
-        member.ready && !member.retiring && !member.ended && !member.killed && member.jobs.length < window
-      )
-      const member = open.toSorted((a, b) => a.jobs.length - b.jobs.length)[0]
-      if (member === undefined) return
-      const job = { ...this.#waiting.shift()!, id: this.#next++ }
-      if (member.jobs.push(job) === 1) this.#begin(member)
-      member.wire.write(encodeCall({ id: job.id, svg: job.svg, letters: job.letters, size: this.#options.size }))
+      const open = working.filter(({ jobs }) => jobs.length <= window / 2)
+      const first = open[0]
+      if (first === undefined) return
+      const member = open.reduce((least, next) => (next.jobs.length < least.jobs.length ? next : least), first)
+      const share = Math.ceil(this.#waiting.length / open.length)
+      const jobs = this.#waiting.splice(0, Math.min(share, window - member.jobs.length)).map((job) => ({ ...job, id: this.#next++ }))
+      if (member.jobs.length === 0) this.#begin(member)
+      member.jobs.push(...jobs)
+      member.wire.write(encodeCalls(jobs, this.#options.size))
       this.#watch ??= setInterval(() => this.#look(), lookEvery)
     }
   }
@@ -186,13 +226,17 @@ export class RendererPool {
     const at = member.jobs.findIndex(({ id }) => id === answer.id)
     if (at < 0 || member.killed) return
     const [job] = member.jobs.splice(at, 1)
-    if (++member.done === this.#options.recycleAfter) {
-      member.retiring = true
-      this.#spawn()
-    }
+    if (++member.done === this.#options.recycleAfter) this.#retire(member)
     if (member.jobs.length > 0) this.#begin(member)
     else if (member.retiring) member.wire.end() // it ends by itself
     job!.resolve(answer)
+  }
+
+  /** It gets no more drawings; another process is started for it. */
+  #retire(member: Member): void {
+    if (member.retiring) return
+    member.retiring = true
+    this.#spawn()
   }
 
   /** The process ended: its first job is the cause, unless somebody else ended it; the others go to the next process. */
@@ -222,7 +266,6 @@ export class RendererPool {
       if (member.jobs.length === 0 || member.killed) continue
       busy = true
       const waited = (performance.now() - member.since) / 1000
-      if (waited * 1000 < lookEvery) continue
       const pid = member.child.pid
       const used = pid === undefined ? undefined : usage(pid)
       member.cpu ??= used?.cpuSeconds
@@ -233,6 +276,8 @@ export class RendererPool {
         this.#kill(member, "deadline", `more than ${this.#options.patience} s by the clock`)
       } else if (used !== undefined && used.rss > this.#options.memory) {
         this.#kill(member, "memory", `more than ${Math.round(this.#options.memory / 1e6)} MB`)
+      } else if (used !== undefined && used.rss > this.#options.memory / 2) {
+        this.#retire(member) // what one drawing leaves behind must not be held against a later one
       }
     }
     if (!busy && this.#waiting.length === 0) {

@@ -10,13 +10,24 @@ import { Renderer, RendererUnavailable, type RenderOptions } from "../src/stages
 import { extractSvg, gate } from "../src/svg/gate.ts"
 import { type PoolOptions, type PoolResult, RendererPool } from "./renderer-pool.ts"
 
+type Killed = Extract<Rendering, { _tag: "Killed" }>
+
+/** Drawings that ended a process, by `drawingHash`: none is tried a second time. */
+export interface KilledDrawings {
+  readonly recall: (hash: string) => Effect.Effect<Killed | undefined>
+  readonly record: (hash: string, killed: Killed) => Effect.Effect<void>
+}
+
 export interface RendererResvgOptions extends Partial<PoolOptions> {
+  /** Default: the last 1024 are remembered while the layer lives. */
+  readonly killed?: KilledDrawings
   /** False skips the gate: for tests of the pool itself. Default true. */
   readonly gate?: boolean
 }
 
 export const defaults: PoolOptions = {
   processes: Math.min(4, Math.max(1, os.availableParallelism() - 1)),
+  spares: 1,
   size: 224,
   deadline: 2,
   patience: 20,
@@ -28,8 +39,6 @@ const writesLetters = /<(?:[\w-]+:)?text\b/
 
 /** Share of pixels that must differ from the most common colour for a drawing to count as one. */
 const leastInk = 0.005
-/** Killed drawings remembered. */
-const poisons = 1024
 /** Drawings in work and waiting for a process, for each process; callers beyond that wait outside the pool. */
 const queued = 8
 
@@ -63,7 +72,23 @@ const rejected = (reason: Extract<Rendering, { _tag: "Rejected" }>["reason"], de
   detail
 })
 
+/** In memory: the last `most`. */
+const forgetful = (most = 1024): KilledDrawings => {
+  const known = new Map<string, Killed>()
+  return {
+    recall: (hash) => Effect.sync(() => known.get(hash)),
+    record: (hash, killed) =>
+      Effect.sync(() => {
+        known.set(hash, killed)
+        if (known.size > most) known.delete(known.keys().next().value!)
+      })
+  }
+}
+
 const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex")
+
+/** SHA-256 of a drawing, hex. @param svg one svg element, as `extractSvg` finds it */
+export const drawingHash = (svg: string): string => sha256(svg)
 
 /**
  * Pictures are `size` x `size` pixels on white; a drawing that is not square is centred. Letters that the gate lets pass
@@ -93,12 +118,12 @@ export const layer = (given: RendererResvgOptions = {}) =>
         })
       }
       const places = yield* Semaphore.make(options.processes * queued)
-      const killers = new Map<string, Rendering>()
+      const killed = given.killed ?? forgetful()
       const pictureOf = (rgba: Uint8Array) => new Picture({ hash: sha256(rgba), width: size, height: size, rgba })
       const toRendering = (result: Exclude<PoolResult, { readonly _tag: "Unavailable" }>): Rendering => {
         switch (result._tag) {
           case "Killed":
-            return { _tag: "Killed", reason: result.reason, detail: result.detail }
+            return result
           case "Error":
             return rejected("render-error", result.message)
           case "Pixels":
@@ -112,27 +137,23 @@ export const layer = (given: RendererResvgOptions = {}) =>
         if (svg === undefined) return rejected("no-svg", "there is no <svg> element, or it is cut off")
         const checked = given.gate === false ? { ok: true as const } : gate(svg, { allowText })
         if (!checked.ok) return rejected(checked.reason, checked.detail)
-        const key = sha256(svg)
-        const known = killers.get(key)
+        const hash = drawingHash(svg)
+        const known = yield* killed.recall(hash)
         if (known !== undefined) return known
         const drawn = Effect.fnUntraced(function*(letters: boolean) {
           const result = yield* places.withPermit(Effect.promise(() => pool.render(svg, letters)))
-          return result._tag === "Unavailable"
-            ? yield* new RendererUnavailable({ message: `A drawing cannot be rendered: ${result.message}.` })
-            : result
+          if (result._tag === "Unavailable") {
+            return yield* new RendererUnavailable({ message: `A drawing cannot be rendered: ${result.message}.` })
+          }
+          if (result._tag === "Killed") yield* killed.record(hash, result)
+          return result
         })
         const letters = allowText && writesLetters.test(svg)
         const rendering = toRendering(yield* drawn(letters))
-        if (letters && rendering._tag === "Rendered") {
-          // Blank or not: a drawing that is nothing but letters is to be seen as that.
-          const bare = yield* drawn(false)
-          return bare._tag === "Pixels" ? { ...rendering, bare: pictureOf(bare.rgba) } : toRendering(bare)
-        }
-        if (rendering._tag === "Killed") {
-          killers.set(key, rendering)
-          if (killers.size > poisons) killers.delete(killers.keys().next().value!)
-        }
-        return rendering
+        if (!letters || rendering._tag !== "Rendered") return rendering
+        // Blank or not: a drawing that is nothing but letters is to be seen as that.
+        const bare = yield* drawn(false)
+        return bare._tag === "Pixels" ? { ...rendering, bare: pictureOf(bare.rgba) } : toRendering(bare)
       })
       return Renderer.of({ name: "resvg", size, render })
     })

@@ -4,7 +4,7 @@
  *
  *     call    id, size in pixels plus 2^31 for letters, bytes of SVG, SVG as UTF-8
  *     answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and
- *             pixels: runs, see `toRuns` · error: a message as UTF-8
+ *             pixels: runs, see `encodePixels` · error: a message as UTF-8
  */
 import * as fs from "node:fs"
 
@@ -37,9 +37,18 @@ const header = (a: number, b: number, c: number): Buffer => {
 
 const withLetters = 2 ** 31
 
-export const encodeCall = ({ id, letters, size, svg }: Call): Uint8Array => {
-  const text = Buffer.from(svg, "utf8")
-  return Buffer.concat([header(id, size + (letters ? withLetters : 0), text.length), text])
+/** Several calls in one piece. @param size pixels of a side */
+export const encodeCalls = (calls: ReadonlyArray<Omit<Call, "size">>, size: number): Uint8Array => {
+  const lengths = calls.map(({ svg }) => Buffer.byteLength(svg))
+  const bytes = Buffer.allocUnsafe(lengths.reduce((total, length) => total + headerLength + length, 0))
+  let at = 0
+  calls.forEach(({ id, letters, svg }, n) => {
+    at = bytes.writeUInt32LE(id, at)
+    at = bytes.writeUInt32LE(size + (letters ? withLetters : 0), at)
+    at = bytes.writeUInt32LE(lengths[n]!, at)
+    at += bytes.write(svg, at)
+  })
+  return bytes
 }
 
 /** Waits for the next call; undefined when the other end was closed. For the child: it blocks. */
@@ -64,11 +73,12 @@ const read = (length: number): Buffer | undefined => {
 const incoming = Buffer.alloc(65_536)
 let held = Buffer.alloc(0)
 
+/** The bytes are good until the next call. */
 export const encodeAnswer = (answer: Answer): Uint8Array => {
   if (answer._tag === "Ready") return header(0, 0, 0)
   if (answer._tag === "Pixels") {
-    const runs = toRuns(answer.rgba)
-    if (runs !== undefined) return Buffer.concat([header(answer.id, 1, runs.length), runs])
+    const encoded = encodePixels(answer.id, answer.rgba)
+    if (encoded !== undefined) return encoded
   }
   const text = Buffer.from(answer._tag === "Error" ? answer.message : "it came out transparent", "utf8")
   return Buffer.concat([header(answer.id, 2, text.length), text])
@@ -80,10 +90,9 @@ export const decodeAnswers = (tell: (answer: Answer) => void): (bytes: Buffer) =
   let held = 0
   let needed = headerLength
   return (bytes) => {
-    parts.push(bytes)
     held += bytes.length
-    if (held < needed) return
-    let rest = parts.length === 1 ? bytes : Buffer.concat(parts, held)
+    if (held < needed) return void parts.push(bytes)
+    let rest = parts.length === 0 ? bytes : Buffer.concat([...parts, bytes], held)
     for (;;) {
       needed = headerLength
       if (rest.length >= headerLength) needed += rest.readUInt32LE(8)
@@ -110,14 +119,15 @@ export const decodeAnswers = (tell: (answer: Answer) => void): (bytes: Buffer) =
  * is never longer than the pixels, and for flat colours ten to a hundred times shorter. The first uint32 is the number of
  * pixels.
  *
- * @returns undefined when a pixel is not opaque
+ * @returns the whole answer; undefined when a pixel is not opaque
  */
-const toRuns = (rgba: Uint8Array): Uint8Array | undefined => {
-  const aligned = rgba.byteOffset % 4 === 0 ? rgba : Uint8Array.from(rgba)
+const encodePixels = (id: number, rgba: Uint8Array): Uint8Array | undefined => {
+  const aligned = rgba.byteOffset % 4 === 0 ? rgba : new Uint8Array(rgba)
   const pixels = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4)
-  if (scratch.length < pixels.length + 1) scratch = new Uint32Array(pixels.length + 1)
-  scratch[0] = pixels.length
-  let count = 1
+  const before = headerLength / 4
+  if (scratch.length < before + 1 + pixels.length) scratch = new Uint32Array(before + 1 + pixels.length)
+  let count = before
+  scratch[count++] = pixels.length
   for (let i = 0; i < pixels.length;) {
     const pixel = pixels[i]!
     if (pixel >>> 24 !== 255) return undefined
@@ -127,6 +137,9 @@ const toRuns = (rgba: Uint8Array): Uint8Array | undefined => {
     while (i < most && pixels[i] === pixel)
     scratch[count++] = (pixel & 0xffffff) | (i - start - 1) << 24
   }
+  scratch[0] = id
+  scratch[1] = 1
+  scratch[2] = (count - before) * 4
   return new Uint8Array(scratch.buffer, 0, count * 4)
 }
 let scratch = new Uint32Array(1)
@@ -135,7 +148,7 @@ let scratch = new Uint32Array(1)
 const fromRuns = (bytes: Uint8Array): Uint8Array => {
   const runs = bytes.byteOffset % 4 === 0
     ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-    : new Uint32Array(Uint8Array.from(bytes).buffer)
+    : new Uint32Array(new Uint8Array(bytes).buffer)
   const out = new Uint32Array(runs[0]!)
   let at = 0
   for (let i = 1; i < runs.length; i++) {

@@ -5,6 +5,7 @@ import { Command } from "effect/cli"
 import { version } from "./commands/flags.ts"
 import { calibrate } from "./commands/calibrate.ts"
 import { doctor } from "./commands/doctor.ts"
+import { inspect } from "./commands/inspect.ts"
 import { judge } from "./commands/judge.ts"
 import { judgePairs } from "./commands/judge-pairs.ts"
 import { logprobs } from "./commands/logprobs.ts"
@@ -14,12 +15,13 @@ import { sample } from "./commands/sample.ts"
 import { sft } from "./commands/sft.ts"
 import { train } from "./commands/train.ts"
 import { oneSentence } from "./errors.ts"
+import { watchSignals } from "./interruption.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
-  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft, doctor]),
+  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft, inspect, doctor]),
   Command.run({ version }),
   Effect.catch(oneSentence),
   Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({ disableErrorReporting: true })
+  NodeRuntime.runMain({ disableErrorReporting: true, teardown: watchSignals() })
 )

@@ -13,8 +13,7 @@ export class DeviceProbe {
     g.output("y", g.matmul(x, g.constant([1, 2, 3, 4], [2, 2])))
     try {
       const session = await createSession(g, { device, threads: 1, weights: "prepared" })
-      const { y } = await session.run({ x: float32([1, 2], Float32Array.of(1, 1)) })
-      await session.release()
+      const { y } = await session.run({ x: float32([1, 2], Float32Array.of(1, 1)) }).finally(session.release)
       return y!.data[0] === 4 && y!.data[1] === 6 ? undefined : `1 + 3, 2 + 4 came out as ${y!.data.join(", ")}`
     } catch (error) {
       return plainly(String(error instanceof Error ? error.message : error))

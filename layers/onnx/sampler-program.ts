@@ -16,7 +16,7 @@ import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
 import { decode, forward, prefill } from "../../src/numerics/transformer.ts"
 import { KeyValueCache, type PrefilledPrompts } from "./kv-cache.ts"
 import { maskFeeds, sequenceFeeds } from "./sequences.ts"
-import { createSession, type Device, type Feeds, float32, int64, type Session } from "./session.ts"
+import { createSession, type Device, type Feeds, float32, int64, type Session, Sessions } from "./session.ts"
 
 export interface SamplerSpec {
   readonly checkpoint: DecoderCheckpoint
@@ -75,12 +75,12 @@ interface Row {
 /** Prompt tokens, padding included, that are read in one run. */
 const tokensARun = 2048
 
-type Sessions = { readonly prefill: Session; readonly decode: Session }
+/** `exact`: the weights as they are, where the others have fewer bits. */
+type Name = "prefill" | "decode" | "exact"
 
 export class SamplerProgram {
   readonly #spec: SamplerSpec
-  #sessions: Promise<Sessions> | undefined
-  #exact: Promise<Session> | undefined
+  readonly #sessions = new Sessions((name: Name) => this.#open(name))
 
   constructor(spec: SamplerSpec) {
     this.#spec = spec
@@ -89,7 +89,8 @@ export class SamplerProgram {
   /** `[prompt][candidate]`, in the order given. */
   async sample(call: SampleCall): Promise<Array<Array<Sampled>>> {
     const { maxLength, maxNumSeqs } = this.#spec
-    const sessions = await (this.#sessions ??= this.#open())
+    const reading = await this.#sessions.get("prefill")
+    const decoding = await this.#sessions.get("decode")
     const adapter = Object.fromEntries(
       [...call.parameters].map(([name, { data, shape }]) => [name, float32(shape, data)])
     )
@@ -107,7 +108,7 @@ export class SamplerProgram {
       }))
     )
     const waiting = groups.flat()
-    const reader = new PromptReader(this.#spec.checkpoint, sessions.prefill, adapter, call)
+    const reader = new PromptReader(this.#spec.checkpoint, reading, adapter, call)
     const cache = new KeyValueCache(this.#spec.checkpoint.config)
     let batch: Array<Row> = []
     const open = () => batch.filter(({ done }) => !done).length
@@ -125,7 +126,7 @@ export class SamplerProgram {
         batch = left.map((r) => batch[r]!)
       }
       const scores = isPlain(call.options) ? "probabilities" : "logits"
-      const out = await sessions.decode.run({
+      const out = await decoding.run({
         ...adapter,
         ...cache.feeds(),
         ids: int64([batch.length, 1], batch.map(({ ids }) => ids.at(-1)!)),
@@ -145,22 +146,8 @@ export class SamplerProgram {
     )
   }
 
-  async release(): Promise<void> {
-    const sessions = await this.#sessions
-    const exact = await this.#exact
-    this.#sessions = this.#exact = undefined
-    await sessions?.prefill.release()
-    await sessions?.decode.release()
-    await exact?.release()
-  }
-
-  async #open(): Promise<Sessions> {
-    const make = (build: typeof prefill) => {
-      const g = new Graph()
-      build(g, this.#spec.checkpoint.config, this.#weights(this.#spec.quantized), this.#spec.maxLength)
-      return this.#session(g, "prepared")
-    }
-    return { prefill: await make(prefill), decode: await make(decode) }
+  release(): Promise<void> {
+    return this.#sessions.release()
   }
 
   #weights(quantized: QuantizedWeights | undefined): Weights {
@@ -168,8 +155,12 @@ export class SamplerProgram {
     return { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, quantized }
   }
 
-  #session(g: Graph, weights: "prepared" | "mapped"): Promise<Session> {
-    const { checkpoint, device, threads } = this.#spec
+  async #open(name: Name): Promise<Session> {
+    const { checkpoint, device, maxLength, quantized, threads } = this.#spec
+    const g = new Graph()
+    if (name === "exact") g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength, false).logps)
+    else (name === "prefill" ? prefill : decode)(g, checkpoint.config, this.#weights(quantized), maxLength)
+    const weights = name === "exact" ? "mapped" : "prepared"
     return createSession(g, { device, threads, weights, weightsFolder: checkpoint.folder })
   }
 
@@ -214,14 +205,10 @@ export class SamplerProgram {
 
   /** How far fewer bits lead from the weights as they are: of one completion, another one each call. */
   async #exactLogps(call: SampleCall, adapter: Feeds, rows: ReadonlyArray<Row>) {
-    const { checkpoint, maxLength, measureGap = true, quantized } = this.#spec
+    const { checkpoint, measureGap = true, quantized } = this.#spec
     if (quantized === undefined || !measureGap || rows.length === 0) return undefined
     const row = rows[hash32(rows[0]!.seed) % rows.length]!
-    const session = await (this.#exact ??= (() => {
-      const g = new Graph()
-      g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength, false).logps)
-      return this.#session(g, "mapped")
-    })())
+    const session = await this.#sessions.get("exact")
     const { ids } = call.prompts[row.prompt]!
     const feeds = sequenceFeeds(checkpoint.config, [{ ids: [...ids, ...row.ids], promptLength: ids.length }])
     const { logps } = await session.run({ ...feeds, ...adapter })

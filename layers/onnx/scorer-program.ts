@@ -3,7 +3,7 @@ import { Graph } from "../../src/numerics/graph.ts"
 import { frozen, parameterSource } from "../../src/numerics/parameters.ts"
 import { toPixels } from "../../src/numerics/pixels.ts"
 import { type Graphs, graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "../../src/scorers/graphs.ts"
-import { createSession, type Device, type Feeds, float32, int64, type Session } from "./session.ts"
+import { createSession, type Device, type Feeds, float32, int64, type Session, Sessions } from "./session.ts"
 
 export interface ScorerSpec {
   readonly checkpoint: ScorerCheckpoint
@@ -26,7 +26,7 @@ const small = 1e9
 
 export class ScorerProgram {
   readonly #spec: ScorerSpec
-  readonly #sessions = new Map<keyof Graphs, Promise<Session>>()
+  readonly #sessions = new Sessions((graph: keyof Graphs) => this.#open(graph))
 
   constructor(spec: ScorerSpec) {
     this.#spec = spec
@@ -35,9 +35,7 @@ export class ScorerProgram {
   /** One row of the graph's output an item. */
   async run(graph: keyof Graphs, items: ReadonlyArray<Item>): Promise<Array<Float32Array>> {
     const { side } = this.#spec.checkpoint.preprocessing
-    const known = this.#sessions.get(graph) ?? this.#open(graph)
-    this.#sessions.set(graph, known)
-    const session = await known
+    const session = await this.#sessions.get(graph)
     const rows = graph === "texts" ? most.rows : Math.max(1, Math.min(most.rows, Math.floor(most.pixels / side ** 2)))
     const out: Array<Float32Array> = []
     for (let at = 0; at < items.length; at += rows) {
@@ -50,11 +48,11 @@ export class ScorerProgram {
     return out
   }
 
-  async release(): Promise<void> {
-    for (const session of this.#sessions.values()) await (await session).release()
+  release(): Promise<void> {
+    return this.#sessions.release()
   }
 
-  #open(graph: keyof Graphs): Promise<Session> {
+  async #open(graph: keyof Graphs): Promise<Session> {
     const { checkpoint, device, threads } = this.#spec
     const build = graphsOf(checkpoint)[graph]
     if (build === undefined) throw new Error(`${checkpoint.family} has no graph of ${graph}`)

@@ -89,8 +89,16 @@ const above = (a: string, b: string): string => {
   return rest === ".." || rest.startsWith(`..${path.sep}`) ? above(path.dirname(a), b) : a
 }
 
+/** Of this thread: true while nobody waits for what it computes. */
+let refused = (): boolean => false
+const abandoned = "nobody waits for it any more"
+
+/** While the test holds, no run begins and no session is made: both reject. One that has begun cannot be stopped. */
+export const refuseWorkWhen = (test: () => boolean): void => void (refused = test)
+
 /** Builds the native session of a graph. Rejects with onnxruntime's own message when it cannot. */
 export const createSession = async (graph: Graph, options: SessionOptions): Promise<Session> => {
+  if (refused()) throw new Error(abandoned)
   const { locationOf, weightsFolder } = realFiles(graph, options.weightsFolder ?? "")
   const native = await ort.InferenceSession.create(encodeModel(graph, locationOf), nativeOptions({ ...options, weightsFolder }))
   const inputs = inputNames(graph)
@@ -98,6 +106,7 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
   return {
     inputs,
     run: async (feeds, wanted) => {
+      if (refused()) throw new Error(abandoned)
       const tensors: Record<string, ort.Tensor> = {}
       for (const name of inputs) {
         const feed = feeds[name]
@@ -118,6 +127,31 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
       released = true
       await native.release()
     }
+  }
+}
+
+/** A program's sessions by name, each made when it is first asked for; one that cannot be made is tried again. */
+export class Sessions<Name extends string> {
+  readonly #make: (name: Name) => Promise<Session>
+  readonly #made = new Map<Name, Promise<Session>>()
+
+  constructor(make: (name: Name) => Promise<Session>) {
+    this.#make = make
+  }
+
+  get(name: Name): Promise<Session> {
+    const known = this.#made.get(name)
+    if (known !== undefined) return known
+    const made = this.#make(name)
+    this.#made.set(name, made)
+    made.catch(() => this.#made.delete(name))
+    return made
+  }
+
+  /** When no run is under way. */
+  async release(): Promise<void> {
+    for (const session of this.#made.values()) await (await session).release()
+    this.#made.clear()
   }
 }
 

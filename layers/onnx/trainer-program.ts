@@ -19,7 +19,7 @@ import type { LoraConfig, Weights } from "../../src/numerics/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
 import { forward } from "../../src/numerics/transformer.ts"
 import { completionLength, microBatches, paddingShare, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
-import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session } from "./session.ts"
+import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session, Sessions } from "./session.ts"
 
 export interface TrainerOptions {
   readonly learningRate: number
@@ -72,7 +72,12 @@ export interface TrainerStep {
   readonly parameters: Parameters
   /** TRL's names. */
   readonly metrics: Record<string, number>
+  /** AdamW's, after this step: where `state()` might have to wait too long, because a run takes seconds. */
+  readonly moments?: Parameters | undefined
 }
+
+/** Milliseconds of a run after which a step hands over its state: an interrupted run has seconds to save it. */
+const long = 1000
 
 /** One run's share of a preference batch. */
 type Part = PreferenceBatch
@@ -81,7 +86,7 @@ export class Trainer {
   readonly #spec: TrainerSpec
   readonly #parameters: Map<string, { shape: ReadonlyArray<number>; data: Float32Array }>
   readonly #state: AdamWState
-  readonly #sessions = new Map<string, Promise<Session>>()
+  readonly #sessions = new Sessions((name: keyof typeof graphs) => this.#open(name))
 
   constructor(spec: TrainerSpec) {
     this.#spec = spec
@@ -102,7 +107,7 @@ export class Trainer {
   async logps(sequences: ReadonlyArray<Sequence>, reference: boolean): Promise<Array<Array<number>>> {
     const { checkpoint, options } = this.#spec
     const cut = sequences.map((s) => truncated(s, options.maxLength))
-    const session = await this.#session(reference ? "reference" : "policy")
+    const session = await this.#sessions.get(reference ? "reference" : "policy")
     const out: Array<Array<number>> = cut.map(() => [])
     const sized = (n: number) => ({ rows: 1, length: cut[n]!.ids.length })
     const scored = cut.flatMap((s, n) => (completionLength(s) > 0 ? [n] : []))
@@ -124,15 +129,17 @@ export class Trainer {
     const { checkpoint, loss, options } = this.#spec
     const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
     const total = batch.pairs.reduce((n, { weight }) => n + weight, 0)
-    const session = await this.#session("preference")
+    const session = await this.#sessions.get("preference")
     const accumulated = new Map<string, Float32Array>()
     const policy = new Float64Array(sequences.length)
     const reference = new Float64Array(sequences.length)
     let lossSum = 0
+    let longest = 0
     const runs = parts({ ...batch, sequences }, options.tokensPerRun)
     for (const part of runs) {
       const own = part.sequences.map((s) => sequences.indexOf(s))
       const labels = part.pairs.map(({ label }) => labelWeights(loss, label))
+      const began = performance.now()
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, part.sequences),
         ...this.#feeds(),
@@ -143,6 +150,7 @@ export class Trainer {
         wrong: float32([part.pairs.length], Float32Array.from(labels, ({ wrong }) => wrong)),
         weights: float32([part.pairs.length], Float32Array.from(part.pairs, ({ weight }) => weight / total))
       })
+      longest = Math.max(longest, performance.now() - began)
       lossSum += Number(out["loss"]!.data[0])
       own.forEach((n, i) => {
         policy[n] = Number(out["logps"]!.data[i])
@@ -160,6 +168,8 @@ export class Trainer {
     const used = [...new Set(batch.pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]))]
     return {
       parameters: copyParameters(this.#parameters),
+      // Not where every weight is trained: the moments alone are twice the model.
+      moments: longest < long || this.#spec.lora === undefined ? undefined : copyParameters(this.#state.moments),
       metrics: {
         loss: lossSum,
         ...mean("rewards/chosen", ({ chosen }) => reward(chosen)),
@@ -182,7 +192,7 @@ export class Trainer {
     const { checkpoint, options } = this.#spec
     const sequences = given.map((s) => truncated(s, options.maxLength)).filter((s) => completionLength(s) > 0)
     const tokens = sequences.reduce((n, s) => n + completionLength(s), 0)
-    const session = await this.#session("crossEntropy")
+    const session = await this.#sessions.get("crossEntropy")
     const accumulated = new Map<string, Float32Array>()
     let loss = 0
     const sized = (s: Sequence) => ({ rows: 1, length: s.ids.length })
@@ -200,9 +210,8 @@ export class Trainer {
     return { loss, num_tokens: tokens, padding, ...this.#update(accumulated, loss) }
   }
 
-  async release(): Promise<void> {
-    for (const session of this.#sessions.values()) await (await session).release()
-    this.#sessions.clear()
+  release(): Promise<void> {
+    return this.#sessions.release()
   }
 
   #feeds(): Feeds {
@@ -238,18 +247,14 @@ export class Trainer {
     return { grad_norm: norm, learning_rate: learningRate }
   }
 
-  #session(kind: keyof typeof graphs): Promise<Session> {
-    const known = this.#sessions.get(kind)
-    if (known !== undefined) return known
+  #open(name: keyof typeof graphs): Promise<Session> {
     const { checkpoint, device, threads } = this.#spec
-    const made = createSession(graphs[kind](this.#spec), {
+    return createSession(graphs[name](this.#spec), {
       device,
       threads,
       weights: isSmall(checkpoint.config) ? "prepared" : "mapped",
       weightsFolder: checkpoint.folder
     })
-    this.#sessions.set(kind, made)
-    return made
   }
 }
 

@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer, Stream } from "effect"
 import * as BufferMemory from "../../layers/buffer-memory.ts"
 import * as JudgeCoin from "../../layers/judge-coin.ts"
 import { freeMemory, OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
@@ -20,7 +20,7 @@ import { modulesOf } from "../../src/numerics/transformer.ts"
 import { defaultPipeline, train } from "../../src/pipeline.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { sequential } from "../../src/sequential.ts"
-import type { OptimizerState } from "../../src/stages/Optimizer.ts"
+import { Optimizer, type OptimizerState } from "../../src/stages/Optimizer.ts"
 import { Policy } from "../../src/stages/Policy.ts"
 import { Sampler } from "../../src/stages/Sampler.ts"
 import { defaultFormat, openTokenizer, promptIds } from "../../src/tokenizer/tokenizer.ts"
@@ -74,10 +74,35 @@ const pair = (index: number, good: string, bad: string) => {
   const chosen = of(2 * index, good)
   return new Preference({ prompt: chosen.prompt, chosen, rejected: of(2 * index + 1, bad), label: 1, weight: 1, verdict: verdict() })
 }
-optimizerContract("onnx", (state) => optimizer(state), initial, [
+const pairs = [
   pair(0, "<circle cx=\"32\" cy=\"32\" r=\"14\" fill=\"red\"/></svg>", "<rect x=\"4\" y=\"4\" width=\"9\" height=\"9\" fill=\"blue\"/></svg>"),
   pair(1, "<circle cx=\"20\" cy=\"40\" r=\"12\" fill=\"red\"/></svg>", "<circle cx=\"20\" cy=\"40\" r=\"12\" fill=\"green\"/></svg>")
-])
+]
+optimizerContract("onnx", (state) => optimizer(state), initial, pairs)
+
+describe("an interrupted call", () => {
+  it.live("leaves weights and version of one step, whenever it comes", () =>
+    Effect.gen(function*() {
+      const { state, step } = yield* Optimizer
+      for (const ms of [0, 5, 20, 60, 120, 250]) {
+        const fiber = yield* Effect.forkChild(step(pairs), { startImmediately: true })
+        yield* Effect.sleep(ms)
+        yield* Fiber.interrupt(fiber)
+        const { updates, version } = yield* state
+        assert.strictEqual(version, updates, `after ${ms} ms`)
+      }
+    }).pipe(Effect.provide(optimizer())))
+
+  it.live("is the last run of its thread: long work ends with the run under way", () =>
+    Effect.gen(function*() {
+      const prompts = Array.from({ length: 40 }, (_, n) => promptOf(`${n} pelicans`))
+      const work = Sampler.use((sampler) => sampler.sample({ step: 0, prompts, k: 8, seed: 3, policy: { version: 0, parameters } }))
+      const fiber = yield* Effect.forkChild(Effect.provide(work, sampler("float32")), { startImmediately: true })
+      yield* Effect.sleep(1500)
+      const [took] = yield* Effect.timed(Fiber.interrupt(fiber)) // its thread included
+      assert.isBelow(Duration.toMillis(took), 1000)
+    }))
+})
 
 describe("sampler and trainer", () => {
   it.live("agree on the log-probability of every sampled token to 1e-4 nats, adapter on", () =>

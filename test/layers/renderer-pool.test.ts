@@ -32,9 +32,34 @@ describe("renderer-pool: who is to blame", () => {
     await pool.close()
   })
 
+  it("has a spare process ready, so that the next drawing waits for none to start", async () => {
+    const pool = new RendererPool({ ...options, processes: 1, deadline: 0.2 })
+    while (pool.ready < 2) await pause(5)
+    const [first, spare] = pool.pids
+    const [slow, good] = [pool.render(hostile["turbulence without end"]!), pool.render(circle(30))]
+    assert.strictEqual((await slow)._tag, "Killed")
+    assert.strictEqual((await good)._tag, "Pixels")
+    assert.strictEqual(pool.pids[0], spare)
+    assert.notInclude(pool.pids, first)
+    while (pool.ready < 2) await pause(5) // and another spare is started
+    await pool.close()
+  })
+
+  it("draws once what is asked for several times at once, hostile or not", async () => {
+    const pool = new RendererPool({ ...options, processes: 2 })
+    while (pool.ready < 3) await pause(5)
+    const before = pool.pids
+    const bad = hostile["filtered far away"]!
+    const results = await Promise.all([bad, circle(20), bad, circle(20), bad].map((svg) => pool.render(svg)))
+    assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Killed", "Pixels", "Killed", "Pixels", "Killed"])
+    assert.strictEqual(before.filter((pid) => pool.pids.includes(pid)).length, 2, "one process was lost")
+    assert.strictEqual((await pool.render(circle(20), true))._tag, "Pixels")
+    await pool.close()
+  })
+
   it("survives Ctrl-C in the terminal, which every process of the group hears", async () => {
     const pool = new RendererPool({ ...options, processes: 1 })
-    await pool.render(circle(20))
+    while (pool.ready < 2) await pause(5)
     const { pids } = pool
     for (const pid of pids) process.kill(pid, "SIGINT")
     await pause(50)

@@ -122,6 +122,23 @@ describe("renderer-resvg without its gate", () => {
       assert.isBelow(performance.now() - start, 100)
     }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false, deadline: 0.3 }))))
 
+  it.live("asks and tells a memory of its owner's which drawings ended a process, by their hash", () => {
+    const known = new Map<string, Extract<Rendering, { _tag: "Killed" }>>()
+    const killed: RendererResvg.KilledDrawings = {
+      recall: (hash) => Effect.sync(() => known.get(hash)),
+      record: (hash, outcome) => Effect.sync(() => void known.set(hash, outcome))
+    }
+    const before = hostile["filtered far away"]!
+    known.set(RendererResvg.drawingHash(before), { _tag: "Killed", reason: "memory", detail: "in an earlier run" })
+    return Effect.gen(function*() {
+      assert.strictEqual(outcome(yield* draw(before)), "Killed memory") // it is not tried: it would be a crash
+      assert.strictEqual(outcome(yield* draw(`Here: ${hostile["nested tspans"]!}`)), "Killed crash")
+      assert.isTrue(known.has(RendererResvg.drawingHash(hostile["nested tspans"]!)))
+      assert.strictEqual(outcome(yield* draw(circle(20))), "Rendered")
+      assert.strictEqual(known.size, 2)
+    }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false, killed })))
+  })
+
   it.live("finds no file of the folder that the run was started in", () =>
     Effect.acquireUseRelease(
       Effect.sync(() => {
@@ -132,7 +149,7 @@ describe("renderer-resvg without its gate", () => {
       }),
       () =>
         draw(svg(`<image href="secret.svg" width="100" height="100"/>`)).pipe(
-          Effect.map((rendering) => assert.strictEqual(outcome(rendering), "Rejected blank")),
+          Effect.map((rendering) => assert.strictEqual(outcome(rendering), "Rejected render-error")),
           Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false }))
         ),
       ({ folder, home }) =>
@@ -174,7 +191,7 @@ describe("renderer-pool", () => {
     const pool = new RendererPool(options)
     await pool.render(circle(20))
     const { pids } = pool
-    assert.strictEqual(pids.length, 2)
+    assert.strictEqual(pids.length, options.processes + options.spares)
     const folders = () => pids.map((pid) => fs.existsSync("/proc") && alive(pid) ? fs.readlinkSync(`/proc/${pid}/cwd`) : "")
     const [folder] = folders()
     const waiting = pool.render(hang)

@@ -11,7 +11,7 @@ const answers: ReadonlyArray<Answer> = [
 ]
 
 it("understands its answers wherever the stream is cut", () => {
-  const bytes = Buffer.concat(answers.map(encodeAnswer))
+  const bytes = Buffer.concat(answers.map((answer) => Buffer.from(encodeAnswer(answer))))
   for (const size of [1, 3, 11, 13, 500, bytes.length]) {
     const heard: Array<Answer> = []
     const decode = decodeAnswers((answer) => heard.push(answer))

@@ -1,0 +1,93 @@
+/** `vequinox inspect`: how a run is, and its judged pairs as rows. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Console, Effect, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { type Fault, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/run-records.ts"
+import { writeFile } from "../files.ts"
+import { type FolderHealth, folderHealth } from "../run-health.ts"
+import * as Flags from "./flags.ts"
+
+const none: RunRecords = {
+  damage: [],
+  faults: [],
+  costs: [],
+  drawings: 0,
+  pairs: 0,
+  preferences: { trained: 0, stale: 0, waiting: 0 }
+}
+
+/** Records of the database, as far as it can be read; what is wrong with it is part of the answer. */
+const recordsOf = Effect.fnUntraced(function*(file: string) {
+  if (!fs.existsSync(file)) return none // stopped before its first rollout was whole
+  const records = yield* readRunRecords(file).pipe(
+    Effect.catch(({ message }) => Effect.succeed<RunRecords>({ ...none, damage: [message] }))
+  )
+  const damage = records.damage.map((line) => `run.db is damaged (${line.replace(/\.$/, "")}): restore it from a copy; metrics and checkpoints do not depend on it.`)
+  return { ...records, damage }
+})
+
+interface Health extends Omit<FolderHealth, "damage">, RunRecords {
+  readonly costUsd: number
+}
+
+const percent = (share: number | undefined) => share === undefined ? "unknown" : `${(100 * share).toFixed(1)} %`
+const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
+const figure = (value: number | undefined, digits: number) => value === undefined ? "unknown" : value.toFixed(digits)
+
+const faultLine = ({ count, example, kind, reason }: Fault) =>
+  `  ${String(count).padStart(6)}  ${kind}: ${reason}${example === null ? "" : ` (${example.replace(/\p{Cc}/gu, " ").slice(0, 90)})`}`
+
+const next = ({ checkpoints, damage, finished, path, steps }: Health): string => {
+  if (finished) return damage.length === 0 ? "Finished and whole: there is nothing to do." : "Finished; what is damaged is named above."
+  const whole = checkpoints.findLast((each) => each.damage === undefined)
+  const where = whole === undefined ? "from the beginning: no checkpoint is whole" : `from checkpoints/${whole.name}`
+  return `Not finished: stopped or still going on, ${plural(steps.done, "step")} done. It can go on ${where}: vequinox train --resume ${path}.`
+}
+
+const lines = (health: Health): ReadonlyArray<string> => {
+  const { checkpoints, costs, costUsd, damage, drawings, faults, judge, last, pairs, path, preferences, steps } = health
+  return [
+    path,
+    `Steps: ${steps.done}${steps.asked === null ? "" : ` of ${steps.asked}`}, judged by ${judge ?? "unknown"}.`,
+    ...(last === null ? [] : [
+      `Last step ${last["step"]}: loss ${figure(last["loss"], 4)}, margin ${figure(last["rewards/margins"], 4)}, ` +
+        `accuracy ${percent(last["rewards/accuracies"])}, drawings that render ${percent(last["svg/valid"])}.`
+    ]),
+    `Drawings: ${drawings}. Pairs: ${pairs} decided, ${preferences.trained} trained, ${preferences.stale} stale, ${preferences.waiting} waiting.`,
+    `Costs: ${costUsd.toFixed(4)} USD${costs.length === 0 ? "" : ` (${costs.map(({ answers, judge, usd }) => `${judge}: ${plural(answers, "answer")}, ${usd.toFixed(4)} USD`).join("; ")})`}.`,
+    ...(faults.length === 0 ? ["Faults: none."] : ["Faults:", ...faults.map(faultLine)]),
+    ...(checkpoints.length === 0 ? ["Checkpoints: none."] : [
+      "Checkpoints:",
+      ...checkpoints.map(({ damage, name }) => `  ${name}: ${damage === undefined ? "whole" : `damaged, ${damage}`}`)
+    ]),
+    ...(damage.length === 0 ? [] : ["Damage:", ...damage.map((line) => `  ${line}`)]),
+    next(health)
+  ]
+}
+
+export const inspect = Command.make("inspect", {
+  run: Argument.String("run").pipe(Argument.withDescription("run folder")),
+  export: Flag.String("export").pipe(
+    Flag.withDescription("file for the judged pairs, a JSON object a line: both drawings, the verdict, what was trained"),
+    Flag.optional
+  ),
+  json: Flags.json
+}, Effect.fn(function*({ export: to, json, run }) {
+  const folder = yield* folderHealth(run)
+  const database = path.join(folder.path, "run.db")
+  const records = yield* recordsOf(database)
+  const health: Health = {
+    ...folder,
+    ...records,
+    costUsd: records.costs.reduce((total, { usd }) => total + usd, 0),
+    damage: [...folder.damage, ...records.damage]
+  }
+  if (json) yield* Console.log(JSON.stringify(health))
+  else yield* Effect.forEach(lines(health), (line) => Console.log(line))
+  if (Option.isSome(to)) {
+    const rows = fs.existsSync(database) ? yield* readJudgedPairs(database) : []
+    yield* writeFile(to.value, rows.map((row) => JSON.stringify(row) + "\n").join(""))
+    if (!json) yield* Console.log(`${plural(rows.length, "judged pair")} written to ${to.value}.`)
+  }
+})).pipe(Command.withDescription("How a run is: steps, faults, costs, checkpoints, damage"))
