@@ -60,7 +60,7 @@ const upwards = (from: string, to: string): ReadonlyArray<string> => from === to
 /** Leaves nothing of a run that failed before it began; what others put into its folder stays. */
 export const abandonUnbegun = (run: RunFolder): Effect.Effect<void> =>
   Effect.sync(() => {
-    for (const name of ["config.json", "run.db", "run.db-wal", "run.db-shm", "run.lock"]) fs.rmSync(run.file(name), { force: true })
+    for (const name of ["config.json", "run.db", "run.db-wal", "run.db-shm", "run.lock", "run.lock-journal"]) fs.rmSync(run.file(name), { force: true })
     try {
       for (const folder of run.made) fs.rmdirSync(folder)
     } catch {

@@ -81,7 +81,7 @@ describe("what is said", () => {
     assert.deepStrictEqual(said("disk, cache"), ["no: permission is denied (/cache)"])
     assert.deepStrictEqual(said("ANTHROPIC_API_KEY"), ["set"])
     assert.deepStrictEqual(said("SmolLM2-135M"), ["512", "dynamic_int8", "0.43 GB", "yes", "4.7 GB", "yes", "20"])
-    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "dynamic_int8", "5.0 GB", "yes", "6.5 GB", "no", "0"])
+    assert.deepStrictEqual(said("Qwen3-1.7B"), ["512", "dynamic_int8", "5.0 GB", "yes", "6.7 GB", "no", "0"])
   })
 
   const broken: ReadonlyArray<readonly [string, Partial<Machine>, RegExp]> = [

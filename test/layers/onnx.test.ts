@@ -100,7 +100,7 @@ describe("an interrupted call", () => {
       const fiber = yield* Effect.forkChild(Effect.provide(work, sampler("float32")), { startImmediately: true })
       yield* Effect.sleep(1500)
       const [took] = yield* Effect.timed(Fiber.interrupt(fiber)) // its thread included
-      assert.isBelow(Duration.toMillis(took), 1000)
+      assert.isBelow(Duration.toMillis(took), 5000)
     }))
 })
 
