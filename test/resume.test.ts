@@ -3,9 +3,13 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { afterAll } from "vitest"
+import { Answers } from "../layers/guide/answers.ts"
+import { Guide } from "../layers/guide/guide.ts"
 import { Ledger } from "../layers/guide/ledger.ts"
+import { rubric } from "../layers/guide/question.ts"
+import type { Transport } from "../layers/guide/transport.ts"
 import * as judgmentsSqlite from "../layers/judgments-sqlite.ts"
 import * as ledgerSqlite from "../layers/ledger-sqlite.ts"
 import * as rendererRecorded from "../layers/renderer-recorded.ts"
@@ -173,6 +177,28 @@ describe("the run's database", () => {
         return { faults: yield* state.faults, spent: yield* (yield* Ledger).spentBefore, usd: yield* state.costUsd }
       }))
       assert.deepStrictEqual([faults, spent, usd], [{ "judge/in_doubt": 1 }, 570, 570e-9])
+    }))
+
+  it.live("knows of a paid call before it is sent, and calls it ended only once its answer is kept", () =>
+    Effect.gen(function*() {
+      const events: Array<string> = []
+      const event = <A>(name: string, value: A) => Effect.sync(() => {
+        events.push(name)
+        return value
+      })
+      const transport: Transport = {
+        where: "a test",
+        send: ({ once }) => event(`sent ${once.length}`, { text: "{\"x\":1}", use: { inputTokens: 1, outputTokens: 1 }, headers: {} })
+      }
+      const keepers = Layer.mergeAll(
+        Layer.mock(Answers, { get: () => Effect.succeed(undefined), put: () => event("kept", undefined) }),
+        Layer.succeed(Ledger, { spentBefore: Effect.succeed(0), asked: () => event("asked", 7), ended: (call) => event(`ended ${call}`, undefined) })
+      )
+      yield* Effect.gen(function*() {
+        const guide = yield* Guide
+        yield* guide.ask(guide.question(rubric({ system: "", answer: Schema.Struct({ x: Schema.Int }), maxTokens: 9 }), [{ text: "?" }]))
+      }).pipe(Effect.provide(Guide.layer(transport, { model: "m", price: { input: 1, output: 1 } }).pipe(Layer.provide(keepers))))
+      assert.deepStrictEqual(events, ["asked", "sent 64", "kept", "ended 7"])
     }))
 
   it.live("keeps which drawings killed the renderer, however they would fare now", () =>

@@ -151,13 +151,22 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       headers: {}
     })
 
-  /** Written down before it is sent and when it has ended; what is queued is remembered by its transport until then. */
-  const noted = (id: string, worst: number, call: Effect.Effect<Reply, TransportError>, cost: (ended: CallEnded) => number) =>
+  /**
+   * Written down before it is sent and when it has ended, its answer kept: killed in between, it is in doubt. What is queued
+   * is remembered by its transport until then.
+   */
+  const noted = (
+    id: string,
+    worst: number,
+    call: Effect.Effect<Reply, TransportError>,
+    keep: (reply: Reply) => Effect.Effect<void>,
+    cost: (ended: CallEnded) => number
+  ) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         const ask = (nano: number) => Effect.mapError(ledger.asked(id, nano), ({ message }) => new ModelStopped({ message }))
         const asked = transport.queued ? undefined : yield* ask(worst)
-        return yield* restore(call).pipe(Effect.onExit((exit) => {
+        return yield* restore(call).pipe(Effect.tap(keep), Effect.onExit((exit) => {
           const failed = Exit.isFailure(exit) ? Option.getOrUndefined(Exit.findErrorOption(exit)) : undefined
           const nano = cost(Exit.isSuccess(exit) ? { ok: exit.value } : failed === undefined ? "interrupted" : { failed })
           if (asked === undefined && nano === 0) return Effect.void
@@ -214,7 +223,14 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
         unbilled.set(id, (unbilled.get(id) ?? 0) + nano)
         return nano
       }
-      const call = noted(id, whole, transport.send(request), cost)
+      let unkept: JudgeStopped | undefined
+      const keep = ({ text, use }: Reply) =>
+        decode(text).pipe(
+          Effect.andThen(stored(answers.put(id, text, costOf(price, use.inputTokens, use.outputTokens)))),
+          Effect.catchTag("JudgeStopped", (error) => Effect.sync(() => void (unkept = error))),
+          Effect.ignore // what is in no form is not kept
+        )
+      const call = noted(id, whole, transport.send(request), keep, cost)
       const { text, use } = yield* (yield* budget).spend(
         whole,
         sent(call, likely),
@@ -225,7 +241,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       const decoded = yield* decode(text).pipe(
         Effect.mapError(() => unusable(id, "the model's answer is not in the form that was asked for"))
       )
-      yield* stored(answers.put(id, text, costOf(price, use.inputTokens, use.outputTokens)))
+      if (unkept !== undefined) return yield* unkept
       inVain.delete(id)
       return decoded
     }
