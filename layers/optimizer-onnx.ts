@@ -70,14 +70,16 @@ export const layer = ({ checkpoint, initial, lora, loss, options, reference }: O
       const failed = <A>(effect: Effect.Effect<A, OnnxError>) =>
         Effect.mapError(effect, ({ message }) => new OptimizerFailed({ message }))
       const step = Effect.fn("Optimizer.step")(function*(preferences: ReadonlyArray<Preference>) {
-        const { parameters, updates, version } = yield* Ref.get(current)
+        const { moments: kept, parameters, updates, version } = yield* Ref.get(current)
         const weighed = preferences.filter(({ weight }) => weight > 0)
         if (weighed.length === 0) {
           const snapshot = { version: version + 1, parameters }
           yield* Ref.update(current, (known) => ({ ...known, ...snapshot }))
           return { snapshot, metrics: {} }
         }
-        const { metrics, moments, parameters: next } = yield* program.preferenceStep(batchOf(weighed))
+        const stepping = program.preferenceStep(batchOf(weighed))
+        // A long step may be given up, whoever holds interruptions back: the state before it is known, and can be saved.
+        const { metrics, moments, parameters: next } = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
         const snapshot = { version: version + 1, parameters: next }
         yield* Ref.set(current, { ...snapshot, updates: updates + 1, moments })
         return { snapshot, metrics }

@@ -15,8 +15,8 @@
  *    fills the places that the last pairs of one leave free, never more than `judge.concurrency` pairs together.
  * 4. Everything is pulled and every queue is bounded: sampling is at most `maxStaleness + 1` rollouts ahead of the last
  *    trained one. Step n + 1 is not trained before the consumer of report n asks for more, so the optimizer's state may
- *    be saved between two reports. A step that has begun is trained and kept, whatever interrupts it: no state is ever
- *    one that nobody reported.
+ *    be saved between two reports. A step that was trained is kept, whatever interrupts it: no state is ever one that
+ *    nobody reported.
  * 5. The first error ends the stream, interrupts whatever is under way and waits for it to let go of what it holds.
  */
 import { Effect, Semaphore, Stream } from "effect"
