@@ -191,7 +191,7 @@ describe("the run's database", () => {
         send: ({ once }) => event(`sent ${once.length}`, { text: "{\"x\":1}", use: { inputTokens: 1, outputTokens: 1 }, headers: {} })
       }
       const keepers = Layer.mergeAll(
-        Layer.mock(Answers, { get: () => Effect.void, put: () => event("kept", undefined), batches: undefined as never }),
+        Layer.mock(Answers, { get: () => Effect.sync(() => undefined), put: () => event("kept", undefined), batches: undefined as never }),
         Layer.succeed(Ledger, { spentBefore: Effect.succeed(0), asked: () => event("asked", 7), ended: (call) => event(`ended ${call}`, undefined) })
       )
       yield* Effect.gen(function*() {
