@@ -75,8 +75,12 @@ export const readNumberedRows = Effect.fnUntraced(function*<A>(file: string, row
 export const readRows = <A>(file: string, row: Schema.Codec<A, unknown>) =>
   Effect.map(readNumberedRows(file, row), (rows) => rows.map(({ row }) => row))
 
-/** Whole or not at all: written beside, synced, renamed; folders are made as needed. */
-export const writeFile = (file: string, data: string | Uint8Array): Effect.Effect<void, FileProblem> =>
+/**
+ * Whole or not at all: written beside, synced, renamed; folders are made as needed.
+ *
+ * @param durable false does not wait for the disk, which can take longer than a person notices: for what can be made again
+ */
+export const writeFile = (file: string, data: string | Uint8Array, durable = true): Effect.Effect<void, FileProblem> =>
   Effect.try({
     try: () => {
       fs.mkdirSync(path.dirname(file), { recursive: true })
@@ -85,7 +89,7 @@ export const writeFile = (file: string, data: string | Uint8Array): Effect.Effec
         const fd = fs.openSync(part, "w")
         try {
           fs.writeFileSync(fd, data)
-          fs.fsyncSync(fd)
+          if (durable) fs.fsyncSync(fd)
         } finally {
           fs.closeSync(fd)
         }
