@@ -13,7 +13,7 @@ import * as path from "node:path"
 import type { Duplex } from "node:stream"
 import { fileURLToPath } from "node:url"
 import type { KillReason } from "../src/domain.ts"
-import { type Answer, decodeAnswers, encodeCalls } from "./renderer-wire.ts"
+import { type Answer, decodeAnswers, encodeCalls, wire } from "./renderer-wire.ts"
 
 export interface PoolOptions {
   /** At work at a time. */
@@ -49,8 +49,8 @@ interface Job {
 
 interface Member {
   readonly child: ChildProcess
-  /** Calls go in, answers come out (renderer-wire.ts). */
-  readonly wire: Duplex
+  /** renderer-wire.ts. The answers come by a way of their own: a call that finds the process dead must not take them along. */
+  readonly calls: Duplex
   /** In the order sent; the first one is being rendered. */
   readonly jobs: Array<Job & { readonly id: number }>
   ready: boolean
@@ -151,12 +151,12 @@ export class RendererPool {
     const child = spawn(process.execPath, ["--expose-gc", program], {
       cwd: this.#folder, // resvg resolves paths against it; it is empty
       env: {}, // no secret of the parent's reaches the process that reads hostile text
-      stdio: ["ignore", "ignore", "ignore", "pipe"]
+      stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"]
     })
-    const wire = child.stdio[3] as Duplex
+    const [calls, answers] = [child.stdio[wire.calls] as Duplex, child.stdio[wire.answers] as Duplex]
     const member: Member = {
       child,
-      wire,
+      calls,
       jobs: [],
       ready: false,
       retiring: false,
@@ -174,18 +174,20 @@ export class RendererPool {
         resolve()
         this.#lost(member, detail, signal !== undefined && fromOutside.has(signal))
       }
-      child.on("exit", (code, signal) => end(signal ?? `exit code ${code}`, signal ?? undefined))
+      // Not "exit", which may come before the last answers are read.
+      child.on("close", (code, signal) => end(signal ?? `exit code ${code}`, signal ?? undefined))
       child.on("error", (error) => end(error.message))
     })
     this.#exits.add(gone)
     void gone.then(() => this.#exits.delete(gone))
-    wire.on("error", () => {}) // a process that is gone says so by its exit
+    for (const stream of [calls, answers]) stream.on("error", () => {}) // a process that is gone says so by its exit
     const decode = decodeAnswers((answer) => {
       if (answer._tag !== "Ready") return this.#answered(member, answer)
       member.ready = true
       this.#failures = 0
     })
-    wire.on("data", (bytes: Buffer) => {
+    calls.resume() // nothing comes, but its end
+    answers.on("data", (bytes: Buffer) => {
       decode(bytes)
       if (this.#waiting.length > 0) this.#feed()
     })
@@ -212,7 +214,7 @@ export class RendererPool {
       const jobs = this.#waiting.splice(0, Math.min(share, window - member.jobs.length)).map((job) => ({ ...job, id: this.#next++ }))
       if (member.jobs.length === 0) this.#begin(member)
       member.jobs.push(...jobs)
-      member.wire.write(encodeCalls(jobs, this.#options.size))
+      member.calls.write(encodeCalls(jobs, this.#options.size))
       this.#watch ??= setInterval(() => this.#look(), lookEvery)
     }
   }
@@ -228,7 +230,7 @@ export class RendererPool {
     const [job] = member.jobs.splice(at, 1)
     if (++member.done === this.#options.recycleAfter) this.#retire(member)
     if (member.jobs.length > 0) this.#begin(member)
-    else if (member.retiring) member.wire.end() // it ends by itself
+    else if (member.retiring) member.calls.end() // it ends by itself
     job!.resolve(answer)
   }
 

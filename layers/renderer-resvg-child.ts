@@ -50,7 +50,7 @@ new Worker(
 // Blocking reads and writes: an event loop and its messages would cost as much as the drawing.
 const send = (answer: Answer) => {
   const bytes = encodeAnswer(answer)
-  for (let at = 0; at < bytes.length;) at += fs.writeSync(wire, bytes, at)
+  for (let at = 0; at < bytes.length;) at += fs.writeSync(wire.answers, bytes, at)
 }
 send({ _tag: "Ready" })
 let [drawn, held] = [0, 0]

@@ -1,6 +1,5 @@
 /**
- * What the renderer's processes say to one another, over one socket: calls down, answers up, each with the length of
- * what follows. Numbers are little-endian uint32.
+ * What the renderer's processes say to one another: calls down, answers up, each with the length of what follows. Numbers are little-endian uint32.
  *
  *     call    id, size in pixels plus 2^31 for letters, bytes of SVG, SVG as UTF-8
  *     answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and
@@ -23,8 +22,8 @@ export type Answer =
   | { readonly _tag: "Pixels"; readonly id: number; readonly rgba: Uint8Array }
   | { readonly _tag: "Error"; readonly id: number; readonly message: string }
 
-/** The file descriptor of the socket in the child. */
-export const wire = 3
+/** File descriptors in the child. */
+export const wire = { calls: 3, answers: 4 } as const
 
 const headerLength = 12
 const header = (a: number, b: number, c: number): Buffer => {
@@ -62,7 +61,7 @@ export const nextCall = (): Call | undefined => {
 
 const read = (length: number): Buffer | undefined => {
   while (held.length < length) {
-    const count = fs.readSync(wire, incoming)
+    const count = fs.readSync(wire.calls, incoming)
     if (count === 0) return undefined
     held = Buffer.concat([held, incoming.subarray(0, count)])
   }

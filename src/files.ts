@@ -75,8 +75,12 @@ export const readNumberedRows = Effect.fnUntraced(function*<A>(file: string, row
 export const readRows = <A>(file: string, row: Schema.Codec<A, unknown>) =>
   Effect.map(readNumberedRows(file, row), (rows) => rows.map(({ row }) => row))
 
-/** Whole or not at all: written beside, synced, renamed; folders are made as needed. On disk when this returns. */
-export const writeFile = (file: string, data: string | Uint8Array): Effect.Effect<void, FileProblem> =>
+/**
+ * Whole or not at all: written beside, synced, renamed; folders are made as needed. On disk when this returns.
+ *
+ * @param durable false does not wait for the disk, which can take longer than a person notices: for what can be made again
+ */
+export const writeFile = (file: string, data: string | Uint8Array, durable = true): Effect.Effect<void, FileProblem> =>
   Effect.try({
     try: () => {
       makeFolder(path.dirname(file))
@@ -85,12 +89,12 @@ export const writeFile = (file: string, data: string | Uint8Array): Effect.Effec
         const fd = fs.openSync(part, "w")
         try {
           fs.writeFileSync(fd, data)
-          fs.fsyncSync(fd)
+          if (durable) fs.fsyncSync(fd)
         } finally {
           fs.closeSync(fd)
         }
         fs.renameSync(part, file)
-        syncFolder(path.dirname(file))
+        if (durable) syncFolder(path.dirname(file))
       } catch (cause) {
         fs.rmSync(part, { force: true })
         throw cause

@@ -64,7 +64,7 @@ export const render = Command.make("render", {
       const ms = (yield* Clock.currentTimeMillis) - start
       if (Option.isSome(out) && rendering._tag === "Rendered") {
         const { height, rgba, width } = rendering.picture
-        yield* writeFile(path.join(out.value, png), encodePng(width, height, rgba))
+        yield* writeFile(path.join(out.value, png), encodePng(width, height, rgba), false)
       }
       const reason = rendering._tag === "Rendered" ? null : rendering.reason
       return JSON.stringify({ file, outcome: outcomes[rendering._tag], reason, ms })

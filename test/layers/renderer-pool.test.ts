@@ -10,7 +10,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 describe("renderer-pool: who is to blame", () => {
   it("replaces its processes after some drawings, and loses none", async () => {
     const pool = new RendererPool({ ...options, recycleAfter: 5 })
-    await pool.render(circle(20))
+    while (pool.ready < 3) await pause(5)
     const before = pool.pids
     for (let i = 0; i < 20; i++) assert.strictEqual((await pool.render(circle(10 + i)))._tag, "Pixels")
     const together = await Promise.all(Array.from({ length: 80 }, (_, i) => pool.render(circle(10 + i % 30))))
@@ -54,6 +54,20 @@ describe("renderer-pool: who is to blame", () => {
     assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Killed", "Pixels", "Killed", "Pixels", "Killed"])
     assert.strictEqual(before.filter((pid) => pool.pids.includes(pid)).length, 2, "one process was lost")
     assert.strictEqual((await pool.render(circle(20), true))._tag, "Pixels")
+    await pool.close()
+  })
+
+  it("blames the drawing that ended the process, not the one whose answer was still on its way", async () => {
+    const pool = new RendererPool({ ...options, processes: 1 })
+    const crash = (n: number) => hostile["filtered far away"]!.replace("<filter", `<desc>${n}</desc><filter`)
+    const drawings = Array.from({ length: 120 }, (_, n) => (n % 10 === 5 ? crash(n) : circle(5 + n / 4)))
+    const outcomes: Array<string> = []
+    let next = 0
+    const caller = async () => { // each answer brings a call, also to a process that has just died
+      for (let n = next++; n < drawings.length; n = next++) outcomes[n] = (await pool.render(drawings[n]!))._tag
+    }
+    await Promise.all(Array.from({ length: 8 }, caller))
+    assert.deepStrictEqual(outcomes, drawings.map((_, n) => (n % 10 === 5 ? "Killed" : "Pixels")))
     await pool.close()
   })
 
