@@ -133,6 +133,7 @@ export const layer = (given: RendererResvgOptions = {}) =>
         }
       }
       const render = Effect.fn("Renderer.render")(function*(text: string, { allowText = false }: RenderOptions = {}) {
+        yield* Effect.yieldNow // reading a drawing can take milliseconds: whatever else waits has a turn between two
         const svg = extractSvg(text)
         if (svg === undefined) return rejected("no-svg", "there is no <svg> element, or it is cut off")
         const checked = given.gate === false ? { ok: true as const } : gate(svg, { allowText })
