@@ -19,6 +19,7 @@ import { quantizedWeights } from "../src/quantized-weights.ts"
 import type { GgufPrecision } from "./gguf.ts"
 import { LlamaMissing } from "./llama-binding.ts"
 import { openLlama } from "./llama.ts"
+import { median } from "./median.ts"
 import { rounds } from "./quiet.ts"
 import { qwenShape, writeRandomCheckpoint } from "./trainer.ts"
 
@@ -63,6 +64,11 @@ export const benchDecoder = async (
       const quantized = precision === "float32" ? undefined : await Effect.runPromise(
         quantizedWeights(checkpoint, { precision, cache: path.join(folder, "quantized"), progress: () => Effect.succeed(() => Effect.void) })
       )
+      // A token's text is looked up when it was drawn.
+      const drawn: Array<number> = []
+      const watched = new Proxy<ReadonlyArray<string>>([], {
+        get: (_, name) => (/^\d+$/.test(String(name)) ? void drawn.push(performance.now()) : undefined)
+      })
       const open = (adapter: boolean) =>
         new SamplerProgram({
           checkpoint,
@@ -71,8 +77,9 @@ export const benchDecoder = async (
           measureGap: false,
           maxLength: 1280,
           maxNumSeqs: 16,
-          tokenTexts: [],
+          tokenTexts: watched,
           device: "cpu",
+          spinning: true,
           threads
         })
       const adapter = initialAdapter(modulesOf(shape), lora, 0)
@@ -96,14 +103,15 @@ export const benchDecoder = async (
       const [bare, adapted] = [open(false), open(true)]
       const none: Parameters = new Map()
       for (const [sampler, parameters] of [[bare, none], [adapted, adapter]] as const) await sample(sampler, parameters, 1, 32, 2)
-      // What reading the prompt and the first token take is left out: llama.cpp's context is there already, too.
+      // From the last token of a step to the last of the next: reading the prompt is left out.
       const decode = async (sampler: SamplerProgram, parameters: Parameters, batch: number) => {
-        const first = await seconds(() => sample(sampler, parameters, batch, context, 1))
-        const all = await seconds(() => sample(sampler, parameters, batch, context, 1 + tokensAt(batch)))
-        return batch * tokensAt(batch) / (all - first)
+        drawn.length = 0
+        await sample(sampler, parameters, batch, context, 2 + tokensAt(batch))
+        const ends = drawn.filter((_, i) => i % batch === batch - 1).slice(1)
+        return batch / median(ends.slice(1).map((end, i) => (end - ends[i]!) / 1000))
       }
       for (const batch of batches) {
-        const { median, others, ratio } = await rounds({
+        const { others, ratio, typical } = await rounds({
           own: () => decode(bare, none, batch),
           lora: () => decode(adapted, adapter, batch),
           // The faster of llama.cpp's two attentions.
@@ -113,18 +121,18 @@ export const benchDecoder = async (
         tell({
           precision,
           batch,
-          tokensPerSecond: rounded(median("own")),
-          withLora: rounded(median("lora")),
+          tokensPerSecond: rounded(typical("own")),
+          withLora: rounded(typical("lora")),
           loraRatio: rounded(ratio("lora", "own")),
           coresUsedByOthers: rounded(others),
           ...(llama === undefined ? {} : {
-            [`llama.cpp ${peer}`]: rounded(Math.max(median("plain"), median("flash"))),
+            [`llama.cpp ${peer}`]: rounded(Math.max(typical("plain"), typical("flash"))),
             ratio: rounded(Math.min(ratio("own", "plain"), ratio("own", "flash")))
           })
         })
       }
       for (const length of prompts) {
-        const { median, others, ratio } = await rounds({
+        const { others, ratio, typical } = await rounds({
           own: async () => length / await seconds(() => sample(bare, none, 1, length, 1)),
           plain: async () => await llama?.prefill(length, false) ?? NaN,
           flash: async () => await llama?.prefill(length, true) ?? NaN
@@ -132,10 +140,10 @@ export const benchDecoder = async (
         tell({
           precision,
           prefill: length,
-          tokensPerSecond: rounded(median("own")),
+          tokensPerSecond: rounded(typical("own")),
           coresUsedByOthers: rounded(others),
           ...(llama === undefined ? {} : {
-            [`llama.cpp ${peer}`]: rounded(Math.max(median("plain"), median("flash"))),
+            [`llama.cpp ${peer}`]: rounded(Math.max(typical("plain"), typical("flash"))),
             ratio: rounded(Math.min(ratio("own", "plain"), ratio("own", "flash")))
           })
         })

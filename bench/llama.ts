@@ -6,8 +6,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { type GgufPrecision, writeRandomGguf } from "./gguf.ts"
-import { type LlamaContext, type LlamaContextOptions, LlamaMissing, loadLlama } from "./llama-binding.ts"
-import { quietMedian } from "./quiet.ts"
+import { type LlamaContext, type LlamaContextOptions, loadLlama } from "./llama-binding.ts"
+import { median } from "./median.ts"
 import { qwenShape } from "./trainer.ts"
 
 /** llama.cpp's own default for one pass through the layers. */
@@ -16,7 +16,7 @@ const tokensAPass = 512
 export interface LlamaPeer {
   /** node-llama-cpp, the llama.cpp in it, and the instructions that it uses. */
   readonly versions: { readonly nodeLlamaCpp: string; readonly llamaCpp: string; readonly instructions: string }
-  /** Tokens a second of `batch` sequences together: each `newTokens` more after `context`, one `llama_decode` a step. */
+  /** Tokens a second of `batch` sequences together: each `newTokens` more after `context`, one `llama_decode` a step; by the median step. */
   readonly decode: (batch: number, context: number, newTokens: number, flashAttention: boolean) => Promise<number>
   /** Tokens a second of one sequence's prompt, with the logits of its last token. */
   readonly prefill: (tokens: number, flashAttention: boolean) => Promise<number>
@@ -73,11 +73,14 @@ export const openLlama = async (
       return _ctx.decodeBatch()
     }
     await step(context) // carries out what copies were asked for, and builds the graph
-    const start = performance.now()
-    for (let n = 1; n <= newTokens; n++) await step(context + n)
-    const seconds = (performance.now() - start) / 1000
+    const steps: Array<number> = []
+    for (let n = 1; n <= newTokens; n++) {
+      const start = performance.now()
+      await step(context + n)
+      steps.push((performance.now() - start) / 1000)
+    }
     for (let sequence = 0; sequence < batch; sequence++) _ctx.removeTokenCellsFromSequence(sequence, context, contextSize)
-    return batch * newTokens / seconds
+    return batch / median(steps)
   }
 
   const prefill: LlamaPeer["prefill"] = async (length, flashAttention) => {
@@ -96,38 +99,4 @@ export const openLlama = async (
   }
   const versions = { nodeLlamaCpp: version, llamaCpp: llama.llamaCppRelease.release, instructions: llama.systemInfo.trim() }
   return { versions, decode, prefill, close }
-}
-
-const rounded = (x: number, digits: number): number => Number(x.toFixed(digits))
-
-/** The better median of both attentions. */
-const best = async (measure: (flashAttention: boolean) => Promise<number>, repetitions: number) => {
-  const rows = []
-  for (const flashAttention of [false, true]) {
-    const { others, value } = await quietMedian(() => measure(flashAttention), repetitions)
-    rows.push({ tokensPerSecond: rounded(value, 1), flashAttention, coresUsedByOthers: rounded(others, 2) })
-  }
-  return rows.toSorted((a, b) => b.tokensPerSecond - a.tokensPerSecond)[0]!
-}
-
-export const benchLlama = async (precisions: ReadonlyArray<GgufPrecision> = ["Q8_0", "Q4_0"], repetitions = 3) => {
-  const results = []
-  for (const precision of precisions) {
-    try {
-      const { close, decode, prefill, versions } = await openLlama(precision)
-      const context = 256
-      for (const batch of [1, 2, 8, 16]) {
-        results.push({ precision, batch, context, ...await best((flash) => decode(batch, context, 48, flash), repetitions), ...versions })
-      }
-      for (const tokens of [256, 1024]) {
-        results.push({ precision, prefill: tokens, ...await best((flash) => prefill(tokens, flash), repetitions), ...versions })
-      }
-      await close()
-    } catch (error) {
-      if (!(error instanceof LlamaMissing)) throw error
-      console.error(error.message)
-      return []
-    }
-  }
-  return results
 }

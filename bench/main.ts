@@ -1,13 +1,12 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [llama] [decoder]
+ *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder]
  */
 import { Effect } from "effect"
 import { benchDecoder } from "./decoder.ts"
 import { benchFaults } from "./faults.ts"
 import { benchJudge } from "./judge.ts"
-import { benchLlama } from "./llama.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
 import { benchSampler } from "./sampler.ts"
@@ -21,7 +20,6 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   overlap: () => Effect.runPromise(overlap()),
   judge: benchJudge,
   faults: benchFaults,
-  llama: () => benchLlama(),
   decoder: () => benchDecoder()
 }
 

@@ -5,9 +5,6 @@
 import * as os from "node:os"
 import { median } from "./median.ts"
 
-/** Of this many cores in the hands of others, a measurement still counts as undisturbed. */
-const tolerated = 0.1
-
 const idleSeconds = (): number => os.cpus().reduce((total, { times }) => total + times.idle, 0) / 1000
 const ownSeconds = (): number => {
   const { system, user } = process.cpuUsage()
@@ -23,20 +20,8 @@ export const watched = async (measure: () => Promise<number>): Promise<{ readonl
 }
 
 /**
- * The median of `repetitions` undisturbed measurements. After three times as many in all, of the least disturbed: `others`
- * tells how many cores they were without, at worst.
- */
-export const quietMedian = async (measure: () => Promise<number>, repetitions: number) => {
-  const rows: Array<{ readonly value: number; readonly others: number }> = []
-  const undisturbed = () => rows.filter(({ others }) => others < tolerated).length
-  while (undisturbed() < repetitions && rows.length < 3 * repetitions) rows.push(await watched(measure))
-  const kept = rows.toSorted((a, b) => a.others - b.others).slice(0, repetitions)
-  return { value: median(kept.map(({ value }) => value)), others: Math.max(...kept.map(({ others }) => others)) }
-}
-
-/**
  * Rivals measured in turn, round after round: a machine that is faster in one minute than in the next is so for all of
- * them. `median` of each, `ratio` the median of the rounds' ratios.
+ * them. `typical` is the median of each, `ratio` the median of the rounds' ratios.
  */
 export const rounds = async <Name extends string>(measures: Readonly<Record<Name, () => Promise<number>>>, count: number) => {
   const names = Object.keys(measures) as Array<Name>
@@ -54,7 +39,7 @@ export const rounds = async <Name extends string>(measures: Readonly<Record<Name
   return {
     /** Cores that others took during a measurement, at worst. */
     others,
-    median: (name: Name): number => median(rows.map((row) => row[name])),
+    typical: (name: Name): number => median(rows.map((row) => row[name])),
     ratio: (a: Name, b: Name): number => median(rows.map((row) => row[a] / row[b]))
   }
 }

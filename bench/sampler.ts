@@ -23,6 +23,7 @@ export const benchSampler = async (threads = os.availableParallelism()) => {
     maxNumSeqs: 128,
     tokenTexts: [],
     device: "cpu",
+    spinning: true,
     threads
   })
   const rows = []

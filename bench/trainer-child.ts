@@ -59,6 +59,7 @@ const serve = async ({ checkpointing, folder, maxLength, threads }: ChildSpec) =
     parameters: initialAdapter(modulesOf(c), lora, 0),
     ...trainerDefaults(maxLength, 2 * maxLength, { learningRate: 1e-4, gradientCheckpointing: checkpointing }),
     device: "cpu",
+    spinning: true,
     threads
   })
   let made = 0

@@ -104,8 +104,10 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
   readonly device: Device
   /** What was chosen and why: one line for people. */
   readonly choice: string
-  /** Threads of one run, for each of two owners that work at the same time. */
+  /** Threads of one run. */
   readonly threads: number
+  /** Whether threads of a run spin while they wait for one another. */
+  readonly spinning: boolean
   /** Fails when `bytes`, and all that was reserved before, are more than was free when this layer was built. */
   readonly reserve: (what: string, bytes: number) => Effect.Effect<void, NotEnoughMemory>
   /** Bytes that were free when this layer was built and are not reserved. */
@@ -115,9 +117,10 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
    * @param choice `auto` takes CUDA, then WebGPU, where one runs and the model is large enough to gain; a device asked
    * for by name must run, or the layer fails with `DeviceUnavailable`
    * @param parameters size of the policy, parameters
-   * @param threads of one run; 0 shares the cores between sampler and trainer
+   * @param threads of one run; 0 takes all cores
+   * @param overlap whether sampler and trainer work at the same time, as they do at a staleness of 1 or more
    */
-  static readonly layer = (choice: DeviceChoice, parameters: number, threads = 0) =>
+  static readonly layer = (choice: DeviceChoice, parameters: number, { overlap = true, threads = 0 } = {}) =>
     Layer.effect(
       OnnxRuntime,
       Effect.gen(function*() {
@@ -128,6 +131,7 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
         return OnnxRuntime.of({
           ...picked,
           threads: threads > 0 ? threads : Math.max(1, os.availableParallelism()),
+          spinning: !overlap,
           left: Effect.map(Ref.get(reserved), (taken) => free - taken),
           reserve: Effect.fnUntraced(function*(what, bytes) {
             const short = yield* Ref.modify(reserved, (before) =>

@@ -64,6 +64,7 @@ export const layer = ({ checkpoint, initial, lora, loss, options, reference }: O
         loss,
         options,
         device: runtime.device,
+        spinning: runtime.spinning,
         threads: runtime.threads
       })
       const current = yield* Ref.make<Current>({ ...initial, moments: undefined })

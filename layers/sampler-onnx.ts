@@ -69,6 +69,7 @@ export const layer = (options: SamplerOnnxOptions) =>
         maxNumSeqs,
         tokenTexts: tokenizer.tokenTexts,
         device: runtime.device,
+        spinning: runtime.spinning,
         threads: runtime.threads
       })
       const sample = Effect.fn("Sampler.sample")(

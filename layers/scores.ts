@@ -67,7 +67,7 @@ export const answering = Effect.fnUntraced(function*<I, A, E>({ atOnce, keyOf, r
 })
 
 const startWorker = (checkpoint: ScorerCheckpoint) =>
-  OnnxRuntime.use(({ threads }) => startProgram("scorer", { checkpoint, device: "cpu", threads }))
+  OnnxRuntime.use(({ spinning, threads }) => startProgram("scorer", { checkpoint, device: "cpu", spinning, threads }))
 
 /** Drawings are rendered square; another shape would have to be cut, and the model would judge a part of it. */
 const square = (picture: Picture): Effect.Effect<Picture, JudgeRefused> =>

@@ -34,6 +34,7 @@ export interface SamplerSpec {
   readonly tokenTexts: ReadonlyArray<string>
   readonly device: Device
   readonly threads: number
+  readonly spinning?: boolean | undefined
 }
 
 export interface SampleCall {
@@ -156,12 +157,12 @@ export class SamplerProgram {
   }
 
   async #open(name: Name): Promise<Session> {
-    const { checkpoint, device, maxLength, quantized, threads } = this.#spec
+    const { checkpoint, device, maxLength, quantized, spinning, threads } = this.#spec
     const g = new Graph()
     if (name === "exact") g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength, false).logps)
     else (name === "prefill" ? prefill : decode)(g, checkpoint.config, this.#weights(quantized), maxLength)
     const weights = name === "exact" ? "mapped" : "prepared"
-    return createSession(g, { device, threads, weights, weightsFolder: checkpoint.folder })
+    return createSession(g, { device, spinning, threads, weights, weightsFolder: checkpoint.folder })
   }
 
   /** Puts rows into places of the batch that are free, new ones if need be, and draws their first token. */

@@ -9,6 +9,7 @@ export interface ScorerSpec {
   readonly checkpoint: ScorerCheckpoint
   readonly device: Device
   readonly threads: number
+  readonly spinning?: boolean | undefined
 }
 
 /** What one row of a run is made from: the parts that the graph reads. */
@@ -53,14 +54,14 @@ export class ScorerProgram {
   }
 
   async #open(graph: keyof Graphs): Promise<Session> {
-    const { checkpoint, device, threads } = this.#spec
+    const { checkpoint, device, spinning, threads } = this.#spec
     const build = graphsOf(checkpoint)[graph]
     if (build === undefined) throw new Error(`${checkpoint.family} has no graph of ${graph}`)
     const g = new Graph()
     g.output("result", build(g, parameterSource(g, frozen(checkpoint.index)).get, inputsOf(g, checkpoint)))
     const bytes = [...checkpoint.index.values()].reduce((sum, { length }) => sum + length, 0)
     // Prepared weights run faster and are a copy; a large model's stay in their files.
-    return createSession(g, { device, threads, weights: bytes < small ? "prepared" : "mapped", weightsFolder: checkpoint.folder })
+    return createSession(g, { device, spinning, threads, weights: bytes < small ? "prepared" : "mapped", weightsFolder: checkpoint.folder })
   }
 
   #feeds(items: ReadonlyArray<Item>): Feeds {

@@ -54,6 +54,7 @@ export interface TrainerSpec {
   readonly options: TrainerOptions
   readonly device: Device
   readonly threads: number
+  readonly spinning?: boolean | undefined
 }
 
 /** Pairs by index into the sequences they share: a candidate in three pairs is computed once. */
@@ -248,9 +249,10 @@ export class Trainer {
   }
 
   #open(name: keyof typeof graphs): Promise<Session> {
-    const { checkpoint, device, threads } = this.#spec
+    const { checkpoint, device, spinning, threads } = this.#spec
     return createSession(graphs[name](this.#spec), {
       device,
+      spinning,
       threads,
       weights: isSmall(checkpoint.config) ? "prepared" : "mapped",
       weightsFolder: checkpoint.folder

@@ -33,7 +33,7 @@ export const calibrate = Command.make("calibrate", {
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
       rendererResvg.layer({ size }),
-      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
+      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { overlap: false })))
     ))
   )
 })).pipe(Command.withDescription("Measure a judge on pairs with a known winner"))

@@ -96,7 +96,7 @@ export const judgePairs = Command.make("judge-pairs", {
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
       rendererResvg.layer({ size }),
-      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
+      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { overlap: false })))
     ))
   )
 })).pipe(Command.withDescription("Judge many pairs offline, or a run's pairs again, and compare with the earlier labels"))

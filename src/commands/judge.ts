@@ -38,7 +38,7 @@ export const judge = Command.make("judge", {
     Effect.scoped,
     Effect.provide(Layer.mergeAll(
       rendererResvg.layer({ size }),
-      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0)))
+      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { overlap: false })))
     ))
   )
 })).pipe(Command.withDescription("Say which of two drawings is better"))

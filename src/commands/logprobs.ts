@@ -60,6 +60,7 @@ export const logprobs = Command.make("logprobs", {
       parameters: Option.getOrUndefined(adapter)?.parameters ?? new Map(),
       ...trainerDefaults(o.maxLength, tokensPerRun),
       device: runtime.device,
+      spinning: runtime.spinning,
       threads: runtime.threads
     })
     const logps = yield* program.logps(sequences, Option.isNone(adapter))
@@ -70,7 +71,7 @@ export const logprobs = Command.make("logprobs", {
         token_logps,
         completion_ids: sequences[n]!.ids.slice(sequences[n]!.promptLength)
       })), { discard: true })
-  }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), o.threads))))
+  }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), { threads: o.threads, overlap: false }))))
 })).pipe(Command.withDescription("Log-probabilities of given completions, nats"))
 
 const isIds = (text: ReadonlyArray<unknown>): text is ReadonlyArray<number> => typeof text[0] === "number" || text.length === 0

@@ -82,7 +82,7 @@ export const sample = Command.make("sample", {
     precision: o.samplerPrecision,
     cache: yield* quantizedCache,
     quantizing: (total) => tellQuantizing(progressStyle(o.json), total)
-  }).pipe(Layer.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), o.threads)))
+  }).pipe(Layer.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), { threads: o.threads, overlap: false })))
   yield* Effect.gen(function*() {
     const sampler = yield* Sampler
     for (let at = 0; at < prompts.length; at += batch) {

@@ -73,6 +73,7 @@ export const sft = Command.make("sft", {
         adamBeta2: 0.98
       }),
       device: runtime.device,
+      spinning: runtime.spinning,
       threads: runtime.threads
     })
     const progress = yield* makeProgress(progressStyle(o.json), "step", o.steps)
@@ -107,5 +108,5 @@ export const sft = Command.make("sft", {
       JSON.stringify({ ...settings, rows: sequences.length, curve }, null, 1)
     )
     yield* progress.note(`Wrote ${o.out}: loss ${curve.at(-1)?.["loss"]?.toFixed(3)} after ${o.steps} steps on ${sequences.length} rows, from ${model}.`)
-  }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), o.threads))))
+  }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), { threads: o.threads, overlap: false }))))
 })).pipe(Command.withDescription("Supervised fine-tuning on {prompt, completion} rows"))

@@ -169,7 +169,7 @@ export const train = Command.make("train", {
     ).pipe(Layer.provideMerge(OnnxRuntime.layer(
       (before?.config["device_used"] as TrainConfig["device"] | undefined) ?? c.device,
       parameterCount(checkpoint.config),
-      Number(before?.config["threads_used"] ?? c.threads)
+      { threads: Number(before?.config["threads_used"] ?? c.threads), overlap: c.max_staleness > 0 }
     )))
 
     yield* Effect.gen(function*() {

@@ -13,7 +13,7 @@ import { Judge } from "../../src/stages/Judge.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
 
 const models = path.join(import.meta.dirname, "../../models")
-const runtime = OnnxRuntime.layer("cpu", 0, 1)
+const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
 const judge = (name = "clip") => JudgeClip.layer({ model: path.join(models, name) }).pipe(Layer.provide(runtime))
 
 const picture = (svg: string, size = 64): Picture => {

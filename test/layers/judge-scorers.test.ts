@@ -20,7 +20,7 @@ import { judgeContract } from "../stages/Judge.contract.ts"
 import { inked, prompt } from "../stages/make.ts"
 
 const golden = (name: string) => path.join(import.meta.dirname, "../golden", name)
-const runtime = OnnxRuntime.layer("cpu", 0, 1)
+const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-scorers-"))
 const write = (name: string, content: string | Uint8Array) => {
   fs.mkdirSync(path.dirname(path.join(work, name)), { recursive: true })

@@ -34,7 +34,7 @@ const tokenizer = await Effect.runPromise(openTokenizer(folder))
 const lora = { r: 4, alpha: 8, targets: ["q_proj", "v_proj", "down_proj"] }
 const parameters = initialAdapter(modulesOf(checkpoint.config), lora, 1)
 const initial: OptimizerState = { version: 0, updates: 0, parameters, moments: new Map() }
-const runtime = OnnxRuntime.layer("cpu", 0, 1)
+const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
 
 const cache = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-test-"))
 afterAll(() => fs.rmSync(cache, { recursive: true, force: true }))
@@ -211,5 +211,5 @@ describe("devices", () => {
       yield* reserve("sampler", most)
       const error = yield* Effect.flip(reserve("trainer", most))
       assert.match(error.message, /^The trainer needs about [\d.]+ GB, besides [\d.]+ GB for the rest of the run, and [\d.]+ GB are free: take/)
-    }).pipe(Effect.provide(OnnxRuntime.layer("cpu", 1, 1))))
+    }).pipe(Effect.provide(OnnxRuntime.layer("cpu", 1, { threads: 1 }))))
 })

@@ -45,7 +45,7 @@ const drawn = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}) =>
         cache: work,
         quantizing: () => Effect.succeed(() => Effect.void),
         ...changes
-      }).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, 1)))
+      }).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1 })))
     )
   )
 const svgs = (candidates: ReadonlyArray<Candidate>) => candidates.map(({ svg }) => svg)
