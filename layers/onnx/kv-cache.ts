@@ -1,7 +1,7 @@
 /**
  * Keys and values of the sequences that are decoded together, in plain arrays: onnxruntime reads them in place and
  * returns only the new token's, which are written into them here (GroupQueryAttention would copy the whole cache out of
- * every run).
+ * every run). Of prompts that rows share, only what comes after.
  */
 import type { DecoderConfig } from "../../src/numerics/transformer.ts"
 import { type Feed, type Feeds, float32 } from "./session.ts"
@@ -55,6 +55,11 @@ export class KeyValueCache {
     }
     this.#lengths = from.map((row) => (row === undefined ? 0 : this.#lengths[row]!))
     this.#capacity = capacity
+  }
+
+  /** Begins a row anew, with nothing: the prompt that it goes on from is held elsewhere (shared-prompts.ts). */
+  beginEmpty(row: number): void {
+    this.#lengths[row] = 0
   }
 
   /** Begins a row anew, after the first `length` tokens of prompt `n`. */

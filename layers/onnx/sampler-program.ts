@@ -10,13 +10,15 @@ import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
 import type { Finish } from "../../src/domain.ts"
 import { Graph } from "../../src/numerics/graph.ts"
 import type { LoraConfig, QuantizedWeights, Weights } from "../../src/numerics/parameters.ts"
+import { isSmall } from "../../src/numerics/memory.ts"
 import { hash32, uniformAt } from "../../src/numerics/random.ts"
 import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
 import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
 import { decode, forward, prefill } from "../../src/numerics/transformer.ts"
-import { KeyValueCache, type PrefilledPrompts } from "./kv-cache.ts"
+import { KeyValueCache } from "./kv-cache.ts"
 import { maskFeeds, sequenceFeeds } from "./sequences.ts"
 import { createSession, type Device, type Feeds, float32, int64, type Session, Sessions } from "./session.ts"
+import { type ReadPrompt, SharedPrompts } from "./shared-prompts.ts"
 
 export interface SamplerSpec {
   readonly checkpoint: DecoderCheckpoint
@@ -30,6 +32,8 @@ export interface SamplerSpec {
   readonly maxLength: number
   /** Sequences decoded together, at most. */
   readonly maxNumSeqs: number
+  /** Whether candidates of a prompt read its keys and values together. Default: where several are decoded, of a large model. */
+  readonly sharePrompts?: boolean | undefined
   /** Text of every token of the vocabulary, for the stop string. */
   readonly tokenTexts: ReadonlyArray<string>
   readonly device: Device
@@ -111,13 +115,20 @@ export class SamplerProgram {
     const waiting = groups.flat()
     const reader = new PromptReader(this.#spec.checkpoint, reading, adapter, call)
     const cache = new KeyValueCache(this.#spec.checkpoint.config)
+    const shared = this.#shares ? new SharedPrompts(this.#spec.checkpoint.config) : undefined
+    const sharing = shared !== undefined && call.prompts.some(({ seeds }) => seeds.length > 1)
+    /** Every prompt of the batch, in the order of its first row. */
+    const hold = (read: (prompt: number) => ReadPrompt) => {
+      if (sharing) shared.hold([...new Set(batch.map(({ prompt }) => prompt))], (n) => call.prompts[n]!.ids.length, read)
+    }
     let batch: Array<Row> = []
     const open = () => batch.filter(({ done }) => !done).length
     // A few places are filled at a time: prompts are read faster together.
     const worthwhile = Math.ceil(maxNumSeqs / 8)
     for (;;) {
       while (waiting.length > 0 && (open() === 0 || maxNumSeqs - open() >= worthwhile)) {
-        await this.#admit(call, batch, waiting.splice(0, maxNumSeqs - open()), cache, reader)
+        const read = await this.#admit(call, batch, waiting.splice(0, maxNumSeqs - open()), cache, reader, sharing)
+        hold(read)
       }
       const left = [...batch.keys()].filter((r) => !batch[r]!.done)
       if (left.length === 0) break
@@ -125,11 +136,13 @@ export class SamplerProgram {
       if (left.length <= batch.length * 0.7) {
         cache.arrange(left)
         batch = left.map((r) => batch[r]!)
+        hold(reader.known)
       }
       const scores = isPlain(call.options) ? "probabilities" : "logits"
       const out = await decoding.run({
         ...adapter,
         ...cache.feeds(),
+        ...shared?.feeds(batch.map(({ ids, prompt }) => ({ prompt, tokens: ids.length - 1 }))),
         ids: int64([batch.length, 1], batch.map(({ ids }) => ids.at(-1)!)),
         positions: int64([batch.length, 1], batch.map(({ ids, prompt }) => call.prompts[prompt]!.ids.length + ids.length - 1))
       }, [scores, "keys", "values"])
@@ -151,6 +164,11 @@ export class SamplerProgram {
     return this.#sessions.release()
   }
 
+  get #shares(): boolean {
+    const { checkpoint, maxNumSeqs, sharePrompts = maxNumSeqs > 1 && !isSmall(checkpoint.config) } = this.#spec
+    return sharePrompts
+  }
+
   #weights(quantized: QuantizedWeights | undefined): Weights {
     const { checkpoint, lora } = this.#spec
     return { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, quantized }
@@ -160,7 +178,8 @@ export class SamplerProgram {
     const { checkpoint, device, maxLength, quantized, spinning, threads } = this.#spec
     const g = new Graph()
     if (name === "exact") g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength, false).logps)
-    else (name === "prefill" ? prefill : decode)(g, checkpoint.config, this.#weights(quantized), maxLength)
+    else if (name === "prefill") prefill(g, checkpoint.config, this.#weights(quantized), maxLength)
+    else decode(g, checkpoint.config, this.#weights(quantized), maxLength, this.#shares)
     const weights = name === "exact" ? "mapped" : "prepared"
     return createSession(g, { device, spinning, threads, weights, weightsFolder: checkpoint.folder })
   }
@@ -171,8 +190,9 @@ export class SamplerProgram {
     batch: Array<Row>,
     rows: ReadonlyArray<Row>,
     cache: KeyValueCache,
-    reader: PromptReader
-  ): Promise<void> {
+    reader: PromptReader,
+    shared: boolean
+  ): Promise<(prompt: number) => Read> {
     const read = await reader.read(rows.map(({ prompt }) => prompt))
     const free = [...batch.keys()].filter((r) => batch[r]!.done)
     const before = batch.length
@@ -181,10 +201,12 @@ export class SamplerProgram {
     if (size > before) cache.arrange(Array.from({ length: size }, (_, r) => (r < before ? r : undefined)))
     rows.forEach((row, i) => {
       const { at, prompts, scores } = read(row.prompt)
-      cache.begin(places[i]!, prompts, at, call.prompts[row.prompt]!.ids.length)
+      if (shared) cache.beginEmpty(places[i]!)
+      else cache.begin(places[i]!, prompts, at, call.prompts[row.prompt]!.ids.length)
       batch[places[i]!] = row
       this.#draw(call, row, scores)
     })
+    return read
   }
 
   /** @param scores [vocab]: probabilities where tokens are drawn from the policy itself, else logits */
@@ -218,9 +240,7 @@ export class SamplerProgram {
 }
 
 /** A prompt that was read: which of the prompts read with it, and the scores of its first new token. */
-interface Read {
-  readonly prompts: PrefilledPrompts
-  readonly at: number
+interface Read extends ReadPrompt {
   readonly scores: Float32Array
 }
 
@@ -254,8 +274,10 @@ class PromptReader {
       await this.#run(missing.slice(from, to), time)
       from = to
     }
-    return (prompt) => this.#known.get(prompt)!
+    return this.known
   }
+
+  readonly known = (prompt: number): Read => this.#known.get(prompt)!
 
   #length(prompt: number): number {
     return this.#call.prompts[prompt]!.ids.length

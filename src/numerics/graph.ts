@@ -161,6 +161,11 @@ export class Graph {
     return this.emit("Reshape", [x, this.ints(target)], { to: to.join() })
   }
 
+  /** The same elements under axes that inputs of the graph have by these names; at most one of them may be unknown there. */
+  reshapeTo(x: Value, to: Shape): Value {
+    return this.emit("Reshape", [x, this.#target(to)], { to: to.join() })
+  }
+
   /**
    * The elements of y under the shape of x. Run-time lengths are read from the graph's inputs that have axes of these
    * names, so x itself need not be kept for it.

@@ -127,9 +127,10 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
     }
   })
 
-  it("greedy decoding with the cache, token for token", async () => {
+  it.each([false, true])("greedy decoding with the cache, token for token (prompts shared: %s)", async (sharePrompts) => {
     const { checkpoint } = await setUp(false, false)
-    const sampler = new SamplerProgram({ checkpoint, lora: undefined, maxLength: checkpoint.config.maxPositions, maxNumSeqs: 8, tokenTexts: [], ...cpu })
+    const maxLength = checkpoint.config.maxPositions
+    const sampler = new SamplerProgram({ checkpoint, lora: undefined, maxLength, maxNumSeqs: 8, sharePrompts, tokenTexts: [], ...cpu })
     const prompt = rows[0]!.slice(0, 4)
     // Two prompts of different lengths share the run: padding must not matter.
     const out = await sampler.sample({
@@ -145,10 +146,19 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
     assert.deepStrictEqual(out[0]![1]!.ids, golden.greedy)
   })
 
-  it("the sampler's log-probabilities are the trainer's, to 1e-4 nats (adapter on)", async () => {
+  it.each([
+    { sharePrompts: false, maxNumSeqs: 8, k: 2 },
+    { sharePrompts: true, maxNumSeqs: 8, k: 2 },
+    { sharePrompts: true, maxNumSeqs: 3, k: 2 }, // prompts come and go
+    { sharePrompts: true, maxNumSeqs: 8, k: 1 } // none is worth sharing
+  ])("the sampler's log-probabilities are the trainer's, to 1e-4 nats (adapter on, %o)", async ({ k, ...how }) => {
     const spec = await setUp(true, false)
-    const sampler = new SamplerProgram({ checkpoint: spec.checkpoint, lora, maxLength: 64, maxNumSeqs: 8, tokenTexts: [], ...cpu })
-    const prompts = [{ ids: rows[0]!.slice(0, 4), seeds: [1, 2] }, { ids: rows[1]!, seeds: [3, 4] }]
+    const sampler = new SamplerProgram({ checkpoint: spec.checkpoint, lora, maxLength: 64, tokenTexts: [], ...how, ...cpu })
+    const prompts = [
+      { ids: rows[0]!.slice(0, 4), seeds: [1, 2].slice(0, k) },
+      { ids: rows[1]!, seeds: [3, 4].slice(0, k) },
+      { ids: rows[0]!, seeds: [7, 8].slice(0, k) }
+    ]
     const out = await sampler.sample({
       prompts,
       parameters: spec.parameters,

@@ -1,0 +1,100 @@
+/** Keys and values of the prompts that rows go on from, each once, in the layout that `decode` reads. */
+import type { DecoderConfig } from "../../src/numerics/transformer.ts"
+import type { PrefilledPrompts } from "./kv-cache.ts"
+import { type Feed, type Feeds, float32, int64 } from "./session.ts"
+
+/** A prompt as it was read: number `at` of those read with it. */
+export interface ReadPrompt {
+  readonly prompts: PrefilledPrompts
+  readonly at: number
+}
+
+/** A row that is decoded: which prompt it goes on from, and how many tokens follow that. */
+export interface Continuation {
+  readonly prompt: number
+  readonly tokens: number
+}
+
+export class SharedPrompts {
+  readonly #c: DecoderConfig
+  /** Per layer: [prompt, kvHeads, time, D]. */
+  readonly #keys: Array<Float32Array>
+  readonly #values: Array<Float32Array>
+  /** Which prompts are held, in their order, and their tokens. */
+  #held: ReadonlyArray<{ readonly prompt: number; readonly length: number }> = []
+  #time = 1
+
+  constructor(c: DecoderConfig) {
+    this.#c = c
+    this.#keys = Array.from({ length: c.layers }, () => new Float32Array(c.kvHeads * c.headDim))
+    this.#values = this.#keys.slice()
+  }
+
+  /**
+   * Holds these prompts from here on, and no others.
+   *
+   * @param lengthOf tokens of a prompt
+   * @param read one that is not held yet
+   */
+  hold(wanted: ReadonlyArray<number>, lengthOf: (prompt: number) => number, read: (prompt: number) => ReadPrompt): void {
+    if (wanted.join() === this.#held.map(({ prompt }) => prompt).join()) return
+    const { headDim, kvHeads, layers } = this.#c
+    const held = wanted.map((prompt) => ({ prompt, length: lengthOf(prompt) }))
+    const time = Math.max(1, ...held.map(({ length }) => length))
+    const sources = held.map(({ length, prompt }) => {
+      const old = this.#held.findIndex((known) => known.prompt === prompt)
+      return old >= 0 ? { length, at: old, fresh: undefined } : { length, at: 0, fresh: read(prompt) }
+    })
+    // Layer by layer, so that old and new are never both there whole.
+    for (let layer = 0; layer < layers; layer++) {
+      for (const kind of ["keys", "values"] as const) {
+        const own = kind === "keys" ? this.#keys : this.#values
+        const made = new Float32Array(Math.max(1, held.length) * kvHeads * time * headDim)
+        sources.forEach(({ at, fresh, length }, n) => {
+          for (let head = 0; head < kvHeads; head++) {
+            const [from, first] = fresh === undefined
+              ? [own[layer]!, (at * kvHeads + head) * this.#time]
+              : [fresh.prompts[kind], ((layer * fresh.prompts.count + fresh.at) * kvHeads + head) * fresh.prompts.time]
+            made.set(from.subarray(first * headDim, (first + length) * headDim), (n * kvHeads + head) * time * headDim)
+          }
+        })
+        own[layer] = made
+      }
+    }
+    this.#held = held
+    this.#time = time
+  }
+
+  /** What `decode` reads of prompts. Where none is held, one that no row sees. */
+  feeds(rows: ReadonlyArray<Continuation>): Feeds {
+    const { headDim, kvHeads, layers, sliding } = this.#c
+    const count = Math.max(1, this.#held.length)
+    const at = new Map(this.#held.map(({ prompt }, n) => [prompt, n]))
+    const slots: Array<Array<number>> = Array.from({ length: count }, () => [])
+    const places = rows.map(({ prompt }, row) => {
+      const n = at.get(prompt) ?? 0
+      return { n, place: slots[n]!.push(row) - 1 }
+    })
+    const width = Math.max(...slots.map((own) => own.length))
+    const mask = (window: number) => {
+      const seen = new Float32Array(rows.length * this.#time).fill(-1e9)
+      rows.forEach(({ prompt, tokens }, row) => {
+        const length = this.#held[at.get(prompt) ?? -1]?.length ?? 0
+        seen.fill(0, row * this.#time + Math.min(length, Math.max(0, length + tokens + 1 - window)), row * this.#time + length)
+      })
+      return float32([rows.length, 1, 1, 1, this.#time], seen)
+    }
+    const feeds: Record<string, Feed> = {
+      slots: int64([count, width], slots.flatMap((own) => Array.from({ length: width }, (_, i) => own[i] ?? 0))),
+      places: int64([rows.length], places.map(({ n, place }) => n * width + place)),
+      prompt_mask: mask(Infinity)
+    }
+    if (sliding !== undefined) feeds["sliding_prompt_mask"] = mask(sliding.window)
+    const shape = [count, kvHeads, this.#time, headDim]
+    for (let i = 0; i < layers; i++) {
+      feeds[`prompt_k.${i}`] = float32(shape, this.#keys[i]!)
+      feeds[`prompt_v.${i}`] = float32(shape, this.#values[i]!)
+    }
+    return feeds
+  }
+}
