@@ -69,14 +69,14 @@ export const benchDecoder = async (
       const watched = new Proxy<ReadonlyArray<string>>([], {
         get: (_, name) => (/^\d+$/.test(String(name)) ? void drawn.push(performance.now()) : undefined)
       })
-      const open = (adapter: boolean) =>
+      const open = (adapter: boolean, maxNumSeqs: number) =>
         new SamplerProgram({
           checkpoint,
           lora: adapter ? lora : { ...lora, targets: [] },
           quantized,
           measureGap: false,
           maxLength: 1280,
-          maxNumSeqs: 16,
+          maxNumSeqs,
           tokenTexts: watched,
           device: "cpu",
           spinning: true,
@@ -100,9 +100,12 @@ export const benchDecoder = async (
         await run()
         return (performance.now() - start) / 1000
       }
-      const [bare, adapted] = [open(false), open(true)]
       const none: Parameters = new Map()
-      for (const [sampler, parameters] of [[bare, none], [adapted, adapter]] as const) await sample(sampler, parameters, 1, 32, 2)
+      const opened = async (maxNumSeqs: number) => {
+        const [bare, adapted] = [open(false, maxNumSeqs), open(true, maxNumSeqs)]
+        for (const [sampler, parameters] of [[bare, none], [adapted, adapter]] as const) await sample(sampler, parameters, 1, 32, 2)
+        return { bare, adapted, release: async () => void await Promise.all([bare.release(), adapted.release()]) }
+      }
       // From the last token of a step to the last of the next: reading the prompt is left out.
       const decode = async (sampler: SamplerProgram, parameters: Parameters, batch: number) => {
         drawn.length = 0
@@ -111,6 +114,7 @@ export const benchDecoder = async (
         return batch / median(ends.slice(1).map((end, i) => (end - ends[i]!) / 1000))
       }
       for (const batch of batches) {
+        const { adapted, bare, release } = await opened(batch)
         const { others, ratio, typical } = await rounds({
           own: () => decode(bare, none, batch),
           lora: () => decode(adapted, adapter, batch),
@@ -130,7 +134,9 @@ export const benchDecoder = async (
             ratio: rounded(Math.min(ratio("own", "plain"), ratio("own", "flash")))
           })
         })
+        await release()
       }
+      const { bare, release } = await opened(1)
       for (const length of prompts) {
         const { others, ratio, typical } = await rounds({
           own: async () => length / await seconds(() => sample(bare, none, 1, length, 1)),
@@ -148,8 +154,7 @@ export const benchDecoder = async (
           })
         })
       }
-      await bare.release()
-      await adapted.release()
+      await release()
       await llama?.close()
     }
     return { rows, rssGigabytes: rounded(process.memoryUsage().rss / 1e9) }

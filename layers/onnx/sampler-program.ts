@@ -9,7 +9,7 @@ import { SaxesParser } from "saxes"
 import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
 import type { Finish } from "../../src/domain.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import type { LoraConfig, QuantizedWeights, Weights } from "../../src/numerics/parameters.ts"
+import { type LoraConfig, type QuantizedWeights, turnedFactors, type Weights } from "../../src/numerics/parameters.ts"
 import { isSmall } from "../../src/numerics/memory.ts"
 import { hash32, uniformAt } from "../../src/numerics/random.ts"
 import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
@@ -17,7 +17,7 @@ import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
 import { decode, forward, prefill } from "../../src/numerics/transformer.ts"
 import { KeyValueCache } from "./kv-cache.ts"
 import { maskFeeds, sequenceFeeds } from "./sequences.ts"
-import { createSession, type Device, type Feeds, float32, int64, type Session, Sessions } from "./session.ts"
+import { createSession, type Device, type Feeds, feedsOf, int64, type Session, Sessions } from "./session.ts"
 import { type ReadPrompt, SharedPrompts } from "./shared-prompts.ts"
 
 export interface SamplerSpec {
@@ -96,9 +96,8 @@ export class SamplerProgram {
     const { maxLength, maxNumSeqs } = this.#spec
     const reading = await this.#sessions.get("prefill")
     const decoding = await this.#sessions.get("decode")
-    const adapter = Object.fromEntries(
-      [...call.parameters].map(([name, { data, shape }]) => [name, float32(shape, data)])
-    )
+    const { lora } = this.#spec
+    const adapter = feedsOf(lora === undefined ? call.parameters : turnedFactors(call.parameters, lora))
     const groups = call.prompts.map(({ ids, seeds }, prompt) =>
       seeds.map((seed): Row => ({
         prompt,
@@ -151,7 +150,7 @@ export class SamplerProgram {
       const { vocab } = this.#spec.checkpoint.config
       batch.forEach((row, r) => row.done || this.#draw(call, row, data.subarray(r * vocab, (r + 1) * vocab)))
     }
-    const exact = await this.#exactLogps(call, adapter, groups.flat())
+    const exact = await this.#exactLogps(call, groups.flat())
     return groups.map((group) =>
       group.map((row) => {
         const { finish, ids, logps } = row
@@ -171,13 +170,13 @@ export class SamplerProgram {
 
   #weights(quantized: QuantizedWeights | undefined): Weights {
     const { checkpoint, lora } = this.#spec
-    return { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, quantized }
+    return { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, turned: true, quantized }
   }
 
   async #open(name: Name): Promise<Session> {
     const { checkpoint, device, maxLength, quantized, spinning, threads } = this.#spec
     const g = new Graph()
-    if (name === "exact") g.output("logps", forward(g, checkpoint.config, this.#weights(undefined), maxLength, false).logps)
+    if (name === "exact") g.output("logps", forward(g, checkpoint.config, { ...this.#weights(undefined), turned: false }, maxLength, false).logps)
     else if (name === "prefill") prefill(g, checkpoint.config, this.#weights(quantized), maxLength)
     else decode(g, checkpoint.config, this.#weights(quantized), maxLength, this.#shares)
     const weights = name === "exact" ? "mapped" : "prepared"
@@ -227,14 +226,14 @@ export class SamplerProgram {
   }
 
   /** How far fewer bits lead from the weights as they are: of one completion, another one each call. */
-  async #exactLogps(call: SampleCall, adapter: Feeds, rows: ReadonlyArray<Row>) {
+  async #exactLogps(call: SampleCall, rows: ReadonlyArray<Row>) {
     const { checkpoint, measureGap = true, quantized } = this.#spec
     if (quantized === undefined || !measureGap || rows.length === 0) return undefined
     const row = rows[hash32(rows[0]!.seed) % rows.length]!
     const session = await this.#sessions.get("exact")
     const { ids } = call.prompts[row.prompt]!
     const feeds = sequenceFeeds(checkpoint.config, [{ ids: [...ids, ...row.ids], promptLength: ids.length }])
-    const { logps } = await session.run({ ...feeds, ...adapter })
+    const { logps } = await session.run({ ...feeds, ...feedsOf(call.parameters) })
     return { row, logps: Array.from(logps!.data as Float32Array) }
   }
 }

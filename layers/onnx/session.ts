@@ -10,6 +10,7 @@ import * as path from "node:path"
 import * as ort from "onnxruntime-node"
 import type { DType, Graph } from "../../src/numerics/graph.ts"
 import { encodeModel, inputNames } from "../../src/numerics/onnx.ts"
+import type { Parameters } from "../../src/numerics/tensor.ts"
 
 // Its failures come as errors, which are told in one sentence; the native log would say them a second time.
 ort.env.logLevel = "fatal"
@@ -168,3 +169,7 @@ export const int64 = (shape: ReadonlyArray<number>, data: ArrayLike<number>): Fe
   shape,
   data: BigInt64Array.from({ length: data.length }, (_, i) => BigInt(data[i]!))
 })
+
+/** Parameters under the names of their inputs. */
+export const feedsOf = (parameters: Parameters, prefix = ""): Feeds =>
+  Object.fromEntries([...parameters].map(([name, { data, shape }]) => [prefix + name, float32(shape, data)]))

@@ -19,7 +19,7 @@ import type { LoraConfig, Weights } from "../../src/numerics/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
 import { forward } from "../../src/numerics/transformer.ts"
 import { completionLength, microBatches, paddingShare, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
-import { createSession, type Device, type Feed, type Feeds, float32, int64, type Session, Sessions } from "./session.ts"
+import { createSession, type Device, type Feed, type Feeds, feedsOf, float32, int64, type Session, Sessions } from "./session.ts"
 
 export interface TrainerOptions {
   readonly learningRate: number
@@ -259,10 +259,6 @@ export class Trainer {
     })
   }
 }
-
-/** Parameters under the names of their inputs. */
-const feedsOf = (parameters: Parameters, prefix = ""): Feeds =>
-  Object.fromEntries([...parameters].map(([name, { data, shape }]) => [prefix + name, float32(shape, data)]))
 
 /** Pairs that share a sequence stay together; the sequences of a part are numbered anew. */
 const parts = (batch: PreferenceBatch, budget: number): Array<Part> => {

@@ -6,7 +6,7 @@ import { type DType, Graph, type Value } from "./graph.ts"
 import { blockFormats, hadamard, type QuantizedPrecision, rotationSize } from "./quantization.ts"
 import { wrongShape } from "./shape-error.ts"
 import type { TensorEntry } from "./safetensors.ts"
-import { sizeOf, type Tensor } from "./tensor.ts"
+import { type Parameters, sizeOf, type Tensor } from "./tensor.ts"
 import { gaussian, random, hash32 } from "./random.ts"
 
 /** The tensors of a checkpoint folder: the file of each, beside its entry in that file. */
@@ -88,6 +88,8 @@ export interface Weights {
   readonly trainable: "none" | "all"
   /** Factors of the targeted modules are graph inputs under their PEFT names. */
   readonly lora: LoraConfig | undefined
+  /** Those inputs are as `turnedFactors` makes them. */
+  readonly turned?: boolean
   /** Before the names of these inputs, for a second model in one graph. */
   readonly inputPrefix?: string
   /** Frozen matrices are multiplied as it holds them; no derivative flows through these. */
@@ -99,7 +101,7 @@ export const frozen = (index: WeightIndex): Weights => ({ index, trainable: "non
 
 export const parameterSource = (
   g: Graph,
-  { index, inputPrefix = "", lora, quantized, trainable }: Weights
+  { index, inputPrefix = "", lora, quantized, trainable, turned = false }: Weights
 ): ParameterSource => {
   const known = new Map<string, Value>()
   const once = (name: string, make: () => Value): Value => {
@@ -149,6 +151,7 @@ export const parameterSource = (
     const factors = lora && factorsOf(lora, module)
     if (factors === undefined) return base
     const { A, B } = loraNames(module)
+    if (turned) return g.emit("Gemm", [g.emit("Gemm", [x, input(A, [width, factors.r])]), input(B, [factors.r, out]), base])
     const low = g.emit("Gemm", [x, input(A, [factors.r, width])], { transB: 1, alpha: factors.scale })
     return g.emit("Gemm", [low, input(B, [out, factors.r]), base], { transB: 1 })
   }
@@ -195,6 +198,26 @@ const quantizedProduct = (g: Graph, { index, precision }: QuantizedWeights) => {
     known.set(x, { bytes, scale })
     return g.mul(g.emit("MatMulIntegerToFloat", [bytes, values, one, scales, middle, middle]), scale)
   }
+}
+
+/**
+ * An adapter whose factors are transposed, A [in, r] times its scale, B [r, out]: onnxruntime multiplies a few rows by them
+ * half as fast again as by PEFT's. Other parameters stay as they are.
+ */
+export const turnedFactors = (parameters: Parameters, lora: LoraConfig): Parameters =>
+  new Map([...parameters].map(([name, tensor]) => {
+    const [, module, side] = /^base_model\.model\.(.*)\.lora_([AB])\.weight$/.exec(name) ?? []
+    const factors = module === undefined ? undefined : factorsOf(lora, module)
+    return [name, factors === undefined ? tensor : transposed(tensor, side === "A" ? factors.scale : 1)]
+  }))
+
+const transposed = ({ data, shape }: Tensor, factor: number): Tensor => {
+  const [rows, columns] = shape as [number, number]
+  const turned = new Float32Array(data.length)
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) turned[column * rows + row] = data[row * columns + column]! * factor
+  }
+  return { shape: [columns, rows], data: turned }
 }
 
 /**
