@@ -45,6 +45,6 @@ export const planOf = (seed: number, cycle: number, long: boolean): Plan => {
     hostile: 0.2 + 0.2 * draw(),
     faults: 0.1 + 0.3 * draw(),
     unanswerable: 0.04,
-    blows: kinds.map((kind) => ({ kind, at: 0.1 + 0.8 * draw() }))
+    blows: kinds.map((kind) => ({ kind, at: 0.05 + 0.75 * draw() }))
   }
 }
