@@ -33,7 +33,7 @@ export const hostileFor = (seed: number, rate: number): string | undefined => {
   const n = integer(draw, 400)
   if (kind < 0.5) return pick(draw, decided)(n % 24)
   if (kind < 0.85) return mutant(n % 3 === 0 ? attacks["innocent"]!(n) : scene(n), n)
-  return kind < 0.98 ? pick(draw, known) : pick(draw, slow)
+  return kind < 0.98 ? pick(draw, known).toWellFormed() : pick(draw, slow) // no tokenizer gives half a surrogate pair
 }
 
 /** Around a sampler's layer. */

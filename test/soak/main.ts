@@ -75,7 +75,7 @@ const soak = async (work: string, disk: DiskKind): Promise<Figures> => {
   const total = (count: (cycle: Cycle) => number) => done.reduce((n, each) => n + count(each), 0)
   const say = (line: string) => console.error(`cycle ${done.length + 1}: ${line}; ${clock()}`)
   for (let n = 0; n === 0 || left() > 1.2 * longest; n++) {
-    const long = minutes >= 10 && n % 6 === 2
+    const long = minutes >= 10 && n % 6 === 2 && left() > 8 * longest
     const plan = planOf(seed, n, long)
     const folder = path.join(small!, `cycle-${n}`)
     fs.mkdirSync(folder)
