@@ -1,7 +1,6 @@
 /** The command line: wiring only. */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect } from "effect"
 import { Command } from "effect/cli"
+import { runProcess } from "./command-line.ts"
 import { version } from "./commands/flags.ts"
 import { calibrate } from "./commands/calibrate.ts"
 import { doctor } from "./commands/doctor.ts"
@@ -14,14 +13,10 @@ import { render } from "./commands/render.ts"
 import { sample } from "./commands/sample.ts"
 import { sft } from "./commands/sft.ts"
 import { train } from "./commands/train.ts"
-import { oneSentence } from "./errors.ts"
-import { watchSignals } from "./interruption.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
   Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft, inspect, doctor]),
   Command.run({ version }),
-  Effect.catch(oneSentence),
-  Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({ disableErrorReporting: true, teardown: watchSignals() })
+  runProcess
 )

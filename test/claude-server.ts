@@ -2,6 +2,7 @@
  * A loopback server that speaks the Messages API over a real socket and judges honestly (honest-eyes.ts). It can be told
  * to fail in every way that the real one was seen to.
  */
+import { createHash } from "node:crypto"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import { type BatchServer, type BatchServerOptions, makeBatchServer } from "./claude-batches.ts"
@@ -27,8 +28,13 @@ export interface ClaudeServerOptions {
   readonly always?: { readonly status: number; readonly message: string }
   /** How batches go. */
   readonly batches?: BatchServerOptions
-  /** A request with an Idempotency-Key that was answered is answered the same again and charged once. Default false. */
+  /**
+   * A request with an Idempotency-Key that was answered is answered the same again and charged once, whatever became of the
+   * answer on its way. Default false.
+   */
   readonly idempotent?: boolean
+  /** Share of questions, by their content, that are never answered as asked: refused, cut off, or in another form. */
+  readonly unanswerable?: number
   /** The first picture wins ties of less than this: a judge with a favourite place. */
   readonly firstPlaceBonus?: number
 }
@@ -45,6 +51,8 @@ export interface ClaudeServer {
   readonly billed: () => { readonly answers: number; readonly usd: number }
   /** How often each Idempotency-Key was charged. */
   readonly charged: ReadonlyMap<string, number>
+  /** Keys of those that were no use: a refusal, an answer cut off or in another form. */
+  readonly useless: ReadonlySet<string>
   /** Answers that were sent again instead of charged. */
   readonly replayed: () => number
   readonly faults: () => Readonly<Record<string, number>>
@@ -66,6 +74,9 @@ interface RequestBody {
   }>
 }
 
+const uselessKinds: ReadonlyArray<FaultKind | undefined> = ["refusal", "max_tokens", "wrong-answer"]
+const isUseless = (kind: FaultKind | undefined): boolean => kind !== undefined && uselessKinds.includes(kind)
+
 const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: number): Shown => {
   const { content } = messages[0]!
   return {
@@ -77,13 +88,14 @@ const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: numb
 }
 
 export const startClaudeServer = async (options: ClaudeServerOptions = {}): Promise<ClaudeServer> => {
-  const { always, faults = 0, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0 } = options
+  const { always, faults = 0, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, unanswerable = 0 } = options
   const counts: Record<string, number> = {}
   const bodies: Array<ClaudeServer["bodies"][number]> = []
   let requests = 0
   let answers = 0
   let microUsd = 0
   const charged = new Map<string, number>()
+  const useless = new Set<string>()
   const given = new Map<string, string>()
   let replayed = 0
 
@@ -96,6 +108,12 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     asked += until - Math.max(performance.now(), askedUntil)
     askedUntil = Math.max(askedUntil, until)
     return { "retry-after-ms": String(retryAfter) }
+  }
+
+  /** What becomes of a question whenever it is asked. */
+  const lasting = (body: RequestBody): FaultKind | undefined => {
+    const hash = createHash("sha256").update(JSON.stringify(body.messages)).digest()
+    return hash.readUInt32LE(0) / 2 ** 32 < unanswerable ? uselessKinds[hash.readUInt32LE(4) % uselessKinds.length] : undefined
   }
 
   const server = http.createServer((request, response) => {
@@ -132,37 +150,6 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
           return failed(408, "timeout_error", "too slow")
         case "reset":
           return request.socket.destroy()
-      }
-      const once = String(request.headers["idempotency-key"])
-      const again = idempotent ? given.get(once) : undefined
-      if (again !== undefined) {
-        replayed++
-        return json(200, again)
-      }
-      const bill = (input: number, output: number) => {
-        answers++
-        charged.set(once, (charged.get(once) ?? 0) + 1)
-        microUsd += input + 5 * output
-        return { input_tokens: input, output_tokens: output }
-      }
-      const message = (text: string, stop: string, usage = bill(1200, 180)) =>
-        JSON.stringify({
-          id: "msg_test", type: "message", role: "assistant", model: body.model, stop_reason: stop, stop_sequence: null,
-          content: [{ type: "text", text }], usage
-        })
-      switch (fault) {
-        case "stall":
-          bill(1200, 180)
-          response.writeHead(200, { "content-type": "application/json" }).write("{\"id\":")
-          return
-        case "truncated": {
-          const whole = message("{}", "end_turn")
-          response.writeHead(200, { "content-type": "application/json", "content-length": String(whole.length) })
-          response.write(whole.slice(0, 40), () => request.socket.destroy())
-          return
-        }
-        case "malformed":
-          return json(200, message("{}", "end_turn").slice(0, -9))
         case "empty":
           return json(200, "")
         case "html":
@@ -171,22 +158,54 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
           return json(200, "null")
         case "wrong-shape":
           return json(200, { ok: true })
-        case "refusal":
-          return json(200, message("I'd rather not.", "refusal", bill(1200, 8)))
-        case "max_tokens":
-          return json(200, message("{\"differences\": \"one is", "max_tokens", bill(1200, 700)))
-        case "wrong-answer":
-          return json(200, message("{\"better\": \"left\"}", "end_turn"))
       }
+      const once = String(request.headers["idempotency-key"])
+      const again = idempotent ? given.get(once) : undefined
+      if (again !== undefined) replayed++
       try {
-        const judged = message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), "end_turn")
-        given.set(once, judged)
-        json(200, judged, {
-          "anthropic-ratelimit-requests-limit": "100000",
-          "anthropic-ratelimit-requests-remaining": "99999"
-        })
+        const said = again ?? spoken(body, once, isUseless(fault) ? fault : lasting(body))
+        given.set(once, said)
+        deliver(said, fault)
       } catch (cause) {
         failed(400, "invalid_request_error", (cause as Error).message)
+      }
+    }
+    /** The message of the model, charged. */
+    const spoken = (body: RequestBody, once: string, fault: FaultKind | undefined): string => {
+      const message = (text: string, stop: string, output = 180) => {
+        answers++
+        charged.set(once, (charged.get(once) ?? 0) + 1)
+        microUsd += 1200 + 5 * output
+        return JSON.stringify({
+          id: "msg_test", type: "message", role: "assistant", model: body.model, stop_reason: stop, stop_sequence: null,
+          content: [{ type: "text", text }], usage: { input_tokens: 1200, output_tokens: output }
+        })
+      }
+      if (isUseless(fault)) useless.add(once)
+      switch (fault) {
+        case "refusal":
+          return message("I'd rather not.", "refusal", 8)
+        case "max_tokens":
+          return message("{\"differences\": \"one is", "max_tokens", 700)
+        case "wrong-answer":
+          return message("{\"better\": \"left\"}", "end_turn")
+        default:
+          return message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), "end_turn")
+      }
+    }
+    const deliver = (said: string, fault: FaultKind | undefined) => {
+      switch (fault) {
+        case "stall":
+          response.writeHead(200, { "content-type": "application/json" }).write("{\"id\":")
+          return
+        case "truncated":
+          response.writeHead(200, { "content-type": "application/json", "content-length": String(said.length) })
+          response.write(said.slice(0, 40), () => request.socket.destroy())
+          return
+        case "malformed":
+          return json(200, said.slice(0, -9))
+        default:
+          return json(200, said, { "anthropic-ratelimit-requests-limit": "100000", "anthropic-ratelimit-requests-remaining": "99999" })
       }
     }
   })
@@ -197,6 +216,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     busy: () => ({ held: held / 1000, asked: asked / 1000 }),
     billed: () => ({ answers, usd: microUsd / 1e6 }),
     charged,
+    useless,
     replayed: () => replayed,
     faults: () => counts,
     batches,

@@ -1,4 +1,4 @@
-/** A run that is killed, damaged or refused its disk goes on to the same end. The long versions are in test/survival. */
+/** A run that is killed, damaged or refused its disk goes on to the same end: its sweep in full is test/survival/sweep.ts, real runs are in soak.test.ts. */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -15,7 +15,6 @@ import * as runStateSqlite from "../layers/run-state-sqlite.ts"
 import { RunState } from "../src/stages/RunState.ts"
 import { drive, type Driven, steps } from "./survival/drive.ts"
 import { hasStrace, type Point, sweep, trace } from "./survival/sweep.ts"
-import { survive } from "./survival/survive.ts"
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-survival-"))
 afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
@@ -156,17 +155,3 @@ describe.skipIf(!hasStrace())("struck at a system call", () => {
     assert.match(wrong.join(), /step-2 has no state\.json/)
   })
 })
-
-it("a real run that is killed at random instants ends with the adapter, the metrics and the bill of one that was not", async () => {
-  const of = (name: string, killAfter: (process: number) => number | undefined) =>
-    survive({ folder: made(name), steps: 3, maxStaleness: 1, saveSteps: 1, killAfter })
-  const whole = await of("real", () => undefined)
-  const draw = random(Math.floor(Math.random() * 2 ** 31))
-  const at = [0.3 + 0.6 * draw(), 0.3 + 0.6 * draw()].map((share) => share * whole.seconds)
-  const killed = await of("killed", (process) => at[process])
-  assert.deepStrictEqual(
-    { adapter: killed.adapter, lines: killed.lines, questions: killed.questions, charges: killed.charges },
-    { adapter: whole.adapter, lines: whole.lines, questions: whole.questions, charges: whole.questions },
-    `killed at ${at.join(" and ")} s: ${killed.killedAt.join(", ")}`
-  )
-}, 120_000)

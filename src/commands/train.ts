@@ -26,6 +26,7 @@ import { abandonUnbegun, needUnused, openRunFolder } from "../run-folder.ts"
 import { Judge } from "../stages/Judge.ts"
 import { Policy } from "../stages/Policy.ts"
 import { RunState } from "../stages/RunState.ts"
+import type { Sampler } from "../stages/Sampler.ts"
 import { runTraining } from "../training-run.ts"
 import * as Flags from "./flags.ts"
 import { heldOutScorers } from "./held-out.ts"
@@ -65,7 +66,13 @@ const askedFor = (c: TrainConfig, taken: Readonly<Record<string, unknown>>) =>
 
 const tell = (line: string) => Effect.sync(() => void process.stderr.write(`${line}\n`))
 
-export const train = Command.make("train", {
+/** What an experiment puts around a layer of the run, which otherwise stays as it is. */
+export interface Around {
+  readonly sampler: <E, R>(own: Layer.Layer<Sampler, E, R>) => Layer.Layer<Sampler, E, R>
+}
+
+/** The command with other layers around its own. */
+export const trainWith = (around: Around) => Command.make("train", {
   ...settingFlags(Object.keys(settings) as Array<SettingName>),
   config: Flag.String("config").pipe(Flag.withDescription("YAML file of settings, TRL's names"), Flag.optional),
   resume: Flag.String("resume").pipe(
@@ -140,7 +147,7 @@ export const train = Command.make("train", {
           gradientCheckpointing: start.settings.gradient_checkpointing
         }
       }),
-      samplerOnnx.layer({
+      around.sampler(samplerOnnx.layer({
         checkpoint,
         tokenizer,
         format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
@@ -160,7 +167,7 @@ export const train = Command.make("train", {
         precision: c.sampler_precision,
         cache: yield* quantizedCache,
         quantizing: (total) => tellQuantizing(style, total)
-      }),
+      })),
       rendererRecorded.layer.pipe(Layer.provide(rendererResvg.layer({ size }))),
       judge.pipe(Layer.provide(ledgerSqlite.layer)),
       judgmentsSqlite.layer,
@@ -230,6 +237,8 @@ export const train = Command.make("train", {
     Effect.onError(() => Effect.flatMap(Ref.get(underWay), (is) => is ? Effect.void : abandonUnbegun(run)))
   )
 }, Effect.scoped)).pipe(Command.withDescription("Online DPO: draw, judge, update, again"))
+
+export const train = trainWith({ sampler: (own) => own })
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`
 

@@ -1,0 +1,12 @@
+/** `vequinox train` as it is, but for its sampler: SOAK_HOSTILE, in [0, 1], is the share of drawings that are hostile. */
+import { Command } from "effect/cli"
+import { runProcess } from "../../src/command-line.ts"
+import { version } from "../../src/commands/flags.ts"
+import { trainWith } from "../../src/commands/train.ts"
+import { hostileSampler } from "./hostile-sampler.ts"
+
+Command.make("soak").pipe(
+  Command.withSubcommands([trainWith({ sampler: hostileSampler(Number(process.env["SOAK_HOSTILE"])) })]),
+  Command.run({ version }),
+  runProcess
+)
