@@ -142,7 +142,7 @@ export class SamplerProgram {
         ...adapter,
         ...cache.feeds(),
         ...shared?.feeds(batch.map(({ ids, prompt }) => ({ prompt, tokens: ids.length - 1 }))),
-        ids: int64([batch.length, 1], batch.map(({ ids }) => ids.at(-1)!)),
+        ids: int64([batch.length], batch.map(({ ids }) => ids.at(-1)!)),
         positions: int64([batch.length, 1], batch.map(({ ids, prompt }) => call.prompts[prompt]!.ids.length + ids.length - 1))
       }, [scores, "keys", "values"])
       cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array)

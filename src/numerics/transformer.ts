@@ -145,10 +145,11 @@ const rotaryTables = (
   return { cos: angles.map(Math.cos), sin: angles.map(Math.sin) }
 }
 
-const norm = (g: Graph, p: ParameterSource, c: DecoderConfig, name: string, x: Value, width: number): Value => {
+/** @param scale of the result */
+const norm = (g: Graph, p: ParameterSource, c: DecoderConfig, name: string, x: Value, width: number, scale = 1): Value => {
   const weight = p.get(`${name}.weight`, [width])
   const factor = traits[c.family].normsFromOne ? g.add(weight, g.scalar(1)) : weight
-  return g.emit("SimplifiedLayerNormalization", [x, factor], { axis: -1, epsilon: c.normEpsilon })
+  return g.emit("SimplifiedLayerNormalization", [x, g.scale(factor, scale)], { axis: -1, epsilon: c.normEpsilon })
 }
 
 /** Which sequence positions the rows of a call hold, and the tables that turn them into angles. */
@@ -161,6 +162,8 @@ interface Rows {
   readonly angles: (layer: number) => readonly [cos: Value, sin: Value]
   /** Where tokens are packed without padding but for the attention: see `forward`. */
   readonly packing?: Packing
+  /** Whether time is 1: what is by position and head is then by head and position as well. */
+  readonly single?: boolean
 }
 
 interface Packing {
@@ -187,8 +190,9 @@ const rowsOf = (g: Graph, c: DecoderConfig, positions: Value, length: number): R
   return { positions, batchTime: g.emit("Shape", [positions]), angles }
 }
 
-/** [batch_time or packed, count * D] to [batch, time, count, D]. */
+/** [batch_time or packed, count * D] to [batch, time, count, D], or [batch, count, 1, D] where time is 1. */
 const splitHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value, count: number): Value => {
+  if (rows.single) return g.reshape(x, [rows.positions.shape[0]!, count, 1, c.headDim])
   const padded = rows.packing ? g.emit("Rearrange", [x, rows.packing.pad, rows.packing.unpad]) : x
   return g.emit("Reshape", [padded, g.concat([rows.batchTime, g.ints([count, c.headDim])], 0)], {
     to: [...rows.positions.shape, count, c.headDim].join()
@@ -209,12 +213,12 @@ const project = (g: Graph, p: ParameterSource, c: DecoderConfig, rows: Rows, lay
   const { qkNorm, qkvBias = false } = traits[c.family]
   const side = (name: "q" | "k" | "v", count: number): Value => {
     const split = splitHeads(g, c, rows, p.linear(`${at}.${name}_proj`, x, count * c.headDim, qkvBias), count)
-    if (name === "v") return g.transpose(split, [0, 2, 1, 3])
-    const normed = qkNorm ? norm(g, p, c, `${at}.${name}_norm`, split, c.headDim) : split
+    const byHead = (y: Value) => (rows.single ? y : g.transpose(y, [0, 2, 1, 3]))
+    if (name === "v") return byHead(split)
     // Scaled here, not at the product: onnxruntime would fuse it there into a slow kernel.
-    const scaled = name === "q" ? g.scale(normed, 1 / Math.sqrt(c.queryScalar)) : normed
-    const turned = g.transpose(scaled, [0, 2, 1, 3])
-    return g.emit("RotaryEmbedding", [turned, rows.positions, ...rows.angles(layer)])
+    const scale = name === "q" ? 1 / Math.sqrt(c.queryScalar) : 1
+    const scaled = qkNorm ? norm(g, p, c, `${at}.${name}_norm`, split, c.headDim, scale) : g.scale(split, scale)
+    return g.emit("RotaryEmbedding", [byHead(scaled), rows.positions, ...rows.angles(layer)])
   }
   // Query heads that share a key head become rows of one product: no key is repeated, and its gradient sums by itself.
   return {
@@ -226,6 +230,7 @@ const project = (g: Graph, p: ParameterSource, c: DecoderConfig, rows: Rows, lay
 
 /** [batch, kvHeads, group_time, D] back to [batch_time or packed, heads * D]. */
 const mergeHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value): Value => {
+  if (rows.single) return g.reshape(x, [rows.positions.shape[0]!, c.heads * c.headDim])
   const [batch, time] = rows.positions.shape
   const split = g.reshape(x, [batch!, c.heads, time!, c.headDim])
   const merged = g.reshape(g.transpose(split, [0, 2, 1, 3]), ["batch_time", c.heads * c.headDim])
@@ -239,7 +244,7 @@ const feedForward = (g: Graph, p: ParameterSource, c: DecoderConfig, at: string,
 }
 
 /**
- * All layers over tokens [batch, time] or [packed]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D].
+ * All layers over tokens [batch, time], [packed] or [row]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D].
  *
  * @returns x [batch_time or packed, hidden], normalised; `stream`: what enters each layer and leaves the last, in that shape
  */
@@ -384,7 +389,7 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  * prompt read that prompt's keys and values together, once for all of them (Juravsky et al. 2024, arXiv:2402.05099, but
  * one softmax over both parts).
  *
- * Inputs: `ids`, `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row sees and
+ * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row sees and
  * -1e9 at others, and where there are sliding layers `sliding_mask`; and for each layer i `past_k.i` and `past_v.i`
  * [row, kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that go on from each prompt (any, where
  * there is none), `places` [row] int64, where a row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and where there are
@@ -399,8 +404,8 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
 export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number, shared: boolean): void => {
   const p = parameterSource(g, weights)
   const groups = c.heads / c.kvHeads
-  const ids = g.input("ids", "int64", ["row", 1])
-  const rows = rowsOf(g, c, g.input("positions", "int64", ["row", 1]), length)
+  const ids = g.input("ids", "int64", ["row"])
+  const rows = { ...rowsOf(g, c, g.input("positions", "int64", ["row", 1]), length), single: true }
   const mask = maskInputs(g, c, "mask", ["row", 1, 1, 1, "S"])
   const promptAttention = shared ? attentionToPrompts(g, c) : undefined
   const cut = (x: Value, from: Value, to: Value, name: number | string) =>
@@ -421,7 +426,7 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
     const ofPast = g.matmul(cut(shares, g.ints([0]), own, "S"), pastV)
     const self = g.add(own, g.ints([1]))
     const ofSelf = g.mul(cut(shares, own, self, 1), g.reshape(v, ["row", c.kvHeads, 1, 1, c.headDim]))
-    const ofAll = g.reshape(g.add(ofPast, ofSelf), ["row", c.kvHeads, "group_time", c.headDim])
+    const ofAll = g.add(ofPast, ofSelf)
     return prompts === undefined ? ofAll : g.add(ofAll, prompts.mix(cut(shares, self, g.ints([2 ** 31]), "T")))
   })
   outputScores(g, p, c, x)
@@ -451,9 +456,9 @@ const attentionToPrompts = (g: Graph, c: DecoderConfig) => {
     return {
       /** [row, kvHeads, groups, 1, T] */
       scores: g.add(g.unsqueeze(scores, [3]), mask(layer)),
-      /** @param shares as the scores; returns [row, kvHeads, group_time, D] */
+      /** @param shares as the scores; returns [row, kvHeads, groups, 1, D] */
       mix: (shares: Value): Value =>
-        g.reshape(apart(g.matmul(together(g.squeeze(shares, [3]), "T"), v), c.headDim), ["row", c.kvHeads, "group_time", c.headDim])
+        g.unsqueeze(apart(g.matmul(together(g.squeeze(shares, [3]), "T"), v), c.headDim), [3])
     }
   }
 }

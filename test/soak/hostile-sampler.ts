@@ -31,9 +31,12 @@ export const hostileFor = (seed: number, rate: number): string | undefined => {
   if (draw() >= rate) return undefined
   const kind = draw()
   const n = integer(draw, 400)
-  if (kind < 0.5) return pick(draw, decided)(n % 24)
-  if (kind < 0.85) return mutant(n % 3 === 0 ? attacks["innocent"]!(n) : scene(n), n)
-  return kind < 0.98 ? pick(draw, known).toWellFormed() : pick(draw, slow) // no tokenizer gives half a surrogate pair
+  const svg = kind < 0.5
+    ? pick(draw, decided)(n % 24)
+    : kind < 0.85
+    ? mutant(n % 3 === 0 ? attacks["innocent"]!(n) : scene(n), n)
+    : pick(draw, kind < 0.98 ? known : slow)
+  return svg.toWellFormed() // no tokenizer gives half a surrogate pair
 }
 
 /** Around a sampler's layer. */
