@@ -5,10 +5,12 @@
  * aborts the process; so closing the scope asks the program to release its sessions, waits until it has, and only then
  * is the thread gone. An interrupted caller stops waiting; the run it started goes on to its end, and is the call's last.
  */
+import { fork } from "node:child_process"
 import * as os from "node:os"
 import { Worker } from "node:worker_threads"
 import { Effect, Layer, Ref, Schema, type Scope } from "effect"
 import * as Context from "effect/Context"
+import type { Probed } from "./onnx/device-probe.ts"
 import type { Device } from "./onnx/session.ts"
 import type { Program, ProgramName, Spec } from "./onnx/programs.ts"
 import type { Abandoned, Answer, Call, Start } from "./onnx/worker.ts"
@@ -161,16 +163,39 @@ const reclaimable = (): number => Math.max(0, process.availableMemory() - os.fre
 /** Bytes that this process can still get, a container's limit included. */
 export const freeMemory = (): number => Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
 
-/** Undefined when the device computes rightly in a thread of its own; else why it does not. */
+/** By what a GPU's driver is found; no other variable of this process reaches the one that tries it. */
+const driverVariables = /^(PATH|HOME|LD_LIBRARY_PATH|DISPLAY|WAYLAND_DISPLAY|XDG_.*|VK_.*|CUDA_.*|NVIDIA_.*|SYSTEMROOT|WINDIR|TEMP|TMP|APPDATA|LOCALAPPDATA)$/i
+
+/** Fails where onnxruntime cannot be loaded, or ended its process. */
+const probe = (device: Device): Effect.Effect<Probed, OnnxError> =>
+  Effect.callback((resume) => {
+    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
+    const child = fork(new URL(`./onnx/device-probe.${extension}`, import.meta.url), [device], {
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => driverVariables.test(name))),
+      stdio: ["ignore", "ignore", "pipe", "ipc"]
+    })
+    let said = ""
+    let answer: Probed | undefined
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => void (said += text))
+    child.on("message", (message) => void (answer = message as Probed))
+    child.on("error", ({ message }) => resume(Effect.fail(new OnnxError({ program: "probe", method: device, message }))))
+    child.on("close", (code, signal) => {
+      if (answer !== undefined) return resume(Effect.succeed(answer))
+      const why = /^\w*Error.*$/m.exec(said)?.[0] ?? `it ended its process (${signal ?? `exit code ${code}`})`
+      resume(Effect.fail(new OnnxError({ program: "probe", method: device, message: why })))
+    })
+    return Effect.sync(() => void child.kill("SIGKILL"))
+  })
+
+/** Undefined when the device computes rightly, in a process of its own; else why it does not. */
 export const probeDevice = (device: Device): Effect.Effect<string | undefined> =>
-  Effect.scoped(Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.test(device))).pipe(
+  probe(device).pipe(
+    Effect.map(({ refusal }) => refusal),
     Effect.catch((error) => Effect.succeed(error.message))
   )
 
 /** Of the onnxruntime that is installed; fails where it cannot be loaded. */
-export const runtimeVersion: Effect.Effect<string, OnnxError> = Effect.scoped(
-  Effect.flatMap(startProgram("probe", undefined as never), (probe) => probe.version())
-)
+export const runtimeVersion: Effect.Effect<string, OnnxError> = Effect.map(probe("cpu"), ({ version }) => version)
 
 const pickDevice = Effect.fnUntraced(function*(choice: DeviceChoice, parameters: number) {
   if (choice === "cpu") return { device: "cpu" as const, choice: "CPU, as asked" }

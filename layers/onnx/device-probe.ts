@@ -1,28 +1,35 @@
-/** Finds out whether a device really runs: one small product, created and computed there. */
+/**
+ * Finds out whether a device really runs: one small product, created and computed there. A program of its own, since a GPU's
+ * driver may write to the terminal as it likes or end its process: `fork`ed with a device, it answers by one message.
+ */
 import { Graph } from "../../src/numerics/graph.ts"
 import { createSession, type Device, float32, runtimeVersion } from "./session.ts"
+
+export interface Probed {
+  /** Of the onnxruntime that is installed. */
+  readonly version: string
+  /** Undefined when the device answered rightly; else what onnxruntime said. */
+  readonly refusal?: string
+}
 
 /** The first line, without the place in onnxruntime's source and the condition that come before some messages. */
 const plainly = (message: string): string => message.split("\n")[0]!.replace(/^\/\S+:\d+ .* was false\. (?=.)/, "")
 
-export class DeviceProbe {
-  /** Undefined when the device answered rightly; else what onnxruntime said. */
-  async test(device: Device): Promise<string | undefined> {
-    const g = new Graph()
-    const x = g.input("x", "float32", [1, 2])
-    g.output("y", g.matmul(x, g.constant([1, 2, 3, 4], [2, 2])))
-    try {
-      const session = await createSession(g, { device, threads: 1, weights: "prepared" })
-      const { y } = await session.run({ x: float32([1, 2], Float32Array.of(1, 1)) }).finally(session.release)
-      return y!.data[0] === 4 && y!.data[1] === 6 ? undefined : `1 + 3, 2 + 4 came out as ${y!.data.join(", ")}`
-    } catch (error) {
-      return plainly(String(error instanceof Error ? error.message : error))
-    }
+const test = async (device: Device): Promise<string | undefined> => {
+  const g = new Graph()
+  const x = g.input("x", "float32", [1, 2])
+  g.output("y", g.matmul(x, g.constant([1, 2, 3, 4], [2, 2])))
+  try {
+    const session = await createSession(g, { device, threads: 1, weights: "prepared" })
+    const { y } = await session.run({ x: float32([1, 2], Float32Array.of(1, 1)) }).finally(session.release)
+    return y!.data[0] === 4 && y!.data[1] === 6 ? undefined : `1 + 3, 2 + 4 came out as ${y!.data.join(", ")}`
+  } catch (error) {
+    return plainly(String(error instanceof Error ? error.message : error))
   }
+}
 
-  async version(): Promise<string> {
-    return runtimeVersion
-  }
-
-  async release(): Promise<void> {}
+if (import.meta.main) {
+  const refusal = await test(process.argv[2] as Device)
+  process.send!({ version: runtimeVersion, ...(refusal === undefined ? {} : { refusal }) } satisfies Probed)
+  process.disconnect()
 }

@@ -1,11 +1,9 @@
 /** The programs a session-owning thread can run. Each owns its sessions and frees them in `release`. */
-import { DeviceProbe } from "./device-probe.ts"
 import { SamplerProgram } from "./sampler-program.ts"
 import { ScorerProgram } from "./scorer-program.ts"
 import { Trainer } from "./trainer-program.ts"
 
 export const programs = {
-  probe: () => new DeviceProbe(),
   sampler: (spec: ConstructorParameters<typeof SamplerProgram>[0]) => new SamplerProgram(spec),
   scorer: (spec: ConstructorParameters<typeof ScorerProgram>[0]) => new ScorerProgram(spec),
   trainer: (spec: ConstructorParameters<typeof Trainer>[0]) => new Trainer(spec)

@@ -10,5 +10,5 @@ export const quantizedCache = Effect.map(cacheFolder, (folder) => path.join(fold
 export const tellQuantizing = Effect.fnUntraced(function*(style: ProgressStyle, total: number) {
   const progress = yield* makeProgress(style, bytes, total)
   return (done: number) =>
-    Effect.andThen(progress.tick(done, "of quantized weights"), done < total ? Effect.void : progress.end)
+    Effect.andThen(progress.tick(done, "quantized"), done < total ? Effect.void : progress.end)
 })
