@@ -85,9 +85,9 @@ describe("a soak of two minutes", () => {
   })
 
   it("does the same again for a seed, and all that it can do in its first cycles", () => {
-    assert.deepStrictEqual(planOf(5, 1, false), planOf(5, 1, false))
+    assert.deepStrictEqual(planOf(5, 1, "mixed"), planOf(5, 1, "mixed"))
     for (const seed of [0, 1, 2]) {
-      const plans = [planOf(seed, 0, false), planOf(seed, 1, false)]
+      const plans = [planOf(seed, 0, "mixed"), planOf(seed, 1, "mixed")]
       assert.deepStrictEqual(plans.map(({ maxStaleness }) => maxStaleness).sort(), [0, 1])
       for (const { blows } of plans) assert.strictEqual(new Set(blows.map(({ kind }) => kind)).size, 3)
     }

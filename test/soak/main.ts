@@ -1,8 +1,9 @@
 /**
- * `pnpm run soak [--minutes 20] [--seed 0] [--json] [--keep FOLDER]`: real training runs (onnxruntime, the embedded model, the
+ * `pnpm run soak [--minutes 20] [--kills N] [--seed 0] [--json] [--keep FOLDER]`: real training runs (onnxruntime, the embedded model, the
  * renderer's processes, SQLite) against a judge server that fails in every way, with hostile drawings among the policy's own,
  * killed, interrupted and without space on their disk, each compared with the same run left alone. Ends with a table of
  * figures, and exit code 1 where an invariant was broken, each named in a sentence; `--keep` copies the last cycle's runs.
+ * With `--kills` the only blow is SIGKILL, and it ends once so many have fallen, or the time is over.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -42,14 +43,16 @@ export interface Figures {
 const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "20" },
+    kills: { type: "string" },
     seed: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
     keep: { type: "string" }
   }
 })
 const [minutes, seed] = [Number(values.minutes), Number(values.seed)]
-if (!(minutes > 0) || !Number.isSafeInteger(seed) || seed < 0) {
-  console.error("--minutes is a number over 0, --seed a whole number from 0 on.")
+const kills = values.kills === undefined ? undefined : Number(values.kills)
+if (!(minutes > 0) || !Number.isSafeInteger(seed) || seed < 0 || (kills !== undefined && !(kills > 0))) {
+  console.error("--minutes and --kills are numbers over 0, --seed a whole number from 0 on.")
   process.exit(1)
 }
 
@@ -74,9 +77,10 @@ const soak = async (work: string, disk: DiskKind): Promise<Figures> => {
   let [drawings, failedVerdicts, longest] = [0, 0, 0]
   const total = (count: (cycle: Cycle) => number) => done.reduce((n, each) => n + count(each), 0)
   const say = (line: string) => console.error(`cycle ${done.length + 1}: ${line}; ${clock()}`)
-  for (let n = 0; n === 0 || left() > 1.2 * longest; n++) {
-    const long = minutes >= 10 && n % 6 === 2 && left() > 8 * longest
-    const plan = planOf(seed, n, long)
+  const enough = () => kills !== undefined && total(({ blows }) => blows.kill) >= kills
+  for (let n = 0; n === 0 || (left() > 1.2 * longest && !enough()); n++) {
+    const long = kills === undefined && minutes >= 10 && n % 6 === 2 && left() > 8 * longest
+    const plan = planOf(seed, n, long ? "long" : kills === undefined ? "mixed" : "killed")
     const folder = path.join(small!, `cycle-${n}`)
     fs.mkdirSync(folder)
     const started = performance.now()

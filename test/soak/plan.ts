@@ -28,10 +28,13 @@ export const passing: ReadonlyArray<FaultKind> = [
   "429", "500", "529", "408", "reset", "stall", "truncated", "malformed", "empty", "html", "null", "wrong-shape"
 ]
 
-/** @param long a run in which memory that is not given back would show */
-export const planOf = (seed: number, cycle: number, long: boolean): Plan => {
+/** `long` is a run in which memory that is not given back would show, `killed` one that meets nothing but SIGKILL, often. */
+export type PlanKind = "mixed" | "long" | "killed"
+
+export const planOf = (seed: number, cycle: number, kind: PlanKind): Plan => {
   const draw = random(seed, cycle)
-  const kinds: ReadonlyArray<BlowKind> = [
+  const long = kind === "long"
+  const kinds: ReadonlyArray<BlowKind> = kind === "killed" ? Array.from({ length: 12 }, () => "kill" as const) : [
     ...shuffled(draw, ["kill", "interrupt", "disk"] as const), // each at least once, where the run does not end before
     ...Array.from({ length: long ? 9 : 2 }, () => pick(draw, ["kill", "kill", "kill", "disk", "interrupt"] as const))
   ]
