@@ -118,8 +118,7 @@ const renameLate = () => {
 if (import.meta.main) {
   const [folder = "", mutant] = process.argv.slice(2)
   if (mutant === "late-rename") renameLate()
-  fs.mkdirSync(folder, { recursive: true })
-  await Effect.runPromise(drive(folder)).then(
+  await Effect.runPromise(Effect.andThen(Effect.sync(() => fs.mkdirSync(folder, { recursive: true })), drive(folder))).then(
     (driven) => console.log(JSON.stringify(driven)),
     (error: Error) => {
       console.error(error.message)
