@@ -26,6 +26,8 @@ export class KeyValueCache {
   #capacity = growth
   /** Tokens that each row holds. */
   #lengths: Array<number> = []
+  /** The arrays as they are fed, as long as they stay where they are. */
+  #feeds: Feeds | undefined
 
   constructor(c: DecoderConfig) {
     this.#c = c
@@ -53,6 +55,7 @@ export class KeyValueCache {
       this.#keys[i] = moved(this.#keys[i]!)
       this.#values[i] = moved(this.#values[i]!)
     }
+    this.#feeds = undefined
     this.#lengths = from.map((row) => (row === undefined ? 0 : this.#lengths[row]!))
     this.#capacity = capacity
   }
@@ -80,7 +83,7 @@ export class KeyValueCache {
 
   /** What `decode` reads, a place for the new token excepted; rows see all that they hold, or a sliding window of it. */
   feeds(): Feeds {
-    const { headDim, kvHeads, layers, sliding } = this.#c
+    const { sliding } = this.#c
     const rows = this.#lengths.length
     const mask = (window: number) => {
       const seen = new Float32Array(rows * this.#capacity).fill(-1e9)
@@ -89,9 +92,14 @@ export class KeyValueCache {
       )
       return float32([rows, 1, 1, 1, this.#capacity], seen)
     }
-    const feeds: Record<string, Feed> = { mask: mask(Infinity) }
-    if (sliding !== undefined) feeds["sliding_mask"] = mask(sliding.window)
-    const shape = [rows, kvHeads, 1, this.#capacity, headDim]
+    this.#feeds ??= this.#arrays()
+    return { ...this.#feeds, mask: mask(Infinity), ...(sliding === undefined ? {} : { sliding_mask: mask(sliding.window) }) }
+  }
+
+  #arrays(): Feeds {
+    const { headDim, kvHeads, layers } = this.#c
+    const shape = [this.#lengths.length, kvHeads, 1, this.#capacity, headDim]
+    const feeds: Record<string, Feed> = {}
     for (let i = 0; i < layers; i++) {
       feeds[`past_k.${i}`] = float32(shape, this.#keys[i]!)
       feeds[`past_v.${i}`] = float32(shape, this.#values[i]!)

@@ -102,6 +102,14 @@ const abandoned = "nobody waits for it any more"
 /** While the test holds, no run begins and no session is made: both reject. One that has begun cannot be stopped. */
 export const refuseWorkWhen = (test: () => boolean): void => void (refused = test)
 
+/** Feeds that are fed again and again, an adapter's hundreds above all, are checked and wrapped once. */
+const wrapped = new WeakMap<Feed, ort.Tensor>()
+const tensorOf = (feed: Feed): ort.Tensor => {
+  const tensor = wrapped.get(feed) ?? new ort.Tensor(feed.dtype as "float32", feed.data as Float32Array, feed.shape)
+  wrapped.set(feed, tensor)
+  return tensor
+}
+
 /** Builds the native session of a graph. Rejects with onnxruntime's own message when it cannot. */
 export const createSession = async (graph: Graph, options: SessionOptions): Promise<Session> => {
   if (refused()) throw new Error(abandoned)
@@ -117,7 +125,7 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
       for (const name of inputs) {
         const feed = feeds[name]
         if (feed === undefined) throw new Error(`the graph reads "${name}", which was not fed`)
-        tensors[name] = new ort.Tensor(feed.dtype as "float32", feed.data as Float32Array, feed.shape)
+        tensors[name] = tensorOf(feed)
       }
       const outputs = await (wanted === undefined ? native.run(tensors) : native.run(tensors, wanted))
       return Object.fromEntries(

@@ -23,6 +23,8 @@ export class SharedPrompts {
   /** Which prompts are held, in their order, and their tokens. */
   #held: ReadonlyArray<{ readonly prompt: number; readonly length: number }> = []
   #time = 1
+  /** The arrays as they are fed, as long as they stay where they are. */
+  #feeds: Feeds | undefined
 
   constructor(c: DecoderConfig) {
     this.#c = c
@@ -63,11 +65,12 @@ export class SharedPrompts {
     }
     this.#held = held
     this.#time = time
+    this.#feeds = undefined
   }
 
   /** What `decode` reads of prompts. Where none is held, one that no row sees. */
   feeds(rows: ReadonlyArray<Continuation>): Feeds {
-    const { headDim, kvHeads, layers, sliding } = this.#c
+    const { sliding } = this.#c
     const count = Math.max(1, this.#held.length)
     const at = new Map(this.#held.map(({ prompt }, n) => [prompt, n]))
     const slots: Array<Array<number>> = Array.from({ length: count }, () => [])
@@ -84,13 +87,20 @@ export class SharedPrompts {
       })
       return float32([rows.length, 1, 1, 1, this.#time], seen)
     }
-    const feeds: Record<string, Feed> = {
+    this.#feeds ??= this.#arrays()
+    return {
+      ...this.#feeds,
       slots: int64([count, width], slots.flatMap((own) => Array.from({ length: width }, (_, i) => own[i] ?? 0))),
       places: int64([rows.length], places.map(({ n, place }) => n * width + place)),
-      prompt_mask: mask(Infinity)
+      prompt_mask: mask(Infinity),
+      ...(sliding === undefined ? {} : { sliding_prompt_mask: mask(sliding.window) })
     }
-    if (sliding !== undefined) feeds["sliding_prompt_mask"] = mask(sliding.window)
-    const shape = [count, kvHeads, this.#time, headDim]
+  }
+
+  #arrays(): Feeds {
+    const { headDim, kvHeads, layers } = this.#c
+    const shape = [Math.max(1, this.#held.length), kvHeads, this.#time, headDim]
+    const feeds: Record<string, Feed> = {}
     for (let i = 0; i < layers; i++) {
       feeds[`prompt_k.${i}`] = float32(shape, this.#keys[i]!)
       feeds[`prompt_v.${i}`] = float32(shape, this.#values[i]!)
