@@ -14,7 +14,7 @@ import { modulesOf, unembeddingName } from "./numerics/transformer.ts"
 
 /** Of the way weights are quantized: another one makes other files. */
 const formatOf = (precision: QuantizedPrecision): string =>
-  precision === "dynamic_int8" ? `${precision}-2` : `${precision}-${blockFormats[precision].block}-2`
+  precision === "dynamic_int8" ? `${precision}-3` : `${precision}-${blockFormats[precision].block}-3`
 
 /** Values widened at a time. */
 const pieceSize = 2 ** 22
