@@ -17,7 +17,8 @@ import { Graph } from "../../src/numerics/graph.ts"
 import { labelWeights, type LossType, preferenceLoss } from "../../src/numerics/losses.ts"
 import { plain, probabilities } from "../../src/numerics/sampling.ts"
 import type { Parameters } from "../../src/numerics/tensor.ts"
-import { allLinear, prefill } from "../../src/numerics/transformer.ts"
+import { prefill } from "../../src/numerics/decoding.ts"
+import { allLinear } from "../../src/numerics/transformer.ts"
 
 const folder = path.join(import.meta.dirname, "../golden")
 const read = (file: string) => JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"))
