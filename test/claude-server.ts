@@ -19,6 +19,8 @@ export interface ClaudeServerOptions {
   /** Share of requests that fail, spread evenly over `kinds`. */
   readonly faults?: number
   readonly kinds?: ReadonlyArray<FaultKind>
+  /** Most that befall requests of one Idempotency-Key in a row. No limit where it is not given. */
+  readonly faultsInARow?: number
   readonly seed?: number
   /** Milliseconds until an answer. */
   readonly latency?: number
@@ -88,7 +90,7 @@ const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: numb
 }
 
 export const startClaudeServer = async (options: ClaudeServerOptions = {}): Promise<ClaudeServer> => {
-  const { always, faults = 0, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, unanswerable = 0 } = options
+  const { always, faults = 0, faultsInARow = Infinity, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, unanswerable = 0 } = options
   const counts: Record<string, number> = {}
   const bodies: Array<ClaudeServer["bodies"][number]> = []
   let requests = 0
@@ -98,6 +100,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
   const useless = new Set<string>()
   const given = new Map<string, string>()
   let replayed = 0
+  const inARow = new Map<string, number>()
 
   const batches = makeBatchServer(options.batches ?? {}, (body) => JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))))
   let held = 0
@@ -127,7 +130,10 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
       if (always === undefined && batches.handle(request, Buffer.concat(parts).toString("utf8"), response)) return
       const n = requests++
       const draw = random(seed, n)
-      const fault = draw() < faults ? kinds[Math.floor(draw() * kinds.length)] : undefined
+      const key = String(request.headers["idempotency-key"])
+      const before = inARow.get(key) ?? 0
+      const fault = draw() < faults && before < faultsInARow ? kinds[Math.floor(draw() * kinds.length)] : undefined
+      inARow.set(key, fault === undefined ? 0 : before + 1)
       if (fault !== undefined) counts[fault] = (counts[fault] ?? 0) + 1
       setTimeout(() => answer(JSON.parse(Buffer.concat(parts).toString("utf8") || "{}") as RequestBody, fault), latency)
     })
