@@ -5,6 +5,7 @@
  */
 import { DatabaseSync } from "node:sqlite"
 import { Context, Effect, Layer, Schema } from "effect"
+import { atomically } from "./atomically.ts"
 
 /** The file cannot be used; the message says why and what to do. Nothing of the work was written. */
 export class RunDatabaseFailed extends Schema.TaggedError<RunDatabaseFailed>()("RunDatabaseFailed", {
@@ -145,18 +146,6 @@ const sentence = (path: string, cause: unknown): string => {
   if (cause instanceof OtherDatabase) return `${path} ${cause.message}`
   const code = cause instanceof Error && "errcode" in cause ? Number(cause.errcode) & 0xff : 0
   return `${path} ${advice[code] ?? `could not be used: ${cause instanceof Error ? cause.message : String(cause)}`}`
-}
-
-const atomically = <A>(db: DatabaseSync, work: () => A): A => {
-  db.exec("BEGIN IMMEDIATE")
-  try {
-    const value = work()
-    db.exec("COMMIT")
-    return value
-  } catch (error) {
-    if (db.isTransaction) db.exec("ROLLBACK")
-    throw error
-  }
 }
 
 const versionOf = (db: DatabaseSync): number =>

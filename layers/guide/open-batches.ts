@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import type { Effect } from "effect"
+import { atomically } from "../atomically.ts"
 import type { AnswersFailed } from "./answers-failed.ts"
 
 export interface OpenBatch {
@@ -55,18 +56,7 @@ export const makeOpenBatches = (
   const keepResult = db.prepare("INSERT OR REPLACE INTO batch_results VALUES (?, ?)")
   const select = db.prepare("SELECT message FROM batch_results WHERE key = ?")
   const forget = db.prepare("DELETE FROM batch_results WHERE key = ?")
-  const atomically = <A>(work: () => A) =>
-    attempt(() => {
-      db.exec("BEGIN IMMEDIATE")
-      try {
-        const value = work()
-        db.exec("COMMIT")
-        return value
-      } catch (error) {
-        if (db.isTransaction) db.exec("ROLLBACK")
-        throw error
-      }
-    })
+  const whole = <A>(work: () => A) => attempt(() => atomically(db, work))
   const write = (id: number | null, place: string, name: string | null, { after, keys, sentAt }: Omit<OpenBatch, "id" | "name">) => {
     const { lastInsertRowid } = insert.run(id, place, name, after, sentAt)
     const own = id ?? Number(lastInsertRowid)
@@ -84,10 +74,10 @@ export const makeOpenBatches = (
           keys: keysOf.all(Number(row["id"])).map(({ key }) => key as string)
         }))
       ),
-    begin: (place, batch) => atomically(() => ({ ...batch, id: write(null, place, null, batch), name: undefined })),
-    made: (place, batch, name) => atomically(() => void write(batch.id, place, name, batch)),
+    begin: (place, batch) => whole(() => ({ ...batch, id: write(null, place, null, batch), name: undefined })),
+    made: (place, batch, name) => whole(() => void write(batch.id, place, name, batch)),
     close: ({ id }) => attempt(() => void remove.run(id)),
-    keep: (results) => atomically(() => results.forEach(([key, message]) => keepResult.run(key, message))),
+    keep: (results) => whole(() => results.forEach(([key, message]) => keepResult.run(key, message))),
     result: (key) => attempt(() => select.get(key)?.["message"] as string | undefined),
     forget: (key) => attempt(() => void forget.run(key))
   }
