@@ -1,5 +1,6 @@
 /**
- * What the renderer's processes say to one another: calls down, answers up, each with the length of what follows. Numbers are little-endian uint32.
+ * What the renderer's processes say to one another: calls down, answers up, each with the length of what follows. Numbers
+ * are little-endian uint32.
  *
  *     call    id, size in pixels plus 2^31 for letters, bytes of SVG, SVG as UTF-8
  *     answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and

@@ -25,8 +25,8 @@ export interface SessionOptions {
   /** Threads of one run; 0 lets onnxruntime decide. */
   readonly threads: number
   /**
-   * Whether threads spin while they wait for one another. Small products become a third faster by it, where nobody else has
-   * work for the cores; where somebody has, it takes his time.
+   * Whether threads spin while they wait for one another. Where nobody else has work for the cores many small products are
+   * faster by it (a token of a 0.6B model in 40 ms instead of 51, on two cores); where somebody has, it takes his time.
    */
   readonly spinning?: boolean | undefined
   /** Where External initializers are looked for; absolute. Symbolic links may lead anywhere. */
