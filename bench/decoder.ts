@@ -24,8 +24,8 @@ import { rounds } from "./quiet.ts"
 import { qwenShape, writeRandomCheckpoint } from "./trainer.ts"
 
 const context = 256
-/** Of each sequence: fewer where they are many, so that all take some seconds. */
-const tokensAt = (batch: number): number => (batch < 8 ? 72 : 24)
+/** Of each sequence, a round: few, so that rivals take turns more often than a machine changes its speed. */
+const newTokens = 24
 const lora = { r: 16, alpha: 32, targets: allLinear }
 const peerOf: Readonly<Record<SamplerPrecision, GgufPrecision | undefined>> = {
   float32: undefined,
@@ -39,7 +39,7 @@ const rounded = (x: number) => Math.round(x * 100) / 100
 /** @param repetitions rounds in which everything is measured once */
 export const benchDecoder = async (
   precisions: ReadonlyArray<SamplerPrecision> = ["dynamic_int8", "int8", "int4"],
-  repetitions = 3,
+  repetitions = 9,
   batches: ReadonlyArray<number> = [1, 2, 8, 16],
   prompts: ReadonlyArray<number> = [256, 1024],
   threads = os.availableParallelism()
@@ -109,7 +109,7 @@ export const benchDecoder = async (
       // From the last token of a step to the last of the next: reading the prompt is left out.
       const decode = async (sampler: SamplerProgram, parameters: Parameters, batch: number) => {
         drawn.length = 0
-        await sample(sampler, parameters, batch, context, 2 + tokensAt(batch))
+        await sample(sampler, parameters, batch, context, 2 + newTokens)
         const ends = drawn.filter((_, i) => i % batch === batch - 1).slice(1)
         return batch / median(ends.slice(1).map((end, i) => (end - ends[i]!) / 1000))
       }
@@ -119,8 +119,8 @@ export const benchDecoder = async (
           own: () => decode(bare, none, batch),
           lora: () => decode(adapted, adapter, batch),
           // The faster of llama.cpp's two attentions.
-          plain: async () => await llama?.decode(batch, context, tokensAt(batch), false) ?? NaN,
-          flash: async () => await llama?.decode(batch, context, tokensAt(batch), true) ?? NaN
+          plain: async () => await llama?.decode(batch, context, newTokens, false) ?? NaN,
+          flash: async () => await llama?.decode(batch, context, newTokens, true) ?? NaN
         }, repetitions)
         tell({
           precision,
