@@ -5,11 +5,12 @@
  * A prompt is read once for its K candidates. Sequences are decoded together as many as the memory allows; the place of
  * one that has ended is taken by the next that waits (continuous batching, Yu et al. 2022, Orca, OSDI '22).
  */
+import { createHash } from "node:crypto"
 import { SaxesParser } from "saxes"
 import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
 import type { Finish } from "../../src/domain.ts"
 import { Graph } from "../../src/numerics/graph.ts"
-import { type LoraConfig, type QuantizedWeights, turnedFactors, type Weights } from "../../src/numerics/parameters.ts"
+import { type LoraConfig, type QuantizedWeights, type Weights } from "../../src/numerics/parameters.ts"
 import { isSmall } from "../../src/numerics/memory.ts"
 import { hash32, uniformAt } from "../../src/numerics/random.ts"
 import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
@@ -87,6 +88,8 @@ type Name = "prefill" | "decode" | "exact"
 export class SamplerProgram {
   readonly #spec: SamplerSpec
   readonly #sessions = new Sessions((name: Name) => this.#open(name))
+  /** Of the adapter that the decoding session holds. */
+  #held = ""
 
   constructor(spec: SamplerSpec) {
     this.#spec = spec
@@ -96,9 +99,8 @@ export class SamplerProgram {
   async sample(call: SampleCall): Promise<Array<Array<Sampled>>> {
     const { maxLength, maxNumSeqs } = this.#spec
     const reading = await this.#sessions.get("prefill")
-    const decoding = await this.#sessions.get("decode")
-    const { lora } = this.#spec
-    const adapter = feedsOf(lora === undefined ? call.parameters : turnedFactors(call.parameters, lora))
+    const decoding = await this.#decoding(call.parameters)
+    const adapter = feedsOf(call.parameters)
     const groups = call.prompts.map(({ ids, seeds }, prompt) =>
       seeds.map((seed): Row => ({
         prompt,
@@ -169,19 +171,32 @@ export class SamplerProgram {
     return sharePrompts
   }
 
-  #weights(quantized: QuantizedWeights | undefined): Weights {
-    const { checkpoint, lora } = this.#spec
-    return { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, turned: true, quantized }
+  /**
+   * Of a quantized model, the session holds the adapter and is made anew for another one: a second or two, which some
+   * hundred tokens pay back. In float32 it would be many seconds, and an adapter is little beside the weights.
+   */
+  async #decoding(adapter: Parameters): Promise<Session> {
+    if (this.#spec.quantized === undefined || bytesOf(adapter) > heldBytes) return this.#sessions.get("decode")
+    const digest = digestOf(adapter)
+    if (digest !== this.#held) await this.#sessions.drop("decode")
+    this.#held = digest
+    return this.#sessions.get("decode", (name) => this.#open(name, adapter))
   }
 
-  async #open(name: Name): Promise<Session> {
-    const { checkpoint, device, maxLength, quantized, spinning, threads } = this.#spec
+  async #open(name: Name, adapter?: Parameters): Promise<Session> {
+    const { checkpoint, device, lora, maxLength, quantized, spinning, threads } = this.#spec
+    const weights: Weights = { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, adapter, quantized }
     const g = new Graph()
-    if (name === "exact") g.output("logps", forward(g, checkpoint.config, { ...this.#weights(undefined), turned: false }, maxLength, false).logps)
-    else if (name === "prefill") prefill(g, checkpoint.config, this.#weights(quantized), maxLength)
-    else decode(g, checkpoint.config, this.#weights(quantized), maxLength, this.#shares)
-    const weights = name === "exact" ? "mapped" : "prepared"
-    return createSession(g, { device, spinning, threads, weights, weightsFolder: checkpoint.folder })
+    if (name === "exact") g.output("logps", forward(g, checkpoint.config, { ...weights, quantized: undefined }, maxLength, false).logps)
+    else if (name === "prefill") prefill(g, checkpoint.config, weights, maxLength)
+    else decode(g, checkpoint.config, weights, maxLength, this.#shares)
+    return createSession(g, {
+      device,
+      spinning,
+      threads,
+      weights: name === "exact" ? "mapped" : "prepared",
+      weightsFolder: checkpoint.folder
+    })
   }
 
   /** Puts rows into places of the batch that are free, new ones if need be, and draws their first token. */
@@ -237,6 +252,17 @@ export class SamplerProgram {
     const { logps } = await session.run({ ...feeds, ...feedsOf(call.parameters) })
     return { row, logps: Array.from(logps!.data as Float32Array) }
   }
+}
+
+/** A graph holds no adapter that is larger, bytes: it is encoded whole, and must stay below 2 GB. */
+const heldBytes = 2 ** 28
+
+const bytesOf = (parameters: Parameters): number => [...parameters.values()].reduce((n, { data }) => n + data.byteLength, 0)
+
+const digestOf = (parameters: Parameters): string => {
+  const hash = createHash("sha256")
+  for (const [name, { data }] of parameters) hash.update(name).update(data)
+  return hash.digest("hex")
 }
 
 /** A prompt that was read: which of the prompts read with it, and the scores of its first new token. */

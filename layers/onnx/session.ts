@@ -153,19 +153,25 @@ export class Sessions<Name extends string> {
     this.#make = make
   }
 
-  get(name: Name): Promise<Session> {
+  get(name: Name, make = this.#make): Promise<Session> {
     const known = this.#made.get(name)
     if (known !== undefined) return known
-    const made = this.#make(name)
+    const made = make(name)
     this.#made.set(name, made)
     made.catch(() => this.#made.delete(name))
     return made
   }
 
+  /** One of them, when no run of it is under way: the next `get` makes it anew. */
+  async drop(name: Name): Promise<void> {
+    const session = this.#made.get(name)
+    this.#made.delete(name)
+    await (await session)?.release()
+  }
+
   /** When no run is under way. */
   async release(): Promise<void> {
-    for (const session of this.#made.values()) await (await session).release()
-    this.#made.clear()
+    for (const name of this.#made.keys()) await this.drop(name)
   }
 }
 

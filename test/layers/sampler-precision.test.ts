@@ -11,6 +11,8 @@ import type { Candidate } from "../../src/domain.ts"
 import { plain } from "../../src/numerics/sampling.ts"
 import { initialAdapter } from "../../src/numerics/parameters.ts"
 import { quantizedShapes } from "../../src/numerics/quantization.ts"
+import { gaussian, random } from "../../src/numerics/random.ts"
+import { copyParameters } from "../../src/numerics/tensor.ts"
 import { modulesOf } from "../../src/numerics/transformer.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { quantizedWeights } from "../../src/quantized-weights.ts"
@@ -26,27 +28,27 @@ const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-test-"))
 afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
 
 const prompts = ["a pelican", "a red cat riding a blue bicycle", "three green stars", "a fish"].map(promptOf)
+const layerOf = (changes: Partial<SamplerOnnx.SamplerOnnxOptions>) =>
+  SamplerOnnx.layer({
+    checkpoint,
+    tokenizer,
+    format: defaultFormat,
+    lora,
+    sampling: plain,
+    maxNewTokens: 100,
+    maxLength: 160,
+    stop: "</svg>",
+    stopMalformed: false,
+    maxNumSeqs: 12,
+    precision: "float32",
+    cache: work,
+    quantizing: () => Effect.succeed(() => Effect.void),
+    ...changes
+  }).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1 })))
 const drawn = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}) =>
   Sampler.use((sampler) => sampler.sample({ step: 0, prompts, k: 3, seed: 5, policy: { version: 0, parameters } })).pipe(
     Effect.map((groups) => groups.flat()),
-    Effect.provide(
-      SamplerOnnx.layer({
-        checkpoint,
-        tokenizer,
-        format: defaultFormat,
-        lora,
-        sampling: plain,
-        maxNewTokens: 100,
-        maxLength: 160,
-        stop: "</svg>",
-        stopMalformed: false,
-        maxNumSeqs: 12,
-        precision: "float32",
-        cache: work,
-        quantizing: () => Effect.succeed(() => Effect.void),
-        ...changes
-      }).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1 })))
-    )
+    Effect.provide(layerOf(changes))
   )
 const svgs = (candidates: ReadonlyArray<Candidate>) => candidates.map(({ svg }) => svg)
 
@@ -73,6 +75,30 @@ describe("weights in few bits", () => {
         assert.isBelow(mean, most)
       }))
   }
+
+  it.live("go with the adapter of each call, whichever was before", () =>
+    Effect.gen(function*() {
+      const adapterOf = (seed: number) =>
+        new Map([...parameters].map(([name, { data, shape }], n) => [name, { shape, data: data.map((_, i) => gaussian(random(seed, n, i)) / 8) }]))
+      const [one, other] = [adapterOf(1), adapterOf(2)]
+      const given = yield* Effect.forEach([one, other, other, one], (parameters, n) =>
+        // What is fed is the caller's again once the call is over.
+        Effect.gen(function*() {
+          const fed = copyParameters(parameters)
+          const [group] = yield* Sampler.use((sampler) =>
+            sampler.sample({ step: 0, prompts: prompts.slice(0, 1), k: 1, seed: 5, policy: { version: n, parameters: fed } })
+          )
+          fed.forEach(({ data }) => data.fill(0))
+          return group![0]!
+        })).pipe(Effect.provide(layerOf({ precision: "int8" })))
+      const [first, second, same, again] = given.map(({ logps }) => logps)
+      assert.deepStrictEqual(again, first)
+      assert.deepStrictEqual(same, second)
+      assert.isAbove(Math.abs(first![0]! - second![0]!), 1e-3)
+      for (const { exactLogps, logps } of given) {
+        assert.isBelow(Math.max(...logps.map((logp, i) => Math.abs(logp - exactLogps![i]!))), 0.3)
+      }
+    }))
 
   it.live("float32 has no gap to measure", () =>
     Effect.gen(function*() {
