@@ -1,16 +1,22 @@
 /**
- * A trainer in a process of its own, so that its memory is all that is measured: started by trainer.ts with what to train,
- * it makes a step for each message and answers with what the step took. It ends when its parent lets go of it.
+ * A trainer, and a sampler where it is asked for, in a process of their own, so that their memory is all that is measured:
+ * started by trainer.ts with what to train, it makes a step for each message and answers with what the step took. It ends
+ * when its parent lets go of it.
  */
 import * as fs from "node:fs"
+import * as path from "node:path"
 import { Effect } from "effect"
+import { SamplerProgram, type SamplerSpec } from "../layers/onnx/sampler-program.ts"
 import type { Sequence } from "../layers/onnx/sequences.ts"
 import { Trainer } from "../layers/onnx/trainer-program.ts"
-import { openDecoder } from "../src/checkpoint.ts"
+import { type DecoderCheckpoint, openDecoder } from "../src/checkpoint.ts"
 import { trainerDefaults } from "../src/commands/trainer-defaults.ts"
-import { initialAdapter } from "../src/numerics/parameters.ts"
+import { initialAdapter, type LoraConfig } from "../src/numerics/parameters.ts"
 import { hash32 } from "../src/numerics/random.ts"
+import { plain } from "../src/numerics/sampling.ts"
+import type { Parameters } from "../src/numerics/tensor.ts"
 import { allLinear, modulesOf } from "../src/numerics/transformer.ts"
+import { quantizedWeights } from "../src/quantized-weights.ts"
 import { watched } from "./quiet.ts"
 
 export const promptLength = 64
@@ -22,6 +28,8 @@ export interface ChildSpec {
   readonly checkpointing: boolean
   /** Longest sequence, tokens. */
   readonly maxLength: number
+  /** Whether two candidates are drawn before each step, in 8 bits, from the policy as the step before left it. */
+  readonly sampling?: boolean
 }
 
 /** Tokens of the chosen and of the rejected sequence. */
@@ -49,18 +57,32 @@ const peakRssBytes = (): number => {
   return 1024 * (peak === undefined ? process.resourceUsage().maxRSS : Number(peak))
 }
 
-const serve = async ({ checkpointing, folder, maxLength, threads }: ChildSpec) => {
+/** Draws two candidates of a prompt from a policy, as many tokens of each as are asked for. */
+const startSampler = async (checkpoint: DecoderCheckpoint, lora: LoraConfig, maxLength: number, where: Pick<SamplerSpec, "device" | "spinning" | "threads">) => {
+  const quantized = await Effect.runPromise(quantizedWeights(checkpoint, {
+    precision: "dynamic_int8",
+    cache: path.join(checkpoint.folder, "quantized"),
+    progress: () => Effect.succeed(() => Effect.void)
+  }))
+  const sampler = new SamplerProgram({ checkpoint, lora, quantized, measureGap: false, maxLength, maxNumSeqs: 2, tokenTexts: [], ...where })
+  const draw = (ids: ReadonlyArray<number>, parameters: Parameters, maxNewTokens: number) =>
+    sampler.sample({ prompts: [{ ids, seeds: [1, 2] }], parameters, options: plain, maxNewTokens, stop: "</svg>", eosIds: [] })
+  return { draw, release: () => sampler.release() }
+}
+
+const serve = async ({ checkpointing, folder, maxLength, sampling = false, threads }: ChildSpec) => {
   const checkpoint = await Effect.runPromise(openDecoder(folder))
   const { config: c } = checkpoint
   const lora = { r: rank, alpha: 2 * rank, targets: allLinear }
+  const where = { device: "cpu", spinning: true, threads } as const
+  let policy: Parameters = initialAdapter(modulesOf(c), lora, 0)
+  const sampler = sampling ? await startSampler(checkpoint, lora, maxLength, where) : undefined
   const trainer = new Trainer({
     checkpoint,
     lora,
-    parameters: initialAdapter(modulesOf(c), lora, 0),
+    parameters: policy,
     ...trainerDefaults(maxLength, 2 * maxLength, { learningRate: 1e-4, gradientCheckpointing: checkpointing }),
-    device: "cpu",
-    spinning: true,
-    threads
+    ...where
   })
   let made = 0
   const step = async (lengths: ChildStep) => {
@@ -69,7 +91,9 @@ const serve = async ({ checkpointing, folder, maxLength, threads }: ChildSpec) =
       promptLength
     }))
     made++
-    await trainer.preferenceStep({ sequences, pairs: [{ chosen: 0, rejected: 1, label: 1, weight: 1 }] })
+    await sampler?.draw(sequences[0]!.ids.slice(0, promptLength), policy, lengths[0] - promptLength)
+    const { parameters } = await trainer.preferenceStep({ sequences, pairs: [{ chosen: 0, rejected: 1, label: 1, weight: 1 }] })
+    policy = parameters
   }
   process.on("message", async (lengths: ChildStep) => {
     const [start, cpuStart] = [performance.now(), cpuSeconds()]
@@ -87,7 +111,7 @@ const serve = async ({ checkpointing, folder, maxLength, threads }: ChildSpec) =
       } satisfies ChildAnswer
     )
   })
-  process.on("disconnect", () => void trainer.release())
+  process.on("disconnect", () => void Promise.all([trainer.release(), sampler?.release()]))
 }
 
 if (import.meta.main) await serve(JSON.parse(process.argv[2]!))
