@@ -52,6 +52,7 @@ const send = (answer: Answer) => {
   const bytes = encodeAnswer(answer)
   for (let at = 0; at < bytes.length;) at += fs.writeSync(wire.answers, bytes, at)
 }
+const parent = process.ppid
 send({ _tag: "Ready" })
 let [drawn, held] = [0, 0]
 for (let call = nextCall(); call !== undefined; call = nextCall()) {
@@ -61,4 +62,9 @@ for (let call = nextCall(); call !== undefined; call = nextCall()) {
   await freePixels()
   ;[drawn, held] = [0, 0]
 }
-process.exit(0) // the parent closed its end
+// The parent closed its end, or is gone; then nobody else removes the empty folder that its processes were started in.
+Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100) // a parent's ends are closed before it is gone
+try {
+  if (process.ppid !== parent) fs.rmdirSync(process.cwd())
+} catch { /* another of its processes was first */ }
+process.exit(0)

@@ -1,8 +1,11 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { vi } from "vitest"
 import { RendererPool } from "../../layers/renderer-pool.ts"
 import * as RendererResvg from "../../layers/renderer-resvg.ts"
 import type { Rendering } from "../../src/domain.ts"
@@ -110,7 +113,7 @@ describe("renderer-resvg without its gate", () => {
       assert.strictEqual(killed["billion laughs"], "Rejected render-error") // its DOCTYPE is left behind
     }).pipe(
       // A low limit on memory, so that it is met before the deadline on a slow machine.
-      Effect.provide(RendererResvg.layer({ processes: 2, size, gate: false, deadline: 0.8, memory: 250e6 }))
+      Effect.provide(RendererResvg.layer({ processes: 2, size, gate: false, deadline: 2, memory: 250e6 }))
     ))
 
   it.live("answers for a drawing that killed a process from memory", () =>
@@ -202,6 +205,23 @@ describe("renderer-pool", () => {
     assert.notStrictEqual((await waiting)._tag, "Pixels")
     assert.deepStrictEqual(pids.filter(alive), [])
     if (folder) assert.isFalse(fs.existsSync(folder))
+  })
+
+  it.skipIf(!fs.existsSync("/proc"))("leaves none either when its process is killed", async () => {
+    const pool = JSON.stringify(path.join(import.meta.dirname, "../../layers/renderer-pool.ts"))
+    const program = `
+      const { RendererPool } = await import(${pool})
+      const pool = new RendererPool(${JSON.stringify({ ...options, spares: 0 })})
+      await pool.render(${JSON.stringify(circle(20))})
+      console.log(pool.pids.join(" "))
+      setInterval(() => {}, 1000)`
+    const killed = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] })
+    const [line] = await once(killed.stdout, "data")
+    const pids = String(line).trim().split(" ").map(Number)
+    const folder = fs.readlinkSync(`/proc/${pids[0]}/cwd`)
+    assert.match(path.basename(folder), /^vequinox-render-/)
+    killed.kill("SIGKILL")
+    await vi.waitUntil(() => pids.every((pid) => !alive(pid)) && !fs.existsSync(folder), { timeout: 10_000 })
   })
 })
 
