@@ -1,14 +1,13 @@
 /** The command line as people meet it: real processes, bad input, one clear sentence each. */
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, assert, describe, it } from "vitest"
+import { assert, describe, it } from "vitest"
+import { scratchFolder } from "./scratch-folder.ts"
 
 const root = path.resolve(import.meta.dirname, "..")
 const policy = path.join(root, "models/policy")
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-cli-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("cli")
 
 const vequinox = (...args: ReadonlyArray<string>) =>
   new Promise<{ code: number; stdout: string; stderr: string }>((resolve) =>

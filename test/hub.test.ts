@@ -1,12 +1,11 @@
 /** Models of the Hub, fetched in-process from a server on a real socket: what goes wrong on the way, and what is left then. */
 import nodeFs, * as fs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
-import * as os from "node:os"
 import * as path from "node:path"
 import { it as effectIt } from "@effect/vitest"
 import { Clock, ConfigProvider, Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { afterAll, assert, describe, it } from "vitest"
+import { assert, describe, it } from "vitest"
 import { openDecoder, weightsHash } from "../src/checkpoint.ts"
 import { openJudge } from "../src/commands/judges.ts"
 import { resolveConfig } from "../src/config.ts"
@@ -17,9 +16,9 @@ import { resolveModel } from "../src/hub/resolve-model.ts"
 import { withHubRetry } from "../src/hub/retry.ts"
 import { byteSize } from "../src/progress.ts"
 import { blobOf, commitA, commitB, filesOf, type HubServer, type HubServerOptions, sharded, startHubServer } from "./hub-server.ts"
+import { scratchFolder } from "./scratch-folder.ts"
 
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-hub-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("hub")
 
 const policy = path.join(import.meta.dirname, "../models/policy")
 const small = path.join(import.meta.dirname, "golden/qwen3")

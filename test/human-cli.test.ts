@@ -1,14 +1,13 @@
 /** `--judge human` as people meet it: a real process, and somebody at its page. */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, assert, it } from "vitest"
+import { assert, it } from "vitest"
 import { sitAtPage, watch } from "./human.ts"
+import { scratchFolder } from "./scratch-folder.ts"
 
 const root = path.resolve(import.meta.dirname, "..")
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-human-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("human")
 
 /** A process, told where its page is as soon as it says so. */
 const vequinox = (atPage: (url: string, child: { readonly kill: (signal: NodeJS.Signals) => void }) => void, ...args: ReadonlyArray<string>) =>

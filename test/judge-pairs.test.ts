@@ -1,20 +1,19 @@
 /** `vequinox judge-pairs` as people meet it: real processes, a server on a real socket, a run's own database. */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { afterAll, assert, describe, it } from "vitest"
+import { assert, describe, it } from "vitest"
 import * as bufferSqlite from "../layers/buffer-sqlite.ts"
 import { Candidate, type Drawing, JudgedPair, Verdict } from "../src/domain.ts"
 import { PreferenceBuffer } from "../src/stages/PreferenceBuffer.ts"
 import { cohenKappa, wilson } from "../src/statistics.ts"
 import { startClaudeServer } from "./claude-server.ts"
 import { svgPair } from "./scene-pairs.ts"
+import { scratchFolder } from "./scratch-folder.ts"
 
 const root = path.resolve(import.meta.dirname, "..")
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-pairs-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("pairs")
 
 /** @param interruptWhen sends Ctrl-C, once */
 const vequinox = (args: ReadonlyArray<string>, env: Record<string, string> = {}, interruptWhen = () => false) =>

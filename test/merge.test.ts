@@ -2,14 +2,12 @@
 import * as fs from "node:fs"
 import mutableFs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
-import * as os from "node:os"
 import * as path from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { TestConsole } from "effect/testing"
-import { afterAll } from "vitest"
 import { Trainer } from "../layers/onnx/trainer-program.ts"
 import { openDecoder, openWeights, readParameters, readTensor } from "../src/checkpoint.ts"
 import { merge, parseBytes } from "../src/commands/merge.ts"
@@ -19,10 +17,10 @@ import { writeMerged } from "../src/merged-checkpoint.ts"
 import { loraNames } from "../src/numerics/parameters.ts"
 import { encodeSafetensors, type FileDType, toBfloat16, toFloat16 } from "../src/numerics/safetensors.ts"
 import type { Tensor } from "../src/numerics/tensor.ts"
+import { scratchFolder } from "./scratch-folder.ts"
 
 const golden = path.join(import.meta.dirname, "golden")
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-merge-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("merge")
 let made = 0
 const fresh = () => path.join(work, String(made++))
 

@@ -1,14 +1,15 @@
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { resolveConfig } from "../src/config.ts"
 import { embeddedPrompts, readPrompts } from "../src/prompts.ts"
 import { combination, isHeldOut, parseCaption } from "../src/scenes/index.ts"
+import { scratchFolder } from "./scratch-folder.ts"
 
+const work = scratchFolder("prompts")
 const written = (name: string, text: string): string => {
-  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-prompts-")), name)
+  const file = path.join(fs.mkdtempSync(path.join(work, "prompts-")), name)
   fs.writeFileSync(file, text)
   return file
 }

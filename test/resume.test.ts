@@ -1,10 +1,8 @@
 /** What `--resume` takes and refuses, and what the run's database keeps between two processes. */
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
-import { afterAll } from "vitest"
 import { Answers } from "../layers/guide/answers.ts"
 import { Guide } from "../layers/guide/guide.ts"
 import { Ledger } from "../layers/guide/ledger.ts"
@@ -23,9 +21,9 @@ import { Judgments } from "../src/stages/Judgments.ts"
 import { Renderer } from "../src/stages/Renderer.ts"
 import { RunState } from "../src/stages/RunState.ts"
 import { prompt, verdict } from "./stages/make.ts"
+import { scratchFolder } from "./scratch-folder.ts"
 
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-resume-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("resume")
 let made = 0
 const folder = () => fs.mkdtempSync(path.join(work, `${made++}-`))
 

@@ -1,9 +1,8 @@
 /** A run that is killed, damaged or refused its disk goes on to the same end: its sweep in full is test/survival/sweep.ts, real runs are in soak.test.ts. */
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { assert, beforeAll, describe, it } from "vitest"
 import { Effect, Layer } from "effect"
 import { newestGood, pruned } from "../src/checkpoints.ts"
 import { random } from "../src/numerics/random.ts"
@@ -15,9 +14,9 @@ import * as runStateSqlite from "../layers/run-state-sqlite.ts"
 import { RunState } from "../src/stages/RunState.ts"
 import { drive, type Driven, steps } from "./survival/drive.ts"
 import { hasStrace, type Point, sweep, trace } from "./survival/sweep.ts"
+import { scratchFolder } from "./scratch-folder.ts"
 
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-survival-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("survival")
 
 const made = (name: string): string => {
   fs.mkdirSync(path.join(work, name))

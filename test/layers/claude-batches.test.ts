@@ -1,9 +1,7 @@
 /** Claude in batches, against a server on a real socket that counts what it charges. */
 import { spawn } from "node:child_process"
-import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Redacted } from "effect"
 import { Answers } from "../../layers/guide/answers.ts"
 import * as JudgeClaude from "../../layers/judge-claude.ts"
@@ -12,9 +10,9 @@ import { Judge } from "../../src/stages/Judge.ts"
 import { requestFaults } from "../claude-batches.ts"
 import { type ClaudeServer, type ClaudeServerOptions, startClaudeServer } from "../claude-server.ts"
 import { pair } from "../scene-pairs.ts"
+import { scratchFolder } from "../scratch-folder.ts"
 
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-batches-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("batches")
 let files = 0
 const newFile = () => path.join(work, `${files++}.db`)
 

@@ -1,5 +1,3 @@
-import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer, Option } from "effect"
@@ -10,6 +8,7 @@ import { type ClaudeServer, faultKinds, startClaudeServer } from "../claude-serv
 import { judgeContract } from "../stages/Judge.contract.ts"
 import { pair } from "../scene-pairs.ts"
 import { model, withQuickRetry, withServer } from "./guided.ts"
+import { scratchFolder } from "../scratch-folder.ts"
 
 const judgeAt = (url: string, more: Partial<JudgeClaude.JudgeClaudeOptions> = {}) =>
   JudgeClaude.layer({ ...model, baseUrl: url, ...more }).pipe(Layer.provide(Answers.layerMemory))
@@ -154,8 +153,10 @@ it.live("ends within a second when it is interrupted", () =>
       assert.isBelow(Duration.toMillis(elapsed), 1000)
     }).pipe(Effect.provide(judgeAt(server.url)))), 5000)
 
+const work = scratchFolder("answers")
+
 it.live("pays for no question twice, in another run either", () => {
-  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-answers-")), "new", "answers.db")
+  const file = path.join(work, "new", "answers.db")
   return withServer({}, (server) => {
     const once = Effect.gen(function*() {
       const { compare } = yield* Judge

@@ -1,6 +1,5 @@
 /** The judges by scores of SigLIP, PickScore, HPSv2, ImageReward and DINOv2, on the tiny random checkpoints of test/golden. */
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { createHash } from "node:crypto"
@@ -18,10 +17,11 @@ import { encodePng } from "../../src/svg/png.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { judgeContract } from "../stages/Judge.contract.ts"
 import { inked, prompt } from "../stages/make.ts"
+import { scratchFolder } from "../scratch-folder.ts"
 
 const golden = (name: string) => path.join(import.meta.dirname, "../golden", name)
 const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-scorers-"))
+const work = scratchFolder("scorers")
 const write = (name: string, content: string | Uint8Array) => {
   fs.mkdirSync(path.dirname(path.join(work, name)), { recursive: true })
   fs.writeFileSync(path.join(work, name), content)

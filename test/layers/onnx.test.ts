@@ -1,8 +1,6 @@
 /** The onnxruntime layers on the embedded policy: contracts, agreement of sampler and trainer, the run's invariants. */
-import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Stream } from "effect"
 import * as BufferMemory from "../../layers/buffer-memory.ts"
 import * as JudgeCoin from "../../layers/judge-coin.ts"
@@ -27,6 +25,7 @@ import { defaultFormat, openTokenizer, promptIds } from "../../src/tokenizer/tok
 import { optimizerContract } from "../stages/Optimizer.contract.ts"
 import { samplerContract } from "../stages/Sampler.contract.ts"
 import { candidate, verdict } from "../stages/make.ts"
+import { scratchFolder } from "../scratch-folder.ts"
 
 const folder = path.join(import.meta.dirname, "../../models/policy")
 const checkpoint = await Effect.runPromise(openDecoder(folder))
@@ -36,8 +35,7 @@ const parameters = initialAdapter(modulesOf(checkpoint.config), lora, 1)
 const initial: OptimizerState = { version: 0, updates: 0, parameters, moments: new Map() }
 const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
 
-const cache = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-test-"))
-afterAll(() => fs.rmSync(cache, { recursive: true, force: true }))
+const cache = scratchFolder("test")
 
 const sampler = (precision: SamplerPrecision, maxNumSeqs = 16) =>
   SamplerOnnx.layer({

@@ -1,8 +1,7 @@
 /** The sampler's settings: weights in few bits, places that are filled again, drawings that are given up. */
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
 import * as SamplerOnnx from "../../layers/sampler-onnx.ts"
@@ -18,14 +17,14 @@ import { promptOf } from "../../src/prompts.ts"
 import { quantizedWeights } from "../../src/quantized-weights.ts"
 import { Sampler } from "../../src/stages/Sampler.ts"
 import { defaultFormat, openTokenizer } from "../../src/tokenizer/tokenizer.ts"
+import { scratchFolder } from "../scratch-folder.ts"
 
 const folder = path.join(import.meta.dirname, "../../models/policy")
 const checkpoint = await Effect.runPromise(openDecoder(folder))
 const tokenizer = await Effect.runPromise(openTokenizer(folder))
 const lora = { r: 4, alpha: 8, targets: ["q_proj", "v_proj", "down_proj"] }
 const parameters = initialAdapter(modulesOf(checkpoint.config), lora, 1)
-const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-test-"))
-afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
+const work = scratchFolder("test")
 
 const prompts = ["a pelican", "a red cat riding a blue bicycle", "three green stars", "a fish"].map(promptOf)
 const layerOf = (changes: Partial<SamplerOnnx.SamplerOnnxOptions>) =>

@@ -1,17 +1,16 @@
 /** Where onnxruntime finds weights: also where a folder's files are symbolic links, as in the Hub's cache. */
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { afterAll, assert, it } from "vitest"
+import { assert, it } from "vitest"
 import { createSession } from "../../layers/onnx/session.ts"
 import { openWeights } from "../../src/checkpoint.ts"
 import { Graph } from "../../src/numerics/graph.ts"
 import { frozen, parameterSource } from "../../src/numerics/parameters.ts"
 import { encodeSafetensors } from "../../src/numerics/safetensors.ts"
+import { scratchFolder } from "../scratch-folder.ts"
 
-const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-links-"))
-afterAll(() => fs.rmSync(scratch, { recursive: true, force: true }))
+const scratch = scratchFolder("links")
 
 const file = (name: string, content: string | Uint8Array) => {
   fs.mkdirSync(path.dirname(path.join(scratch, name)), { recursive: true })

@@ -1,6 +1,5 @@
 /** Scorers beside transformers: token ids, pixels, embeddings and logits of small random models (test/golden/make.py). */
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -13,6 +12,7 @@ import { openDinov2 } from "../../src/scorers/dinov2.ts"
 import type { ScorerCheckpoint } from "../../src/scorers/graphs.ts"
 import { clipColours, readPreprocessing } from "../../src/scorers/preprocessing.ts"
 import { openSiglip } from "../../src/scorers/siglip.ts"
+import { scratchFolder } from "../scratch-folder.ts"
 
 const folder = (name: string) => path.join(import.meta.dirname, "../golden", name)
 const read = (name: string) => JSON.parse(fs.readFileSync(folder(name), "utf8"))
@@ -108,7 +108,7 @@ it("interpolated position embeddings: a row of equal ones stays equal, the same 
 
 describe("preprocessor_config.json beside transformers", () => {
   const golden: { picture: number; cases: Array<{ config: object; side: number; pixel_values: Array<number> }> } = read("preprocessing.json")
-  const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-preprocessing-"))
+  const temporary = scratchFolder("preprocessing")
 
   it.each(golden.cases.map((one, n) => ({ n, ...one })))("case $n", async ({ config, pixel_values, side }) => {
     fs.writeFileSync(path.join(temporary, "preprocessor_config.json"), JSON.stringify(config))
