@@ -1,10 +1,11 @@
 /** The onnxruntime layers on the embedded policy: contracts, agreement of sampler and trainer, the run's invariants. */
+import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Stream } from "effect"
 import * as BufferMemory from "../../layers/buffer-memory.ts"
 import * as JudgeCoin from "../../layers/judge-coin.ts"
-import { freeMemory, OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
+import { freeMemory, OnnxRuntime, probeDevice, startProgram } from "../../layers/onnx-runtime.ts"
 import * as OptimizerOnnx from "../../layers/optimizer-onnx.ts"
 import * as RendererResvg from "../../layers/renderer-resvg.ts"
 import * as SamplerOnnx from "../../layers/sampler-onnx.ts"
@@ -195,6 +196,20 @@ describe("devices", () => {
       assert.match(result.failure.message, /^--device cuda does not run on this machine .*use --device auto or cpu\.$/)
     }))
 
+  it.live.skipIf(!fs.existsSync("/proc"))("is tried by a process that has no secret of this one", () =>
+    Effect.gen(function*() {
+      process.env["ANTHROPIC_API_KEY"] = "sk-of-the-parent"
+      const trying = yield* Effect.forkChild(probeDevice("cpu"))
+      let seen: string | undefined
+      while (seen === undefined || !seen.includes("PATH=")) { // empty until the process has its program
+        yield* Effect.sleep(2)
+        seen = environments("device-probe")[0] ?? seen
+      }
+      delete process.env["ANTHROPIC_API_KEY"]
+      assert.notInclude(seen, "ANTHROPIC")
+      assert.isUndefined(yield* Fiber.join(trying))
+    }))
+
   it.effect("more memory than there is, is refused before anything is allocated", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(OnnxRuntime.use(({ reserve }) => reserve("trainer", 1e15)).pipe(Effect.provide(runtime)))
@@ -211,3 +226,15 @@ describe("devices", () => {
       assert.match(error.message, /^The trainer needs about [\d.]+ GB, besides [\d.]+ GB for the rest of the run, and [\d.]+ GB are free: take/)
     }).pipe(Effect.provide(OnnxRuntime.layer("cpu", 1, { threads: 1 }))))
 })
+
+/** Of the processes that this one started with such a program, from Linux. */
+const environments = (program: string): ReadonlyArray<string> =>
+  fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      const read = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, "utf8")
+      const parent = Number(read("stat").split(") ").at(-1)!.split(" ")[1])
+      return parent === process.pid && read("cmdline").includes(program) ? [read("environ")] : []
+    } catch {
+      return []
+    }
+  })
