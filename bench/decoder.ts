@@ -39,7 +39,7 @@ const rounded = (x: number) => Math.round(x * 100) / 100
 /** @param repetitions rounds in which everything is measured once */
 export const benchDecoder = async (
   precisions: ReadonlyArray<SamplerPrecision> = ["dynamic_int8", "int8", "int4"],
-  repetitions = 9,
+  repetitions = 5,
   batches: ReadonlyArray<number> = [1, 2, 8, 16],
   prompts: ReadonlyArray<number> = [256, 1024],
   threads = os.availableParallelism()
