@@ -5,6 +5,7 @@
  * aborts the process; so closing the scope asks the program to release its sessions, waits until it has, and only then
  * is the thread gone. An interrupted caller stops waiting; the run it started goes on to its end, and is the call's last.
  */
+import "./onnx/no-telemetry.ts"
 import { fork } from "node:child_process"
 import * as os from "node:os"
 import { Worker } from "node:worker_threads"

@@ -5,6 +5,7 @@
  * are copied out; a run cannot be cancelled, and ending the thread under it aborts the process. So every session lives
  * in a worker (onnx-runtime.ts) and is released there, when idle.
  */
+import "./no-telemetry.ts"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ort from "onnxruntime-node"
