@@ -21,6 +21,8 @@ import { watched } from "./quiet.ts"
 
 export const promptLength = 64
 export const rank = 16
+/** Drawings have few tokens of a vocabulary; each new one maps a part of the embedding's file that was not mapped before. */
+const distinctTokens = 2048
 
 export interface ChildSpec {
   readonly folder: string
@@ -41,6 +43,8 @@ export interface ChildAnswer {
   readonly cpuSeconds: number
   readonly coresUsedByOthers: number
   readonly rssBytes: number
+  /** Of these what belongs to no file, as the weights do. All of them where the system does not say. */
+  readonly anonymousBytes: number
   /** Since the process began. */
   readonly peakRssBytes: number
 }
@@ -50,12 +54,15 @@ const cpuSeconds = (): number => {
   return (system + user) / 1e6
 }
 
-/** maxRSS would remember the process that started this one. */
-const peakRssBytes = (): number => {
+/** What Linux says of this process's memory, bytes. */
+const statusBytes = (name: "VmHWM" | "RssAnon"): number | undefined => {
   const status = process.platform === "linux" ? fs.readFileSync("/proc/self/status", "utf8") : ""
-  const peak = /^VmHWM:\s*(\d+)/m.exec(status)?.[1]
-  return 1024 * (peak === undefined ? process.resourceUsage().maxRSS : Number(peak))
+  const kilobytes = new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(status)?.[1]
+  return kilobytes === undefined ? undefined : 1024 * Number(kilobytes)
 }
+
+/** maxRSS would remember the process that started this one. */
+const peakRssBytes = (): number => statusBytes("VmHWM") ?? 1024 * process.resourceUsage().maxRSS
 
 /** Draws two candidates of a prompt from a policy, as many tokens of each as are asked for. */
 const startSampler = async (checkpoint: DecoderCheckpoint, lora: LoraConfig, maxLength: number, where: Pick<SamplerSpec, "device" | "spinning" | "threads">) => {
@@ -66,7 +73,7 @@ const startSampler = async (checkpoint: DecoderCheckpoint, lora: LoraConfig, max
   }))
   const sampler = new SamplerProgram({ checkpoint, lora, quantized, measureGap: false, maxLength, maxNumSeqs: 2, tokenTexts: [], ...where })
   const draw = (ids: ReadonlyArray<number>, parameters: Parameters, maxNewTokens: number) =>
-    sampler.sample({ prompts: [{ ids, seeds: [1, 2] }], parameters, options: plain, maxNewTokens, stop: "</svg>", eosIds: [] })
+    sampler.sample({ prompts: [{ ids, seeds: [1, 2] }], parameters, options: { ...plain, temperature: 0 }, maxNewTokens, stop: "</svg>", eosIds: [] })
   return { draw, release: () => sampler.release() }
 }
 
@@ -87,7 +94,7 @@ const serve = async ({ checkpointing, folder, maxLength, sampling = false, threa
   let made = 0
   const step = async (lengths: ChildStep) => {
     const sequences = lengths.map((length): Sequence => ({
-      ids: Array.from({ length }, (_, t) => hash32(made, length, t) % c.vocab),
+      ids: Array.from({ length }, (_, t) => hash32(made, length, t) % distinctTokens),
       promptLength
     }))
     made++
@@ -107,6 +114,7 @@ const serve = async ({ checkpointing, folder, maxLength, sampling = false, threa
         cpuSeconds: cpuSeconds() - cpuStart,
         coresUsedByOthers: others,
         rssBytes: process.memoryUsage.rss(),
+        anonymousBytes: statusBytes("RssAnon") ?? process.memoryUsage.rss(),
         peakRssBytes: peakRssBytes()
       } satisfies ChildAnswer
     )

@@ -200,10 +200,12 @@ export const benchSteps = (layers = 28, steps = 50, threads = os.availableParall
     const lengthOf = (i: number): number => promptLength + 8 + hash32(i) % 57
     const { close, step } = startChild({ folder, threads, checkpointing: false, maxLength: 128, sampling: true })
     const rss: Array<number> = []
+    const anonymous: Array<number> = []
     let peakRssBytes = 0
     for (let n = 0; n < steps; n++) {
       const answer = await step([lengthOf(2 * n), lengthOf(2 * n + 1)])
       rss.push(answer.rssBytes)
+      anonymous.push(answer.anonymousBytes)
       peakRssBytes = answer.peakRssBytes
       if (n % 10 === 9) console.error(`  ${n + 1} steps: ${rounded(answer.rssBytes / 1e9, 2)} GB`)
     }
@@ -212,8 +214,9 @@ export const benchSteps = (layers = 28, steps = 50, threads = os.availableParall
       shape: `Qwen3-0.6B, ${layers} layers`,
       steps,
       rssGigabytes: rss.map((bytes) => rounded(bytes / 1e9, 2)),
+      anonymousGigabytes: anonymous.map((bytes) => rounded(bytes / 1e9, 2)),
       peakRssGigabytes: rounded(peakRssBytes / 1e9, 2),
       growthAfterStep5: rounded(rss.at(-1)! / rss[4]! - 1, 3),
-      highestAfterStep5: rounded(Math.max(...rss.slice(5)) / rss[4]! - 1, 3)
+      anonymousGrowthAfterStep5: rounded(anonymous.at(-1)! / anonymous[4]! - 1, 3)
     }
   })
