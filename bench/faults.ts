@@ -7,7 +7,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { startClaudeServer } from "../test/claude-server.ts"
+import { startClaudeServer } from "../test/support/claude-server.ts"
 
 const settings = ["--steps", "6", "--prompts-per-step", "12", "--k", "3", "--eval-prompts", "8", "--judge-timeout", "3"]
 const atOnce = 32

@@ -3,10 +3,10 @@
  * block formats. Only the speed is of interest: a token's text is its number, and every tensor repeats the same blocks.
  */
 import * as fs from "node:fs"
-import { hash32 } from "../src/numerics/random.ts"
-import { toFloat16 } from "../src/numerics/safetensors.ts"
-import { sizeOf } from "../src/numerics/tensor.ts"
-import { type DecoderConfig, parameterShapes } from "../src/numerics/transformer.ts"
+import { hash32 } from "../src/engine/random.ts"
+import { toFloat16 } from "../src/engine/weights/safetensors.ts"
+import { sizeOf } from "../src/engine/weights/tensor.ts"
+import { type DecoderConfig, parameterShapes } from "../src/engine/nets/transformer.ts"
 
 /** ggml's number of the type, weights and bytes a block, where its half-precision scale is, and what makes weights about ±0.02. */
 const types = {

@@ -6,12 +6,12 @@
 import { createHash } from "node:crypto"
 import { Effect, Layer, Redacted } from "effect"
 import { Answers } from "../layers/guide/answers.ts"
-import * as JudgeClaude from "../layers/judge-claude.ts"
+import * as JudgeClaude from "../layers/judge/claude.ts"
 import { Picture } from "../src/domain.ts"
-import { withJudgeRetry } from "../src/pairing.ts"
+import { withJudgeRetry } from "../src/lessons/decide.ts"
 import { promptOf } from "../src/prompts.ts"
 import { Judge } from "../src/stages/Judge.ts"
-import { startClaudeServer } from "../test/claude-server.ts"
+import { startClaudeServer } from "../test/support/claude-server.ts"
 
 /** A square of one gray: what it shows does not matter here. */
 const picture = (n: number): Picture => {

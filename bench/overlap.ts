@@ -4,11 +4,11 @@
  * alone should set the pace.
  */
 import { Effect, Layer, Stream } from "effect"
-import * as BufferMemory from "../layers/buffer-memory.ts"
-import * as JudgeFake from "../layers/judge-fake.ts"
-import * as OptimizerFake from "../layers/optimizer-fake.ts"
-import * as RendererCircles from "../layers/renderer-circles.ts"
-import * as SamplerFake from "../layers/sampler-fake.ts"
+import * as BufferMemory from "../layers/buffer/memory.ts"
+import * as JudgeFake from "../layers/judge/fake.ts"
+import * as OptimizerFake from "../layers/optimizer/fake.ts"
+import * as RendererCircles from "../layers/renderer/circles.ts"
+import * as SamplerFake from "../layers/sampler/fake.ts"
 import { Prompt } from "../src/domain.ts"
 import { defaultPipeline, train } from "../src/pipeline.ts"
 import { Policy } from "../src/stages/Policy.ts"

@@ -2,9 +2,9 @@
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { Resvg } from "@resvg/resvg-js"
-import { RendererPool } from "../layers/renderer-pool.ts"
-import { defaults } from "../layers/renderer-resvg.ts"
-import { random } from "../src/numerics/random.ts"
+import { RendererPool } from "../layers/renderer/pool.ts"
+import { defaults } from "../layers/renderer/resvg.ts"
+import { random } from "../src/engine/random.ts"
 import { drawScene, sampleScene } from "../src/scenes/index.ts"
 import { median } from "./median.ts"
 

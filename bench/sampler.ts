@@ -2,11 +2,11 @@
 import * as os from "node:os"
 import { Effect } from "effect"
 import { SamplerProgram } from "../layers/onnx/sampler-program.ts"
-import { openDecoder } from "../src/checkpoint.ts"
-import { embeddedPolicy } from "../src/commands/flags.ts"
-import { plain } from "../src/numerics/sampling.ts"
+import { openDecoder } from "../src/model/model-folder.ts"
+import { embeddedPolicy } from "../src/wiring/flags.ts"
+import { plain } from "../src/engine/sampling/sampling.ts"
 import { embeddedPrompts } from "../src/prompts.ts"
-import { defaultFormat, openTokenizer, promptIds } from "../src/tokenizer/tokenizer.ts"
+import { defaultFormat, openTokenizer, promptIds } from "../src/model/tokenizer/tokenizer.ts"
 import { median } from "./median.ts"
 
 const k = 4

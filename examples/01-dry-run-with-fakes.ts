@@ -4,11 +4,11 @@
  *     node examples/01-dry-run-with-fakes.ts
  */
 import { Console, Effect, Layer, Stream } from "effect"
-import * as BufferMemory from "../layers/buffer-memory.ts"
-import * as JudgeFake from "../layers/judge-fake.ts"
-import * as OptimizerFake from "../layers/optimizer-fake.ts"
-import * as RendererCircles from "../layers/renderer-circles.ts"
-import * as SamplerFake from "../layers/sampler-fake.ts"
+import * as BufferMemory from "../layers/buffer/memory.ts"
+import * as JudgeFake from "../layers/judge/fake.ts"
+import * as OptimizerFake from "../layers/optimizer/fake.ts"
+import * as RendererCircles from "../layers/renderer/circles.ts"
+import * as SamplerFake from "../layers/sampler/fake.ts"
 import { type Drawing, Prompt } from "../src/domain.ts"
 import { defaultPipeline, train } from "../src/pipeline.ts"
 import { Policy } from "../src/stages/Policy.ts"

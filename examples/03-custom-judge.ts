@@ -5,10 +5,10 @@
  *     node examples/03-custom-judge.ts
  */
 import { Console, Effect, Layer, Stream } from "effect"
-import * as BufferMemory from "../layers/buffer-memory.ts"
-import * as OptimizerFake from "../layers/optimizer-fake.ts"
-import * as RendererCircles from "../layers/renderer-circles.ts"
-import * as SamplerFake from "../layers/sampler-fake.ts"
+import * as BufferMemory from "../layers/buffer/memory.ts"
+import * as OptimizerFake from "../layers/optimizer/fake.ts"
+import * as RendererCircles from "../layers/renderer/circles.ts"
+import * as SamplerFake from "../layers/sampler/fake.ts"
 import { type Picture, Prompt, Verdict } from "../src/domain.ts"
 import { defaultPipeline, train } from "../src/pipeline.ts"
 import { Judge } from "../src/stages/Judge.ts"

@@ -7,12 +7,12 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { initialParameters } from "../src/numerics/parameters.ts"
-import { random } from "../src/numerics/random.ts"
-import { encodeSafetensors } from "../src/numerics/safetensors.ts"
-import { type DecoderConfig, parameterShapes } from "../src/numerics/transformer.ts"
+import { initialParameters } from "../src/engine/weights/parameters.ts"
+import { random } from "../src/engine/random.ts"
+import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
+import { type DecoderConfig, parameterShapes } from "../src/engine/nets/transformer.ts"
 import { caption, drawFlawed, drawScene, sampleScene } from "../src/scenes/index.ts"
-import { trainBpe } from "../src/tokenizer/bpe.ts"
+import { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
 const [out, rowCount = "60000", seedText = "0"] = process.argv.slice(2)
 if (out === undefined) throw new Error("usage: node models/make-policy-base.ts OUT_FOLDER [ROWS] [SEED]")

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util"
 import { Resvg } from "@resvg/resvg-js"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { createSession, type Feeds, float32, int64, type Session } from "../layers/onnx/session.ts"
-import { adamwStep, clipGradients, initialState, schedule } from "../src/numerics/adamw.ts"
+import { adamwStep, clipGradients, initialState, schedule } from "../src/engine/training/adamw.ts"
 import {
   type ClipConfig,
   clipShapes,
@@ -19,14 +19,14 @@ import {
   encodeImages,
   encodeTexts,
   textEnd
-} from "../src/numerics/clip.ts"
-import { gradients } from "../src/numerics/gradients.ts"
-import { Graph, type Value } from "../src/numerics/graph.ts"
-import { initialParameters } from "../src/numerics/parameters.ts"
-import { normalisePixels } from "../src/numerics/pixels.ts"
-import { random } from "../src/numerics/random.ts"
-import { encodeSafetensors } from "../src/numerics/safetensors.ts"
-import { padTo, type Tensor } from "../src/numerics/tensor.ts"
+} from "../src/engine/nets/clip.ts"
+import { gradients } from "../src/engine/graph/gradients.ts"
+import { Graph, type Value } from "../src/engine/graph/graph.ts"
+import { initialParameters } from "../src/engine/weights/parameters.ts"
+import { normalisePixels } from "../src/scorers/pixels.ts"
+import { random } from "../src/engine/random.ts"
+import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
+import { padTo, type Tensor } from "../src/engine/weights/tensor.ts"
 import {
   caption,
   drawFlawed,
@@ -37,7 +37,7 @@ import {
   type Scene,
   type Split
 } from "../src/scenes/index.ts"
-import { trainBpe } from "../src/tokenizer/bpe.ts"
+import { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
 const { values } = parseArgs({
   options: {

@@ -8,7 +8,7 @@
  * Every box is a service; layers/ has the implementations. Ordering rules:
  *
  * 1. Rollout n is drawn from policy version `max(oldestVersion, n - maxStaleness)`, waiting until it was published.
- *    No number depends on how fast a stage is; at `maxStaleness` 0 the run is sequential.ts, bit for bit.
+ *    No number depends on how fast a stage is; at `maxStaleness` 0 the run is steps/sequential.ts, bit for bit.
  * 2. The optimizer's step n stores rollout n, takes what the buffer allows, trains, publishes version n + 1.
  *    Rollouts arrive in order, so it never sees a later one.
  * 3. Batches keep their order everywhere. The sampler works on one at a time; the judge on up to two, so that the next
@@ -20,10 +20,10 @@
  * 5. The first error ends the stream, interrupts whatever is under way and waits for it to let go of what it holds.
  */
 import { Effect, Semaphore, Stream } from "effect"
-import type { PipelineConfig } from "./config-pipeline.ts"
+import type { PipelineConfig } from "./steps/config.ts"
 import type { Prompt } from "./domain.ts"
-import { makeReport, type StepOutcome } from "./metrics.ts"
-import { batchesOf, gather, judgeBatch, noBatches, optimize, renderBatch, sampleBatch } from "./rollout.ts"
+import { makeReport, type StepOutcome } from "./steps/metrics.ts"
+import { batchesOf, gather, judgeBatch, noBatches, optimize, renderBatch, sampleBatch } from "./steps/rollout.ts"
 import { Judge, type JudgeStopped } from "./stages/Judge.ts"
 import type { Optimizer, OptimizerFailed } from "./stages/Optimizer.ts"
 import type { Policy, VersionGone } from "./stages/Policy.ts"
@@ -31,8 +31,8 @@ import type { BufferFailed, PreferenceBuffer } from "./stages/PreferenceBuffer.t
 import type { Renderer, RendererUnavailable } from "./stages/Renderer.ts"
 import type { Sampler, SamplerFailed } from "./stages/Sampler.ts"
 
-export { defaultPipeline, type PipelineConfig } from "./config-pipeline.ts"
-export type { StepOutcome } from "./metrics.ts"
+export { defaultPipeline, type PipelineConfig } from "./steps/config.ts"
+export type { StepOutcome } from "./steps/metrics.ts"
 
 /** What ends a run. Everything smaller is counted, stored and shown. */
 export type PipelineError =

@@ -6,8 +6,8 @@ import { createHash } from "node:crypto"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { Prompt } from "./domain.ts"
-import { FileProblem, readText } from "./files.ts"
-import { random } from "./numerics/random.ts"
+import { FileProblem, readText } from "./system/files.ts"
+import { random } from "./engine/random.ts"
 import { caption, sampleScene, type Split } from "./scenes/index.ts"
 
 export interface PromptSet {

@@ -2,10 +2,10 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { resolveConfig } from "../src/config.ts"
+import { resolveConfig } from "../src/wiring/settings.ts"
 import { embeddedPrompts, readPrompts } from "../src/prompts.ts"
 import { combination, isHeldOut, parseCaption } from "../src/scenes/index.ts"
-import { scratchFolder } from "./scratch-folder.ts"
+import { scratchFolder } from "./support/scratch-folder.ts"
 
 const work = scratchFolder("prompts")
 const written = (name: string, text: string): string => {

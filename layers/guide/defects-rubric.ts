@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"
-import { defectLabels } from "../../src/numerics/defects.ts"
+import { defectLabels } from "./defects.ts"
 import { rubric } from "./question.ts"
 import { jsonIn } from "./json-in.ts"
 

@@ -5,7 +5,7 @@
  */
 import { Context, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
 import { CircuitBreaker } from "effect/persistence"
-import { type BudgetSpent, makeBudget } from "../../src/budget.ts"
+import { type BudgetSpent, makeBudget } from "./budget.ts"
 import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../src/stages/Judge.ts"
 import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowance.ts"
 import { Answers } from "./answers.ts"

@@ -1,6 +1,6 @@
 /**
  * What became of each call that may have been charged. Without a store nothing is remembered; with one
- * (layers/ledger-sqlite.ts) a resumed run knows what it has spent, and which calls its last process left in doubt.
+ * (layers/store/ledger.ts) a resumed run knows what it has spent, and which calls its last process left in doubt.
  */
 import { Context, Effect } from "effect"
 

@@ -4,7 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import type { Effect } from "effect"
-import { atomically } from "../atomically.ts"
+import { atomically } from "../store/atomically.ts"
 import type { AnswersFailed } from "./answers-failed.ts"
 
 export interface OpenBatch {

@@ -1,6 +1,6 @@
 /** Pictures as models are sent them. */
 import type { Picture } from "../../src/domain.ts"
-import { encodePng } from "../../src/svg/png.ts"
+import { encodePng } from "../../src/drawing/png.ts"
 
 /** Pictures under this side are enlarged by a whole factor: a model sees little in a stamp. Pixels. */
 const leastSide = 224

@@ -4,7 +4,7 @@
  */
 import { type Cause, Effect, Option, Queue, Stream, Terminal } from "effect"
 import type { Picture } from "../../src/domain.ts"
-import { resize } from "../../src/numerics/resize.ts"
+import { resize } from "../../src/drawing/resize.ts"
 import type { Choice, Desk, DeskState, Shown } from "./desk.ts"
 
 /** Pixels of the largest side that is drawn, more than which helps nobody. */

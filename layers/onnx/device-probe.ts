@@ -2,7 +2,7 @@
  * Finds out whether a device really runs: one small product, created and computed there. A program of its own, since a GPU's
  * driver may write to the terminal as it likes or end its process: `fork`ed with a device, it answers by one message.
  */
-import { Graph } from "../../src/numerics/graph.ts"
+import { Graph } from "../../src/engine/graph/graph.ts"
 import { createSession, type Device, float32, runtimeVersion } from "./session.ts"
 
 export interface Probed {

@@ -3,7 +3,7 @@
  * returns only the new token's, which are written into them here (GroupQueryAttention would copy the whole cache out of
  * every run). Of prompts that rows share, only what comes after.
  */
-import type { DecoderConfig } from "../../src/numerics/transformer.ts"
+import type { DecoderConfig } from "../../src/engine/nets/transformer.ts"
 import { type Feed, type Feeds, float32 } from "./session.ts"
 
 /** Keys and values of some prompts, as `prefill` returns them. */

@@ -1,22 +1,22 @@
 /**
  * The sampler: batched decoding with a key-value cache. Plain promises, no Effect: it lives in a worker thread
- * (onnx-runtime.ts) and owns its sessions and caches.
+ * (layers/onnx/runtime.ts) and owns its sessions and caches.
  *
  * A prompt is read once for its K candidates. Sequences are decoded together as many as the memory allows; the place of
  * one that has ended is taken by the next that waits (continuous batching, Yu et al. 2022, Orca, OSDI '22).
  */
 import { createHash } from "node:crypto"
 import { SaxesParser } from "saxes"
-import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
+import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
 import type { Finish } from "../../src/domain.ts"
-import { Graph } from "../../src/numerics/graph.ts"
-import { type LoraConfig, type QuantizedWeights, type Weights } from "../../src/numerics/parameters.ts"
-import { isSmall } from "../../src/numerics/memory.ts"
-import { hash32, uniformAt } from "../../src/numerics/random.ts"
-import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/numerics/sampling.ts"
-import { padTo, type Parameters } from "../../src/numerics/tensor.ts"
-import { decode, prefill } from "../../src/numerics/decoding.ts"
-import { forward } from "../../src/numerics/transformer.ts"
+import { Graph } from "../../src/engine/graph/graph.ts"
+import { type LoraConfig, type QuantizedWeights, type Weights } from "../../src/engine/weights/parameters.ts"
+import { isSmall } from "../../src/engine/training/memory.ts"
+import { hash32, uniformAt } from "../../src/engine/random.ts"
+import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
+import { padTo, type Parameters } from "../../src/engine/weights/tensor.ts"
+import { decode, prefill } from "../../src/engine/sampling/decoding.ts"
+import { forward } from "../../src/engine/nets/transformer.ts"
 import { KeyValueCache } from "./kv-cache.ts"
 import { maskFeeds, sequenceFeeds } from "./sequences.ts"
 import { createSession, type Device, type Feeds, feedsOf, int64, type Session, Sessions } from "./session.ts"

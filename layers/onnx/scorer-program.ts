@@ -1,7 +1,7 @@
-/** The graphs of a scorer, of any family, in a worker thread (onnx-runtime.ts): plain promises, sessions of its own. */
-import { Graph } from "../../src/numerics/graph.ts"
-import { frozen, parameterSource } from "../../src/numerics/parameters.ts"
-import { toPixels } from "../../src/numerics/pixels.ts"
+/** The graphs of a scorer, of any family, in a worker thread (layers/onnx/runtime.ts): plain promises, sessions of its own. */
+import { Graph } from "../../src/engine/graph/graph.ts"
+import { frozen, parameterSource } from "../../src/engine/weights/parameters.ts"
+import { toPixels } from "../../src/scorers/pixels.ts"
 import { type Graphs, graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "../../src/scorers/graphs.ts"
 import { createSession, type Device, type Feeds, float32, int64, type Session, Sessions } from "./session.ts"
 

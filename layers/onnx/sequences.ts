@@ -1,5 +1,5 @@
 /** From token sequences to the feeds of `forward`: padding, masks, and which positions predict what. */
-import { causalMask, type DecoderConfig, modulesOf } from "../../src/numerics/transformer.ts"
+import { causalMask, type DecoderConfig, modulesOf } from "../../src/engine/nets/transformer.ts"
 import { type Feeds, float32, int64 } from "./session.ts"
 
 /** Prompt tokens, then completion tokens. Only the completion is scored and trained. */

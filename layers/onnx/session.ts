@@ -3,15 +3,15 @@
  *
  * Manners of the binding (1.30.0, measured): `create` and `run` block their thread; inputs are read in place, outputs
  * are copied out; a run cannot be cancelled, and ending the thread under it aborts the process. So every session lives
- * in a worker (onnx-runtime.ts) and is released there, when idle.
+ * in a worker (layers/onnx/runtime.ts) and is released there, when idle.
  */
 import "./no-telemetry.ts"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ort from "onnxruntime-node"
-import type { DType, Graph } from "../../src/numerics/graph.ts"
-import { encodeModel, inputNames } from "../../src/numerics/onnx.ts"
-import type { Parameters } from "../../src/numerics/tensor.ts"
+import type { DType, Graph } from "../../src/engine/graph/graph.ts"
+import { encodeModel, inputNames } from "../../src/engine/graph/onnx.ts"
+import type { Parameters } from "../../src/engine/weights/tensor.ts"
 
 // Its failures come as errors, which are told in one sentence; the native log would say them a second time.
 ort.env.logLevel = "fatal"

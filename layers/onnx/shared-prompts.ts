@@ -1,5 +1,5 @@
 /** Keys and values of the prompts that rows go on from, each once, in the layout that `decode` reads. */
-import type { DecoderConfig } from "../../src/numerics/transformer.ts"
+import type { DecoderConfig } from "../../src/engine/nets/transformer.ts"
 import type { PrefilledPrompts } from "./kv-cache.ts"
 import { type Feed, type Feeds, float32, int64 } from "./session.ts"
 

@@ -1,8 +1,8 @@
 /**
  * The trainer: forward and backward graphs, gradient accumulation, AdamW. Plain promises, no Effect: it lives in a
- * worker thread (onnx-runtime.ts) and owns its sessions, its parameters and the optimizer state.
+ * worker thread (layers/onnx/runtime.ts) and owns its sessions, its parameters and the optimizer state.
  */
-import type { DecoderCheckpoint } from "../../src/checkpoint.ts"
+import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
 import {
   adamwStep,
   type AdamWState,
@@ -10,14 +10,14 @@ import {
   initialState,
   schedule,
   type SchedulerType
-} from "../../src/numerics/adamw.ts"
-import { gradients } from "../../src/numerics/gradients.ts"
-import { Graph, type Value } from "../../src/numerics/graph.ts"
-import { labelWeights, type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/numerics/losses.ts"
-import { isSmall } from "../../src/numerics/memory.ts"
-import type { LoraConfig, Weights } from "../../src/numerics/parameters.ts"
-import { copyParameters, type Parameters } from "../../src/numerics/tensor.ts"
-import { forward } from "../../src/numerics/transformer.ts"
+} from "../../src/engine/training/adamw.ts"
+import { gradients } from "../../src/engine/graph/gradients.ts"
+import { Graph, type Value } from "../../src/engine/graph/graph.ts"
+import { labelWeights, type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/objectives/losses.ts"
+import { isSmall } from "../../src/engine/training/memory.ts"
+import type { LoraConfig, Weights } from "../../src/engine/weights/parameters.ts"
+import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
+import { forward } from "../../src/engine/nets/transformer.ts"
 import { completionLength, microBatches, paddingShare, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
 import { createSession, type Device, type Feed, type Feeds, feedsOf, float32, int64, type Session, Sessions } from "./session.ts"
 

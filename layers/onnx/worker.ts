@@ -1,5 +1,5 @@
 /**
- * The thread that owns sessions: started by onnx-runtime.ts with a program's name and settings, it answers one call
+ * The thread that owns sessions: started by layers/onnx/runtime.ts with a program's name and settings, it answers one call
  * after the other until it is told to release what it owns.
  */
 import { parentPort, workerData } from "node:worker_threads"

@@ -1,16 +1,16 @@
 /** `vequinox calibrate`: how often a judge is right on pairs with a known winner, and how steady its answers are. */
 import { Console, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
-import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
-import * as rendererResvg from "../../layers/renderer-resvg.ts"
-import { type Calibration, calibrate as measure } from "../calibration/calibrate.ts"
-import { isGross, knownPairs } from "../calibration/pairs.ts"
-import { resolveConfig } from "../config.ts"
-import { makeProgress, progressStyle } from "../progress.ts"
-import type { Interval } from "../statistics.ts"
-import * as Flags from "./flags.ts"
-import { judgeFlags, openJudge } from "./judges.ts"
-import { givenSettings } from "./setting-flags.ts"
+import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
+import { type Calibration, calibrate as measure } from "../evaluation/calibrate.ts"
+import { isGross, knownPairs } from "../evaluation/known-pairs.ts"
+import { resolveConfig } from "../wiring/settings.ts"
+import { makeProgress, progressStyle } from "../system/progress.ts"
+import type { Interval } from "../evaluation/statistics.ts"
+import * as Flags from "../wiring/flags.ts"
+import { judgeFlags, openJudge } from "../wiring/judges.ts"
+import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const calibrate = Command.make("calibrate", {
   ...judgeFlags,

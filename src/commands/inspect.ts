@@ -3,10 +3,10 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { type Fault, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/run-records.ts"
-import { writeFile } from "../files.ts"
-import { type FolderHealth, folderHealth } from "../run-health.ts"
-import * as Flags from "./flags.ts"
+import { type Fault, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
+import { writeFile } from "../system/files.ts"
+import { type FolderHealth, folderHealth } from "../run/health.ts"
+import * as Flags from "../wiring/flags.ts"
 
 const none: RunRecords = {
   damage: [],

@@ -1,18 +1,18 @@
 /** `vequinox judge`: which of two SVG files draws the prompt better, and how sure the judge is. */
 import { Console, Effect, Layer } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { OnnxRuntime } from "../../layers/onnx-runtime.ts"
-import * as rendererResvg from "../../layers/renderer-resvg.ts"
-import { resolveConfig } from "../config.ts"
+import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
+import { resolveConfig } from "../wiring/settings.ts"
 import type { Rendering, Verdict } from "../domain.ts"
-import { readText } from "../files.ts"
-import { decideRenderings } from "../pairing.ts"
-import { progressStyle } from "../progress.ts"
+import { readText } from "../system/files.ts"
+import { decideRenderings } from "../lessons/decide.ts"
+import { progressStyle } from "../system/progress.ts"
 import { asksForText, promptOf } from "../prompts.ts"
 import { Renderer } from "../stages/Renderer.ts"
-import * as Flags from "./flags.ts"
-import { judgeFlags, openJudge } from "./judges.ts"
-import { givenSettings } from "./setting-flags.ts"
+import * as Flags from "../wiring/flags.ts"
+import { judgeFlags, openJudge } from "../wiring/judges.ts"
+import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const judge = Command.make("judge", {
   a: Argument.String("A.svg"),

@@ -1,15 +1,15 @@
 /** `vequinox logprobs`: log-probabilities of given completions, summed and by token, one JSON line a row. */
 import { Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { OnnxRuntime, startProgram } from "../../layers/onnx-runtime.ts"
+import { OnnxRuntime, startProgram } from "../../layers/onnx/runtime.ts"
 import type { Sequence } from "../../layers/onnx/sequences.ts"
-import { openAdapter } from "../adapter.ts"
-import { readRows } from "../files.ts"
-import { parameterCount, scorerBytes } from "../numerics/memory.ts"
-import { progressStyle } from "../progress.ts"
-import * as Flags from "./flags.ts"
-import { openPolicy } from "./policy.ts"
-import { trainerDefaults } from "./trainer-defaults.ts"
+import { openAdapter } from "../model/adapter.ts"
+import { readRows } from "../system/files.ts"
+import { parameterCount, scorerBytes } from "../engine/training/memory.ts"
+import { progressStyle } from "../system/progress.ts"
+import * as Flags from "../wiring/flags.ts"
+import { openPolicy } from "../wiring/policy.ts"
+import { trainerDefaults } from "../wiring/trainer-defaults.ts"
 
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
 /**

@@ -1,13 +1,13 @@
 /** `vequinox merge`: a LoRA adapter folded into its base, as a checkpoint folder that needs no adapter. */
 import { Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { openDecoder } from "../checkpoint.ts"
-import { policyKind } from "../hub/model-kind.ts"
-import { resolveModel } from "../hub/resolve-model.ts"
-import { openFactors } from "../lora-factors.ts"
-import { writeMerged } from "../merged-checkpoint.ts"
-import { progressStyle } from "../progress.ts"
-import * as Flags from "./flags.ts"
+import { openDecoder } from "../model/model-folder.ts"
+import { policyKind } from "../model/hub/model-kind.ts"
+import { resolveModel } from "../model/hub/resolve-model.ts"
+import { openFactors } from "../model/lora-factors.ts"
+import { writeMerged } from "../model/merge.ts"
+import { progressStyle } from "../system/progress.ts"
+import * as Flags from "../wiring/flags.ts"
 
 const dtypes = { f32: "F32", bf16: "BF16", f16: "F16", same: undefined } as const
 

@@ -3,12 +3,12 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Clock, Console, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import * as rendererResvg from "../../layers/renderer-resvg.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import type { Rendering } from "../domain.ts"
-import { readText, writeFile } from "../files.ts"
+import { readText, writeFile } from "../system/files.ts"
 import { Renderer } from "../stages/Renderer.ts"
-import { encodePng } from "../svg/png.ts"
-import * as Flags from "./flags.ts"
+import { encodePng } from "../drawing/png.ts"
+import * as Flags from "../wiring/flags.ts"
 
 const outcomes = { Rendered: "rendered", Rejected: "rejected", Killed: "killed" } as const
 

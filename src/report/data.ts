@@ -1,5 +1,5 @@
 /** What the report is made of. */
-import type { Summary } from "../summary.ts"
+import type { Summary } from "../run/summary.ts"
 
 export interface DrawingView {
   /** `undefined`: it did not render. */

@@ -1,8 +1,8 @@
 /** The parts of the page that are text, tables and bars. */
 import { grouped } from "./curves.ts"
 import { counted, dollars, duration, type Html, html, integer, interval, number, percent } from "./html.ts"
-import type { WinRate } from "../evaluation.ts"
-import type { Summary } from "../summary.ts"
+import type { WinRate } from "../evaluation/held-out.ts"
+import type { Summary } from "../run/summary.ts"
 import type { MetricsRow, ReportData } from "./data.ts"
 
 const tile = (label: string, value: Html | string, detail: Html | string = ""): Html =>

@@ -1,5 +1,5 @@
 /** Good drawings of scenes, with natural variation of place and size. */
-import { integer, pick, type Random } from "../numerics/random.ts"
+import { integer, pick, type Random } from "../engine/random.ts"
 import { defaultCoat, drawCreature } from "./creatures.ts"
 import { drawFigure } from "./figures.ts"
 import type { Scene } from "./grammar.ts"

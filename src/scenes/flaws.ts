@@ -1,5 +1,5 @@
 /** Drawings with one named flaw, and captions that are nearly right. */
-import { integer, pick, type Random } from "../numerics/random.ts"
+import { integer, pick, type Random } from "../engine/random.ts"
 import { essentialParts, looseParts } from "./creatures.ts"
 import { layOut } from "./draw.ts"
 import { drawFigure } from "./figures.ts"

@@ -2,7 +2,7 @@
  * A small grammar of drawable scenes: which scenes exist, how each is said in English, and which of them no training
  * data may show.
  */
-import { hash32, integer, pick, type Random } from "../numerics/random.ts"
+import { hash32, integer, pick, type Random } from "../engine/random.ts"
 
 export const colours = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "gray"] as const
 export type Colour = (typeof colours)[number]

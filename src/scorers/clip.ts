@@ -1,8 +1,8 @@
 /** CLIP as a scorer: any Hugging Face `CLIPModel` folder. A score is exp(logit_scale) * cos(text, picture). */
 import { Effect, Schema } from "effect"
-import { openWeights, readJson } from "../checkpoint.ts"
-import { type ClipConfig, textEnd } from "../numerics/clip.ts"
-import { padTo } from "../numerics/tensor.ts"
+import { openWeights, readJson } from "../model/model-folder.ts"
+import { type ClipConfig, textEnd } from "../engine/nets/clip.ts"
+import { padTo } from "../engine/weights/tensor.ts"
 import { checkFamily, checkWeights, dot, endWith, int, readScalar, readTokenizer, type TextScorer, tower, towerJson } from "./family.ts"
 import type { ClipCheckpoint, Tokens } from "./graphs.ts"
 import { checkSide, clipColours, readPreprocessing } from "./preprocessing.ts"

@@ -1,7 +1,7 @@
 /** DINOv2 as a scorer of pictures against a picture: any Hugging Face `Dinov2Model` folder. It reads no texts. */
 import { Effect, Schema } from "effect"
-import { openWeights, readJson } from "../checkpoint.ts"
-import type { VisionConfig } from "../numerics/encoder.ts"
+import { openWeights, readJson } from "../model/model-folder.ts"
+import type { VisionConfig } from "../engine/nets/encoder.ts"
 import { activation, checkFamily, checkWeights, int, real } from "./family.ts"
 import type { Dinov2Checkpoint } from "./graphs.ts"
 import { readPreprocessing } from "./preprocessing.ts"

@@ -6,9 +6,9 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
-import { CheckpointInvalid, needFloat, readJson, readTensor, type WeightFiles } from "../checkpoint.ts"
-import { activations, type TowerConfig } from "../numerics/encoder.ts"
-import { parametersOf } from "../numerics/parameters.ts"
+import { CheckpointInvalid, needFloat, readJson, readTensor, type WeightFiles } from "../model/model-folder.ts"
+import { activations, type TowerConfig } from "../engine/nets/encoder.ts"
+import { parametersOf } from "../engine/weights/parameters.ts"
 import { graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "./graphs.ts"
 
 /** An opened family that embeds pictures and texts apart, as CLIP does. */

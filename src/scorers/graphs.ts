@@ -4,16 +4,16 @@
  *
  * A new family: its checkpoint and its line in `graphsOf` here, and a file beside this one that opens its folder.
  */
-import type { WeightFiles } from "../checkpoint.ts"
-import * as blip from "../numerics/blip.ts"
-import * as clip from "../numerics/clip.ts"
-import * as dinov2 from "../numerics/dinov2.ts"
-import type { VisionConfig } from "../numerics/encoder.ts"
-import type { Graph, Value } from "../numerics/graph.ts"
-import { turning } from "../numerics/open-clip.ts"
-import type { Get } from "../numerics/parameters.ts"
-import type { Preprocessing } from "../numerics/preprocessing.ts"
-import * as siglip from "../numerics/siglip.ts"
+import type { WeightFiles } from "../model/model-folder.ts"
+import * as blip from "../engine/nets/blip.ts"
+import * as clip from "../engine/nets/clip.ts"
+import * as dinov2 from "../engine/nets/dinov2.ts"
+import type { VisionConfig } from "../engine/nets/encoder.ts"
+import type { Graph, Value } from "../engine/graph/graph.ts"
+import { turning } from "../engine/nets/open-clip.ts"
+import type { Get } from "../engine/weights/parameters.ts"
+import type { Preprocessing } from "./preprocessing-steps.ts"
+import * as siglip from "../engine/nets/siglip.ts"
 
 /** What every checkpoint is. */
 export interface ScorerFiles extends WeightFiles {

@@ -8,10 +8,10 @@
  * HTML; ours does not.
  */
 import { Effect } from "effect"
-import { CheckpointInvalid } from "../checkpoint.ts"
-import { asClip, type Heads, openClipConfig } from "../numerics/open-clip.ts"
-import { padTo } from "../numerics/tensor.ts"
-import { openTorch } from "../torch-checkpoint.ts"
+import { CheckpointInvalid } from "../model/model-folder.ts"
+import { asClip, type Heads, openClipConfig } from "../engine/nets/open-clip.ts"
+import { padTo } from "../engine/weights/tensor.ts"
+import { openTorch } from "../model/torch/torch-file.ts"
 import { dot, endWith, type TextScorer } from "./family.ts"
 import type { HpsCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"

@@ -6,12 +6,12 @@
  * tokenizer.json. The authors' tokenizer knows two tokens more, [DEC] and [ENC]; here a prompt that spells one is split.
  */
 import { Effect, Schema } from "effect"
-import { CheckpointInvalid, readJson } from "../checkpoint.ts"
-import { type BlipConfig, headLayers, unpackBlip } from "../numerics/blip.ts"
-import type { WeightIndex } from "../numerics/parameters.ts"
-import { wrongShape } from "../numerics/shape-error.ts"
-import { padTo } from "../numerics/tensor.ts"
-import { openTorch } from "../torch-checkpoint.ts"
+import { CheckpointInvalid, readJson } from "../model/model-folder.ts"
+import { type BlipConfig, headLayers, unpackBlip } from "../engine/nets/blip.ts"
+import type { WeightIndex } from "../engine/weights/parameters.ts"
+import { wrongShape } from "../engine/graph/shape-error.ts"
+import { padTo } from "../engine/weights/tensor.ts"
+import { openTorch } from "../model/torch/torch-file.ts"
 import { checkWeights, type PairScorer } from "./family.ts"
 import type { ImageRewardCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"

@@ -2,8 +2,8 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
-import { CheckpointInvalid, readJson } from "../checkpoint.ts"
-import type { Preprocessing } from "../numerics/preprocessing.ts"
+import { CheckpointInvalid, readJson } from "../model/model-folder.ts"
+import type { Preprocessing } from "./preprocessing-steps.ts"
 
 const Side = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 4096 }))
 const Size = Schema.Union([

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
-import { FileProblem, readBytes, readText } from "../files.ts"
+import { FileProblem, readBytes, readText } from "../system/files.ts"
 
 export interface References {
   /** The image file of each prompt. */

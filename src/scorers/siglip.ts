@@ -4,9 +4,9 @@
  * together.
  */
 import { Effect, Schema } from "effect"
-import { CheckpointInvalid, openWeights, readJson } from "../checkpoint.ts"
-import type { SiglipConfig } from "../numerics/siglip.ts"
-import { padTo } from "../numerics/tensor.ts"
+import { CheckpointInvalid, openWeights, readJson } from "../model/model-folder.ts"
+import type { SiglipConfig } from "../engine/nets/siglip.ts"
+import { padTo } from "../engine/weights/tensor.ts"
 import { checkFamily, checkWeights, dot, endWith, int, readScalar, readTokenizer, type TextScorer, tower, towerJson } from "./family.ts"
 import type { SiglipCheckpoint, Tokens } from "./graphs.ts"
 import { checkSide, readPreprocessing } from "./preprocessing.ts"

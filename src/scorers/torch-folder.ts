@@ -2,8 +2,8 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { CheckpointInvalid } from "../checkpoint.ts"
-import { ShapeError } from "../numerics/shape-error.ts"
+import { CheckpointInvalid } from "../model/model-folder.ts"
+import { ShapeError } from "../engine/graph/shape-error.ts"
 import { readTokenizer } from "./family.ts"
 
 const missing = (message: string) => Effect.fail(new CheckpointInvalid({ message }))

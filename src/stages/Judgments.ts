@@ -1,6 +1,6 @@
 /**
  * Answers of judges come to rest here before they are used. Without a store nothing is kept; with one
- * (layers/judgments-sqlite.ts) a resumed run reads what was answered and never asks it again.
+ * (layers/store/judgments.ts) a resumed run reads what was answered and never asks it again.
  */
 import { Context, type Effect } from "effect"
 import type { Prompt, Verdict } from "../domain.ts"

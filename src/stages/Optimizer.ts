@@ -1,7 +1,7 @@
 /** Moves the policy towards the chosen drawings. Owns the trainable parameters and the optimizer state. */
 import { Context, type Effect, Schema } from "effect"
 import type { Preference } from "../domain.ts"
-import type { Parameters } from "../numerics/tensor.ts"
+import type { Parameters } from "../engine/weights/tensor.ts"
 import type { PolicySnapshot } from "./Policy.ts"
 
 /** The update could not be made: the runtime failed, or the loss is not finite. The parameters are as they were. */

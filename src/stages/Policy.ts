@@ -3,7 +3,7 @@
  * draw from. Versions count optimizer steps: version 0 is the untrained adapter, step n turns version n into n + 1.
  */
 import { Context, Effect, Layer, Schema, SubscriptionRef, Stream } from "effect"
-import type { Parameters } from "../numerics/tensor.ts"
+import type { Parameters } from "../engine/weights/tensor.ts"
 
 /** An immutable copy of the trainable parameters, by their file names (PEFT names for an adapter). */
 export interface PolicySnapshot {

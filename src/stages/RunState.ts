@@ -7,7 +7,7 @@
  */
 import { Context, type Effect, Schema } from "effect"
 import type { StepReport } from "../domain.ts"
-import type { Agreement } from "../trust.ts"
+import type { Agreement } from "../evaluation/trust.ts"
 
 /** The store refused: disk full, damaged, from another version. Nothing was half-written. */
 export class RunStateFailed extends Schema.TaggedError<RunStateFailed>()("RunStateFailed", {

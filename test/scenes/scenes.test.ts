@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Resvg } from "@resvg/resvg-js"
 import { SaxesParser } from "saxes"
-import { random } from "../../src/numerics/random.ts"
+import { random } from "../../src/engine/random.ts"
 import { checkScene } from "../../src/scenes/check.ts"
 import { drawScene } from "../../src/scenes/draw.ts"
 import { drawFlawed, type FlawName, flawsFor, perturbCaption } from "../../src/scenes/flaws.ts"

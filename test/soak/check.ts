@@ -12,8 +12,8 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Effect } from "effect"
 import { hashOf } from "../../layers/guide/question.ts"
-import { folderHealth } from "../../src/run-health.ts"
-import type { ClaudeServer } from "../claude-server.ts"
+import { folderHealth } from "../../src/run/health.ts"
+import type { ClaudeServer } from "../support/claude-server.ts"
 import { hostileFor } from "./hostile-sampler.ts"
 
 export interface Expected {

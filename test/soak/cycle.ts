@@ -1,7 +1,7 @@
 /** One cycle: a run that is left alone, the same one struck and resumed until it ends, and all that must hold of both. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { type ClaudeServer, startClaudeServer } from "../claude-server.ts"
+import { type ClaudeServer, startClaudeServer } from "../support/claude-server.ts"
 import { type Account, accountOf, broken } from "./check.ts"
 import { type DiskKind, fill, refused } from "./disk.ts"
 import { renderSize } from "./hostile-sampler.ts"

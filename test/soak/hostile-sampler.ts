@@ -4,11 +4,11 @@
  */
 import { Effect, Layer } from "effect"
 import { Candidate } from "../../src/domain.ts"
-import { integer, pick, random } from "../../src/numerics/random.ts"
+import { integer, pick, random } from "../../src/engine/random.ts"
 import { drawScene, sampleScene } from "../../src/scenes/index.ts"
 import { Sampler } from "../../src/stages/Sampler.ts"
-import { attacks, hostile } from "../layers/hostile.ts"
-import { mutant } from "../layers/mutants.ts"
+import { attacks, hostile } from "../layers/renderer/hostile.ts"
+import { mutant } from "../layers/renderer/mutants.ts"
 
 /** The pixels of a side at which the deadline below is far away on both sides for all of them. */
 export const renderSize = 96

@@ -1,6 +1,6 @@
 /** What a cycle of the soak does: its run's settings and the blows that it is to survive, from the soak's seed and the cycle's number. */
-import { integer, pick, random, shuffled } from "../../src/numerics/random.ts"
-import type { FaultKind } from "../claude-server.ts"
+import { integer, pick, random, shuffled } from "../../src/engine/random.ts"
+import type { FaultKind } from "../support/claude-server.ts"
 import type { Expected } from "./check.ts"
 
 /** `kill` is SIGKILL, `interrupt` a Ctrl-C in a terminal, `disk` a disk without space for a while. */

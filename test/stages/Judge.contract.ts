@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, type Layer, Option } from "effect"
 import { type Outcome, Picture, type Rendering } from "../../src/domain.ts"
-import { decideRenderings } from "../../src/pairing.ts"
+import { decideRenderings } from "../../src/lessons/decide.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { inked, prompt } from "./make.ts"
 

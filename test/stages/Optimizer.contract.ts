@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
 import type { Preference } from "../../src/domain.ts"
-import type { Parameters } from "../../src/numerics/tensor.ts"
+import type { Parameters } from "../../src/engine/weights/tensor.ts"
 import { Optimizer, type OptimizerState } from "../../src/stages/Optimizer.ts"
 
 const plain = (parameters: Parameters) => [...parameters].map(([name, { data, shape }]) => [name, [...shape], [...data]])

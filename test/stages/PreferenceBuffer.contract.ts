@@ -1,7 +1,7 @@
 /** What every PreferenceBuffer must do. `layer` makes a fresh, empty one each time it is built. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
-import type { StalenessOptions } from "../../src/pairing.ts"
+import type { StalenessOptions } from "../../src/lessons/decide.ts"
 import { PreferenceBuffer } from "../../src/stages/PreferenceBuffer.ts"
 import { rollout } from "./make.ts"
 

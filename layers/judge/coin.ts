@@ -1,0 +1,24 @@
+/**
+ * Judge that knows nothing: a seeded coin for each prompt and unordered pair of pictures. The control experiment: what
+ * training with these labels brings is noise, and a gain that shows up here too is not the judge's merit.
+ */
+import { createHash } from "node:crypto"
+import { Effect, Layer } from "effect"
+import { Verdict } from "../../src/domain.ts"
+import { Judge } from "../../src/stages/Judge.ts"
+
+/** Identical pictures tie; swapping the pictures swaps the answer. Confidence is 0.5 always. @param seed any integer */
+export const layer = (seed: number) =>
+  Layer.succeed(Judge, {
+    name: "coin",
+    identity: `coin-1 seed=${seed}`,
+    concurrency: 64,
+    compare: (prompt, a, b) =>
+      Effect.sync(() => {
+        if (a.hash === b.hash) return new Verdict({ outcome: "tie", confidence: 0, by: "coin" })
+        const ordered = a.hash < b.hash
+        const [first, second] = ordered ? [a.hash, b.hash] : [b.hash, a.hash]
+        const heads = createHash("sha256").update(JSON.stringify([seed, prompt.id, first, second])).digest()[0]! < 128
+        return new Verdict({ outcome: heads === ordered ? "A" : "B", confidence: 0.5, by: "coin" })
+      })
+  })

@@ -1,0 +1,107 @@
+/**
+ * Judge: likeness to a reference picture of the prompt, by DINOv2 (Hugging Face `Dinov2Model` folder, as
+ * facebook/dinov2-small). A drawing's score is cos(drawing, reference) / temperature, on the class token after the last
+ * norm; scores.ts says what becomes of two of them. DINOv2 was not trained to compare and has no temperature of its own:
+ * ours makes a difference of 0.05 in the cosine one logit.
+ */
+import { Effect, Layer } from "effect"
+import { readBytes } from "../../src/system/files.ts"
+import { openDinov2 } from "../../src/scorers/dinov2.ts"
+import { dot } from "../../src/scorers/family.ts"
+import type { Dinov2Checkpoint } from "../../src/scorers/graphs.ts"
+import { readReferences, type References } from "../../src/scorers/references.ts"
+import { Judge, JudgeRefused } from "../../src/stages/Judge.ts"
+import { drawSquare } from "../renderer/draw-square.ts"
+import type { Item } from "../onnx/scorer-program.ts"
+import { answering, judgeOf, type Score, scorerOf, shortHash, startScorer } from "./scores.ts"
+
+export interface DinoOptions {
+  /** Checkpoint folder. */
+  readonly model: string
+  /** File of JSON lines, {"prompt": ..., "image": path to a .png or .svg}, paths relative to it. */
+  readonly references: string
+  /** Difference in the cosine that is one logit; > 0. Default 0.05. */
+  readonly temperature?: number
+}
+
+export interface JudgeDinoOptions extends DinoOptions {
+  /** Scores closer than this are a tie; >= 0, in logits. Default 0.5. */
+  readonly tieMargin?: number
+  /** What the judge is called in verdicts and config.json. Default `dino`. */
+  readonly name?: string
+}
+
+const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)
+
+/** A PNG as a drawing that shows it pixel by pixel, and its longer side; throws where it is none. */
+const pngDrawing = (png: Buffer): { readonly svg: string; readonly size: number } => {
+  if (png.length < 24 || !png.subarray(0, 8).equals(signature)) throw new Error("it is not a PNG")
+  const [width, height] = [png.readUInt32BE(16), png.readUInt32BE(20)] // IHDR is the first chunk
+  const size = Math.max(width, height)
+  if (size < 1 || size > 4096) throw new Error(`it has ${width} x ${height} pixels, and 4096 are the most`)
+  return {
+    svg: `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">` +
+      `<image width="${width}" height="${height}" href="data:image/png;base64,${png.toString("base64")}"/></svg>`,
+    size
+  }
+}
+
+/** A reference as the model will see it: an SVG in the model's own size, a PNG in its own. */
+const drawReference = Effect.fnUntraced(function*(file: string, side: number) {
+  const bytes = yield* Effect.mapError(readBytes(file), ({ message }) => new JudgeRefused({ message }))
+  return yield* Effect.try({
+    try: () => {
+      const { size, svg } = /\.png$/i.test(file) ? pngDrawing(bytes) : { svg: bytes.toString("utf8"), size: side }
+      return { picture: { rgba: drawSquare(svg, size), size } } satisfies Item
+    },
+    catch: (cause) => new JudgeRefused({ message: `The reference ${file} cannot be drawn: ${(cause as Error).message}.` })
+  })
+})
+
+const dinoScores = Effect.fnUntraced(function*(checkpoint: Dinov2Checkpoint, { images }: References, temperature: number) {
+  const { ofPicture, program } = yield* startScorer(checkpoint)
+  const ofFile = yield* answering({
+    keyOf: (file: string) => file,
+    atOnce: 1,
+    run: ([file]) =>
+      Effect.flatMap(drawReference(file!, checkpoint.preprocessing.resized), (item) => program.run("pictures", [item]))
+  })
+  const score: Score = Effect.fnUntraced(function*(prompt, picture) {
+    const file = images.get(prompt.text)
+    if (file === undefined) {
+      return yield* new JudgeRefused({
+        message: `No reference picture is given for "${prompt.text}": add it to the file of references.`
+      })
+    }
+    const [reference, drawing] = yield* Effect.all([ofFile(file), ofPicture(picture)], { concurrency: 2 })
+    return dot(reference, drawing) / temperature
+  })
+  return score
+})
+
+const open = Effect.fnUntraced(function*({ model, references: file, temperature = 0.05 }: DinoOptions) {
+  const checkpoint = yield* openDinov2(model)
+  const references = yield* readReferences(file)
+  return { checkpoint, references, temperature, score: yield* dinoScores(checkpoint, references, temperature) }
+})
+
+/**
+ * Fails while it is built with `CheckpointInvalid` when the folder holds no usable DINOv2, with `FileProblem` when the
+ * references cannot be read.
+ */
+export const layer = ({ name = "dino", tieMargin = 0.5, ...options }: JudgeDinoOptions) =>
+  Layer.effect(
+    Judge,
+    Effect.gen(function*() {
+      const { checkpoint, references, score, temperature } = yield* open(options)
+      return judgeOf(score, {
+        name,
+        identity: `dino-1 weights=${shortHash(checkpoint)} references=${references.hash.slice(0, 16)} ` +
+          `temperature=${temperature} tieMargin=${tieMargin}`,
+        tieMargin
+      })
+    })
+  )
+
+/** The same scores without verdicts, for a held-out comparison; a prompt without a reference scores nothing. */
+export const scorer = (name: string, options: DinoOptions) => Effect.map(open(options), ({ score }) => scorerOf(name, score))

@@ -1,0 +1,187 @@
+/**
+ * What every scorer shares on its way to a judge: one worker, pictures asked about at the same time in one run, answers
+ * kept, and the verdict
+ *
+ *     |score A - score B| < tieMargin   tie
+ *     else the higher score, with confidence 2 σ(|score A - score B|) - 1
+ *
+ * σ of the difference of two logits is the softmax over the two pictures: what the model itself says of the pair
+ * (Kirstain et al. 2023, PickScore, arXiv:2305.01569). Each picture is scored alone, so the order cannot matter.
+ */
+import { Deferred, Effect, Layer, Queue } from "effect"
+import { type CheckpointInvalid, weightsHash } from "../../src/model/model-folder.ts"
+import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
+import type { Scorer } from "../../src/evaluation/held-out.ts"
+import type { ScorerCheckpoint } from "../../src/scorers/graphs.ts"
+import type { PairScorer, TextScorer } from "../../src/scorers/family.ts"
+import { Judge, JudgeRefused } from "../../src/stages/Judge.ts"
+import type { Item } from "../onnx/scorer-program.ts"
+import { type OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
+
+/** A picture's score as a drawing of a prompt, in logits. */
+export type Score = (prompt: Prompt, picture: Picture) => Effect.Effect<number, OnnxError | JudgeRefused>
+
+/** Answers kept of each kind: a run asks about each picture in up to K - 1 pairs, soon after one another. */
+const remembered = 4096
+
+interface Answering<I, A, E> {
+  /** Equal items have equal keys. */
+  readonly keyOf: (item: I) => string
+  /** Items of one run, at most. */
+  readonly atOnce: number
+  readonly run: (items: ReadonlyArray<I>) => Effect.Effect<ReadonlyArray<A>, E>
+}
+
+/** Items asked about at the same time share a run; answers are kept by key, and one that failed is asked again. */
+export const answering = Effect.fnUntraced(function*<I, A, E>({ atOnce, keyOf, run }: Answering<I, A, E>) {
+  const known = new Map<string, Deferred.Deferred<A, E>>()
+  const requests = yield* Queue.unbounded<{ readonly item: I; readonly answer: Deferred.Deferred<A, E> }>()
+  const serve = Effect.gen(function*() {
+    const batch = yield* Queue.takeBetween(requests, 1, atOnce)
+    yield* run(batch.map(({ item }) => item)).pipe(
+      Effect.flatMap((answers) =>
+        Effect.forEach(batch, ({ answer }, i) => Deferred.succeed(answer, answers[i]!), { discard: true })
+      ),
+      Effect.catch((error) =>
+        Effect.forEach(batch, ({ answer, item }) => {
+          known.delete(keyOf(item))
+          return Deferred.fail(answer, error)
+        }, { discard: true })
+      )
+    )
+  })
+  yield* Effect.forkScoped(Effect.forever(serve))
+  /** In one step, so that an interrupted caller leaves no answer that nobody will give. */
+  const ask = (item: I): Deferred.Deferred<A, E> => {
+    const key = keyOf(item)
+    const asked = known.get(key)
+    if (asked !== undefined) return asked
+    const answer = Deferred.makeUnsafe<A, E>()
+    known.set(key, answer)
+    // Insertion order is age: the oldest goes first.
+    if (known.size > remembered) known.delete(known.keys().next().value!)
+    Queue.offerUnsafe(requests, { item, answer })
+    return answer
+  }
+  return (item: I) => Effect.suspend(() => Deferred.await(ask(item)))
+})
+
+const startWorker = (checkpoint: ScorerCheckpoint) =>
+  OnnxRuntime.use(({ spinning, threads }) => startProgram("scorer", { checkpoint, device: "cpu", spinning, threads }))
+
+/** Drawings are rendered square; another shape would have to be cut, and the model would judge a part of it. */
+const square = (picture: Picture): Effect.Effect<Picture, JudgeRefused> =>
+  picture.width === picture.height ? Effect.succeed(picture) : Effect.fail(
+    new JudgeRefused({
+      message: `This judge reads square pictures and was given ${picture.width} x ${picture.height}: render them square.`
+    })
+  )
+
+/** A scorer's worker and the embeddings of its pictures. */
+export const startScorer = Effect.fnUntraced(function*(checkpoint: ScorerCheckpoint) {
+  const program = yield* startWorker(checkpoint)
+  const embed = yield* answering({
+    keyOf: ({ hash }: Picture) => hash,
+    atOnce: Infinity,
+    run: (pictures) => program.run("pictures", pictures.map(itemOf))
+  })
+  const ofPicture = (picture: Picture) => Effect.flatMap(square(picture), embed)
+  return { program, ofPicture }
+})
+
+const itemOf = ({ rgba, width }: Picture): Item => ({ picture: { rgba, size: width } })
+
+/** Scores of pictures against texts. Lives as long as the scope. */
+export const textScores = Effect.fnUntraced(function*(
+  { checkpoint, score, tokenize }: TextScorer<ScorerCheckpoint>
+) {
+  const { ofPicture, program } = yield* startScorer(checkpoint)
+  const ofText = yield* answering({
+    keyOf: (text: string) => text,
+    atOnce: 1, // texts are few, and a row by itself is the same whoever else asks
+    run: (texts) => program.run("texts", texts.map((text) => ({ text: tokenize(text) })))
+  })
+  const scoreOf: Score = (prompt, picture) =>
+    Effect.map(Effect.all([ofText(prompt.text), ofPicture(picture)], { concurrency: 2 }), ([t, p]) => score(t, p))
+  return scoreOf
+})
+
+/** Scores by a family that reads text and picture together. Lives as long as the scope. */
+export const pairScores = Effect.fnUntraced(function*({ checkpoint, tokenize }: PairScorer<ScorerCheckpoint>) {
+  const program = yield* startWorker(checkpoint)
+  const ofPair = yield* answering({
+    keyOf: ({ picture, text }: { readonly picture: Picture; readonly text: string }) => `${picture.hash} ${text}`,
+    atOnce: Infinity,
+    run: (pairs) =>
+      Effect.map(
+        program.run("pairs", pairs.map(({ picture, text }) => ({ ...itemOf(picture), text: tokenize(text) }))),
+        (rows) => rows.map(([score]) => score!)
+      )
+  })
+  const scoreOf: Score = (prompt, picture) => Effect.flatMap(square(picture), (picture) => ofPair({ picture, text: prompt.text }))
+  return scoreOf
+})
+
+export interface ScoreJudge {
+  /** What the judge is called in verdicts and config.json. */
+  readonly name: string
+  readonly identity: string
+  /** Scores closer than this are a tie; >= 0, in logits. */
+  readonly tieMargin: number
+}
+
+export const judgeOf = (score: Score, { identity, name, tieMargin }: ScoreJudge): Judge["Service"] => {
+  const compare = Effect.fn("Judge.compare")(function*(prompt: Prompt, a: Picture, b: Picture) {
+    const scores = yield* Effect.all([score(prompt, a), score(prompt, b)], { concurrency: 2 }).pipe(
+      Effect.catchTag("OnnxError", ({ message }) => Effect.fail(new JudgeRefused({ message })))
+    )
+    const gap = Math.abs(scores[0] - scores[1])
+    if (gap < tieMargin || gap === 0 || a.hash === b.hash) {
+      return new Verdict({ outcome: "tie", confidence: 0, scores, by: name })
+    }
+    return new Verdict({
+      outcome: scores[0] > scores[1] ? "A" : "B",
+      confidence: 2 / (1 + Math.exp(-gap)) - 1,
+      scores,
+      by: name
+    })
+  })
+  return Judge.of({ name, identity, concurrency: 1024, compare })
+}
+
+/** The same scores without verdicts, for a held-out comparison; a picture it cannot read scores nothing. */
+export const scorerOf = (name: string, score: Score): Scorer => ({
+  name,
+  score: (prompt, picture) => Effect.orElseSucceed(score(prompt, picture), () => undefined)
+})
+
+export interface TextJudge {
+  /** Checkpoint folder. */
+  readonly model: string
+  readonly name: string
+  readonly tieMargin: number
+  /** Names the rule that makes verdicts: it changes when they may. */
+  readonly version: string
+  readonly open: (folder: string) => Effect.Effect<TextScorer<ScorerCheckpoint>, CheckpointInvalid>
+}
+
+/** A judge by one model's scores. Fails while it is built with `CheckpointInvalid` when the folder cannot be used. */
+export const textJudge = ({ model, name, open, tieMargin, version }: TextJudge) =>
+  Layer.effect(
+    Judge,
+    Effect.gen(function*() {
+      const opened = yield* open(model)
+      return judgeOf(yield* textScores(opened), {
+        name,
+        identity: `${version} weights=${shortHash(opened.checkpoint)} tieMargin=${tieMargin}`,
+        tieMargin
+      })
+    })
+  )
+
+/** The same scores for a held-out comparison. */
+export const heldOut = Effect.fnUntraced(function*(name: string, { model, open }: Pick<TextJudge, "model" | "open">) {
+  return scorerOf(name, yield* textScores(yield* open(model)))
+})
+
+export const shortHash = (checkpoint: ScorerCheckpoint): string => weightsHash(checkpoint).slice(0, 16)

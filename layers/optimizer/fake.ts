@@ -1,0 +1,72 @@
+/**
+ * Optimizer without a model: moves the radius of sampler-fake towards that of the chosen circles, with momentum.
+ * Float64 sums in the order of the pairs, stored as float32: the same pairs give the same bits.
+ */
+import { Effect, Layer } from "effect"
+import type { Candidate, Preference } from "../../src/domain.ts"
+import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
+import { Optimizer, type OptimizerState } from "../../src/stages/Optimizer.ts"
+import type { PolicySnapshot } from "../../src/stages/Policy.ts"
+import { radius, radiusOf } from "../sampler/fake.ts"
+
+export interface OptimizerFakeOptions {
+  /** Where to start: a first snapshot, or all of a resumed run's state. */
+  readonly initial: PolicySnapshot | OptimizerState
+  /** Share of the way to the chosen circles a step goes, in (0, 1]. Default 0.3. */
+  readonly rate?: number
+  /** Milliseconds a step takes; a function is given the version. Default 0. */
+  readonly delay?: number | ((version: number) => number)
+}
+
+const momentum = 0.5
+const moment = `exp_avg.${radius}`
+
+/** The circle's radius as a share of half the canvas; undefined for a drawing that was cut off. */
+const drawn = ({ svg }: Candidate): number | undefined => {
+  const text = / r="([\d.]+)" fill/.exec(svg)?.[1]
+  return text === undefined ? undefined : Number(text) / 50
+}
+
+const tensor = (value: number) => ({ shape: [1], data: Float32Array.of(value) })
+
+/** Never fails. `loss` is the weighted mean distance between the chosen radius and the policy's. */
+export const layer = ({ delay = 0, initial, rate = 0.3 }: OptimizerFakeOptions) =>
+  Layer.sync(Optimizer, () => {
+    let state: OptimizerState = {
+      updates: 0,
+      moments: new Map([[moment, tensor(0)]]),
+      ...initial
+    }
+    const update = (preferences: ReadonlyArray<Preference>) => {
+      const mean = radiusOf(state.parameters)
+      let [total, pull, loss] = [0, 0, 0]
+      for (const { chosen, weight } of preferences) {
+        const r = drawn(chosen)
+        if (r === undefined) continue
+        total += weight
+        pull += weight * (r - mean)
+        loss += weight * Math.abs(r - mean)
+      }
+      const version = state.version + 1
+      if (total === 0) {
+        state = { ...state, version }
+        return { snapshot: { version, parameters: state.parameters }, metrics: {} }
+      }
+      const velocity = momentum * state.moments.get(moment)!.data[0]! + (1 - momentum) * pull / total
+      const parameters: Parameters = new Map([[radius, tensor(mean + rate * velocity)]])
+      state = { version, updates: state.updates + 1, parameters, moments: new Map([[moment, tensor(velocity)]]) }
+      return { snapshot: { version, parameters }, metrics: { loss: loss / total, "fake/radius": radiusOf(parameters) } }
+    }
+    return Optimizer.of({
+      name: "fake",
+      step: (preferences) =>
+        Effect.suspend(() =>
+          Effect.delay(Effect.sync(() => update(preferences)), typeof delay === "number" ? delay : delay(state.version))
+        ),
+      state: Effect.sync(() => ({
+        ...state,
+        parameters: copyParameters(state.parameters),
+        moments: copyParameters(state.moments)
+      }))
+    })
+  })

@@ -1,0 +1,97 @@
+/** Optimizer: preference loss, backward graph and AdamW with onnxruntime (layers/onnx/trainer-program.ts). */
+import { Effect, Layer, Ref } from "effect"
+import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
+import type { Candidate, Preference } from "../../src/domain.ts"
+import type { PreferenceLoss } from "../../src/objectives/losses.ts"
+import { trainerBytes } from "../../src/engine/training/memory.ts"
+import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
+import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
+import { Optimizer, OptimizerFailed, type OptimizerState } from "../../src/stages/Optimizer.ts"
+import type { PreferenceBatch, TrainerOptions } from "../onnx/trainer-program.ts"
+import { type OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
+
+export interface OptimizerOnnxOptions {
+  readonly checkpoint: DecoderCheckpoint
+  /** Undefined: full fine-tuning; the reference is then the checkpoint as it was loaded. */
+  readonly lora: LoraConfig | undefined
+  /** Trainable parameters, version and moments to start from: a fresh adapter, or a resumed run's. */
+  readonly initial: OptimizerState
+  /** The adapter that training started from, frozen; undefined: the reference has none. */
+  readonly reference?: Parameters | undefined
+  readonly loss: PreferenceLoss
+  readonly options: TrainerOptions
+}
+
+/** After the last step that was waited for; `moments` where the trainer handed them over. */
+type Current = Omit<OptimizerState, "moments"> & { readonly moments: Parameters | undefined }
+
+/** Candidates that several pairs share are computed once. */
+const batchOf = (preferences: ReadonlyArray<Preference>): PreferenceBatch => {
+  const places = new Map<string, number>()
+  const sequences: Array<PreferenceBatch["sequences"][number]> = []
+  const place = ({ completionIds, index, prompt, promptIds, step }: Candidate): number => {
+    const key = `${step} ${prompt.id} ${index}`
+    const known = places.get(key)
+    if (known !== undefined) return known
+    places.set(key, sequences.length)
+    return sequences.push({ ids: [...promptIds, ...completionIds], promptLength: promptIds.length }) - 1
+  }
+  const pairs = preferences.map(({ chosen, label, rejected, weight }) => ({
+    chosen: place(chosen),
+    rejected: place(rejected),
+    label,
+    weight
+  }))
+  return { sequences, pairs }
+}
+
+/** Fails with `NotEnoughMemory` before anything is allocated; the thread and its sessions end with the scope. */
+export const layer = ({ checkpoint, initial, lora, loss, options, reference }: OptimizerOnnxOptions) =>
+  Layer.effect(
+    Optimizer,
+    Effect.gen(function*() {
+      const runtime = yield* OnnxRuntime
+      yield* runtime.reserve(
+        "trainer",
+        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength, options.gradientCheckpointing)
+      )
+      const program = yield* startProgram("trainer", {
+        checkpoint,
+        lora,
+        parameters: initial.parameters,
+        reference,
+        state: { step: initial.updates, moments: new Map(copyParameters(initial.moments)) },
+        loss,
+        options,
+        device: runtime.device,
+        spinning: runtime.spinning,
+        threads: runtime.threads
+      })
+      const current = yield* Ref.make<Current>({ ...initial, moments: undefined })
+      const failed = <A>(effect: Effect.Effect<A, OnnxError>) =>
+        Effect.mapError(effect, ({ message }) => new OptimizerFailed({ message }))
+      const step = Effect.fn("Optimizer.step")(function*(preferences: ReadonlyArray<Preference>) {
+        const { moments: kept, parameters, updates, version } = yield* Ref.get(current)
+        const weighed = preferences.filter(({ weight }) => weight > 0)
+        if (weighed.length === 0) {
+          const snapshot = { version: version + 1, parameters }
+          yield* Ref.update(current, (known) => ({ ...known, ...snapshot }))
+          return { snapshot, metrics: {} }
+        }
+        const stepping = program.preferenceStep(batchOf(weighed))
+        // A long step may be given up, whoever holds interruptions back: the state before it is known, and can be saved.
+        const { metrics, moments, parameters: next } = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
+        const snapshot = { version: version + 1, parameters: next }
+        yield* Ref.set(current, { ...snapshot, updates: updates + 1, moments })
+        return { snapshot, metrics }
+      }, failed)
+      const state = Effect.gen(function*() {
+        const known = yield* Ref.get(current)
+        if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
+        const { moments, parameters, step } = yield* program.state()
+        // A step whose caller was interrupted may have come to its end all the same.
+        return { version: known.version + step - known.updates, updates: step, parameters, moments } satisfies OptimizerState
+      }).pipe(failed)
+      return Optimizer.of({ name: "onnx", step, state })
+    })
+  )

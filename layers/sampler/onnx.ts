@@ -1,0 +1,127 @@
+/** Sampler: continuous batched decoding with onnxruntime, in few bits or in float32 (layers/onnx/sampler-program.ts). */
+import { Effect, Layer } from "effect"
+import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
+import { Candidate } from "../../src/domain.ts"
+import { parameterCount, samplerBytes } from "../../src/engine/training/memory.ts"
+import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
+import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
+import type { SamplingOptions } from "../../src/engine/sampling/sampling.ts"
+import { type QuantizeOptions, quantizedWeights } from "../../src/model/quantized-weights.ts"
+import { candidateSeed } from "../../src/steps/rollout.ts"
+import { Sampler, SamplerFailed } from "../../src/stages/Sampler.ts"
+import { type PolicyTokenizer, promptIds, type PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
+import type { Device } from "../onnx/session.ts"
+import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
+
+export interface SamplerOnnxOptions {
+  readonly checkpoint: DecoderCheckpoint
+  readonly tokenizer: PolicyTokenizer
+  readonly format: PromptFormat
+  /** Undefined: the policy is a whole set of parameters (full fine-tuning). */
+  readonly lora: LoraConfig | undefined
+  readonly sampling: SamplingOptions
+  /** Tokens a candidate may have at most. */
+  readonly maxNewTokens: number
+  /** Prompt and completion together, tokens. */
+  readonly maxLength: number
+  /** Sampling ends after the token that completes this text. */
+  readonly stop: string
+  /** A drawing that can no longer become well-formed XML ends at once: no longer exactly the policy's distribution. */
+  readonly stopMalformed: boolean
+  /** Candidates decoded together, at most; as many as fit into half of the memory when that is fewer. */
+  readonly maxNumSeqs: number
+  /** `auto`: int8 for a model that is large enough to gain, under a LoRA and on the CPU; else float32. */
+  readonly precision: SamplerPrecision | "auto"
+  /** Where quantized weights are kept for the next run. */
+  readonly cache: string
+  /** Where quantizing shows itself. */
+  readonly quantizing: QuantizeOptions["progress"]
+}
+
+/**
+ * Fails with `NotEnoughMemory` before anything is allocated, with `FileProblem` where quantized weights cannot be kept;
+ * the thread and its sessions end with the scope.
+ */
+export const layer = (options: SamplerOnnxOptions) =>
+  Layer.effect(
+    Sampler,
+    Effect.gen(function*() {
+      const { checkpoint, format, lora, maxLength, maxNewTokens, sampling, stop, tokenizer } = options
+      const runtime = yield* OnnxRuntime
+      const precision = yield* precisionOf(options, runtime.device)
+      const bytes = (rows: number) => samplerBytes(checkpoint.config, rows, maxLength, precision)
+      const half = (yield* runtime.left) / 2
+      let maxNumSeqs = options.maxNumSeqs
+      while (maxNumSeqs > 1 && bytes(maxNumSeqs) > half) maxNumSeqs = Math.ceil(maxNumSeqs / 2)
+      yield* runtime.reserve("sampler", bytes(maxNumSeqs))
+      const quantized = precision === "float32"
+        ? undefined
+        : yield* quantizedWeights(checkpoint, {
+          precision,
+          cache: options.cache,
+          progress: options.quantizing
+        })
+      const program = yield* startProgram("sampler", {
+        checkpoint,
+        lora,
+        quantized,
+        maxLength,
+        maxNumSeqs,
+        tokenTexts: tokenizer.tokenTexts,
+        device: runtime.device,
+        spinning: runtime.spinning,
+        threads: runtime.threads
+      })
+      const sample = Effect.fn("Sampler.sample")(
+        function*({ k, policy, prompts, seed, step }: Parameters<Sampler["Service"]["sample"]>[0]) {
+          const seeds = prompts.map((prompt) =>
+            Array.from({ length: k }, (_, index) => candidateSeed(seed, step, prompt, index))
+          )
+          const tokens = prompts.map((prompt) => promptIds(tokenizer, format, prompt.text))
+          const long = tokens.findIndex((ids) => ids.length >= maxLength)
+          if (long >= 0) {
+            return yield* new SamplerFailed({
+              message: `The prompt "${prompts[long]!.text.slice(0, 60)}" has ${tokens[long]!.length} tokens, but max_length is ${maxLength}: shorten it or raise max_length.`
+            })
+          }
+          const groups = yield* program.sample({
+            prompts: tokens.map((ids, n) => ({ ids, seeds: seeds[n]! })),
+            parameters: policy.parameters,
+            options: sampling,
+            maxNewTokens,
+            stop,
+            eosIds: tokenizer.eosIds,
+            wellFormedAfter: options.stopMalformed ? format.prefill : undefined
+          })
+          return groups.map((group, n) =>
+            group.map(({ exactLogps, finish, ids, logps }, index) =>
+              new Candidate({
+                prompt: prompts[n]!,
+                step,
+                index,
+                policyVersion: policy.version,
+                seed: seeds[n]![index]!,
+                promptIds: tokens[n]!,
+                completionIds: ids,
+                logps,
+                ...(exactLogps === undefined ? {} : { exactLogps }),
+                svg: format.prefill + tokenizer.decode(ids),
+                finish
+              })
+            )
+          )
+        },
+        Effect.catchTag("OnnxError", ({ message }) => Effect.fail(new SamplerFailed({ message })))
+      )
+      return Sampler.of({ name: "onnx", sample })
+    })
+  )
+
+const precisionOf = ({ checkpoint, lora, maxNumSeqs, precision }: SamplerOnnxOptions, device: Device) => {
+  if (precision === "auto") {
+    return Effect.succeed(autoPrecision(parameterCount(checkpoint.config), lora !== undefined, device, maxNumSeqs))
+  }
+  return precision === "float32" || lora !== undefined ? Effect.succeed(precision) : Effect.fail(
+    new SamplerFailed({ message: `--sampler-precision ${precision} needs an adapter: with --lora-r 0 every weight changes at each step; take float32.` })
+  )
+}

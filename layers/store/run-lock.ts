@@ -1,0 +1,36 @@
+/**
+ * Keeps a second process out of a run folder. Node has no flock, so this holds the exclusive lock of an empty SQLite file
+ * beside run.db: the kernel frees it however this process ends, and run.db stays readable for everybody.
+ */
+import { DatabaseSync } from "node:sqlite"
+import { Effect } from "effect"
+import { FileProblem } from "../../src/system/files.ts"
+import type { RunFolder } from "../../src/run/folder.ts"
+
+const lock = (file: string): DatabaseSync => {
+  const db = new DatabaseSync(file, { timeout: 0 })
+  try {
+    db.exec("BEGIN EXCLUSIVE")
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+const isHeld = (cause: unknown): boolean => (Number((cause as { readonly errcode?: unknown }).errcode) & 0xff) === 5
+
+/** Held until the scope closes. */
+export const lockRun = (run: RunFolder) =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => lock(run.file("run.lock")),
+      catch: (cause) =>
+        new FileProblem({
+          message: isHeld(cause)
+            ? `Another process is working in ${run.path}: wait until it has ended, or end it first.`
+            : `${run.path} cannot be written to (${(cause as Error).message}): check its permissions and those of its files.`
+        })
+    }),
+    (db) => Effect.sync(() => db.close())
+  )

@@ -1,0 +1,56 @@
+/**
+ * Log-probabilities of tokens over a large frozen vocabulary, without the logits of all of it at once: slice by slice,
+ * and with their derivative in the same pass, so that nothing is computed twice (after Wijmans et al. 2024, Cut
+ * Cross-Entropy, arXiv:2411.09009, which recomputes the logits and skips small gradients; here neither). The table is
+ * widened to float32 slice by slice, too.
+ */
+import type { Graph, Value } from "../graph/graph.ts"
+
+/** Rows of the table that are multiplied at a time: 8192 x 1024 float32 are 34 MB, and the product is as fast as any. */
+export const vocabularySlice = 8192
+
+/**
+ * log softmax(x Eᵀ) at the target of each row: x·e - lse, nats. Its derivative is e - softmax(x Eᵀ) E.
+ *
+ * With the softmax p and the log-sum-exp z of one slice, the running values of all slices before it are joined as
+ * lse' = lse + softplus(z - lse) and mean' = mean + σ(z - lse) (p E - mean), which no large logit overflows.
+ *
+ * @param x [token, width] float32
+ * @param slices of the table E, each [n, width] float32, in any order; no derivative flows to them
+ * @param chosen e [token, width], the rows of E at the targets
+ * @param derivative whether the values will be differentiated: else the half of the work that serves it is left out
+ * @returns [token]
+ */
+export const vocabularyLogps = (
+  g: Graph,
+  x: Value,
+  slices: ReadonlyArray<Value>,
+  chosen: Value,
+  derivative: boolean
+): Value => {
+  let total: { readonly lse: Value; readonly mean: Value | undefined } | undefined
+  for (const slice of slices) {
+    // One slice after the other: each begins when the one before is summed up and gone.
+    const at = total === undefined ? x : g.after(x, total.mean ?? total.lse)
+    const logits = g.emit("Gemm", [at, slice], { transB: 1 })
+    const p = g.emit("Softmax", [logits])
+    // The likeliest token's p is exp(its logit - lse).
+    const lse = g.sub(largest(g, logits), g.emit("Log", [largest(g, p)]))
+    const mean = derivative ? g.emit("Gemm", [p, slice]) : undefined
+    if (total === undefined) {
+      total = { lse, mean }
+      continue
+    }
+    const gap = g.sub(lse, total.lse)
+    total = {
+      lse: g.add(total.lse, g.emit("Softplus", [gap])),
+      mean: mean && total.mean && g.add(total.mean, g.mul(g.emit("Sigmoid", [gap]), g.sub(mean, total.mean)))
+    }
+  }
+  const { lse, mean } = total!
+  const logps = g.squeeze(g.sub(g.sum(g.mul(x, chosen), [1], true), lse), [1])
+  return mean === undefined ? logps : g.emit("WithDerivative", [logps, x, g.sub(chosen, mean)])
+}
+
+/** Of each row: [row, n] to [row, 1]. */
+const largest = (g: Graph, x: Value): Value => g.emit("ReduceMax", [x, g.ints([1])], { axes: [1] })

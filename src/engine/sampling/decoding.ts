@@ -1,0 +1,115 @@
+/**
+ * The graphs that a sampler runs: prompts read once, then one token after the other with a cache of keys and values.
+ */
+import type { Graph, Value } from "../graph/graph.ts"
+import { type ParameterSource, parameterSource, type Weights } from "../weights/parameters.ts"
+import { blocks, type DecoderConfig, maskInputs, rowsOf, unembeddingName, withinCall } from "../nets/transformer.ts"
+
+/** The next token: `logits` as they are, `probabilities` = softmax(logits). */
+const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value): void => {
+  const logits = p.times(unembeddingName(c), x, c.vocab)
+  g.output("logits", logits)
+  g.output("probabilities", g.emit("Softmax", [logits]))
+}
+
+/**
+ * Prompts, read once. Inputs: `ids`, `positions` [batch, time] and the masks as in `forward`; `last` [batch] int64, the
+ * flat index of each prompt's last token.
+ * Outputs: `logits` and `probabilities` [batch, vocab] after that token; `keys` and `values`
+ * [layers * batch, kvHeads, time, D], layer by layer.
+ */
+export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
+  const p = parameterSource(g, weights)
+  const ids = g.input("ids", "int64", ["batch", "time"])
+  const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
+  const rows = rowsOf(g, c, g.input("positions", "int64", ["batch", "time"]), length)
+  const keys: Array<Value> = []
+  const values: Array<Value> = []
+  const { x } = blocks(g, p, c, rows, ids, (layer, projections) => {
+    keys.push(projections.k)
+    values.push(projections.v)
+    return withinCall(g, mask(layer))(projections)
+  })
+  outputScores(g, p, c, g.emit("Gather", [x, g.input("last", "int64", ["batch"])]))
+  g.output("keys", g.concat(keys, 0))
+  g.output("values", g.concat(values, 0))
+}
+
+/**
+ * One more token for each of some sequences. Each has a cache of its own; with `shared`, sequences that go on from the same
+ * prompt read that prompt's keys and values together, once for all of them (Juravsky et al. 2024, arXiv:2402.05099, but
+ * one softmax over both parts).
+ *
+ * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row sees and
+ * -1e9 at others, and where there are sliding layers `sliding_mask`; and for each layer i `past_k.i` and `past_v.i`
+ * [row, kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that go on from each prompt (any, where
+ * there is none), `places` [row] int64, where a row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and where there are
+ * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D].
+ * Outputs: `logits` and `probabilities` [row, vocab]; `keys` and `values` [layers * row, kvHeads, 1, D]: the new
+ * token's, for the caller to put into its cache.
+ *
+ * With a cache of its own, each head is a product of a matrix and one vector, which onnxruntime computes straight from the
+ * cache: query heads that share a key as rows of one product would have it packed anew for every token. With many rows that
+ * pays.
+ */
+export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number, shared: boolean): void => {
+  const p = parameterSource(g, weights)
+  const groups = c.heads / c.kvHeads
+  const ids = g.input("ids", "int64", ["row"])
+  const rows = { ...rowsOf(g, c, g.input("positions", "int64", ["row", 1]), length), single: true }
+  const mask = maskInputs(g, c, "mask", ["row", 1, 1, 1, "S"])
+  const promptAttention = shared ? attentionToPrompts(g, c) : undefined
+  const cut = (x: Value, from: Value, to: Value, name: number | string) =>
+    g.emit("Slice", [x, from, to, g.ints([4])], { axis: 4, to: ["row", c.kvHeads, groups, 1, name].join() })
+  const own = g.emit("Slice", [g.emit("Shape", [mask(0)]), g.ints([4]), g.ints([5]), g.ints([0])], { axis: 0, start: 4, end: 5 })
+  const keys: Array<Value> = []
+  const values: Array<Value> = []
+  const { x } = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
+    keys.push(k)
+    values.push(v)
+    const pastK = g.input(`past_k.${i}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])
+    const pastV = g.input(`past_v.${i}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])
+    const column = g.reshape(q, ["row", c.kvHeads, groups, c.headDim, 1])
+    const toPast = g.add(g.reshape(g.matmul(pastK, column), ["row", c.kvHeads, groups, 1, "S"]), mask(i))
+    const toSelf = g.matmul(g.reshape(k, ["row", c.kvHeads, 1, 1, c.headDim]), column)
+    const prompts = promptAttention?.(i, q)
+    const shares = g.emit("Softmax", [g.concat([toPast, toSelf, ...(prompts === undefined ? [] : [prompts.scores])], 4)])
+    const ofPast = g.matmul(cut(shares, g.ints([0]), own, "S"), pastV)
+    const self = g.add(own, g.ints([1]))
+    const ofSelf = g.mul(cut(shares, own, self, 1), g.reshape(v, ["row", c.kvHeads, 1, 1, c.headDim]))
+    const ofAll = g.add(ofPast, ofSelf)
+    return prompts === undefined ? ofAll : g.add(ofAll, prompts.mix(cut(shares, self, g.ints([2 ** 31]), "T")))
+  })
+  outputScores(g, p, c, x)
+  g.output("keys", g.concat(keys, 0))
+  g.output("values", g.concat(values, 0))
+}
+
+/** Queries of all rows of a prompt as rows of one product with its keys, and their shares of one with its values. */
+const attentionToPrompts = (g: Graph, c: DecoderConfig) => {
+  const groups = c.heads / c.kvHeads
+  const slots = g.input("slots", "int64", ["prompt", "slot"])
+  const places = g.input("places", "int64", ["row"])
+  const mask = maskInputs(g, c, "prompt_mask", ["row", 1, 1, 1, "T"])
+  /** x [row, kvHeads, groups, n] to [prompt, kvHeads, slot_groups, n] and back. */
+  const together = (x: Value, n: number | string): Value =>
+    g.reshapeTo(g.transpose(g.emit("Gather", [x, slots]), [0, 2, 1, 3, 4]), ["prompt", c.kvHeads, "slot_groups", n])
+  const apart = (x: Value, n: number | string): Value => {
+    const split = g.reshapeTo(x, ["prompt", c.kvHeads, "slot", groups, n])
+    return g.emit("Gather", [g.reshapeTo(g.transpose(split, [0, 2, 1, 3, 4]), ["prompt_slot", c.kvHeads, groups, n]), places])
+  }
+  return (layer: number, q: Value) => {
+    const shape = ["prompt", c.kvHeads, "T", c.headDim] as const
+    const k = g.input(`prompt_k.${layer}`, "float32", shape)
+    const v = g.input(`prompt_v.${layer}`, "float32", shape)
+    const queries = together(g.reshape(q, ["row", c.kvHeads, groups, c.headDim]), c.headDim)
+    const scores = apart(g.matmul(queries, g.transpose(k, [0, 1, 3, 2])), "T")
+    return {
+      /** [row, kvHeads, groups, 1, T] */
+      scores: g.add(g.unsqueeze(scores, [3]), mask(layer)),
+      /** @param shares as the scores; returns [row, kvHeads, groups, 1, D] */
+      mix: (shares: Value): Value =>
+        g.unsqueeze(apart(g.matmul(together(g.squeeze(shares, [3]), "T"), v), c.headDim), [3])
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/** Estimates of what a session will need, in bytes: on the safe side, made before anything is allocated. */
+import { gradients } from "../graph/gradients.ts"
+import { Graph } from "../graph/graph.ts"
+import { peakBytes } from "../graph/liveness.ts"
+import { factorsOf, type LoraConfig, type WeightIndex } from "../weights/parameters.ts"
+import type { SamplerPrecision } from "../weights/quantization.ts"
+import { sizeOf } from "../weights/tensor.ts"
+import { type DecoderConfig, forward, modulesOf, parameterShapes, traits } from "../nets/transformer.ts"
+
+export const parameterCount = (c: DecoderConfig): number =>
+  [...parameterShapes(c).values()].reduce((n, shape) => n + sizeOf(shape), 0)
+
+/** A small model trains faster from prepared weights; those of a large one would not fit beside its activations. */
+export const isSmall = (c: DecoderConfig): boolean => parameterCount(c) < 50_000_000
+
+const trainableCount = (c: DecoderConfig, lora: LoraConfig | undefined): number =>
+  lora === undefined
+    ? parameterCount(c)
+    : modulesOf(c).reduce((n, { in: width, module, out }) => n + (factorsOf(lora, module)?.r ?? 0) * (width + out), 0)
+
+/** Bytes of a parameter: in its file, and as a kernel has it prepacked; with what a block's scale adds. */
+const samplerWidth: Readonly<Record<SamplerPrecision, number>> = { float32: 8, int8: 2.1, int4: 1.3, dynamic_int8: 2.1 }
+
+/**
+ * Weights, the caches of `rows` sequences of `length` tokens with what growing them takes, and the scores of their next
+ * tokens; in few bits also the input table.
+ */
+export const samplerBytes = (c: DecoderConfig, rows: number, length: number, precision: SamplerPrecision): number =>
+  samplerWidth[precision] * parameterCount(c) + (precision === "float32" ? 0 : 4 * c.vocab * c.hidden) +
+  1.5 * 4 * rows * c.layers * 2 * c.kvHeads * c.headDim * length + 3 * 4 * rows * c.vocab
+
+/** What a trainer needs beside what grows with the model, bytes: the thread, onnxruntime, the encoded graph. */
+const trainerBase = 150e6
+
+/** A run's buffers as they lie in onnxruntime's arena, beside their sum at the fullest moment. */
+const arenaSlack = 1.27
+
+/** Bytes an entry of the vocabulary's table that the arena keeps of its slices. */
+const vocabularySlack = 3.5
+
+/** Copies of the trained parameters at the fullest moment: themselves, two moments, gradients of a run and of the step, what is handed on. */
+const trainableCopies = 8
+
+/**
+ * A step of a LoRA or full trainer whose runs have `tokens` tokens in sequences of `length`, a pair at least: the weights
+ * in their file (prepared ones three times in float32), what a run computes at its fullest moment, and the trained
+ * parameters.
+ *
+ * @param checkpointing gradient checkpointing
+ */
+export const trainerBytes = (
+  c: DecoderConfig,
+  lora: LoraConfig | undefined,
+  tokens: number,
+  length: number,
+  checkpointing = false
+): number => trainerMemory(c, lora, checkpointing)(tokens, length)
+
+/** `trainerBytes` for many sizes of runs. */
+const trainerMemory = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing: boolean) => {
+  const weights = parameterCount(c) * (isSmall(c) ? 3 * 4 : 2)
+  const fixed = trainerBase + weights + vocabularySlack * c.vocab * c.hidden + trainableCopies * 4 * trainableCount(c, lora)
+  // Layers are alike: those of a deep model are counted from few.
+  const [few, more] = [Math.min(4, c.layers - 1), Math.min(6, c.layers)]
+  const [atFew, atMore] = [few, more].map((layers) => runBytes({ ...c, layers }, lora, checkpointing)) as [RunBytes, RunBytes]
+  return (tokens: number, length: number): number => {
+    const rows = Math.max(2, Math.floor(tokens / length))
+    const base = atMore(rows, length)
+    const run = more === c.layers ? base : base + (base - atFew(rows, length)) * (c.layers - more) / (more - few)
+    return fixed + arenaSlack * run
+  }
+}
+
+/** The fullest moment of a run over `rows` sequences of `length` tokens, all of them trained. */
+type RunBytes = (rows: number, length: number) => number
+
+const runBytes = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing: boolean): RunBytes => {
+  const g = new Graph()
+  const index: WeightIndex = new Map(
+    [...parameterShapes(c)].map(([name, shape]) => [name, { dtype: "BF16", shape, offset: 0, length: 2 * sizeOf(shape), file: "" }])
+  )
+  // The plainest loss, and no angles: neither counts.
+  const { logps, stream } = forward(g, c, { index, trainable: lora === undefined ? "all" : "none", lora }, 1, true)
+  const trained = g.inputs.filter(({ shape }) => shape.every((dim) => typeof dim === "number"))
+  const reference = forward(g, c, { index, trainable: "none", lora: undefined }, 1, false).logps
+  const loss = g.sum(g.sub(logps, reference), [0], true)
+  g.output("loss", loss)
+  gradients(g, loss, g.constant([1], [1]), trained, checkpointing ? stream : []).forEach((dx, i) =>
+    g.output(`grad.${trained[i]!.name}`, dx!)
+  )
+  const peak = peakBytes(g)
+  return (rows, length) => {
+    const tokens = rows * length
+    const group = c.heads / c.kvHeads
+    return peak({ batch: rows, time: length, group_time: group * length, batch_time: tokens, packed: tokens, token: tokens, sequence: rows })
+  }
+}
+
+export interface TrainerRuns {
+  /** Tokens of one forward and backward run. */
+  readonly tokens: number
+  /** Tokens of the longest sequence. */
+  readonly length: number
+  /** Most sequences that pairs join, and that must so be in one run. */
+  readonly group: number
+  readonly checkpointing: boolean
+}
+
+/**
+ * How a trainer fits into `budget` bytes: in the runs that are wanted; else in smaller ones, which cost little time; else
+ * with gradient checkpointing, which costs a quarter more. Where nothing fits, the leanest way.
+ */
+export const planTrainer = (
+  c: DecoderConfig,
+  lora: LoraConfig | undefined,
+  wanted: TrainerRuns,
+  budget: number
+): TrainerRuns & { readonly bytes: number } => {
+  const least = wanted.group * wanted.length
+  const sizes: Array<number> = []
+  for (let tokens = Math.max(wanted.tokens, least); tokens > least; tokens = Math.floor(tokens / 2)) sizes.push(tokens)
+  sizes.push(least)
+  let plan: (TrainerRuns & { readonly bytes: number }) | undefined
+  for (const checkpointing of wanted.checkpointing ? [true] : [false, true]) {
+    const bytes = trainerMemory(c, lora, checkpointing)
+    for (const tokens of sizes) {
+      plan = { ...wanted, tokens, checkpointing, bytes: bytes(tokens, wanted.length) }
+      if (plan.bytes <= budget) return plan
+    }
+  }
+  return plan!
+}
+
+/** One forward run: a layer's intermediates, which the next one's take the place of; parameters; logits three times. */
+export const scorerBytes = (c: DecoderConfig, lora: LoraConfig | undefined, tokens: number, length: number): number => {
+  const adapter = lora === undefined ? 0 : trainableCount(c, lora)
+  return 4 * (2 * parameterCount(c) + adapter + tokens * (2 * layerWidth(c, length) + 3 * c.vocab))
+}
+
+/** Values that a layer computes for a token. */
+const layerWidth = (c: DecoderConfig, length: number): number => {
+  const { activation, postNorms } = traits[c.family]
+  const outer = postNorms ? 18 : 14
+  const inner = activation === "silu" ? 6 : 9
+  return outer * c.hidden + inner * c.intermediate + 4 * c.heads * c.headDim + 3 * c.heads * length
+}

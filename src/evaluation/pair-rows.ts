@@ -1,0 +1,124 @@
+/** Pairs to be judged from a JSONL file, and the JSONL file of their verdicts, which a second start continues. */
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Effect, Schema } from "effect"
+import { Outcome, type Verdict } from "../domain.ts"
+import { FileProblem, readNumberedRows, readRows, readText } from "../system/files.ts"
+
+/** What another judge said of the pair before. */
+const Earlier = Schema.Struct({ by: Schema.String, verdict: Outcome })
+
+/** Names of the two drawings: a file's path, a hash of the text, or a position among a prompt's candidates. */
+const Name = Schema.Union([Schema.String, Schema.Int])
+
+export interface PairRow {
+  readonly prompt: string
+  readonly a: typeof Name.Type
+  readonly b: typeof Name.Type
+  /** Of a run's pair. */
+  readonly step?: number
+  readonly svgs: readonly [a: string, b: string]
+  readonly earlier?: typeof Earlier.Type
+}
+
+const GivenRow = Schema.Struct({
+  prompt: Schema.String,
+  a: Schema.optionalKey(Schema.String),
+  b: Schema.optionalKey(Schema.String),
+  a_svg: Schema.optionalKey(Schema.String),
+  b_svg: Schema.optionalKey(Schema.String),
+  /** Both, where the pair was judged before. */
+  by: Schema.optionalKey(Schema.String),
+  verdict: Schema.optionalKey(Outcome)
+})
+
+/** Rows of {prompt, a, b}, paths of SVG files relative to the file itself, or {prompt, a_svg, b_svg}, the texts. */
+export const readPairRows = Effect.fn("readPairRows")(function*(file: string) {
+  const known = new Map<string, string>() // a drawing of several pairs is read once
+  const drawing = Effect.fnUntraced(function*(number: number, side: "a" | "b", name: string | undefined, svg: string | undefined) {
+    if (svg !== undefined) return [`sha256:${createHash("sha256").update(svg).digest("hex").slice(0, 16)}`, svg] as const
+    if (name === undefined) {
+      return yield* new FileProblem({ message: `${file}, line ${number}: give "${side}", the path of an SVG file, or "${side}_svg", its text.` })
+    }
+    const at = path.resolve(path.dirname(file), name)
+    const text = known.get(at) ?? (yield* readText(at).pipe(
+      Effect.mapError(({ message }) => new FileProblem({ message: `${file}, line ${number}: ${message}` }))
+    ))
+    known.set(at, text)
+    return [name, text] as const
+  })
+  return yield* Effect.forEach(yield* readNumberedRows(file, GivenRow), ({ number, row }) =>
+    Effect.gen(function*() {
+      const [a, svgA] = yield* drawing(number, "a", row.a, row.a_svg)
+      const [b, svgB] = yield* drawing(number, "b", row.b, row.b_svg)
+      const { by, prompt, verdict } = row
+      const earlier = by === undefined || verdict === undefined ? {} : { earlier: { by, verdict } }
+      return { prompt, a, b, svgs: [svgA, svgB], ...earlier } satisfies PairRow as PairRow
+    }))
+})
+
+/** A line of the results. */
+const JudgedRow = Schema.Struct({
+  prompt: Schema.String,
+  a: Name,
+  b: Name,
+  step: Schema.optionalKey(Schema.Int),
+  verdict: Outcome,
+  confidence: Schema.Finite,
+  scores: Schema.NullOr(Schema.Tuple([Schema.Finite, Schema.Finite])),
+  by: Schema.String,
+  reason: Schema.NullOr(Schema.String),
+  costUsd: Schema.Finite,
+  /** Identity of the judge that was asked. */
+  judge: Schema.String,
+  earlier: Schema.optionalKey(Earlier)
+})
+export type JudgedRow = typeof JudgedRow.Type
+
+export const judgedRow = ({ a, b, earlier, prompt, step }: PairRow, verdict: Verdict, judge: string): JudgedRow => ({
+  prompt,
+  a,
+  b,
+  ...(step === undefined ? {} : { step }),
+  verdict: verdict.outcome,
+  confidence: verdict.confidence,
+  scores: verdict.scores ?? null,
+  by: verdict.by,
+  reason: verdict.reason ?? null,
+  costUsd: verdict.costUsd ?? 0,
+  judge,
+  ...(earlier === undefined ? {} : { earlier })
+})
+
+/**
+ * Opens the results for more of them, until the scope closes. Rows that are there must be of the first pairs, in their
+ * order, by the same judge; a last line that was cut off is dropped.
+ */
+export const openResults = Effect.fn("openResults")(function*(file: string, pairs: ReadonlyArray<PairRow>, judge: string) {
+  const attempt = <A>(work: () => A) =>
+    Effect.try({
+      try: work,
+      catch: (cause) => new FileProblem({ message: `${file} cannot be written (${(cause as NodeJS.ErrnoException).code}): choose another --out.` })
+    })
+  const fd = yield* Effect.acquireRelease(
+    attempt(() => {
+      fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true })
+      const fd = fs.openSync(file, "a+")
+      fs.ftruncateSync(fd, fs.readFileSync(fd).lastIndexOf("\n") + 1)
+      return fd
+    }),
+    (fd) => Effect.sync(() => fs.closeSync(fd))
+  )
+  const done = fs.fstatSync(fd).size === 0 ? [] : yield* readRows(file, JudgedRow)
+  for (const [n, row] of done.entries()) {
+    const pair = pairs[n]
+    const same = pair !== undefined && pair.prompt === row.prompt && pair.a === row.a && pair.b === row.b && pair.step === row.step
+    if (!same || row.judge !== judge) {
+      return yield* new FileProblem({
+        message: `${file}, line ${n + 1}, is ${same ? `by another judge (${row.judge})` : "of another pair"}: choose another --out.`
+      })
+    }
+  }
+  return { done, append: (row: JudgedRow) => attempt(() => void fs.writeSync(fd, JSON.stringify(row) + "\n")) }
+})

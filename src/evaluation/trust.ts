@@ -1,0 +1,119 @@
+/**
+ * Whether the training judge still means what others mean: its verdicts beside the scores of judges that train nothing. A
+ * policy that learns to please one judge alone shows here first.
+ */
+import { Effect } from "effect"
+import type { Drawing, JudgedPair, Rollout } from "../domain.ts"
+import type { Scorer } from "./held-out.ts"
+import { random, shuffled } from "../engine/random.ts"
+import type { Alarm } from "../run/summary.ts"
+
+/** How often a scorer and the judge agreed. */
+export interface Agreement {
+  readonly scorer: string
+  /** Pairs that the judge decided and the scorer can score. */
+  readonly pairs: number
+  /** Kendall's tau of the two over these pairs: (agreements - disagreements) / pairs, equal scores counting for neither. */
+  readonly tau: number
+}
+
+const keyOf = ({ candidate: { index, prompt } }: Drawing): string => `${prompt.id} ${index}`
+
+/**
+ * Over the pairs of one rollout that the judge, not the gate, decided: at most `limit` of them, drawn at random by
+ * hash(seed, step). A scorer that knows none of the prompts is left out.
+ */
+export const agreements = Effect.fnUntraced(function*(
+  scorers: ReadonlyArray<Scorer>,
+  { drawings, pairs, step }: Rollout,
+  limit: number,
+  seed: number
+) {
+  const decided = pairs.filter(({ verdict: { by, outcome } }) => by !== "gate" && (outcome === "A" || outcome === "B"))
+  const drawn = shuffled(random(seed, step, 0x7a57), decided).slice(0, limit)
+  const byKey = new Map(drawings.map((drawing) => [keyOf(drawing), drawing]))
+  const found: Array<Agreement> = []
+  for (const scorer of scorers) {
+    const known = new Map<string, number | undefined>()
+    const score = Effect.fnUntraced(function*({ index, prompt }: JudgedPair["a"]) {
+      const key = `${prompt.id} ${index}`
+      const drawing = byKey.get(key)
+      if (!known.has(key) && drawing?.rendering._tag === "Rendered") known.set(key, yield* scorer.score(prompt, drawing.rendering.picture))
+      return known.get(key)
+    })
+    let [sum, scored] = [0, 0]
+    for (const { a, b, verdict } of drawn) {
+      const [x, y] = [yield* score(a), yield* score(b)]
+      if (x === undefined || y === undefined) continue
+      scored++
+      sum += Math.sign(x - y) * (verdict.outcome === "A" ? 1 : -1)
+    }
+    if (scored > 0) found.push({ scorer: scorer.name, pairs: scored, tau: sum / scored })
+  }
+  return found
+})
+
+/** Steps that make up "at first" and "now". */
+const span = 20
+
+/** Mean tau and its variance over the pairs of some steps. */
+const pooled = (of: ReadonlyArray<Agreement>) => {
+  const pairs = of.reduce((sum, { pairs }) => sum + pairs, 0)
+  const tau = of.reduce((sum, { pairs, tau }) => sum + pairs * tau, 0) / pairs
+  return { tau, variance: Math.max(1 - tau * tau, 0.05) / pairs }
+}
+
+/**
+ * Says, once, when the agreement of the last 20 steps has fallen under that of the first 20 by more than 0.1 and by more
+ * than three standard errors of the difference; again after it had recovered.
+ */
+export const makeAlarm = () => {
+  const history = new Map<string, Array<Agreement>>()
+  const falling = new Set<string>()
+  return (agreement: Agreement): string | undefined => {
+    const own = history.get(agreement.scorer) ?? []
+    history.set(agreement.scorer, own)
+    own.push(agreement)
+    if (own.length < 2 * span) return undefined
+    const [first, now] = [pooled(own.slice(0, span)), pooled(own.slice(-span))]
+    const fall = first.tau - now.tau
+    const alarming = fall > 0.1 && fall > 3 * Math.sqrt(first.variance + now.variance)
+    if (alarming && falling.has(agreement.scorer)) return undefined
+    if (!alarming) {
+      falling.delete(agreement.scorer)
+      return undefined
+    }
+    falling.add(agreement.scorer)
+    return `The judge and the ${agreement.scorer} agree less than at first (tau ${first.tau.toFixed(2)}, now ${
+      now.tau.toFixed(2)
+    }): the policy may be learning to please the judge alone. Look at the drawings.`
+  }
+}
+
+/** Name in metrics.jsonl. */
+export const metricOf = ({ scorer }: Agreement): string => `judge/agreement/${scorer.replaceAll(" ", "_")}`
+
+/**
+ * Says, once, when the drawings of the last 20 steps are over 1.5 times as long as those of the first 20, or under two
+ * thirds: a judge that is pleased by more, or by less, is easily pleased.
+ */
+export const makeLengthAlarm = () => {
+  const lengths: Array<number> = []
+  let said = false
+  const mean = (xs: ReadonlyArray<number>): number => xs.reduce((sum, x) => sum + x, 0) / xs.length
+  return (tokens: number | undefined): string | undefined => {
+    if (tokens !== undefined) lengths.push(tokens)
+    if (said || lengths.length < 2 * span) return undefined
+    const [first, now] = [mean(lengths.slice(0, span)), mean(lengths.slice(-span))]
+    if (now < 1.5 * first && now > first / 1.5) return undefined
+    said = true
+    return `Drawings have ${now > first ? "grown" : "shrunk"} from ${first.toFixed(0)} to ${now.toFixed(0)} tokens: the judge may be pleased by length. Look at the drawings.`
+  }
+}
+
+/** What a person should look into, told the reports of a run in order: the same for a run that was resumed. */
+export const makeAlarms = () => {
+  const [alarm, lengthAlarm] = [makeAlarm(), makeLengthAlarm()]
+  return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> =>
+    [...trust.map(alarm), lengthAlarm(metrics["svg/length"])].flatMap((message) => message === undefined ? [] : [{ step, message }])
+}

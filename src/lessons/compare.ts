@@ -1,0 +1,110 @@
+/**
+ * Which pairs of one prompt's drawings are put to the judge, and in what order. Fewer comparisons cost less; all of them
+ * say most.
+ */
+import { Effect } from "effect"
+import type { PipelineConfig } from "../steps/config.ts"
+import type { Drawing, JudgedPair, Prompt } from "../domain.ts"
+import { random, shuffled } from "../engine/random.ts"
+import { decide, decideTogether, type DrawingPair, isDuplicate, pairsToDecide } from "./decide.ts"
+import { winRates } from "./order.ts"
+import { Judge, type JudgeStopped } from "../stages/Judge.ts"
+
+/** Limits how many judgments are under way. */
+export type InTurn = <A, E, R>(judgment: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const inOrder = ([a, b]: DrawingPair): DrawingPair => (a.candidate.index < b.candidate.index ? [a, b] : [b, a])
+
+/** Pairs of the earliest drawing that rendered with each other one. */
+export const anchorPairs = (drawings: ReadonlyArray<Drawing>): ReadonlyArray<DrawingPair> => {
+  const anchor = drawings.find(({ rendering }) => rendering._tag === "Rendered") ?? drawings[0]
+  return drawings.filter((drawing) => drawing !== anchor).map((drawing) => inOrder([anchor!, drawing]))
+    .filter((pair) => !isDuplicate(pair))
+}
+
+/** Pairs of one prompt that are judged at most. */
+export const mostPairs = ({ comparisons, k, maxPairsPerPrompt = Infinity }: Pick<PipelineConfig, "comparisons" | "k" | "maxPairsPerPrompt">): number => {
+  switch (comparisons) {
+    case "all":
+      return Math.min(k * (k - 1) / 2, maxPairsPerPrompt)
+    case "anchor":
+      return k - 1
+    case "swiss":
+      return swissRounds(k) * Math.floor(k / 2)
+  }
+}
+
+/** Rounds of a Swiss tournament of k: enough for one undefeated winner. */
+export const swissRounds = (k: number): number => Math.ceil(Math.log2(k))
+
+/**
+ * The next round: drawings by their share of wins so far (`seeding` among equals), each paired with the nearest one below
+ * that it has not met. Two that are left over because they have met swap partners with a pair of the round, the lowest
+ * that allows it; whoever then finds nobody sits out.
+ */
+export const swissRound = (
+  drawings: ReadonlyArray<Drawing>,
+  judged: ReadonlyArray<JudgedPair>,
+  seeding: ReadonlyArray<number>
+): ReadonlyArray<DrawingPair> => {
+  const rate = winRates(judged, drawings.length)
+  const met = new Set(judged.map(({ a, b }) => `${a.index} ${b.index}`))
+  const mayMeet = (x: Drawing, y: Drawing): boolean => {
+    const [a, b] = inOrder([x, y])
+    return !met.has(`${a.candidate.index} ${b.candidate.index}`) && !isDuplicate([a, b])
+  }
+  const waiting = drawings.map((drawing, i) => ({ drawing, i }))
+    .toSorted((x, y) => rate[y.i]! - rate[x.i]! || seeding[x.i]! - seeding[y.i]!)
+    .map(({ drawing }) => drawing)
+  const round: Array<DrawingPair> = []
+  const left: Array<Drawing> = []
+  while (waiting.length > 0) {
+    const x = waiting.shift()!
+    const partner = waiting.findIndex((y) => mayMeet(x, y))
+    if (partner >= 0) round.push([x, waiting.splice(partner, 1)[0]!])
+    else left.push(x)
+  }
+  while (left.length > 1) {
+    const [x, y] = [left.shift()!, left[0]!]
+    const at = round.findLastIndex(([p, q]) => (mayMeet(x, p) && mayMeet(y, q)) || (mayMeet(x, q) && mayMeet(y, p)))
+    if (at < 0) continue
+    const [p, q] = round[at]!
+    round.splice(at, 1, ...(mayMeet(x, p) && mayMeet(y, q) ? [[x, p] as const, [y, q] as const] : [[x, q] as const, [y, p] as const]))
+    left.shift()
+  }
+  return round.map(inOrder)
+}
+
+/**
+ * The judged pairs of one prompt, i < j. A judge that sees all drawings at once is asked once, where all pairs are wanted.
+ *
+ * @param drawings by candidate index
+ * @param counters key of the random draws
+ */
+export const comparePrompt = Effect.fnUntraced(function*(
+  { comparisons, maxPairsPerPrompt }: Pick<PipelineConfig, "comparisons" | "maxPairsPerPrompt">,
+  prompt: Prompt,
+  drawings: ReadonlyArray<Drawing>,
+  counters: ReadonlyArray<number>,
+  inTurn: InTurn
+): Effect.fn.Return<ReadonlyArray<JudgedPair>, JudgeStopped, Judge> {
+  const each = (pairs: ReadonlyArray<DrawingPair>) =>
+    Effect.forEach(pairs, (pair) => inTurn(decide(prompt, pair)), { concurrency: "unbounded" })
+  switch (comparisons) {
+    case "all": {
+      const pairs = pairsToDecide(drawings, maxPairsPerPrompt, counters)
+      const together = maxPairsPerPrompt === undefined && (yield* Judge).compareAll !== undefined
+      return yield* together ? inTurn(decideTogether(prompt, pairs)) : each(pairs)
+    }
+    case "anchor":
+      return yield* each(anchorPairs(drawings))
+    case "swiss": {
+      const seeding = shuffled(random(...counters), drawings.map((_, i) => i))
+      let judged: ReadonlyArray<JudgedPair> = []
+      for (let round = 0; round < swissRounds(drawings.length); round++) {
+        judged = [...judged, ...yield* each(swissRound(drawings, judged, seeding))]
+      }
+      return judged
+    }
+  }
+})

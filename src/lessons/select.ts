@@ -1,0 +1,48 @@
+/** Which of a prompt's decided pairs become preferences. */
+import type { PipelineConfig } from "../steps/config.ts"
+import type { JudgedPair, Preference } from "../domain.ts"
+import { preferencesOf } from "./decide.ts"
+import { strengths, withoutCycles } from "./order.ts"
+
+/**
+ * The one pair of a prompt between the drawing with most and the one with fewest wins (wins minus losses; the earlier
+ * index first among equals), if that very pair was decided. No preference otherwise.
+ */
+const bestWorst = (preferences: ReadonlyArray<Preference>): Array<Preference> => {
+  const decided = preferences.filter(({ label }) => label > 0.5)
+  const wins = new Map<number, number>()
+  for (const { chosen, rejected } of decided) {
+    wins.set(chosen.index, (wins.get(chosen.index) ?? 0) + 1)
+    wins.set(rejected.index, (wins.get(rejected.index) ?? 0) - 1)
+  }
+  const ranked = [...wins].toSorted(([i, m], [j, n]) => n - m || i - j)
+  const [best, worst] = [ranked[0]?.[0], ranked.at(-1)?.[0]]
+  return decided.filter(({ chosen, rejected }) => chosen.index === best && rejected.index === worst)
+}
+
+/** The preferences between the stronger and the weaker half of k candidates; the earlier index is stronger among equals. */
+const topBottom = (
+  preferences: ReadonlyArray<Preference>,
+  strength: ReadonlyArray<number>
+): Array<Preference> => {
+  const ranked = strength.map((_, i) => i).toSorted((i, j) => strength[j]! - strength[i]! || i - j)
+  const half = Math.floor(ranked.length / 2)
+  const [top, bottom] = [new Set(ranked.slice(0, half)), new Set(ranked.slice(-half))]
+  return preferences.filter(({ chosen, rejected }) => top.has(chosen.index) && bottom.has(rejected.index))
+}
+
+export type SelectionConfig = Pick<PipelineConfig, "invalidPairWeight" | "k" | "labels" | "pairs" | "ties">
+
+/** The preferences of one prompt, verdicts that contradict the others left out (lessons/order.ts). */
+export const selectPreferences = (config: SelectionConfig, pairs: ReadonlyArray<JudgedPair>): Array<Preference> => {
+  const ordered = withoutCycles(pairs)
+  const own = preferencesOf(ordered, config)
+  switch (config.pairs) {
+    case "all":
+      return own
+    case "best-worst":
+      return bestWorst(own)
+    case "top-bottom":
+      return topBottom(own, strengths(ordered, config.k).strength)
+  }
+}

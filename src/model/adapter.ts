@@ -1,0 +1,76 @@
+/** An adapter as a PEFT folder: adapter_config.json, adapter_model.safetensors, README.md (the model card). */
+import { Effect } from "effect"
+import { CheckpointInvalid, type DecoderCheckpoint, readParameters } from "./model-folder.ts"
+import { openFactors } from "./lora-factors.ts"
+import type { LoraConfig } from "../engine/weights/parameters.ts"
+import { encodeSafetensors } from "../engine/weights/safetensors.ts"
+import type { Parameters } from "../engine/weights/tensor.ts"
+import { modulesOf } from "../engine/nets/transformer.ts"
+
+/** The model that an adapter was trained on. */
+export interface Base {
+  /** A Hub id or a path. */
+  readonly name: string
+  /** The commit on the Hub; null for a folder. */
+  readonly revision: string | null
+}
+
+/**
+ * The files of the folder, by name.
+ *
+ * vLLM and llama.cpp's converter load them as they are, but know one scale for all modules, and llama.cpp no rsLoRA:
+ * what started from an adapter with patterns, or with rsLoRA, is merged for them.
+ *
+ * @param card text of the model card below its front matter
+ */
+export const adapterFiles = (
+  parameters: Parameters,
+  lora: LoraConfig,
+  base: Base,
+  card = ""
+): ReadonlyArray<readonly [string, string | Uint8Array]> => [
+  ["adapter_config.json", JSON.stringify(adapterConfig(lora, base), null, 2) + "\n"],
+  ["adapter_model.safetensors", encodeSafetensors(parameters)],
+  ["README.md", frontMatter(base) + card]
+]
+
+const adapterConfig = (lora: LoraConfig, base: Base) => ({
+  peft_type: "LORA",
+  task_type: "CAUSAL_LM",
+  base_model_name_or_path: base.name,
+  revision: base.revision,
+  r: lora.r,
+  lora_alpha: lora.alpha,
+  lora_dropout: 0,
+  target_modules: [...lora.targets],
+  bias: "none",
+  fan_in_fan_out: false,
+  use_rslora: lora.rankStabilized ?? false,
+  rank_pattern: lora.ranks ?? {},
+  alpha_pattern: lora.alphas ?? {},
+  use_dora: false,
+  init_lora_weights: true,
+  inference_mode: true,
+  modules_to_save: null
+})
+
+const frontMatter = (base: Base): string =>
+  `---\nbase_model: ${base.name}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- dpo\n- svg\n- vequinox\n---\n`
+
+export interface Adapter {
+  readonly lora: LoraConfig
+  readonly parameters: Parameters
+}
+
+/** A PEFT folder to put on the base and to train further, by whichever program it was made. */
+export const openAdapter = Effect.fn("openAdapter")(function*(folder: string, base: DecoderCheckpoint) {
+  const { files, lora, modules } = yield* openFactors(folder, base)
+  const own = new Set(modulesOf(base.config).map(({ module }) => module))
+  const beside = modules.find((module) => !own.has(module))
+  if (beside !== undefined) {
+    return yield* new CheckpointInvalid({
+      message: `${folder} adapts ${beside}, but only the matrices of attention and feed-forward blocks are adapted here: fold it into its base with vequinox merge.`
+    })
+  }
+  return { lora, parameters: readParameters(files) } satisfies Adapter as Adapter
+})

@@ -1,0 +1,149 @@
+/**
+ * An adapter folded into its base and written as a checkpoint folder of its own: every tensor of the base, the adapted
+ * ones as W + scale B A. Tensors are read, computed and written in blocks, so a model of any size takes some megabytes.
+ *
+ * Sums are float32 at least, whatever the files hold; a value is rounded to the dtype of the result once.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Effect } from "effect"
+import { CheckpointInvalid, companionFiles, type DecoderCheckpoint, readTensor } from "./model-folder.ts"
+import { explain, FileProblem, readBytes, readText, writeFile, writeFolder } from "../system/files.ts"
+import type { FactorFiles } from "./lora-factors.ts"
+import { addLowRank } from "../engine/weights/low-rank.ts"
+import { factorsOf, loraNames } from "../engine/weights/parameters.ts"
+import { byteLength, encodeHeader, encodeValues, type FileDType, isFloat, toFloat32 } from "../engine/weights/safetensors.ts"
+import { type Shard, shardIndex, shardsOf } from "./shards.ts"
+
+export interface MergeOptions {
+  readonly out: string
+  /** Undefined: each tensor keeps its own. */
+  readonly dtype: FileDType | undefined
+  /** Bytes of tensors in one file. */
+  readonly maxShardBytes: number
+}
+
+export interface Merged {
+  readonly files: number
+  /** Of all tensors. */
+  readonly bytes: number
+}
+
+/** Bytes read for one block; at least a row is. */
+const blockBytes = 2 ** 22
+
+/** Values at or beyond it would be written as infinity. */
+const limits: Readonly<Record<FileDType, number>> = { F32: Infinity, F16: 65_520, BF16: (2 - 2 ** -8) * 2 ** 127 }
+const names: Readonly<Record<FileDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" }
+
+/** Fails with `FileProblem` or `CheckpointInvalid`, and then leaves nothing behind. */
+export const writeMerged = Effect.fn("writeMerged")(function*(
+  base: DecoderCheckpoint,
+  adapter: FactorFiles,
+  { dtype, maxShardBytes, out }: MergeOptions
+) {
+  const layout = [...base.index].map(([name, entry]) => ({
+    name,
+    shape: entry.shape,
+    dtype: dtype !== undefined && isFloat(entry.dtype) ? dtype : entry.dtype
+  }))
+  const shards = shardsOf(layout, maxShardBytes)
+  const bytes = layout.reduce((n, tensor) => n + byteLength(tensor), 0)
+  yield* writeFolder(out, Effect.fnUntraced(function*(part) {
+    yield* enoughSpace(part, out, bytes)
+    for (const shard of shards) yield* writeShard(part, shard, base, adapter)
+    if (shards.length > 1) yield* writeFile(path.join(part, "model.safetensors.index.json"), shardIndex(shards))
+    yield* writeFile(path.join(part, "config.json"), yield* configText(base, dtype))
+    for (const file of companionFiles) {
+      const from = path.join(base.folder, file)
+      if (fs.existsSync(from)) yield* writeFile(path.join(part, file), yield* readBytes(from))
+    }
+  }))
+  return { files: shards.length, bytes } satisfies Merged
+})
+
+/** Told now rather than after minutes of writing; a system that does not say is trusted. */
+const enoughSpace = (part: string, out: string, bytes: number) =>
+  Effect.suspend(() => {
+    const { bavail, bsize } = fs.statfsSync(part)
+    const gb = (n: number) => (n / 1e9).toFixed(1)
+    return bavail === 0 || bavail * bsize > bytes ? Effect.void : Effect.fail(
+      new FileProblem({ message: `${out} cannot be written: it takes ${gb(bytes)} GB and ${gb(bavail * bsize)} GB are free.` })
+    )
+  })
+
+/** config.json of the base; it names the dtype, by transformers 4's key, 5's, or both. */
+const configText = Effect.fnUntraced(function*(base: DecoderCheckpoint, dtype: FileDType | undefined) {
+  const text = yield* readText(path.join(base.folder, "config.json"))
+  if (dtype === undefined) return text
+  const json = JSON.parse(text) as Record<string, unknown>
+  const keys = ["dtype", "torch_dtype"].filter((key) => key in json)
+  for (const key of keys.length > 0 ? keys : ["torch_dtype"]) json[key] = names[dtype]
+  return JSON.stringify(json, null, 2) + "\n"
+})
+
+const writeShard = Effect.fnUntraced(function*(part: string, { file, tensors }: Shard, base: DecoderCheckpoint, adapter: FactorFiles) {
+  const attempt = <A>(what: string, run: () => A) =>
+    Effect.try({
+      try: run,
+      catch: (cause) =>
+        cause instanceof CheckpointInvalid
+          ? cause
+          : new FileProblem({ message: `${what} of the merged checkpoint cannot be written: ${explain(cause)}.` })
+    })
+  yield* Effect.acquireUseRelease(
+    attempt(file, () => fs.openSync(path.join(part, file), "w")),
+    Effect.fnUntraced(function*(fd) {
+      yield* attempt(file, () => fs.writeFileSync(fd, encodeHeader(tensors)))
+      for (const { dtype, name } of tensors) {
+        yield* Effect.yieldNow // between tensors, Ctrl-C is heard
+        yield* attempt(name, () => {
+          for (const block of mergedBlocks(base, adapter, name, dtype)) fs.writeFileSync(fd, block)
+        })
+      }
+      yield* attempt(file, () => fs.fsyncSync(fd))
+    }),
+    (fd) => Effect.sync(() => fs.closeSync(fd))
+  )
+})
+
+/** The bytes of a tensor of the result, some rows at a time. Blocks; throws what the file system throws. */
+function* mergedBlocks(base: DecoderCheckpoint, adapter: FactorFiles, name: string, dtype: string): Generator<Uint8Array> {
+  const entry = base.index.get(name)!
+  const module = name.replace(/\.weight$/, "")
+  const factors = adapter.modules.includes(module) ? factorsOf(adapter.lora, module) : undefined
+  const [A, B] = [loraNames(module).A, loraNames(module).B].map((name) => factors && readTensor(adapter.files, name).data)
+  const rows = entry.shape[0] ?? 1
+  const rowBytes = entry.length / rows
+  const step = Math.max(1, Math.floor(blockBytes / rowBytes))
+  const fd = fs.openSync(path.join(base.folder, entry.file), "r")
+  try {
+    for (let row = 0; row < rows; row += step) {
+      const count = Math.min(step, rows - row)
+      const bytes = new Uint8Array(count * rowBytes)
+      if (fs.readSync(fd, bytes, 0, bytes.length, entry.offset + row * rowBytes) < bytes.length) {
+        throw new CheckpointInvalid({ message: `${path.join(base.folder, entry.file)} ended while it was read. Fetch it again.` })
+      }
+      if (factors === undefined && dtype === entry.dtype) {
+        yield bytes
+        continue
+      }
+      const values = toFloat32(bytes, entry.dtype)
+      if (factors !== undefined) {
+        addLowRank(values, B!.subarray(row * factors.r, (row + count) * factors.r), A!, factors.r, factors.scale)
+      }
+      const to = dtype as FileDType
+      const beyond = values.find((x) => !(Math.abs(x) < limits[to]))
+      if (beyond !== undefined) {
+        throw new CheckpointInvalid({
+          message: `${name} would hold ${beyond}, which is no ${names[to]}: ${
+            Number.isFinite(beyond) ? "choose another --dtype" : "the base or the adapter is broken"
+          }.`
+        })
+      }
+      yield encodeValues(values, to)
+    }
+  } finally {
+    fs.closeSync(fd)
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The tokenizer of a model folder and its chat template: from a prompt's text to the tokens the policy continues.
+ *
+ * The assistant prefill (an opened `<svg ...>` tag) is part of the prompt: the policy is spared from writing it and is
+ * never trained on it.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Template } from "@huggingface/jinja"
+import { Tokenizer } from "@huggingface/tokenizers"
+import { Effect, Schema } from "effect"
+import { CheckpointInvalid, readJson } from "../model-folder.ts"
+import { correctBytes } from "./byte-fallback.ts"
+
+export interface PromptFormat {
+  /** Text of the system message; none when empty. */
+  readonly systemPrompt: string
+  /** Text of the user message; `{prompt}` stands for the prompt. */
+  readonly promptTemplate: string
+  /** How the assistant's answer begins. */
+  readonly prefill: string
+}
+
+/** An opened tag: what comes after it is up to the policy. */
+export const defaultPrefill = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 64\">"
+export const defaultFormat: PromptFormat = { systemPrompt: "", promptTemplate: "{prompt}", prefill: defaultPrefill }
+
+export interface Message {
+  readonly role: string
+  readonly content: string
+}
+
+export interface PolicyTokenizer {
+  readonly encode: (text: string) => Array<number>
+  readonly decode: (ids: ReadonlyArray<number>) => string
+  /** The messages as the model was trained to read them, up to where the assistant's answer begins. */
+  readonly chat: (messages: ReadonlyArray<Message>) => string
+  /** Tokens that end an answer. */
+  readonly eosIds: ReadonlyArray<number>
+  /** Text of each token by itself; bytes that are no text of their own come out as the replacement character. */
+  readonly tokenTexts: ReadonlyArray<string>
+}
+
+const AnyObject = Schema.Record(Schema.String, Schema.Unknown)
+const EosJson = Schema.Struct({ eos_token_id: Schema.optionalKey(Schema.Unknown) })
+
+/** Fails with `CheckpointInvalid` when a tokenizer file is missing or broken, or when there is no chat template. */
+export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string) {
+  const json = yield* readJson(folder, "tokenizer.json", AnyObject)
+  const config = yield* readJson(folder, "tokenizer_config.json", AnyObject)
+  const source = yield* chatTemplate(folder, config)
+  const template = yield* Effect.try({
+    try: () => new Template(source),
+    catch: (cause) => new CheckpointInvalid({ message: `${folder}: the chat template is broken: ${(cause as Error).message}.` })
+  })
+  const tokenizer = yield* Effect.try({
+    try: () => new Tokenizer(json, config),
+    catch: (cause) =>
+      new CheckpointInvalid({ message: `${path.join(folder, "tokenizer.json")} is not a tokenizer: ${(cause as Error).message}.` })
+  })
+  correctBytes(tokenizer.decoder)
+  const text = (value: unknown): string =>
+    typeof value === "string" ? value : (value as { content?: string } | null)?.content ?? ""
+  const eosIds = yield* eosOf(folder, tokenizer.token_to_id(text(config["eos_token"])))
+  let size = 0
+  for (const id of tokenizer.get_vocab(true).values()) size = Math.max(size, id + 1)
+  // Left out here, not by the library: it looks each token up in a list, and Gemma's has thousands.
+  const special = new Set<number>()
+  for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.add(id)
+  const decode = (given: ReadonlyArray<number>) => {
+    const ids = given.filter((id) => id < size && !special.has(id)) // a model may have more rows than its tokenizer tokens
+    return ids.length === 0 ? "" : tokenizer.decode(ids, { clean_up_tokenization_spaces: false })
+  }
+  let texts: ReadonlyArray<string> | undefined
+  return {
+    encode: (text) => (text === "" ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids),
+    decode,
+    chat: (messages) =>
+      template.render({
+        messages,
+        add_generation_prompt: true,
+        enable_thinking: false, // Qwen3's switch: drawings need no thinking block
+        bos_token: text(config["bos_token"]),
+        eos_token: text(config["eos_token"])
+      }),
+    eosIds,
+    get tokenTexts() {
+      return texts ??= Array.from({ length: size }, (_, id) => decode([id]))
+    }
+  } satisfies PolicyTokenizer as PolicyTokenizer
+})
+
+const chatTemplate = Effect.fnUntraced(function*(folder: string, config: Readonly<Record<string, unknown>>) {
+  const file = path.join(folder, "chat_template.jinja")
+  if (fs.existsSync(file)) return fs.readFileSync(file, "utf8")
+  const value = config["chat_template"]
+  if (typeof value === "string") return value
+  return yield* new CheckpointInvalid({
+    message: `${folder} has no chat template (neither chat_template.jinja nor "chat_template" in tokenizer_config.json): take an instruct model, or add one.`
+  })
+})
+
+const eosOf = Effect.fnUntraced(function*(folder: string, fallback: number | undefined) {
+  for (const file of ["generation_config.json", "config.json"]) {
+    if (!fs.existsSync(path.join(folder, file))) continue
+    const { eos_token_id: id } = yield* readJson(folder, file, EosJson)
+    const ids = (Array.isArray(id) ? id : [id]).filter((x): x is number => typeof x === "number")
+    if (ids.length > 0) return ids
+  }
+  return fallback === undefined ? [] : [fallback]
+})
+
+/** The tokens the policy is asked to continue: chat template, then prefill. */
+export const promptIds = (tokenizer: PolicyTokenizer, format: PromptFormat, prompt: string): Array<number> => {
+  const system = format.systemPrompt === "" ? [] : [{ role: "system", content: format.systemPrompt }]
+  const user = { role: "user", content: format.promptTemplate.replace("{prompt}", () => prompt) }
+  return tokenizer.encode(tokenizer.chat([...system, user]) + format.prefill)
+}

@@ -1,0 +1,181 @@
+/**
+ * `checkpoints/step-N/`: the trainable parameters after N steps, AdamW's moments, the policy versions before it that
+ * drawings may still be made from, and state.json with the hash of each file. The run's state (stages/RunState.ts) holds
+ * the hash of state.json, so one flipped bit anywhere is seen.
+ *
+ * Order: every file is synced, then the folder, renamed, then the folder above; only then is the checkpoint committed. A
+ * folder that was not committed is none, and goes.
+ */
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Effect, Schema } from "effect"
+import { adapterFiles, type Base } from "../model/adapter.ts"
+import { openWeights, readParameters } from "../model/model-folder.ts"
+import { explain, FileProblem, syncFolder, writeFile, writeFolder } from "../system/files.ts"
+import type { LoraConfig } from "../engine/weights/parameters.ts"
+import { encodeSafetensors } from "../engine/weights/safetensors.ts"
+import type { Parameters } from "../engine/weights/tensor.ts"
+import type { RunFolder } from "./folder.ts"
+import type { OptimizerState } from "../stages/Optimizer.ts"
+import type { PolicySnapshot } from "../stages/Policy.ts"
+import type { CommittedCheckpoint } from "../stages/RunState.ts"
+
+/** It is not what was committed, so it is not used; the message says what is wrong with it. */
+export class CheckpointDamaged extends Schema.TaggedError<CheckpointDamaged>()("CheckpointDamaged", {
+  message: Schema.String
+}) {}
+
+export interface CheckpointContent {
+  readonly state: OptimizerState
+  /** The versions before the state's that the next steps draw from, oldest first. */
+  readonly earlier: ReadonlyArray<PolicySnapshot>
+}
+
+const State = Schema.Struct({
+  version: Schema.Int,
+  updates: Schema.Int,
+  /** Of the parameters' file, hex; `files` has it too. */
+  sha256: Schema.String,
+  /** SHA-256 of every other file by its name, hex. */
+  files: Schema.Record(Schema.String, Schema.String)
+})
+const decodeState = Schema.decodeUnknownSync(Schema.fromJsonString(State))
+
+/** How the trainable parameters are written: a PEFT adapter, or a whole checkpoint's weights. */
+export const parameterFiles = (
+  parameters: Parameters,
+  lora: LoraConfig | undefined,
+  base: Base,
+  card: string
+): ReadonlyArray<readonly [string, string | Uint8Array]> =>
+  lora === undefined
+    ? [[weightsFile(lora), encodeSafetensors(parameters)]]
+    : adapterFiles(parameters, lora, base, card)
+
+const weightsFile = (lora: LoraConfig | undefined): string => lora === undefined ? "model.safetensors" : "adapter_model.safetensors"
+const momentsFile = "optimizer.safetensors"
+const versionFile = /^policy-(\d+)\.safetensors$/
+
+const checkpointsIn = (run: RunFolder): string => run.file("checkpoints")
+const folderOf = (run: RunFolder, step: number): string => path.join(checkpointsIn(run), `step-${step}`)
+const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex")
+
+/** On disk when this returns, to be committed under the hash that comes back. A folder in its place goes first. */
+export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
+  run: RunFolder,
+  { earlier, state }: CheckpointContent,
+  lora: LoraConfig | undefined,
+  base: Base
+) {
+  const folder = folderOf(run, state.version)
+  yield* removeFolder(folder)
+  const files = [
+    ...parameterFiles(state.parameters, lora, base, ""),
+    [momentsFile, encodeSafetensors(state.moments)] as const,
+    ...earlier.map(({ parameters, version }) => [`policy-${version}.safetensors`, encodeSafetensors(parameters)] as const)
+  ]
+  const hashes = Object.fromEntries(files.map(([name, bytes]) => [name, sha256(bytes)]))
+  const { updates, version } = state
+  const manifest = JSON.stringify({ version, updates, sha256: hashes[weightsFile(lora)]!, files: hashes }, null, 2) + "\n"
+  yield* writeFolder(folder, (part) =>
+    Effect.forEach([...files, ["state.json", manifest] as const], ([name, bytes]) => writeFile(path.join(part, name), bytes), { discard: true }))
+  return { folder, sha256: sha256(manifest) }
+})
+
+/** SHA-256 of a file of any size, hex. */
+const hashFile = (file: string): string => {
+  const hash = createHash("sha256")
+  const piece = new Uint8Array(2 ** 20)
+  const fd = fs.openSync(file, "r")
+  try {
+    for (let got = fs.readSync(fd, piece); got > 0; got = fs.readSync(fd, piece)) hash.update(piece.subarray(0, got))
+  } finally {
+    fs.closeSync(fd)
+  }
+  return hash.digest("hex")
+}
+
+/** Fails with `CheckpointDamaged` where it is not there or not what was committed, else where it cannot be read. */
+const verify = (folder: string, committed: string) =>
+  Effect.try({
+    try: () => {
+      const manifest = fs.readFileSync(path.join(folder, "state.json"))
+      if (sha256(manifest) !== committed) return "state.json"
+      const { files } = decodeState(manifest.toString("utf8"))
+      return Object.entries(files).find(([name, hash]) => hashFile(path.join(folder, name)) !== hash)?.[0]
+    },
+    catch: (cause) => {
+      const { code, path: file } = cause as NodeJS.ErrnoException
+      return code === "ENOENT" || code === "ENOTDIR"
+        ? new CheckpointDamaged({ message: `The checkpoint ${folder} has no ${path.basename(file ?? "state.json")}` })
+        : new FileProblem({ message: `The checkpoint ${folder} cannot be read: ${explain(cause)}.` })
+    }
+  }).pipe(Effect.flatMap((changed) =>
+    changed === undefined
+      ? Effect.void
+      : Effect.fail(new CheckpointDamaged({ message: `The checkpoint ${folder} is damaged: ${changed} is not as it was written` }))
+  ))
+
+/**
+ * @param order names of the parameters as the run has them: sums over them are made in this order, so it decides bits
+ */
+const openCheckpoint = Effect.fn("openCheckpoint")(function*(
+  run: RunFolder,
+  { sha256, step }: CommittedCheckpoint,
+  lora: LoraConfig | undefined,
+  order: ReadonlyArray<string>
+) {
+  const folder = folderOf(run, step)
+  yield* verify(folder, sha256)
+  const read = (file: string) => Effect.map(openWeights(folder, file), readParameters)
+  const inOrder = (found: Parameters): Parameters => new Map(order.map((name) => [name, found.get(name)!]))
+  const { updates, version } = decodeState(fs.readFileSync(path.join(folder, "state.json"), "utf8"))
+  const versions = fs.readdirSync(folder).flatMap((name) => versionFile.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b)
+  return {
+    state: { version, updates, parameters: inOrder(yield* read(weightsFile(lora))), moments: yield* read(momentsFile) },
+    earlier: yield* Effect.forEach(versions, (version) =>
+      Effect.map(read(`policy-${version}.safetensors`), (parameters) => ({ version, parameters: inOrder(parameters) })))
+  } satisfies CheckpointContent as CheckpointContent
+})
+
+/**
+ * The newest checkpoint that is as it was committed, undefined where none is, and what is wrong with those after it.
+ *
+ * @param committed newest first
+ */
+export const newestGood = Effect.fn("newestGood")(function*(
+  run: RunFolder,
+  committed: ReadonlyArray<CommittedCheckpoint>,
+  lora: LoraConfig | undefined,
+  order: ReadonlyArray<string>
+) {
+  const refused: Array<string> = []
+  for (const checkpoint of committed) {
+    const content = yield* openCheckpoint(run, checkpoint, lora, order).pipe(
+      Effect.catchTag("CheckpointDamaged", ({ message }) => Effect.sync(() => void refused.push(message)))
+    )
+    if (content !== undefined) return { found: { ...checkpoint, ...content }, refused }
+  }
+  return { found: undefined, refused }
+})
+
+const removeFolder = (folder: string) =>
+  Effect.try({
+    try: () => fs.rmSync(folder, { recursive: true, force: true }),
+    catch: (cause) => new FileProblem({ message: `${folder} cannot be removed: ${explain(cause)}.` })
+  })
+
+/** Removes what is no committed checkpoint: pruned ones, damaged ones, and what a process that was killed left behind. */
+export const keepOnly = Effect.fn("keepOnly")(function*(run: RunFolder, committed: ReadonlyArray<Pick<CommittedCheckpoint, "step">>) {
+  const all = checkpointsIn(run)
+  if (!fs.existsSync(all)) return
+  const kept = new Set(committed.map(({ step }) => `step-${step}`))
+  const others = fs.readdirSync(all).filter((name) => /^step-\d+(\.part-\w+)?$/.test(name) && !kept.has(name))
+  yield* Effect.forEach(others, (name) => removeFolder(path.join(all, name)), { discard: true })
+  if (others.length > 0) yield* Effect.sync(() => syncFolder(all))
+})
+
+/** Steps of checkpoints to forget beside a new one. @param known steps, newest first @param limit 0 keeps all */
+export const pruned = (known: ReadonlyArray<number>, limit: number): ReadonlyArray<number> =>
+  limit === 0 ? [] : known.slice(Math.max(limit, 2) - 1)

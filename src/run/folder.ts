@@ -1,0 +1,152 @@
+/**
+ * A run folder (`runs/<name>/`): what it holds and in which order it is written. Other tools rely on these names.
+ *
+ * config.json first, metrics.jsonl and preferences.jsonl step by step, checkpoints/step-N/ whole or not at all, and last
+ * adapter/, summary.json and report.html. run.db is what a run that was stopped goes on from; run.lock is held by the
+ * process that works here.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Effect } from "effect"
+import type { Base } from "../model/adapter.ts"
+import { parameterFiles } from "./checkpoints.ts"
+import type { Preference, StepReport } from "../domain.ts"
+import { explain, FileProblem, writeFile } from "../system/files.ts"
+import type { LoraConfig } from "../engine/weights/parameters.ts"
+import type { OptimizerState } from "../stages/Optimizer.ts"
+import { RunState, type StoredPreference } from "../stages/RunState.ts"
+
+export interface RunFolder {
+  readonly path: string
+  readonly file: (name: string) => string
+  /** Folders that were made for it, from itself upwards. */
+  readonly made: ReadonlyArray<string>
+}
+
+/** Of a folder that is there. */
+export const runFolder = (at: string): RunFolder => ({ path: at, file: (name) => path.join(at, name), made: [] })
+
+/** Fails where a run has begun to be. */
+export const needUnused = (at: string): Effect.Effect<void, FileProblem> =>
+  fs.existsSync(path.join(at, "config.json"))
+    ? Effect.fail(new FileProblem({ message: `${at} holds a run already: choose another folder with --out, or go on with that run: --resume ${at}` }))
+    : Effect.void
+
+/**
+ * Makes the folder and checks that it may be written to.
+ *
+ * @param given where; when empty, a new folder under runs/ named after the moment and the seed
+ */
+export const openRunFolder = Effect.fn("openRunFolder")(function*(given: string, seed: number, now: Date) {
+  const stamp = now.toISOString().slice(0, 19).replaceAll(":", "-")
+  const at = path.resolve(given === "" ? path.join("runs", `${stamp}-seed-${seed}`) : given)
+  yield* needUnused(at)
+  const made = yield* Effect.try({
+    try: () => {
+      const first = fs.mkdirSync(at, { recursive: true })
+      fs.accessSync(at, fs.constants.W_OK)
+      return first === undefined ? [] : upwards(at, first)
+    },
+    catch: (cause) =>
+      new FileProblem({
+        message: `The output folder ${at} cannot be written to (${(cause as NodeJS.ErrnoException).code}): choose another with --out.`
+      })
+  })
+  return { ...runFolder(at), made } satisfies RunFolder as RunFolder
+})
+
+const upwards = (from: string, to: string): ReadonlyArray<string> => from === to ? [from] : [from, ...upwards(path.dirname(from), to)]
+
+/** Leaves nothing of a run that failed before it began; what others put into its folder stays. */
+export const abandonUnbegun = (run: RunFolder): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const name of ["config.json", "run.db", "run.db-wal", "run.db-shm", "run.lock", "run.lock-journal"]) fs.rmSync(run.file(name), { force: true })
+    try {
+      for (const folder of run.made) fs.rmdirSync(folder)
+    } catch {
+      // Somebody else has put something there.
+    }
+  })
+
+/** `adapter/`: what peft loads onto the base, with its model card. */
+export const writeAdapter = (
+  run: RunFolder,
+  state: OptimizerState,
+  lora: LoraConfig | undefined,
+  base: Base,
+  card: string
+) =>
+  Effect.forEach(
+    parameterFiles(state.parameters, lora, base, card),
+    ([name, bytes]) => writeFile(run.file(path.join("adapter", name)), bytes),
+    { discard: true }
+  )
+
+/** A preference as it is stored. */
+export const storedPreference = ({ chosen, label, prompt, rejected, verdict, weight }: Preference): StoredPreference => ({
+  step: chosen.step,
+  policyVersion: chosen.policyVersion,
+  prompt: prompt.text,
+  chosen: chosen.svg,
+  rejected: rejected.svg,
+  judge: verdict.by,
+  confidence: verdict.confidence,
+  label,
+  weight
+})
+
+/** A preference as TRL reads it (conversational), with where it comes from beside it. */
+const preferenceLine = (o: StoredPreference): string =>
+  JSON.stringify({
+    prompt: [{ role: "user", content: o.prompt }],
+    chosen: [{ role: "assistant", content: o.chosen }],
+    rejected: [{ role: "assistant", content: o.rejected }],
+    step: o.step,
+    policy_version: o.policyVersion,
+    judge: o.judge,
+    confidence: o.confidence,
+    label: o.label,
+    weight: o.weight
+  }) + "\n"
+
+const reportLine = ({ metrics, policyVersion, step }: StepReport): string => JSON.stringify({ step, policyVersion, ...metrics }) + "\n"
+
+const cannotWrite = (file: string) => (cause: unknown) => new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
+
+/** The lines of one step at the end of metrics.jsonl and preferences.jsonl. Both can be made again from the run's state. */
+export const appendStep = (run: RunFolder, report: StepReport, preferences: ReadonlyArray<StoredPreference>) =>
+  Effect.forEach(
+    [["metrics.jsonl", reportLine(report)], ["preferences.jsonl", preferences.map(preferenceLine).join("")]] as const,
+    ([name, lines]) => Effect.try({ try: () => fs.appendFileSync(run.file(name), lines), catch: cannotWrite(run.file(name)) }),
+    { discard: true }
+  )
+
+/** Those lines are on disk when this returns. */
+export const syncSteps = (run: RunFolder) =>
+  Effect.forEach(["metrics.jsonl", "preferences.jsonl"], (name) =>
+    Effect.try({
+      try: () => {
+        const fd = fs.openSync(run.file(name), "a")
+        try {
+          fs.fsyncSync(fd)
+        } finally {
+          fs.closeSync(fd)
+        }
+      },
+      catch: cannotWrite(run.file(name))
+    }), { discard: true })
+
+/** Both files as the state has them, whatever a process that was killed wrote last. */
+export const rewriteSteps = Effect.fn("rewriteSteps")(function*(run: RunFolder) {
+  const state = yield* RunState
+  yield* writeFile(run.file("metrics.jsonl"), (yield* state.reports).map(reportLine).join(""))
+  const file = run.file("preferences.jsonl")
+  const part = `${file}.part`
+  const open = Effect.try({ try: () => fs.openSync(part, "w"), catch: cannotWrite(file) })
+  yield* Effect.acquireUseRelease(
+    open,
+    (fd) => state.eachPreference((preference) => fs.writeFileSync(fd, preferenceLine(preference))),
+    (fd) => Effect.sync(() => fs.closeSync(fd))
+  )
+  yield* Effect.try({ try: () => fs.renameSync(part, file), catch: cannotWrite(file) })
+})

@@ -1,0 +1,130 @@
+/** What the files of a run folder say about it: how far it came, what is whole and what is not. Only reads. */
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Effect } from "effect"
+import { explain, FileProblem } from "../system/files.ts"
+
+type Numbers = Readonly<Record<string, number>>
+
+export interface CheckpointHealth {
+  /** `step-N` */
+  readonly name: string
+  /** Policy version, null where state.json cannot be read. */
+  readonly version: number | null
+  /** Undefined: it is whole. */
+  readonly damage?: string
+}
+
+export interface FolderHealth {
+  readonly path: string
+  readonly finished: boolean
+  /** Steps in metrics.jsonl, and those that config.json asks for. */
+  readonly steps: { readonly done: number; readonly asked: number | null }
+  readonly judge: string | null
+  /** The last step's line of metrics.jsonl. */
+  readonly last: Numbers | null
+  /** In the order of their versions. */
+  readonly checkpoints: ReadonlyArray<CheckpointHealth>
+  /** One sentence each: what is damaged and what to do about it. */
+  readonly damage: ReadonlyArray<string>
+}
+
+const sha256 = (file: string): string => createHash("sha256").update(fs.readFileSync(file)).digest("hex")
+
+const checkpoint = (folder: string, name: string): CheckpointHealth => {
+  const file = (at: string) => path.join(folder, name, at)
+  let state: { readonly version?: unknown; readonly files?: Readonly<Record<string, string>> }
+  try {
+    state = Object(JSON.parse(fs.readFileSync(file("state.json"), "utf8")))
+  } catch {
+    return { name, version: null, damage: "its state.json cannot be read" }
+  }
+  const version = typeof state.version === "number" ? state.version : null
+  if (version === null) return { name, version, damage: "its state.json names no version" }
+  for (const [at, hash] of Object.entries(state.files ?? {})) {
+    if (!fs.existsSync(file(at))) return { name, version, damage: `${at} is missing` }
+    try {
+      if (sha256(file(at)) !== hash) return { name, version, damage: `${at} is not the one that state.json was written for` }
+    } catch (cause) {
+      return { name, version, damage: `${at} cannot be read: ${explain(cause)}` }
+    }
+  }
+  return { name, version }
+}
+
+/** The lines of metrics.jsonl that can be read, the last one of each step, and what is wrong with the others. */
+const metricsOf = (text: string) => {
+  const steps = new Map<number, Numbers>()
+  const bad: Array<number> = []
+  const lines = text.split("\n")
+  lines.forEach((line, n) => {
+    if (line === "") return
+    try {
+      const row = JSON.parse(line) as Numbers
+      if (typeof row["step"] !== "number") throw new Error("no step")
+      steps.set(row["step"], row)
+    } catch {
+      bad.push(n + 1)
+    }
+  })
+  const torn = bad.at(-1) === lines.length // written to its end, it would have a line break
+  const damage = bad.flatMap((n) =>
+    torn && n === lines.length
+      ? [`metrics.jsonl, line ${n}, was cut off while it was written: nothing is lost but that line.`]
+      : [`metrics.jsonl, line ${n}, is no step: take that line out or restore the file from a copy.`]
+  )
+  return { steps, damage }
+}
+
+/** Fails where there is no run. @param given the run folder */
+export const folderHealth = (given: string): Effect.Effect<FolderHealth, FileProblem> =>
+  Effect.suspend(() => {
+    const at = path.resolve(given)
+    const file = (name: string) => path.join(at, name)
+    if (!fs.existsSync(at)) return Effect.fail(new FileProblem({ message: `There is no folder ${given}: check the path.` }))
+    if (!fs.existsSync(file("config.json")) && !fs.existsSync(file("metrics.jsonl"))) {
+      return Effect.fail(new FileProblem({ message: `${given} is no run: it has no config.json and no metrics.jsonl. Give a folder that vequinox train wrote.` }))
+    }
+    const damage: Array<string> = []
+    const read = (name: string): string | undefined => {
+      try {
+        return fs.readFileSync(file(name), "utf8")
+      } catch (cause) {
+        damage.push(`${name} cannot be read: ${explain(cause)}.`)
+        return undefined
+      }
+    }
+    const json = (name: string): Readonly<Record<string, unknown>> => {
+      const text = read(name)
+      if (text === undefined) return {}
+      try {
+        return Object(JSON.parse(text))
+      } catch {
+        damage.push(`${name} is not JSON: restore it from a copy.`)
+        return {}
+      }
+    }
+    const config = json("config.json")
+    const metrics = metricsOf(read("metrics.jsonl") ?? "")
+    const folder = file("checkpoints")
+    const names = fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => /^step-\d+$/.test(name)) : []
+    const checkpoints = names.map((name) => checkpoint(folder, name))
+      .toSorted((a, b) => Number(a.name.slice(5)) - Number(b.name.slice(5)))
+    const whole = checkpoints.findLast((each) => each.damage === undefined)
+    const instead = whole === undefined ? "no other is whole" : `${whole.name} is whole`
+    const last = Math.max(...metrics.steps.keys())
+    return Effect.succeed<FolderHealth>({
+      path: at,
+      finished: fs.existsSync(file("summary.json")),
+      steps: { done: metrics.steps.size, asked: typeof config["max_steps"] === "number" ? config["max_steps"] : null },
+      judge: typeof config["judge"] === "string" ? config["judge"] : null,
+      last: metrics.steps.get(last) ?? null,
+      checkpoints,
+      damage: [
+        ...damage,
+        ...metrics.damage,
+        ...checkpoints.flatMap(({ damage, name }) => damage === undefined ? [] : [`checkpoints/${name} is damaged (${damage}): a resumed run passes over it; ${instead}.`])
+      ]
+    })
+  })

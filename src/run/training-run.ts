@@ -1,0 +1,197 @@
+/**
+ * One run from the first drawing to the report: draw the held-out prompts with the untrained policy, train, draw them
+ * again with equal seeds, compare, write the run folder. Stopped at any instant, it goes on from its newest checkpoint to
+ * the same adapter, bit for bit: what was drawn, judged and reported since is made again, from stored judgments.
+ */
+import { Clock, Effect, Ref, Stream } from "effect"
+import type { Base } from "../model/adapter.ts"
+import { keepOnly, pruned, writeCheckpoint } from "./checkpoints.ts"
+import type { PipelineConfig } from "../steps/config.ts"
+import type { Drawing, StepReport } from "../domain.ts"
+import {
+  compare,
+  type Comparison,
+  diversity,
+  drawHeldOut,
+  meanLength,
+  type Scorer,
+  validity,
+  winRate
+} from "../evaluation/held-out.ts"
+import { writeFile } from "../system/files.ts"
+import type { StepOutcome } from "../steps/metrics.ts"
+import { modelCard } from "./model-card.ts"
+import type { LoraConfig } from "../engine/weights/parameters.ts"
+import { train } from "../pipeline.ts"
+import type { Progress } from "../system/progress.ts"
+import type { PromptSet } from "../prompts.ts"
+import { appendStep, rewriteSteps, type RunFolder, storedPreference, syncSteps, writeAdapter } from "./folder.ts"
+import { Optimizer } from "../stages/Optimizer.ts"
+import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
+import { RunState, type StoredReport } from "../stages/RunState.ts"
+import type { Alarm, Summary } from "./summary.ts"
+import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
+
+export interface TrainingRunOptions {
+  readonly pipeline: PipelineConfig
+  readonly prompts: PromptSet
+  readonly run: RunFolder
+  readonly lora: LoraConfig | undefined
+  readonly base: Base
+  /** The policy as the run began, version 0. */
+  readonly initial: PolicySnapshot
+  /** The committed checkpoint that the stages were made from, `pipeline.firstStep` steps old; undefined: the beginning. */
+  readonly from: { readonly seconds: number } | undefined
+  /** The first one's win rate is the run's; none of them may be the training judge. */
+  readonly scorers: ReadonlyArray<Scorer>
+  /** Pairs a step on which the training judge is compared with the scorers; 0 compares none. */
+  readonly trustPairs: number
+  /** Steps between checkpoints. */
+  readonly saveSteps: number
+  /** Checkpoints that are kept, 0: all. */
+  readonly saveTotalLimit: number
+  readonly progress: Progress
+  /** Called with each step's line of metrics.jsonl. */
+  readonly onStep: (report: StepReport) => Effect.Effect<void>
+}
+
+export interface RunResult {
+  readonly summary: Summary
+  readonly reports: ReadonlyArray<StepReport>
+  readonly before: ReadonlyArray<Drawing>
+  readonly after: ReadonlyArray<Drawing>
+  /** By the first scorer, in the order of the held-out prompts; undefined where it cannot judge. */
+  readonly comparisons: ReadonlyArray<Comparison | undefined>
+}
+
+/** The metrics that count faults, summed over the steps; zero ones are left out. */
+const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, number> => {
+  const sums: Record<string, number> = {}
+  for (const { metrics } of reports) {
+    for (const [name, value] of Object.entries(metrics)) {
+      if (!/^(svg\/(rejected|killed)\/|judge\/failed|pairs\/(invalid|stale))/.test(name) || value === 0) continue
+      sums[name] = (sums[name] ?? 0) + value
+    }
+  }
+  return sums
+}
+
+const total = (reports: ReadonlyArray<StepReport>, name: string): number =>
+  reports.reduce((n, { metrics }) => n + (metrics[name] ?? 0), 0)
+
+/** Goes back to the checkpoint that the stages were made from, and forgets what came after it. */
+const goBack = Effect.fnUntraced(function*({ pipeline: { firstStep }, run }: TrainingRunOptions) {
+  const state = yield* RunState
+  yield* state.rewind(firstStep)
+  yield* keepOnly(run, yield* state.checkpoints)
+  yield* rewriteSteps(run)
+  return yield* state.reports
+})
+
+export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOptions) {
+  const policy = yield* Policy
+  const optimizer = yield* Optimizer
+  const state = yield* RunState
+  const { firstStep, maxStaleness } = o.pipeline
+  const started = yield* Clock.currentTimeMillis
+  const seconds = Effect.map(Clock.currentTimeMillis, (now) => (o.from?.seconds ?? 0) + (now - started) / 1000)
+  const known = yield* goBack(o)
+  const reports = yield* Ref.make<ReadonlyArray<StepReport>>(known)
+  const alarmsOf = makeAlarms()
+  const alarms = yield* Ref.make<ReadonlyArray<Alarm>>(known.flatMap(alarmsOf))
+  const drawing = { seed: o.pipeline.seed, promptsPerBatch: o.pipeline.promptsPerBatch * o.pipeline.k }
+
+  if (o.prompts.heldOut.length > 0) {
+    yield* o.progress.note(`Drawing ${o.prompts.heldOut.length} held-out prompts with the policy as it starts ...`)
+  }
+  const before = yield* drawHeldOut(o.prompts.heldOut, o.initial, drawing)
+
+  const committed = yield* Ref.make(o.from === undefined ? -1 : firstStep)
+  /** Of the parameters as they are, unless they are those of the newest one. */
+  const checkpoint = Effect.gen(function*() {
+    const now = yield* optimizer.state
+    if (now.version === (yield* Ref.get(committed))) return
+    const oldest = Math.max(o.pipeline.oldestVersion ?? firstStep, now.version - maxStaleness)
+    const earlier = yield* Effect.forEach(
+      Array.from({ length: now.version - oldest }, (_, n) => oldest + n),
+      policy.at
+    )
+    yield* syncSteps(o.run)
+    const { sha256 } = yield* writeCheckpoint(o.run, { state: now, earlier }, o.lora, o.base)
+    const steps = (yield* state.checkpoints).map(({ step }) => step)
+    yield* state.commit({ step: now.version, sha256, seconds: yield* seconds }, pruned(steps, o.saveTotalLimit))
+    yield* Ref.set(committed, now.version)
+    yield* keepOnly(o.run, yield* state.checkpoints)
+  })
+  const keep = Effect.fnUntraced(function*({ metrics: measured, policyVersion, rollout, step }: StepOutcome) {
+    const trust = yield* agreements(o.scorers, rollout, o.trustPairs, o.pipeline.seed)
+    const metrics = { ...measured, ...Object.fromEntries(trust.map((agreement) => [metricOf(agreement), agreement.tau])) }
+    const report: StoredReport = { step, policyVersion, metrics, trust }
+    yield* state.report(report)
+    yield* appendStep(o.run, report, rollout.preferences.map(storedPreference))
+    yield* Ref.update(reports, (known) => [...known, report])
+    yield* o.onStep({ step, policyVersion, metrics })
+    if ((step + 1) % o.saveSteps === 0 && step + 1 < o.pipeline.steps) yield* checkpoint
+    yield* o.progress.tick(step + 1, describe(metrics))
+    const raised = alarmsOf(report)
+    yield* Ref.update(alarms, (known) => [...known, ...raised])
+    yield* Effect.forEach(raised, ({ message }) => o.progress.note(message))
+  })
+  yield* train(o.pipeline, o.prompts.train, keep).pipe(
+    Stream.runDrain,
+    // Ctrl-C, a budget that is spent, a key that was withdrawn: what was learned so far is kept.
+    Effect.onError(() =>
+      Effect.gen(function*() {
+        const done = (yield* Ref.get(reports)).length
+        yield* o.progress.note(`Stopped after step ${done}.`)
+        if ((yield* optimizer.state).version === done) yield* checkpoint // else that step has no report, and is made again
+      }).pipe(Effect.ignore)
+    )
+  )
+  yield* o.progress.end
+  yield* checkpoint
+
+  const after = yield* drawHeldOut(o.prompts.heldOut, yield* policy.latest, drawing)
+  const compared: Array<ReadonlyArray<Comparison | undefined>> = []
+  for (const scorer of o.scorers) {
+    compared.push(yield* Effect.forEach(before, (drawing, n) => compare(scorer, drawing, after[n]!)))
+  }
+  const rates = o.scorers.map(({ name }, i) =>
+    winRate(name, compared[i]!.filter((comparison) => comparison !== undefined))
+  ).filter(({ n }) => n > 0)
+  const all = yield* Ref.get(reports)
+  const summary: Summary = {
+    steps: all.length,
+    pairs: total(all, "pairs/trained"),
+    seconds: yield* seconds,
+    winRate: rates[0] ?? winRate("none", []),
+    otherWinRates: rates.slice(1),
+    validity: { before: validity(before), after: validity(after) },
+    diversity: { before: diversity(before), after: diversity(after) },
+    length: { before: meanLength(before), after: meanLength(after) },
+    costUsd: (yield* state.costUsd) ?? total(all, "judge/cost_usd"),
+    faults: { ...faultsOf(all), ...yield* state.faults },
+    alarms: yield* Ref.get(alarms)
+  }
+  yield* writeAdapter(o.run, yield* optimizer.state, o.lora, o.base, modelCard(summary, o.base))
+  yield* writeFile(o.run.file("summary.json"), JSON.stringify(summary, null, 2) + "\n")
+  const first = o.scorers.findIndex(({ name }) => name === summary.winRate.scorer)
+  return {
+    summary,
+    reports: all,
+    before,
+    after,
+    comparisons: compared[first] ?? before.map(() => undefined)
+  } satisfies RunResult as RunResult
+})
+
+const describe = (metrics: Readonly<Record<string, number>>): string => {
+  const show = (label: string, name: string, digits = 2) =>
+    metrics[name] === undefined ? [] : [`${label} ${metrics[name].toFixed(digits)}`]
+  return [
+    ...show("loss", "loss", 3),
+    ...show("margin", "rewards/margins"),
+    ...show("valid", "svg/valid"),
+    ...show("pairs", "pairs/trained", 0)
+  ].join("  ")
+}

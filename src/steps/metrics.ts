@@ -1,0 +1,123 @@
+/** The numbers of one step, under TRL's names where TRL has them. A mean over nothing is left out: JSON has no NaN. */
+import { Clock, Effect, Ref } from "effect"
+import { type Drawing, type JudgedPair, KillReason, RejectReason, type Rollout, type StepReport, type Verdict } from "../domain.ts"
+import { allPairs, isDuplicate } from "../lessons/decide.ts"
+import { hasCycle } from "../lessons/order.ts"
+import type { Optimized } from "./rollout.ts"
+
+/** What one step of the run came to: a line of metrics.jsonl, and the rollout for the run folder. */
+export interface StepOutcome extends StepReport {
+  readonly rollout: Rollout
+}
+
+const count = <A>(items: ReadonlyArray<A>, test: (item: A) => boolean) => items.filter(test).length
+
+const share = <A>(name: string, items: ReadonlyArray<A>, of: (item: A) => number): Record<string, number> =>
+  items.length === 0 ? {} : { [name]: items.reduce((total, item) => total + of(item), 0) / items.length }
+
+const byPrompt = (pairs: ReadonlyArray<JudgedPair>) => [...Map.groupBy(pairs, ({ a }) => a.prompt.id).values()]
+
+const ended = (reason: string) => ({ rendering }: Drawing) =>
+  rendering._tag !== "Rendered" && rendering.reason === reason
+
+const drawingMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+  const texts = new Set(drawings.map(({ candidate }) => candidate.svg))
+  return {
+    ...share("svg/valid", drawings, ({ rendering }) => rendering._tag === "Rendered" ? 1 : 0),
+    ...share("svg/length", drawings, ({ candidate }) => candidate.completionIds.length),
+    ...(drawings.length === 0 ? {} : { "svg/unique": texts.size / drawings.length }),
+    ...share("val/contain_eos_token", drawings, ({ candidate }) => candidate.finish === "length" ? 0 : 1),
+    // Sampled tokens only, so no padding is summed; the end-of-sequence token counts.
+    ...share("objective/entropy", drawings, ({ candidate }) => -candidate.logps.reduce((total, x) => total + x, 0)),
+    ...Object.fromEntries(RejectReason.literals.map((r) => [`svg/rejected/${r}`, count(drawings, ended(r))])),
+    ...Object.fromEntries(KillReason.literals.map((r) => [`svg/killed/${r}`, count(drawings, ended(r))]))
+  }
+}
+
+/** How far a quantized sampler's log-probabilities are from those of the policy as it is trained, a token: nats. */
+const precisionMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+  const gaps = drawings.flatMap(({ candidate: { exactLogps = [], logps } }) =>
+    exactLogps.map((exact, i) => Math.abs(exact - logps[i]!))
+  )
+  return gaps.length === 0 ? {} : {
+    ...share("sampling/sampling_logp_difference/mean", gaps, (gap) => gap),
+    "sampling/sampling_logp_difference/max": Math.max(...gaps)
+  }
+}
+
+/** What the two orders of a pair say about the judge itself. */
+const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> => {
+  const places = verdicts.flatMap((verdict) => (verdict.places === undefined ? [] : [verdict.places]))
+  const decided = places.flat().filter((place) => place !== "tie")
+  return {
+    ...share("judge/swap_consistency", places.filter(({ length }) => length === 2), ([there, back]) =>
+      (there === "tie" ? back === "tie" : back !== "tie" && there !== back) ? 1 : 0),
+    ...share("judge/position_bias", decided, (place) => (place === "first" ? 0.5 : -0.5))
+  }
+}
+
+/**
+ * Names and units: `seconds/*` are seconds of wall clock, `sample`, `render` and `judge` summed over the batches of the
+ * rollout, `step` since the report before, `wait` how much of that the optimizer had nothing to do; `svg/length` is
+ * tokens, `objective/entropy` nats a sequence; `svg/valid`, `svg/unique`, `val/*` are shares, `judge/cycle_rate` that of
+ * prompts whose verdicts contradict one another, `judge/swap_consistency` of pairs whose two orders gave the same answer;
+ * `judge/position_bias` is the share of verdicts for the first place, less one half; the rest are counts. `policyVersion` is the version the drawings come
+ * from. `sampling/*` are there where the sampler is quantized, measured on one candidate of each batch. `pairs/preferences` were made of this rollout, `pairs/trained` came out of the buffer.
+ */
+export const outcomeOf = (
+  { metrics, rollout, taken, trainSeconds }: Optimized,
+  clock: { readonly step: number; readonly wait: number }
+): StepOutcome => {
+  const { drawings, pairs, policyVersion, preferences, seconds, step } = rollout
+  const verdicts = pairs.map(({ verdict }) => verdict)
+  const asked = verdicts.filter(({ by }) => by !== "gate")
+  const possible = [...Map.groupBy(drawings, ({ candidate }) => candidate.prompt.id).values()].flatMap(allPairs)
+  return {
+    step,
+    policyVersion,
+    rollout,
+    metrics: {
+      ...metrics,
+      step,
+      policyVersion,
+      "judge/asked": asked.length,
+      "judge/ties": count(asked, ({ outcome }) => outcome === "tie"),
+      ...Object.fromEntries([...Map.groupBy(asked, ({ by }) => by)].map(([by, own]) => [`judge/by/${by}`, own.length])),
+      "judge/failed": count(asked, ({ outcome }) => outcome === "failed"),
+      ...orderMetrics(asked),
+      ...share("judge/tie_rate", asked.filter(({ outcome }) => outcome !== "failed"), ({ outcome }) => outcome === "tie" ? 1 : 0),
+      ...share("judge/cycle_rate", byPrompt(pairs), (own) => (hasCycle(own) ? 1 : 0)),
+      ...share("judge/confidence", asked.filter(({ outcome }) => outcome !== "failed"), ({ confidence }) => confidence),
+      "judge/cost_usd": asked.reduce((total, { costUsd = 0 }) => total + costUsd, 0),
+      ...drawingMetrics(drawings),
+      ...precisionMetrics(drawings),
+      "pairs/total": possible.length,
+      "pairs/duplicate": count(possible, isDuplicate),
+      "pairs/invalid": count(verdicts, ({ outcome }) => outcome === "invalid"),
+      "pairs/gate": count(verdicts, ({ by, outcome }) => by === "gate" && outcome !== "invalid"),
+      "pairs/preferences": preferences.length,
+      "pairs/trained": taken.preferences.length,
+      "pairs/stale": taken.stale,
+      ...share("pairs/age", taken.preferences, ({ chosen }) => step - chosen.policyVersion),
+      "seconds/sample": seconds.sample,
+      "seconds/render": seconds.render,
+      "seconds/judge": seconds.judge,
+      "seconds/train": trainSeconds,
+      "seconds/step": clock.step,
+      "seconds/wait": clock.wait
+    }
+  }
+}
+
+/** Makes outcomes of the optimizer's steps and times them: one for each run, from its start on. */
+export const makeReport = Effect.gen(function*() {
+  const reported = yield* Ref.make(yield* Clock.currentTimeMillis)
+  return Effect.fnUntraced(function*<E, R>(work: Effect.Effect<Optimized, E, R>) {
+    const before = yield* Ref.get(reported)
+    const started = yield* Clock.currentTimeMillis
+    const optimized = yield* work
+    const ended = yield* Clock.currentTimeMillis
+    yield* Ref.set(reported, ended)
+    return outcomeOf(optimized, { step: (ended - before) / 1000, wait: (started - before) / 1000 })
+  })
+})

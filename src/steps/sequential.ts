@@ -1,0 +1,63 @@
+/**
+ * The run as a loop, one thing after the other: slow, and plain enough to be right by reading. What pipeline.ts must
+ * equal, bit for bit, at `maxStaleness` 0; `config.maxStaleness` is not looked at.
+ */
+import { Effect, Semaphore } from "effect"
+import { comparePrompt, type InTurn } from "../lessons/compare.ts"
+import type { PipelineConfig } from "./config.ts"
+import type { Drawing, Prompt } from "../domain.ts"
+import { makeReport, type StepOutcome } from "./metrics.ts"
+import type { PipelineError, Stages } from "../pipeline.ts"
+import { asksForText } from "../prompts.ts"
+import { optimize, pairCounters, promptsOfStep } from "./rollout.ts"
+import { selectPreferences } from "../lessons/select.ts"
+import { Policy } from "../stages/Policy.ts"
+import { Renderer } from "../stages/Renderer.ts"
+import { Sampler } from "../stages/Sampler.ts"
+import { type Group, weighted } from "../lessons/weigh.ts"
+
+/** Every outcome, at the end. Prompts must be distinct. */
+export const sequential = Effect.fn("pipeline.sequential")(function*(
+  config: PipelineConfig,
+  prompts: ReadonlyArray<Prompt>
+): Effect.fn.Return<ReadonlyArray<StepOutcome>, PipelineError, Stages> {
+  const sampler = yield* Sampler
+  const renderer = yield* Renderer
+  const report = yield* makeReport
+  const turn = yield* Semaphore.make(1)
+  const oneByOne: InTurn = Semaphore.withPermit(turn)
+  const outcomes: Array<StepOutcome> = []
+
+  for (let step = config.firstStep; step < config.steps; step++) {
+    const policy = yield* (yield* Policy).latest
+    const ofStep = promptsOfStep(prompts, config, step)
+    const all: Array<Drawing> = []
+    const groups: Array<Group> = []
+
+    for (let start = 0; start < ofStep.length; start += config.promptsPerBatch) {
+      const batch = ofStep.slice(start, start + config.promptsPerBatch)
+      const candidates = yield* sampler.sample({ step, prompts: batch, k: config.k, seed: config.seed, policy })
+      for (const [n, prompt] of batch.entries()) {
+        const drawings: Array<Drawing> = []
+        for (const candidate of candidates[n]!) {
+          const rendering = yield* renderer.render(candidate.svg, { allowText: asksForText(prompt) })
+          drawings.push({ candidate, rendering })
+        }
+        const decided = yield* comparePrompt(config, prompt, drawings, pairCounters(config, step, prompt), oneByOne)
+        all.push(...drawings)
+        groups.push({ pairs: decided, preferences: selectPreferences(config, decided) })
+      }
+    }
+    const seconds = { sample: 0, render: 0, judge: 0 }
+    const rollout = {
+      step,
+      policyVersion: policy.version,
+      drawings: all,
+      pairs: groups.flatMap(({ pairs }) => pairs),
+      preferences: weighted(config, groups),
+      seconds
+    }
+    outcomes.push(yield* report(optimize(rollout)))
+  }
+  return outcomes
+})

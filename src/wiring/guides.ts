@@ -1,0 +1,129 @@
+/** The guide model behind the judges that ask one: its transport, key, price, budget and stored answers. */
+import * as os from "node:os"
+import * as path from "node:path"
+import { Config, type Config as ConfigType, Effect, Layer, Option } from "effect"
+import { Answers } from "../../layers/guide/answers.ts"
+import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
+import { makeClaude } from "../../layers/guide/claude.ts"
+import * as claudeBatches from "../../layers/guide/claude-batches.ts"
+import { Guide } from "../../layers/guide/guide.ts"
+import { isPublicApi, makeOpenAI } from "../../layers/guide/openai.ts"
+import { batchPrice, type Price, prices } from "../../layers/guide/prices.ts"
+import type { TrainConfig } from "./settings.ts"
+import { BadInput } from "./flags.ts"
+
+export type GuideSettings = Pick<
+  TrainConfig,
+  | "budget_usd"
+  | "guide"
+  | "judge_batch"
+  | "judge_cache"
+  | "judge_format"
+  | "judge_input_price"
+  | "judge_model"
+  | "judge_output_price"
+  | "judge_timeout"
+>
+
+export type GuideLayer = Layer.Layer<Guide, AnswersFailed>
+
+interface AskedModel {
+  readonly model: string
+  readonly price: Price
+  readonly layer: Layer.Layer<Guide, AnswersFailed, Answers>
+}
+
+const set = <A>(config: ConfigType.Config<A>) => Effect.map(Config.option(config), Option.getOrUndefined)
+
+/** What the settings say comes before what is known of the model. */
+const priceOf = (settings: GuideSettings, model: string, known: Price | undefined): Effect.Effect<Price, BadInput> => {
+  const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
+  return input === undefined || output === undefined
+    ? Effect.fail(
+      new BadInput({
+        message: `The price of ${model} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens.`
+      })
+    )
+    : Effect.succeed({ input, output })
+}
+
+const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
+  const model = settings.judge_model === "" ? "claude-haiku-4-5" : settings.judge_model
+  const listed = prices[model]
+  const price = yield* priceOf(settings, model, listed && settings.judge_batch ? batchPrice(listed) : listed)
+  const apiKey = yield* set(Config.Redacted("ANTHROPIC_API_KEY"))
+  if (apiKey === undefined) {
+    return yield* new BadInput({ message: "Claude needs a key: set ANTHROPIC_API_KEY in the environment." })
+  }
+  const baseUrl = yield* set(Config.String("ANTHROPIC_BASE_URL"))
+  const options = { apiKey, baseUrl, model, price, budgetUsd: settings.budget_usd, deadline: settings.judge_timeout }
+  return {
+    model,
+    price,
+    layer: settings.judge_batch ? claudeBatches.layer(options) : Guide.layer(makeClaude(options), options)
+  }
+})
+
+/** Of this machine, or of its own network: nobody sends a bill for it. */
+const isLocal = ({ hostname }: URL): boolean =>
+  /^[^.[]+$|^\[(::1|f[cde])/.test(hostname) || // localhost, a container's name, [::1]
+  /\.(localhost|local|internal)$|^(127|10|192\.168|172\.(1[6-9]|2\d|3[01])|169\.254)(\.\d+){2,3}$|^0\.0\.0\.0$/.test(hostname)
+
+const openAIAddress = Effect.fnUntraced(function*() {
+  const text = yield* set(Config.String("OPENAI_BASE_URL"))
+  if (text === undefined || text === "") return undefined
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
+    ? url
+    : yield* new BadInput({
+      message: "OPENAI_BASE_URL is no address: it looks like http://localhost:8000/v1, and a key belongs in OPENAI_API_KEY."
+    })
+})
+
+const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
+  const model = settings.judge_model
+  if (model === "") {
+    return yield* new BadInput({ message: "The openai judge has no default model: name the server's with --judge-model." })
+  }
+  if (settings.judge_batch) {
+    return yield* new BadInput({ message: "--judge-batch asks Claude's Message Batches, which the openai judge has not: leave it out." })
+  }
+  const baseUrl = yield* openAIAddress()
+  const apiKey = yield* set(Config.Redacted("OPENAI_API_KEY"))
+  if (apiKey === undefined && (baseUrl === undefined || isPublicApi(baseUrl))) {
+    return yield* new BadInput({
+      message: "The OpenAI API needs a key: set OPENAI_API_KEY in the environment, or OPENAI_BASE_URL to the address of another server."
+    })
+  }
+  const free = baseUrl !== undefined && isLocal(baseUrl)
+  const price = yield* priceOf(settings, model, free ? { input: 0, output: 0 } : prices[model])
+  const transport = makeOpenAI({ apiKey, baseUrl, deadline: settings.judge_timeout, format: settings.judge_format })
+  return { model, price, layer: Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }) }
+})
+
+/** What is missing or unknown is said before anything is built. */
+export const askedModel: (settings: GuideSettings) => Effect.Effect<AskedModel, BadInput> = Effect.fnUntraced(
+  function*(settings: GuideSettings) {
+    return yield* settings.guide === "claude" ? claude(settings) : openai(settings)
+  },
+  Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
+)
+
+/** Where what all runs share is kept. */
+export const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(
+  Config.withDefault(path.join(os.homedir(), ".cache")),
+  Config.map((folder) => path.join(folder, "vequinox")),
+  Effect.mapError(({ message }) => new BadInput({ message }))
+)
+
+/** Answers that all runs share, so that none is paid, or given, twice. */
+export const answersLayer = Effect.fnUntraced(function*({ judge_cache }: Pick<GuideSettings, "judge_cache">, name: string) {
+  return Answers.layer(judge_cache === "" ? path.join(yield* cacheFolder, `${name}-answers.db`) : judge_cache)
+})
+
+export const guideLayer: (settings: GuideSettings) => Effect.Effect<GuideLayer, BadInput> = Effect.fnUntraced(
+  function*(settings: GuideSettings) {
+    const { layer } = yield* askedModel(settings)
+    return layer.pipe(Layer.provide(yield* answersLayer(settings, settings.guide)))
+  }
+)

@@ -1,0 +1,181 @@
+/**
+ * `--resume RUN`: what a run began with is in its config.json and must still hold, or its adapter would be another. What
+ * may change: how it is saved, paid for and waited for, and a larger max_steps where the schedule does not look at it.
+ */
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { Effect, Schema } from "effect"
+import type { Base } from "../model/adapter.ts"
+import { companionFiles, type DecoderCheckpoint, weightsHash } from "../model/model-folder.ts"
+import { flagOf, resolveConfig, type SettingName, settings, type TrainConfig } from "./settings.ts"
+import { explain, FileProblem, readText } from "../system/files.ts"
+import type { PromptSet } from "../prompts.ts"
+import { type RunFolder, runFolder } from "../run/folder.ts"
+import { BadInput, onnxVersion, resvgVersion, version } from "./flags.ts"
+
+/** Settings that no number of the run depends on. */
+const free: ReadonlySet<SettingName> = new Set([
+  "output_dir",
+  "save_steps",
+  "save_total_limit",
+  "budget_usd",
+  "judge_timeout",
+  "judge_batch",
+  "judge_cache",
+  "judge_input_price",
+  "judge_output_price",
+  "human_on",
+  "human_port",
+  "memory_gb" // the runs that it led to are stored
+])
+
+/** Settings that may be paths. */
+const paths: ReadonlySet<SettingName> = new Set([
+  "model_name_or_path",
+  "prompts",
+  "judge_model",
+  "judge_references",
+  "checklist_file",
+  "judge_cache",
+  "adapter"
+])
+
+const Stored = Schema.Record(Schema.String, Schema.Unknown)
+
+/** A run that began, as config.json has it. */
+export interface Begun {
+  readonly run: RunFolder
+  readonly config: typeof Stored.Type
+}
+
+/** @param given a run folder, wherever it is now */
+export const openBegun = Effect.fn("openBegun")(function*(given: string) {
+  const run = runFolder(path.resolve(given))
+  if (!fs.existsSync(run.file("config.json"))) {
+    return yield* new BadInput({
+      message: `${run.path} holds no run that has begun: check --resume, or begin it with the command that was given first.`
+    })
+  }
+  const config = yield* readText(run.file("config.json")).pipe(
+    Effect.flatMap(Schema.decodeEffect(Schema.fromJsonString(Stored))),
+    Effect.mapError((error) =>
+      error._tag === "FileProblem" ? error : new FileProblem({ message: `${run.file("config.json")} is damaged: it holds no settings.` }))
+  )
+  if (typeof config["working_dir"] !== "string") {
+    return yield* new BadInput({ message: `${run.path} was begun by a vequinox that could not resume: begin a new run.` })
+  }
+  yield* Effect.try({
+    try: () => fs.accessSync(run.path, fs.constants.W_OK),
+    catch: (cause) => new FileProblem({ message: `${run.path} cannot be written to: ${explain(cause)}.` })
+  })
+  return { run, config } satisfies Begun as Begun
+})
+
+/** It was under way: what follows from the settings is known, and compared. */
+export const wasUnderWay = ({ config }: Begun): boolean => config["judge_identity"] !== undefined
+
+/** A path as the run's first process would have found it, if there is something. */
+const settled = (name: SettingName, value: unknown, from: string): unknown => {
+  if (!paths.has(name) || typeof value !== "string" || value === "" || value === "embedded") return value
+  const at = path.resolve(from, value)
+  return fs.existsSync(at) ? at : value
+}
+
+interface Difference {
+  readonly what: string
+  /** Undefined where it is too long to be said. */
+  readonly was?: string
+  readonly is?: string
+}
+
+const refusal = (run: RunFolder, differences: ReadonlyArray<Difference>): Effect.Effect<void, BadInput> =>
+  differences.length === 0 ? Effect.void : Effect.fail(
+    new BadInput({
+      message: `${run.path} cannot go on as it began: ${
+        differences.map(({ is, was, what }) => is === undefined || was === undefined ? `${what} changed` : `${what} was ${was} and is ${is}`).join("; ")
+      }. Put that back as it was, or begin a new run.`
+    })
+  )
+
+const short = (value: unknown): string => {
+  const text = JSON.stringify(value) ?? "not set"
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+}
+
+/** The settings of the run that goes on: its own, and of those given now the ones that may change. */
+export const resumedConfig = Effect.fn("resumedConfig")(function*(
+  { config, run }: Begun,
+  file: string | undefined,
+  given: Readonly<Partial<Record<SettingName, unknown>>>
+) {
+  const names = Object.keys(settings) as Array<SettingName>
+  const from = String(config["working_dir"])
+  const asked = (config["asked"] ?? {}) as Readonly<Record<string, unknown>>
+  const stored = Object.fromEntries(names.flatMap((name) => name in config ? [[name, settled(name, config[name], from)]] : []))
+  const now = yield* resolveConfig(file, given, stored)
+  const same = (name: SettingName, value: unknown): boolean =>
+    JSON.stringify(settled(name, value, from)) === JSON.stringify(settled(name, now[name], process.cwd()))
+  const grows = (name: SettingName): boolean =>
+    name === "max_steps" && now.lr_scheduler_type.startsWith("constant") && now.max_steps > Number(stored["max_steps"])
+  const changed = names.filter((name) => name in stored && !free.has(name) && !grows(name) && !same(name, stored[name]) && !(name in asked && same(name, asked[name])))
+  yield* refusal(run, changed.map((name) => ({ what: `--${flagOf(name)}`, was: short(stored[name]), is: short(now[name]) })))
+  const kept = names.filter((name) => name in stored && !free.has(name) && !grows(name))
+  return { ...now, ...Object.fromEntries(kept.map((name) => [name, stored[name]])), output_dir: run.path } as TrainConfig
+})
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
+
+/** What the run's numbers depend on beside its settings, by its name in config.json. */
+export const factsOf = (o: { readonly checkpoint: DecoderCheckpoint; readonly base: Base; readonly prompts: PromptSet }) => {
+  const { folder } = o.checkpoint
+  const beside = ["config.json", ...companionFiles].map((name) => path.join(folder, name)).filter((file) => fs.existsSync(file))
+  const texts = (prompts: PromptSet["train"]) => prompts.map(({ text }) => text)
+  return {
+    // A commit of the Hub says as much as a hash that takes long.
+    model_sha256: sha256([o.base.revision ?? weightsHash(o.checkpoint), ...beside.map((file) => fs.readFileSync(file, "utf8"))].join("\n")),
+    prompts_sha256: sha256(JSON.stringify([texts(o.prompts.train), texts(o.prompts.heldOut)])),
+    versions: { vequinox: version, node: process.version, onnxruntime: onnxVersion, resvg: resvgVersion },
+    machine: `${os.cpus()[0]?.model ?? "unknown"} (${process.platform} ${process.arch})`
+  }
+}
+export type Facts = ReturnType<typeof factsOf>
+
+/** The arithmetic of a Node is that of its major version. */
+const major = (version: string): string => version.split(".")[0]!
+
+/** Fails where what the run depends on is no longer what it was; the message names all of it. */
+export const needFacts = ({ config, run }: Begun, facts: Facts & { readonly adapter_sha256?: string }): Effect.Effect<void, BadInput> => {
+  const stored = config as Readonly<Record<string, unknown>> & { readonly versions: Readonly<Record<string, string>> }
+  const hashes = { model_sha256: "the model (its weights, config.json or tokenizer)", prompts_sha256: "the prompts", adapter_sha256: "the adapter that it started from" } as const
+  const { node, ...versions } = facts.versions
+  return refusal(run, [
+    ...(Object.keys(hashes) as Array<keyof typeof hashes>).filter((name) => stored[name] !== facts[name]).map((name) => ({ what: hashes[name] })),
+    ...(Object.keys(versions) as Array<keyof typeof versions>).filter((name) => stored.versions[name] !== versions[name])
+      .map((name) => ({ what: name, was: stored.versions[name] ?? "none", is: versions[name] })),
+    ...(major(stored.versions["node"] ?? "") === major(node) ? [] : [{ what: "Node", was: stored.versions["node"] ?? "none", is: node }])
+  ])
+}
+
+/** Fails where the runs of the trainer that the run began with no longer fit: shorter ones would add up in another order. */
+export const needRuns = (
+  { run }: Begun,
+  began: Pick<TrainConfig, "tokens_per_run" | "gradient_checkpointing">,
+  fit: Pick<TrainConfig, "tokens_per_run" | "gradient_checkpointing">
+): Effect.Effect<void, BadInput> =>
+  fit.tokens_per_run === began.tokens_per_run && fit.gradient_checkpointing === began.gradient_checkpointing ? Effect.void : Effect.fail(
+    new BadInput({
+      message: `${run.path} began with trainer runs of ${began.tokens_per_run} tokens, for which there is not enough memory now: free some, or raise --memory-gb.`
+    })
+  )
+
+export const needJudge = ({ config, run }: Begun, identity: string): Effect.Effect<void, BadInput> =>
+  refusal(run, config["judge_identity"] === identity ? [] : [{ what: "the judge", was: String(config["judge_identity"]), is: identity }])
+
+/** For people, as a command line takes it. */
+export const resumeCommand = (run: RunFolder): string => {
+  const near = path.relative(process.cwd(), run.path)
+  const at = near === "" ? "." : near.startsWith("..") ? run.path : near
+  return `vequinox train --resume ${/^[\w./-]+$/.test(at) ? at : `'${at.replaceAll("'", "'\\''")}'`}`
+}

@@ -1,0 +1,208 @@
+/**
+ * Settings of a training run: one Schema, TRL's names, filled from defaults, then a YAML file, then flags. What comes
+ * out is written whole into the run folder's config.json.
+ */
+import { Effect, Schema } from "effect"
+import { parse } from "yaml"
+import { readText } from "../system/files.ts"
+import { schedulerTypes } from "../engine/training/adamw.ts"
+import { lossTypes } from "../objectives/losses.ts"
+import { samplerPrecisions } from "../engine/weights/quantization.ts"
+import { allLinear } from "../engine/nets/transformer.ts"
+import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
+
+/** A setting that is unknown, of the wrong kind or out of range; the message names it and what it may be. */
+export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
+  message: Schema.String
+}) {}
+
+const orElse = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
+  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+const int = (from: number, to = Number.MAX_SAFE_INTEGER) =>
+  Schema.Int.check(Schema.isBetween({ minimum: from, maximum: to }))
+const real = (from: number, to: number) => Schema.Finite.check(Schema.isBetween({ minimum: from, maximum: to }))
+const positive = Schema.Finite.check(Schema.isGreaterThan(0))
+
+/** Each setting: its kind and range, its default, and the sentence that --help shows. */
+export const settings = {
+  model_name_or_path: [
+    orElse(Schema.NonEmptyString, "embedded"),
+    "policy: a Hugging Face checkpoint folder, a model of the Hub as owner/name or owner/name@revision, or `embedded`"
+  ],
+  model_revision: [orElse(Schema.String, ""), "branch, tag or commit of a policy of the Hub; empty takes main"],
+  prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json or .jsonl file, or `embedded`"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), openai (any compatible server), list (the guide model, all drawings of a prompt in one call), checklist (the guide model, requirement by requirement), defects (the guide model, by what is wrong), cascade (clip, and the guide model where it is not sure), human (you) or coin (a control)"],
+  judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, hps, imagereward, dino: the checkpoint folder, or a model of the Hub as owner/name or owner/name@revision; else the guide model's name; empty takes the default, where there is one"],
+  guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "the guide model of list, checklist, defects and cascade: claude's, or the one that --judge-model names at OPENAI_BASE_URL"],
+  judge_format: [
+    orElse(Schema.Literals(["json_schema", "json_object", "plain"]), "json_schema"),
+    "openai: how the form of an answer is asked for; json_object and plain are for servers without structured output"
+  ],
+  judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
+  judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, openai, list: orders in which drawings are shown; with 2 a disagreement is a tie"],
+  checklist_file: [
+    orElse(Schema.String, ""),
+    "checklist: requirements of prompts, as SVGBench's questions.json or Eval Protocol's .jsonl has them; the guide model writes those of other prompts"
+  ],
+  judge_timeout: [orElse(positive, 30), "guide model: seconds until a whole answer must be there"],
+  judge_batch: [orElse(Schema.Boolean, false), "claude: ask in Message Batches, at half the price; answers take up to 24 hours"],
+  judge_cache: [orElse(Schema.String, ""), "guide model, human: file of answers that all runs share; empty takes the user's cache folder"],
+  judge_input_price: [orElse(real(0, 1e6), 0), "guide model: USD per million input tokens as they are charged; 0 takes the known price, which is nothing for a local server"],
+  judge_output_price: [orElse(real(0, 1e6), 0), "guide model: USD per million output tokens as they are charged; 0 takes the known price"],
+  human_on: [orElse(Schema.Literals(["page", "terminal"]), "page"), "human: where pairs are shown: on a page that this process serves to this machine, or on the terminal"],
+  human_port: [orElse(int(0, 65535), 0), "human: port of that page; 0 takes one that is free"],
+  cascade_confidence: [orElse(real(0, 1), 0.9), "cascade: clip's answer stands from this confidence on"],
+  budget_usd: [orElse(real(0, 1e9), 5), "guide model: US dollars that may be spent; never exceeded"],
+  output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
+  seed: [orElse(int(0), 0), "key of all randomness"],
+  device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
+  threads: [orElse(int(0), 0), "threads of one onnxruntime run; 0 takes all cores"],
+  max_steps: [orElse(int(1), 140), "optimizer steps"],
+  prompts_per_step: [orElse(int(1), 32), "prompts drawn for each step"],
+  prompts_per_batch: [orElse(int(1), 32), "prompts decoded together"],
+  num_generations: [orElse(int(2), 4), "candidates a prompt (K)"],
+  max_staleness: [orElse(int(0), 1), "policy versions a drawing may be behind the step that trains on it; 0 is synchronous"],
+  pair_comparisons: [
+    orElse(Schema.Literals(["all", "anchor", "swiss"]), "all"),
+    "pairs of the K candidates that the judge sees: all; each against one; or a Swiss tournament"
+  ],
+  max_pairs_per_prompt: [orElse(int(0), 0), "most pairs of a prompt that are judged, drawn at random among all; 0 sets no limit"],
+  pair_selection: [orElse(Schema.Literals(["all", "best-worst", "top-bottom"]), "all"), "which judged pairs of the K candidates are trained"],
+  ties: [orElse(Schema.Literals(["drop", "train"]), "drop"), "train: a tie is a preference of label 0.5, best with loss_type rao_kupper"],
+  labels: [orElse(Schema.Literals(["hard", "soft"]), "hard"), "soft: a label is (1 + the judge's confidence) / 2 instead of 1"],
+  pair_weighting: [
+    orElse(Schema.Literals(["none", "gap", "diversity", "gap-diversity"]), "none"),
+    "weigh pairs by how far apart the two drawings are, and by how different the prompt's drawings are"
+  ],
+  invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
+  stale_weight: [orElse(real(0, 1), 1), "weight of a pair, to the power of its age in versions"],
+  temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself"],
+  top_k: [orElse(int(0), 0), "keep the k likeliest tokens; 0 keeps all"],
+  top_p: [orElse(real(0, 1), 1), "keep the likeliest tokens that reach this probability"],
+  min_p: [orElse(real(0, 1), 0), "drop tokens under this share of the likeliest one"],
+  repetition_penalty: [orElse(positive, 1), "over 1 makes repeated tokens less likely"],
+  max_new_tokens: [orElse(int(1), 160), "longest drawing, tokens"],
+  max_length: [orElse(int(2), 256), "longest prompt and drawing together, tokens"],
+  max_num_seqs: [orElse(int(1), 128), "candidates decoded together, at most; fewer where memory is short"],
+  sampler_precision: [
+    orElse(Schema.Literals(["auto", ...samplerPrecisions]), "auto"),
+    "weights that candidates are drawn with; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
+  ],
+  stop_malformed: [orElse(Schema.Boolean, false), "end a drawing that can no longer become well-formed XML at once; no longer exactly the policy's distribution"],
+  system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
+  prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
+  prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
+  loss_type: [orElse(Schema.Literals(lossTypes), "sigmoid"), "preference loss"],
+  beta: [orElse(positive, 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
+  rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
+  label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
+  learning_rate: [orElse(positive, 1e-3), "AdamW's step size"],
+  lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],
+  warmup_steps: [orElse(int(0), 5), "steps of linear warm-up"],
+  weight_decay: [orElse(real(0, 10), 0), "decoupled weight decay"],
+  max_grad_norm: [orElse(real(0, 1e9), 1), "gradient norm is clipped to this; 0 clips nothing"],
+  adam_beta1: [orElse(real(0, 0.999999), 0.9), "AdamW's decay of the first moment"],
+  adam_beta2: [orElse(real(0, 0.999999), 0.999), "AdamW's decay of the second moment"],
+  adam_epsilon: [orElse(positive, 1e-8), "AdamW's term against division by zero"],
+  tokens_per_run: [orElse(int(1), 1024), "padded tokens of one forward and backward run, at most; larger batches are accumulated"],
+  adapter: [
+    orElse(Schema.String, ""),
+    "PEFT LoRA adapter folder to start from; it is the reference too, and its rank, alpha and modules stand for those below"
+  ],
+  gradient_checkpointing: [orElse(Schema.Boolean, false), "compute each layer again in the backward pass instead of keeping it: less memory, a quarter more time"],
+  memory_gb: [
+    orElse(real(0, 1e6), 0),
+    "memory of the trainer in GB, which shortens its runs and then checkpoints gradients until it fits; 0 takes what is free"
+  ],
+  lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
+  lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
+  lora_target_modules: [
+    orElse(Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1)), allLinear),
+    "matrices that get an adapter"
+  ],
+  tie_margin: [orElse(real(0, 100), 1), "clip, siglip, dino: scores closer than this are a tie (in logits); pickscore has none"],
+  render_size: [
+    orElse(int(0, 1024), 0),
+    "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude, at least 224 for other models"
+  ],
+  eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
+  trust_pairs: [orElse(int(0), 24), "pairs a step on which the judge is compared with judges that train nothing; 0 compares none"],
+  save_steps: [orElse(int(1), 25), "steps between checkpoints"],
+  save_total_limit: [orElse(int(0), 0), "newest checkpoints that are kept, never fewer than two; 0 keeps all"]
+} as const
+
+type Settings = typeof settings
+export type SettingName = keyof Settings
+
+export const TrainConfig = Schema.Struct(
+  Object.fromEntries(Object.entries(settings).map(([name, [schema]]) => [name, schema])) as unknown as {
+    readonly [Name in SettingName]: Settings[Name][0]
+  }
+)
+export type TrainConfig = typeof TrainConfig.Type
+
+/** Short names that flags may have besides their own. */
+export const flagNames: Readonly<Partial<Record<SettingName, string>>> = {
+  model_name_or_path: "model",
+  model_revision: "revision",
+  output_dir: "out",
+  max_steps: "steps",
+  num_generations: "k"
+}
+
+/** `max_staleness` is given as `--max-staleness`. */
+export const flagOf = (name: SettingName): string => flagNames[name] ?? name.replaceAll("_", "-")
+
+/**
+ * Defaults, overlaid by the YAML file, overlaid by the flags.
+ *
+ * @param given values of the flags that were set, as text or as what the flag parsed to
+ * @param stored settings that stand for the defaults: those of a run that goes on
+ */
+export const resolveConfig = Effect.fn("resolveConfig")(function*(
+  file: string | undefined,
+  given: Readonly<Partial<Record<SettingName, unknown>>>,
+  stored: Readonly<Partial<Record<SettingName, unknown>>> = {}
+) {
+  const fromFile = file === undefined ? {} : yield* readYaml(file)
+  for (const name of Object.keys(fromFile)) {
+    if (!(name in settings)) {
+      return yield* new ConfigInvalid({ message: `${file}: there is no setting "${name}"${suggestion(name)}.` })
+    }
+  }
+  const merged: Readonly<Record<string, unknown>> = { ...fromFile, ...given }
+  for (const [name, [schema]] of Object.entries(settings) as ReadonlyArray<[SettingName, Settings[SettingName]]>) {
+    if (!(name in merged)) continue
+    yield* Schema.decodeUnknownEffect(schema as Schema.Codec<unknown, unknown>)(merged[name]).pipe(Effect.mapError((error) =>
+      new ConfigInvalid({
+        message: `${name in given ? `--${flagOf(name)}` : `${file}: ${name}`} is ${JSON.stringify(merged[name])}: ${
+          oneLine(error.message)
+        }.`
+      })
+    ))
+  }
+  return yield* Schema.decodeUnknownEffect(TrainConfig)({ ...stored, ...merged }).pipe(
+    Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
+  )
+})
+
+const readYaml = Effect.fnUntraced(function*(file: string) {
+  const text = yield* readText(file)
+  const value = yield* Effect.try({
+    try: (): unknown => parse(text),
+    catch: (cause) => new ConfigInvalid({ message: `${file} is not YAML: ${oneLine((cause as Error).message)}.` })
+  })
+  return yield* Schema.decodeUnknownEffect(Schema.Record(Schema.String, Schema.Unknown))(value ?? {}).pipe(
+    Effect.mapError(() => new ConfigInvalid({ message: `${file} must hold settings, one "name: value" a line.` }))
+  )
+})
+
+const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().replace(/\.$/, "")
+
+const suggestion = (name: string): string => {
+  const plain = name.replaceAll(/[-_]/g, "").toLowerCase()
+  const near = (Object.keys(settings) as Array<SettingName>).find((known) =>
+    known.replaceAll("_", "") === plain || flagOf(known).replaceAll("-", "") === plain
+  )
+  return near === undefined ? "" : `; did you mean "${near}"?`
+}

@@ -1,0 +1,42 @@
+/** How a run's trainer fits into the memory that it may take. */
+import { Effect } from "effect"
+import { freeMemory, NotEnoughMemory } from "../../layers/onnx/runtime.ts"
+import type { TrainConfig } from "./settings.ts"
+import { parameterCount, planTrainer, samplerBytes } from "../engine/training/memory.ts"
+import type { LoraConfig } from "../engine/weights/parameters.ts"
+import { autoPrecision } from "../engine/weights/quantization.ts"
+import type { DecoderConfig } from "../engine/nets/transformer.ts"
+
+/**
+ * What config.json holds in place of the runs that were asked for: they depend on the memory of the day, and a resumed run
+ * must add up its gradients in the same order.
+ * Half of what the trainer leaves is the sampler's (layers/sampler/onnx.ts): one prompt's drawings must fit into it.
+ */
+export const fittingRuns = Effect.fnUntraced(function*(
+  c: TrainConfig,
+  model: DecoderConfig,
+  lora: LoraConfig | undefined
+) {
+  const rows = Math.min(c.num_generations, c.max_num_seqs)
+  const precision = c.sampler_precision === "auto"
+    ? autoPrecision(parameterCount(model), lora !== undefined, "cpu", rows)
+    : c.sampler_precision
+  const free = freeMemory() - 2 * samplerBytes(model, rows, c.max_length, precision)
+  const budget = c.memory_gb > 0 ? Math.min(1e9 * c.memory_gb, free) : free
+  const wanted = {
+    tokens: c.tokens_per_run,
+    length: c.max_length,
+    group: c.num_generations,
+    checkpointing: c.gradient_checkpointing
+  }
+  const { bytes, checkpointing, tokens } = planTrainer(model, lora, wanted, budget)
+  if (bytes > budget) {
+    const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
+    return yield* new NotEnoughMemory({
+      message: `The trainer needs about ${gb(bytes)} at least, and ${
+        budget < free ? `--memory-gb gives it ${gb(budget)}` : `${gb(Math.max(0, free))} are free for it`
+      }: take a smaller model, fewer candidates per prompt (--k), or a shorter --max-length.`
+    })
+  }
+  return { tokens_per_run: Math.min(c.tokens_per_run, tokens), gradient_checkpointing: checkpointing }
+})

@@ -1,0 +1,110 @@
+/** `vequinox inspect` on run folders that are whole, stopped, and damaged in every way it knows. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as bufferSqlite from "../../layers/buffer/sqlite.ts"
+import { readRunRecords } from "../../layers/store/run-records.ts"
+import { writeCheckpoint } from "../../src/run/checkpoints.ts"
+import { writeFile } from "../../src/system/files.ts"
+import { readPairRows } from "../../src/evaluation/pair-rows.ts"
+import { openRunFolder } from "../../src/run/folder.ts"
+import { folderHealth } from "../../src/run/health.ts"
+import { PreferenceBuffer } from "../../src/stages/PreferenceBuffer.ts"
+import { commandLine } from "../support/command-line.ts"
+import { rollout } from "../stages/make.ts"
+
+const { remove, vequinox, work } = commandLine()
+afterAll(remove)
+
+const line = (step: number) => JSON.stringify({ step, policyVersion: step, loss: 0.7 - step / 10, "rewards/margins": step, "svg/valid": 0.5 }) + "\n"
+const damaged = (folder: string, name: string, change: (bytes: Buffer) => Buffer) =>
+  fs.writeFileSync(path.join(folder, name), change(fs.readFileSync(path.join(folder, name))))
+
+/** A run of two steps of five, with checkpoints after both. */
+const makeRun = Effect.fnUntraced(function*(name: string) {
+  const run = yield* openRunFolder(path.join(work, name), 0, new Date(0))
+  yield* writeFile(run.file("config.json"), JSON.stringify({ max_steps: 5, judge: "test" }))
+  fs.writeFileSync(run.file("metrics.jsonl"), line(0) + line(1))
+  const parameters = new Map([["w", { shape: [2], data: Float32Array.of(1, 2) }]])
+  for (const version of [1, 2]) {
+    const state = { version, updates: version, parameters, moments: new Map() }
+    yield* writeCheckpoint(run, { earlier: [], state }, undefined, { name: "base", revision: null })
+  }
+  yield* Effect.gen(function*() {
+    const { put, take } = yield* PreferenceBuffer
+    yield* put(rollout(0))
+    yield* take(0)
+    yield* put(rollout(1))
+  }).pipe(Effect.provide(bufferSqlite.layer({ path: run.file("run.db"), maxStaleness: 0, staleWeight: 1 })))
+  return run.path
+})
+
+describe("inspect", () => {
+  it.live("tells how a stopped run is, for people and for machines, and exports its pairs", () =>
+    Effect.gen(function*() {
+      const run = yield* makeRun("stopped")
+      const rows = path.join(work, "pairs.jsonl")
+      const [plain, json] = yield* Effect.promise(() => Promise.all([vequinox({}, "inspect", run), vequinox({}, "inspect", run, "--json", "--export", rows)]))
+      assert.deepStrictEqual([plain.code, json.code, plain.stderr], [0, 0, ""], json.stderr)
+      assert.match(plain.stdout, /Steps: 2 of 5, judged by test\.\nLast step 1: loss 0\.6000, margin 1\.0000, accuracy unknown, drawings that render 50\.0 %/)
+      assert.match(plain.stdout, /6 decided, 2 trained, 0 stale, 2 waiting/)
+      assert.match(plain.stdout, /2 {2}killed: deadline \(2 s\)/)
+      assert.match(plain.stdout, /0\.0020 USD/)
+      assert.match(plain.stdout, /It can go on from checkpoints\/step-2: vequinox train --resume .*stopped\.\n$/)
+      const health = JSON.parse(json.stdout)
+      assert.deepStrictEqual(health.checkpoints, [{ name: "step-1", version: 1 }, { name: "step-2", version: 2 }])
+      assert.deepStrictEqual([health.damage, health.finished, health.steps], [[], false, { done: 2, asked: 5 }])
+      assert.deepStrictEqual(health.faults, [{ kind: "killed", reason: "deadline", count: 2, example: "2 s" }])
+      const exported = fs.readFileSync(rows, "utf8").trim().split("\n").map((text) => JSON.parse(text))
+      assert.deepStrictEqual(exported.map(({ chosen, step, trained_at_step, verdict }) => [step, verdict, chosen, trained_at_step]), [
+        [0, "A", "a", 0],
+        [0, "tie", null, null],
+        [0, "B", "b", 0],
+        [1, "A", "a", null],
+        [1, "tie", null, null],
+        [1, "B", "b", null]
+      ])
+      assert.strictEqual((yield* readPairRows(rows)).length, 6) // judge-pairs takes them as they are
+    }), 30_000)
+
+  it.live("names what is damaged and what is whole instead", () =>
+    Effect.gen(function*() {
+      const run = yield* makeRun("damaged")
+      assert.deepStrictEqual((yield* folderHealth(run)).damage, [])
+      damaged(run, "metrics.jsonl", (bytes) => Buffer.concat([bytes, bytes.subarray(0, 20)]))
+      damaged(run, "checkpoints/step-2/model.safetensors", (bytes) => Buffer.concat([bytes.subarray(0, -1), Buffer.of(1)]))
+      fs.writeFileSync(path.join(run, "config.json"), "{")
+      const { checkpoints, damage, steps } = yield* folderHealth(run)
+      assert.deepStrictEqual(steps, { done: 2, asked: null })
+      assert.deepStrictEqual(checkpoints.map(({ damage }) => damage === undefined), [true, false])
+      assert.match(damage.join("\n"), /^config\.json is not JSON.*\nmetrics\.jsonl, line 3, was cut off.*\ncheckpoints\/step-2 is damaged.*; step-1 is whole\.$/)
+      fs.rmSync(path.join(run, "checkpoints/step-1/optimizer.safetensors"))
+      fs.writeFileSync(path.join(run, "metrics.jsonl"), line(0) + "oops\n" + line(1))
+      assert.match((yield* folderHealth(run)).damage.join("\n"), /line 2, is no step.*\ncheckpoints\/step-1.*no other is whole/)
+
+      const database = path.join(run, "run.db")
+      const healthy = fs.readFileSync(database)
+      for (const name of ["-wal", "-shm"]) fs.rmSync(database + name, { force: true })
+      fs.writeFileSync(database, "no database ".repeat(500))
+      assert.match((yield* Effect.flip(readRunRecords(database))).message, /run\.db cannot be read: file is not a database/)
+      const pages = Buffer.from(healthy)
+      pages.fill(0x5a, 3 * 4096, 6 * 4096)
+      fs.writeFileSync(database, pages)
+      const seen = yield* Effect.result(readRunRecords(database))
+      assert.isTrue(seen._tag === "Failure" || seen.success.damage.length > 0)
+      const { code, stdout } = yield* Effect.promise(() => vequinox({}, "inspect", run))
+      assert.strictEqual(code, 0)
+      assert.match(stdout, /run\.db is damaged/)
+      assert.match(stdout, /from the beginning: no checkpoint is whole: vequinox train --resume .*\n$/)
+    }), 30_000)
+
+  it.live("refuses in one sentence what is no run", () =>
+    Effect.gen(function*() {
+      fs.mkdirSync(path.join(work, "empty"))
+      const [gone, empty] = yield* Effect.promise(() => Promise.all([vequinox({}, "inspect", "gone"), vequinox({}, "inspect", "empty")]))
+      assert.deepStrictEqual([gone.code, empty.code], [1, 1])
+      assert.strictEqual(gone.stderr, "vequinox: There is no folder gone: check the path.\n")
+      assert.match(empty.stderr, /^vequinox: empty is no run: .*\n$/)
+    }), 30_000)
+})

@@ -1,0 +1,148 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as JudgeBlend from "../../../layers/judge/blend.ts"
+import * as JudgeCascade from "../../../layers/judge/cascade.ts"
+import * as JudgeFake from "../../../layers/judge/fake.ts"
+import * as JudgePanel from "../../../layers/judge/panel.ts"
+import { type Outcome, Verdict } from "../../../src/domain.ts"
+import { Judge, JudgeBusy, JudgeRefused } from "../../../src/stages/Judge.ts"
+import { judgeContract } from "../../stages/Judge.contract.ts"
+import { inked, prompt } from "../../stages/make.ts"
+
+const calls: Record<string, number> = {}
+const says = (name: string, answer: Outcome | "busy" | "refused", confidence = 0.8) =>
+  Layer.succeed(Judge, {
+    name,
+    identity: name,
+    concurrency: 4,
+    compare: Effect.fnUntraced(function*() {
+      calls[name] = (calls[name] ?? 0) + 1
+      if (answer === "busy") return yield* new JudgeBusy({ message: "busy" })
+      if (answer === "refused") return yield* new JudgeRefused({ message: "no", costUsd: 0.25 })
+      return new Verdict({ outcome: answer, confidence: answer === "tie" ? 0 : confidence, by: name, costUsd: 0.5 })
+    })
+  })
+const ask = Judge.use(({ compare }) => compare(prompt("a cat"), inked(0.2), inked(0.4)))
+
+judgeContract("panel", JudgePanel.layer([
+  { judge: JudgeFake.layer({ target: 0.4 }) },
+  { judge: JudgeFake.layer({ target: 0.6 }), weight: 2 },
+  { judge: JudgeFake.layer({ target: 0.2 }) }
+]))
+judgeContract("blend", JudgeBlend.layer([
+  { judge: JudgeFake.layer({ target: 0.4 }) },
+  { judge: JudgeFake.layer({ target: 0.9 }), weight: 3 }
+]))
+judgeContract("cascade", JudgeCascade.layer(JudgeFake.layer({ target: 0.4 }), JudgeFake.layer({ target: 0.5 })))
+
+describe("panel", () => {
+  const panel = (votes: ReadonlyArray<readonly [Outcome | "busy" | "refused", number?]>, rule?: JudgePanel.PanelRule) =>
+    ask.pipe(Effect.provide(JudgePanel.layer(votes.map(([vote, weight = 1], n) => ({ judge: says(`j${n}`, vote), weight })), rule)))
+
+  it.effect("needs more than half of all weight, abstentions and ties included", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* panel([["A"], ["A"], ["B"]])).outcome, "A")
+      assert.strictEqual((yield* panel([["A"], ["B"]])).outcome, "tie")
+      assert.strictEqual((yield* panel([["A"], ["tie"]])).outcome, "tie")
+      assert.strictEqual((yield* panel([["A"], ["B", 3], ["A"]])).outcome, "B")
+      assert.strictEqual((yield* panel([["A"], ["refused"], ["refused"]])).outcome, "tie")
+      assert.strictEqual((yield* panel([["A"], ["A"], ["refused"]])).outcome, "A")
+    }))
+
+  it.effect("unanimity needs all", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* panel([["A"], ["A"], ["tie"]], "unanimity")).outcome, "tie")
+      assert.strictEqual((yield* panel([["B"], ["B"]], "unanimity")).outcome, "B")
+    }))
+
+  it.effect("pareto: one is for it, none against it, and all have answered", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* panel([["A"], ["tie"], ["tie"]], "pareto")).outcome, "A")
+      assert.strictEqual((yield* panel([["A"], ["A"], ["B", 0.01]], "pareto")).outcome, "tie")
+      assert.strictEqual((yield* panel([["B"], ["refused"]], "pareto")).outcome, "tie")
+      assert.strictEqual((yield* panel([["tie"], ["tie"]], "pareto")).outcome, "tie")
+    }))
+
+  it.effect("adds up what was paid, says who voted how, and is as sure as its votes are one-sided", () =>
+    Effect.gen(function*() {
+      const verdict = yield* panel([["A"], ["A"], ["B"], ["refused"]], "majority")
+      assert.strictEqual(verdict.outcome, "tie")
+      assert.strictEqual(verdict.costUsd, 1.75)
+      assert.strictEqual(verdict.reason, "j0: A | j1: A | j2: B")
+      assert.closeTo((yield* panel([["A"], ["A"], ["B"]])).confidence, 0.8 / 3, 1e-12)
+    }))
+
+  it.effect("fails as its members do", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* Effect.flip(panel([["A"], ["busy"]])))._tag, "JudgeBusy")
+      const error = yield* Effect.flip(panel([["refused"], ["refused"]]))
+      assert.deepInclude({ ...error }, { _tag: "JudgeRefused", costUsd: 0.5 })
+    }))
+})
+
+describe("blend", () => {
+  /** Scores by picture, in whatever unit. */
+  const scoring = (name: string, scores: ReadonlyArray<number>) =>
+    Layer.succeed(Judge, {
+      name,
+      identity: name,
+      concurrency: 4,
+      compare: (_, a, b) => {
+        const both = [a, b].map(({ hash }) => scores[pictures.findIndex((picture) => picture.hash === hash)]!)
+        return Effect.succeed(new Verdict({ outcome: "tie", confidence: 0, by: name, scores: [both[0]!, both[1]!], costUsd: 0.5 }))
+      }
+    })
+  const pictures = [inked(0.1), inked(0.2), inked(0.3)]
+  const all = (...judges: ReadonlyArray<JudgePanel.PanelMember<never, never>>) =>
+    Judge.use((judge) => judge.compareAll!(prompt("a cat"), pictures)).pipe(Effect.provide(JudgeBlend.layer(judges)))
+
+  it.effect("no judge counts more because its unit is larger", () =>
+    Effect.gen(function*() {
+      // z-scores (-1.22, 0, 1.22) and (1.41, -0.71, -0.71): a plain sum would follow the first alone.
+      const verdicts = yield* all({ judge: scoring("large", [0, 1000, 2000]) }, { judge: scoring("small", [0.3, 0, 0]), weight: 2 })
+      assert.deepStrictEqual(verdicts.map(({ outcome }) => outcome), ["A", "A", "B"])
+      const worth = [(-Math.sqrt(1.5) + 2 * Math.SQRT2) / 3, -Math.SQRT2 / 3, (Math.sqrt(1.5) - Math.SQRT2) / 3]
+      verdicts[1]!.scores!.forEach((score, i) => assert.closeTo(score, worth[2 * i]!, 1e-9))
+      assert.strictEqual(verdicts.reduce((sum, { costUsd = 0 }) => sum + costUsd, 0), 2)
+    }))
+
+  it.effect("a judge whose scores are all equal says nothing", () =>
+    Effect.gen(function*() {
+      const verdicts = yield* all({ judge: scoring("one", [3, 2, 1]) }, { judge: scoring("flat", [7, 7, 7]) })
+      assert.deepStrictEqual(verdicts.map(({ outcome }) => outcome), ["A", "A", "A"])
+    }))
+
+  it.effect("refuses where a judge gives no scores", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(all({ judge: says("votes", "A") }))
+      assert.deepInclude({ ...error }, { _tag: "JudgeRefused", costUsd: 1 })
+      assert.strictEqual(error.message, "votes gives no scores, and a blend adds scores")
+    }))
+})
+
+describe("cascade", () => {
+  const cascade = (first: Layer.Layer<Judge>) =>
+    ask.pipe(Effect.provide(JudgeCascade.layer(first, says("dear", "B"), { confidence: 0.7 })))
+
+  it.effect("asks the dear judge only where the cheap one is not sure", () =>
+    Effect.gen(function*() {
+      calls["dear"] = 0
+      assert.strictEqual((yield* cascade(says("cheap", "A", 0.8))).by, "cheap")
+      assert.strictEqual(calls["dear"], 0)
+      assert.strictEqual((yield* cascade(says("cheap", "A", 0.6))).by, "dear")
+      assert.strictEqual((yield* cascade(says("cheap", "tie"))).by, "dear")
+      assert.strictEqual((yield* cascade(says("cheap", "refused"))).by, "dear")
+      assert.strictEqual(calls["dear"], 3)
+    }))
+})
+
+it("every judge in layers/ is held to the contract", () => {
+  const here = path.join(import.meta.dirname)
+  const tests = fs.readdirSync(here).filter((name) => name.endsWith(".test.ts"))
+    .map((name) => fs.readFileSync(path.join(here, name), "utf8")).join("\n")
+  const judges = fs.readdirSync(path.join(here, "../../layers")).flatMap((name) => /^judge-(.*)\.ts$/.exec(name)?.[1] ?? [])
+  assert.isAbove(judges.length, 4)
+  for (const judge of judges) assert.match(tests, new RegExp(`judgeContract\\(\\s*"${judge}\\b`), `layers/judge-${judge}.ts`)
+})

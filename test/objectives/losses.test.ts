@@ -1,0 +1,96 @@
+/** Labels that are not plain: soft ones and ties, each beside its formula in float64 (plain labels: golden.test.ts). */
+import { assert, describe, it } from "vitest"
+import { createSession, float32 } from "../../layers/onnx/session.ts"
+import { gradients } from "../../src/engine/graph/gradients.ts"
+import { Graph } from "../../src/engine/graph/graph.ts"
+import { labelWeights, type LossType, lossTypes, preferenceLoss } from "../../src/objectives/losses.ts"
+
+const [beta, nu] = [0.3, 2.5]
+const ds = [-9, -2.5, -0.4, 0, 0.7, 3, 11]
+
+/** Loss and its derivative by d of pairs with log-ratio d = chosen - rejected, lengths 1. */
+const compute = async (lossType: LossType, labelSmoothing: number, label: number) => {
+  const g = new Graph()
+  const inputs = ["chosen", "rejected", "refChosen", "refRejected", "chosenLength", "rejectedLength", "right", "wrong"]
+    .map((name) => [name, g.input(name, "float32", ["pair"])] as const)
+  const at = Object.fromEntries(inputs) as unknown as Parameters<typeof preferenceLoss>[2]
+  const loss = preferenceLoss(g, { lossType, beta, labelSmoothing, nu }, at)
+  g.output("loss", loss)
+  g.output("slope", gradients(g, g.sum(loss, [0], true), g.constant([1], [1]), [at.chosen])[0]!)
+  const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
+  const { right, wrong } = labelWeights({ lossType, labelSmoothing }, label)
+  const feed = (of: (d: number) => number) => float32([ds.length], Float32Array.from(ds, of))
+  const out = await session.run({
+    chosen: feed((d) => d - 5),
+    rejected: feed(() => -3),
+    refChosen: feed(() => -5),
+    refRejected: feed(() => -3),
+    chosenLength: feed(() => 1),
+    rejectedLength: feed(() => 1),
+    right: feed(() => right),
+    wrong: feed(() => wrong)
+  })
+  await session.release()
+  return { loss: Array.from(out["loss"]!.data, Number), slope: Array.from(out["slope"]!.data, Number) }
+}
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
+
+/** -log of the probability that Rao and Kupper's model gives a win, a loss and a tie. */
+const raoKupper = (d: number) => {
+  const [win, loss] = [sigmoid(beta * d - Math.log(nu)), sigmoid(-beta * d - Math.log(nu))]
+  return { win: -Math.log(win), loss: -Math.log(loss), tie: -Math.log(1 - win - loss) }
+}
+
+describe("rao_kupper", () => {
+  it("is -log P(win) for a plain label, and -log P(tie) for a tie but for log(nu^2 - 1)", async () => {
+    const won = await compute("rao_kupper", 0, 1)
+    const tied = await compute("rao_kupper", 0, 0.5)
+    ds.forEach((d, i) => {
+      assert.closeTo(won.loss[i]!, raoKupper(d).win, 1e-5)
+      assert.closeTo(tied.loss[i]! - Math.log(nu ** 2 - 1), raoKupper(d).tie, 1e-5)
+    })
+  })
+
+  it("draws tied drawings together, with no pull where they are", async () => {
+    const { slope } = await compute("rao_kupper", 0, 0.5)
+    ds.forEach((d, i) => (d === 0 ? assert.closeTo(slope[i]!, 0, 1e-7) : assert.strictEqual(Math.sign(slope[i]!), Math.sign(d))))
+  })
+
+  it("weighs win and loss by a soft label", async () => {
+    const { loss } = await compute("rao_kupper", 0, 0.8)
+    ds.forEach((d, i) => assert.closeTo(loss[i]!, 0.8 * raoKupper(d).win + 0.2 * raoKupper(d).loss, 1e-5))
+  })
+})
+
+describe("soft labels", () => {
+  it.each(lossTypes.filter((type) => type !== "rao_kupper"))("%s at 0.8 has the slope of 0.8 plain labels and 0.2 opposite ones", async (type) => {
+    for (const smoothing of type === "sigmoid" || type === "robust" ? [0, 0.1] : [0]) {
+      const [soft, plain] = [await compute(type, smoothing, 0.8), await compute(type, smoothing, 1)]
+      ds.forEach((d, i) => assert.closeTo(plain.slope[i]!, slopeOfPlain(type, smoothing, d), 2e-5))
+      // The opposite label at d is the plain one at -d, mirrored.
+      ds.forEach((d, i) => assert.closeTo(soft.slope[i]!, 0.8 * plain.slope[i]! - 0.2 * slopeOfPlain(type, smoothing, -d), 2e-5))
+    }
+  })
+
+  it("sigmoid at 0.8 is least where the policy says 0.8", async () => {
+    const { slope } = await compute("sigmoid", 0, 0.8)
+    const best = Math.log(0.8 / 0.2) / beta
+    ds.forEach((d, i) => assert.strictEqual(Math.sign(slope[i]!), Math.sign(d - best)))
+  })
+})
+
+/** d/dd of the loss with a plain label, by formula. */
+const slopeOfPlain = (type: LossType, e: number, d: number): number => {
+  switch (type) {
+    case "sigmoid":
+      return beta * (-(1 - e) * sigmoid(-beta * d) + e * sigmoid(beta * d))
+    case "robust":
+      return beta * (-(1 - e) * sigmoid(-beta * d) - e * sigmoid(beta * d)) / (1 - 2 * e)
+    case "hinge":
+      return beta * d < 1 ? -beta : 0
+    case "ipo":
+      return 2 * (d - 1 / (2 * beta))
+    case "rao_kupper":
+      return -beta * sigmoid(Math.log(nu) - beta * d)
+  }
+}

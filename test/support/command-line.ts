@@ -1,0 +1,27 @@
+/** The command line as people meet it: real processes in a folder of their own, without this process's environment. */
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+
+export interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** `work`: the folder, its cache inside; `vequinox`: runs a command there; `remove`: afterwards. */
+export const commandLine = () => {
+  const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-cli-"))
+  const main = path.resolve(import.meta.dirname, "../../src/main.ts")
+  const vequinox = (env: Readonly<Record<string, string>>, ...args: ReadonlyArray<string>): Promise<Ended> =>
+    new Promise((resolve) =>
+      execFile(
+        process.execPath,
+        [main, ...args],
+        { cwd: work, env: { PATH: process.env["PATH"], XDG_CACHE_HOME: path.join(work, "cache"), ...env }, maxBuffer: 1e8 },
+        (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr })
+      )
+    )
+  return { work, vequinox, remove: () => fs.rmSync(work, { recursive: true, force: true }) }
+}

@@ -1,0 +1,68 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect } from "effect"
+import { askedModel, type GuideSettings } from "../../src/wiring/guides.ts"
+
+const settings: GuideSettings = {
+  budget_usd: 5,
+  guide: "openai",
+  judge_batch: false,
+  judge_cache: "",
+  judge_format: "json_schema",
+  judge_input_price: 0,
+  judge_model: "qwen-vl",
+  judge_output_price: 0,
+  judge_timeout: 30
+}
+const asked = (env: Record<string, string>, more: Partial<GuideSettings> = {}) =>
+  askedModel({ ...settings, ...more }).pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(env))))
+const key = { OPENAI_API_KEY: "sk-secret" }
+
+describe("the guide model behind OPENAI_BASE_URL", () => {
+  const refusals: ReadonlyArray<readonly [string, Record<string, string>, Partial<GuideSettings>, RegExp]> = [
+    ["no model", key, { judge_model: "" }, /no default model: name the server's with --judge-model/],
+    ["no key for the public API", {}, {}, /set OPENAI_API_KEY .*or OPENAI_BASE_URL/],
+    ["nor where the public API is named", { OPENAI_BASE_URL: "https://api.openai.com/v1" }, {}, /set OPENAI_API_KEY/],
+    ["an unknown price", key, {}, /price of qwen-vl is not known .*--judge-input-price/],
+    ["half a price", key, { judge_input_price: 1 }, /price of qwen-vl is not known/],
+    ["an unknown price elsewhere", { OPENAI_BASE_URL: "https://models.example.com/v1" }, {}, /price of qwen-vl is not known/],
+    ["batches", key, { judge_batch: true }, /--judge-batch asks Claude's/],
+    ["no scheme", { OPENAI_BASE_URL: "localhost:8000" }, {}, /OPENAI_BASE_URL is no address/],
+    ["a password in the address", { OPENAI_BASE_URL: "http://me:sk-secret@localhost/v1" }, {}, /a key belongs in OPENAI_API_KEY/]
+  ]
+  for (const [name, env, more, message] of refusals) {
+    it.effect(`is refused: ${name}`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(asked(env, more))
+        assert.strictEqual(error._tag, "BadInput")
+        assert.match(error.message, message)
+        assert.notInclude(error.message, "sk-secret")
+      }))
+  }
+
+  for (const host of ["localhost:8000", "127.0.0.1:11434", "192.168.1.7", "10.0.0.2", "172.20.0.3", "vllm:8000", "[::1]:8080", "gpu.local"]) {
+    it.effect(`costs nothing at ${host}, and needs no key`, () =>
+      Effect.gen(function*() {
+        const { price } = yield* asked({ OPENAI_BASE_URL: `http://${host}/v1/` })
+        assert.deepStrictEqual(price, { input: 0, output: 0 })
+      }))
+  }
+
+  for (const host of ["172.32.0.1", "8.8.8.8", "10.example.com", "[2606:4700::1]", "local.example.com"]) {
+    it.effect(`is not free at ${host}`, () =>
+      Effect.gen(function*() {
+        const paid = { judge_input_price: 2, judge_output_price: 8 }
+        assert.match((yield* Effect.flip(asked({ OPENAI_BASE_URL: `https://${host}/v1` }))).message, /price/)
+        assert.deepStrictEqual((yield* asked({ OPENAI_BASE_URL: `https://${host}/v1` }, paid)).price, { input: 2, output: 8 })
+      }))
+  }
+})
+
+it.effect("Claude's has a default, and its key is its own", () =>
+  Effect.gen(function*() {
+    const claude = { guide: "claude", judge_model: "" } as const
+    assert.match((yield* Effect.flip(asked(key, claude))).message, /set ANTHROPIC_API_KEY/)
+    const { model, price } = yield* asked({ ANTHROPIC_API_KEY: "sk-ant" }, claude)
+    assert.deepStrictEqual([model, price], ["claude-haiku-4-5", { input: 1, output: 5 }])
+    const batched = yield* asked({ ANTHROPIC_API_KEY: "sk-ant" }, { ...claude, judge_batch: true })
+    assert.deepStrictEqual(batched.price, { input: 0.5, output: 2.5 })
+  }))
