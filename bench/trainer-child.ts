@@ -99,7 +99,7 @@ const serve = async ({ checkpointing, folder, maxLength, sampling = false, threa
     }))
     made++
     await sampler?.draw(sequences[0]!.ids.slice(0, promptLength), policy, lengths[0] - promptLength)
-    const { parameters } = await trainer.preferenceStep({ sequences, pairs: [{ chosen: 0, rejected: 1, label: 1, weight: 1 }] })
+    const { parameters } = await trainer.step({ sequences, examples: [{ members: [0, 1], signal: 1, weight: 1 }] })
     policy = parameters
   }
   process.on("message", async (lengths: ChildStep) => {

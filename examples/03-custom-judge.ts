@@ -9,7 +9,7 @@ import * as BufferMemory from "../layers/buffer/memory.ts"
 import * as OptimizerFake from "../layers/optimizer/fake.ts"
 import * as RendererCircles from "../layers/renderer/circles.ts"
 import * as SamplerFake from "../layers/sampler/fake.ts"
-import { type Picture, Prompt, Verdict } from "../src/domain.ts"
+import { isPreference, type Picture, Prompt, Verdict } from "../src/domain.ts"
 import { defaultPipeline, train } from "../src/pipeline.ts"
 import { Judge } from "../src/stages/Judge.ts"
 import { Policy } from "../src/stages/Policy.ts"
@@ -46,7 +46,7 @@ const stages = Layer.mergeAll(
 )
 
 export const main = train(config, prompts).pipe(
-  Stream.flatMap(({ rollout }) => Stream.fromIterable(rollout.preferences)),
+  Stream.flatMap(({ rollout }) => Stream.fromIterable(rollout.lessons.filter(isPreference))),
   Stream.filter(({ verdict }) => verdict.by === "green"),
   Stream.runForEach(({ chosen, prompt, rejected, verdict }) =>
     Console.log(`${prompt.text}: ${fill(chosen.svg)} over ${fill(rejected.svg)}, sure to ${verdict.confidence.toFixed(2)}`)),

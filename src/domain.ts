@@ -117,7 +117,7 @@ export class JudgedPair extends Schema.Class<JudgedPair>("vequinox/JudgedPair")(
 }) {}
 
 /** A trainable pair. */
-export class Preference extends Schema.Class<Preference>("vequinox/Preference")({
+export class Preference extends Schema.TaggedClass<Preference>("vequinox/Preference")("Preference", {
   prompt: Prompt,
   chosen: Candidate,
   rejected: Candidate,
@@ -128,20 +128,40 @@ export class Preference extends Schema.Class<Preference>("vequinox/Preference")(
   verdict: Verdict
 }) {}
 
+/** One candidate, and how much better or worse than others of its prompt it is. */
+export class Advantage extends Schema.TaggedClass<Advantage>("vequinox/Advantage")("Advantage", {
+  prompt: Prompt,
+  /** Its `logps` are those it was drawn with, for what corrects a stale one. */
+  candidate: Candidate,
+  /** Signed, in the unit of the reward: above 0 the policy moves towards the candidate, below 0 away from it. */
+  advantage: Schema.Finite,
+  /** Multiplies the candidate's loss; >= 0, 1 unless something says otherwise. */
+  weight: Schema.Finite
+}) {}
+
+/** What an optimizer learns from. */
+export type Lesson = Preference | Advantage
+
+export const isPreference = (lesson: Lesson): lesson is Preference => lesson._tag === "Preference"
+
 /** A drawing, its rendering included: what the run folder keeps. */
 export interface Drawing {
   readonly candidate: Candidate
   readonly rendering: Rendering
 }
 
-/** Everything one rollout (the K candidates of the prompts of one step) led to, before training. */
-export interface Rollout {
+/** The K candidates of the prompts of one step, drawn and judged. */
+export interface JudgedStep {
   readonly step: number
   readonly policyVersion: number
   readonly drawings: ReadonlyArray<Drawing>
   readonly pairs: ReadonlyArray<JudgedPair>
-  readonly preferences: ReadonlyArray<Preference>
   readonly seconds: { readonly sample: number; readonly render: number; readonly judge: number }
+}
+
+/** Everything that one step led to, before training. */
+export interface Rollout extends JudgedStep {
+  readonly lessons: ReadonlyArray<Lesson>
 }
 
 /** One line of metrics.jsonl: TRL's names, and `step`, `policyVersion`, `judge/*`, `svg/*`, `pairs/*`, `seconds/*`. */

@@ -20,16 +20,22 @@
  * 5. The first error ends the stream, interrupts whatever is under way and waits for it to let go of what it holds.
  */
 import { Effect, Semaphore, Stream } from "effect"
-import type { PipelineConfig } from "./steps/config.ts"
 import type { Prompt } from "./domain.ts"
-import { makeReport, type StepOutcome } from "./steps/metrics.ts"
-import { batchesOf, gather, judgeBatch, noBatches, optimize, renderBatch, sampleBatch } from "./steps/rollout.ts"
 import { Judge, type JudgeStopped } from "./stages/Judge.ts"
 import type { Optimizer, OptimizerFailed } from "./stages/Optimizer.ts"
 import type { Policy, VersionGone } from "./stages/Policy.ts"
 import type { BufferFailed, PreferenceBuffer } from "./stages/PreferenceBuffer.ts"
 import type { Renderer, RendererUnavailable } from "./stages/Renderer.ts"
 import type { Sampler, SamplerFailed } from "./stages/Sampler.ts"
+import { batchesOf } from "./steps/batches.ts"
+import type { PipelineConfig } from "./steps/config.ts"
+import { gather, noBatches } from "./steps/gather.ts"
+import { judgeBatch } from "./steps/judge.ts"
+import { makeReport, type StepOutcome } from "./steps/metrics.ts"
+import { optimize } from "./steps/optimize.ts"
+import { renderBatch } from "./steps/render.ts"
+import { sampleBatch } from "./steps/sample.ts"
+import { teach } from "./steps/teach.ts"
 
 export { defaultPipeline, type PipelineConfig } from "./steps/config.ts"
 export type { StepOutcome } from "./steps/metrics.ts"
@@ -68,7 +74,8 @@ export const train = <E = never, R = never>(
       Stream.mapEffect(renderBatch(config)),
       Stream.buffer({ capacity }),
       Stream.mapEffect(judgeBatch(config, Semaphore.withPermit(places)), { concurrency: 2 }),
-      Stream.mapAccum(noBatches, gather(config)), // batches of one step to a rollout
+      Stream.mapAccum(noBatches, gather), // the batches of one step, put together
+      Stream.map(teach(config)), // verdicts become lessons: here a label is born
       Stream.buffer({ capacity }),
       Stream.mapEffect((rollout) => Effect.uninterruptible(Effect.tap(report(optimize(rollout)), keep)))
     )

@@ -7,13 +7,14 @@ import * as JudgeFake from "../layers/judge/fake.ts"
 import * as OptimizerFake from "../layers/optimizer/fake.ts"
 import * as RendererCircles from "../layers/renderer/circles.ts"
 import * as SamplerFake from "../layers/sampler/fake.ts"
-import { type Outcome, type Picture, type Prompt, Verdict } from "../src/domain.ts"
+import { isPreference, type Outcome, type Picture, type Prompt, Verdict } from "../src/domain.ts"
 import type { Parameters } from "../src/engine/weights/tensor.ts"
-import { allPairs, decideRenderings, isDuplicate } from "../src/lessons/decide.ts"
+import { decideRenderings } from "../src/lessons/decide.ts"
+import { allPairs, isDuplicate } from "../src/lessons/pairs.ts"
 import { defaultPipeline, type PipelineConfig, type StepOutcome, train } from "../src/pipeline.ts"
 import { asksForText } from "../src/prompts.ts"
-import { promptsOfStep } from "../src/steps/rollout.ts"
-import { sequential } from "../src/steps/sequential.ts"
+import { promptsOfStep } from "../src/steps/batches.ts"
+import { sequential } from "../src/sequential.ts"
 import { withoutCycles } from "../src/lessons/order.ts"
 import { Judge, JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../src/stages/Judge.ts"
 import { Optimizer } from "../src/stages/Optimizer.ts"
@@ -249,7 +250,8 @@ describe("judging", () => {
           })
         )
         let contradicted = 0
-        for (const { metrics, rollout: { drawings, pairs, preferences } } of outcomes) {
+        for (const { metrics, rollout: { drawings, lessons, pairs } } of outcomes) {
+          const preferences = lessons.filter(isPreference)
           const valid = new Set(drawings.filter(({ rendering }) => rendering._tag === "Rendered").map(({ candidate }) => candidate))
           const labels: ReadonlyArray<Outcome> = ["A", "B"]
           const said = pairs.filter(({ verdict }) => labels.includes(verdict.outcome))
@@ -264,7 +266,7 @@ describe("judging", () => {
           })
           assert.strictEqual(metrics["pairs/preferences"], labelled.length)
         }
-        const judged = outcomes.flatMap(({ rollout }) => rollout.preferences).filter(({ verdict }) => verdict.by !== "gate")
+        const judged = outcomes.flatMap(({ rollout }) => rollout.lessons.filter(isPreference)).filter(({ verdict }) => verdict.by !== "gate")
         assert.strictEqual(judged.length + contradicted, calls.labels) // one for each A or B that was said, none for anything else
       }),
     { arbitrary: { runs: 30 } }

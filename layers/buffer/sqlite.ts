@@ -1,8 +1,8 @@
 /** PreferenceBuffer in the run's database (run-database.ts): a rollout is there whole or not at all. */
 import type { DatabaseSync, SQLInputValue } from "node:sqlite"
 import { Effect, Layer, Schema } from "effect"
-import { Candidate, Preference, Prompt, type Rollout, Verdict } from "../../src/domain.ts"
-import { admit, type StalenessOptions } from "../../src/lessons/decide.ts"
+import { Advantage, Candidate, type Lesson, Preference, Prompt, type Rollout, Verdict } from "../../src/domain.ts"
+import { admit, type StalenessOptions } from "../../src/lessons/staleness.ts"
 import { BufferFailed, PreferenceBuffer } from "../../src/stages/PreferenceBuffer.ts"
 import { RunDatabase, type RunDatabaseFailed, type RunDatabaseOptions } from "../store/run-database.ts"
 
@@ -28,7 +28,7 @@ export const layer = (options: StalenessOptions & RunDatabaseOptions) =>
   layerIn(options).pipe(Layer.provide(RunDatabase.layer(options)))
 
 /** A rollout that is put again replaces its first copy. */
-const store = (db: DatabaseSync, { drawings, pairs, policyVersion, preferences, seconds, step }: Rollout): void => {
+const store = (db: DatabaseSync, { drawings, lessons, pairs, policyVersion, seconds, step }: Rollout): void => {
   const insert = (table: string, columns: number) => {
     const statement = db.prepare(`INSERT INTO ${table} VALUES (${Array(columns).fill("?").join(", ")})`)
     return (...values: ReadonlyArray<SQLInputValue>) => void statement.run(...values)
@@ -51,9 +51,12 @@ const store = (db: DatabaseSync, { drawings, pairs, policyVersion, preferences, 
     const soFar = costs.get(by) ?? { answers: 0, usd: 0 }
     costs.set(by, { answers: soFar.answers + 1, usd: soFar.usd + (costUsd ?? 0) })
   }
-  const preference = insert("preferences", 9)
-  for (const { chosen, label, prompt, rejected, weight } of preferences) {
-    preference(null, step, prompt.id, chosen.index, rejected.index, label, weight, null, null)
+  const lesson = insert("lessons", 9)
+  for (const l of lessons) {
+    const [candidate, rejected, signal] = l._tag === "Advantage"
+      ? [l.candidate.index, null, l.advantage]
+      : [l.chosen.index, l.rejected.index, l.label]
+    lesson(null, step, l.prompt.id, candidate, rejected, signal, l.weight, null, null)
   }
   const cost = insert("costs", 4)
   for (const [by, { answers, usd }] of costs) cost(step, by, answers, usd)
@@ -78,14 +81,18 @@ const CandidateRow = Schema.Struct({
 })
 const decodeCandidate = Schema.decodeUnknownSync(CandidateRow)
 
-const PreferenceRow = Schema.Struct({
+const LessonRow = Schema.Struct({
   id: Schema.Int,
   step: Schema.Int,
   prompt_id: Schema.String,
-  chosen: Schema.Int,
-  rejected: Schema.Int,
-  label: Schema.Finite,
-  weight: Schema.Finite,
+  candidate: Schema.Int,
+  rejected: Nullable(Schema.Int),
+  signal: Schema.Finite,
+  weight: Schema.Finite
+})
+const decodeLesson = Schema.decodeUnknownSync(LessonRow)
+
+const VerdictRow = Schema.Struct({
   outcome: Verdict.fields.outcome,
   confidence: Schema.Finite,
   score_a: Nullable(Schema.Finite),
@@ -94,40 +101,54 @@ const PreferenceRow = Schema.Struct({
   reason: Nullable(Schema.String),
   cost_usd: Nullable(Schema.Finite)
 })
-const decodePreference = Schema.decodeUnknownSync(PreferenceRow)
+const decodeVerdict = Schema.decodeUnknownSync(VerdictRow)
 
 const untrained = `
-  SELECT p.id, p.step, p.prompt_id, p.chosen, p.rejected, p.label, p.weight,
-         v.outcome, v.confidence, v.score_a, v.score_b, v.judged_by, v.reason, v.cost_usd
-  FROM preferences p JOIN verdicts v ON v.step = p.step AND v.prompt_id = p.prompt_id
-    AND v.a = CASE v.outcome WHEN 'B' THEN p.rejected ELSE p.chosen END
-    AND v.b = CASE v.outcome WHEN 'B' THEN p.chosen ELSE p.rejected END
-  WHERE p.consumed_by_step IS NULL AND p.dropped_at_step IS NULL ORDER BY p.id`
+  SELECT id, step, prompt_id, candidate, rejected, signal, weight FROM lessons
+  WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL ORDER BY id`
+
+/** The verdict that a preference comes from: B where the chosen drawing was the second. */
+const verdictBehind = `
+  SELECT outcome, confidence, score_a, score_b, judged_by, reason, cost_usd FROM verdicts
+  WHERE step = $step AND prompt_id = $prompt
+    AND a = CASE outcome WHEN 'B' THEN $rejected ELSE $chosen END
+    AND b = CASE outcome WHEN 'B' THEN $chosen ELSE $rejected END`
 
 const take = (db: DatabaseSync, version: number, options: StalenessOptions) => {
-  const consume = db.prepare("UPDATE preferences SET consumed_by_step = ? WHERE id = ?")
-  const drop = db.prepare("UPDATE preferences SET dropped_at_step = ? WHERE id = ?")
+  const consume = db.prepare("UPDATE lessons SET consumed_by_step = ? WHERE id = ?")
+  const drop = db.prepare("UPDATE lessons SET dropped_at_step = ? WHERE id = ?")
   const find = db.prepare("SELECT * FROM candidates WHERE step = ? AND prompt_id = ? AND idx = ?")
-  const known = new Map<string, Candidate>() // a candidate of several pairs is read once
+  const findVerdict = db.prepare(verdictBehind)
+  const known = new Map<string, Candidate>() // a candidate of several lessons is read once
   const candidate = (step: number, promptId: string, index: number): Candidate => {
     const key = `${step} ${index} ${promptId}`
     const found = known.get(key) ?? candidateOf(find.get(step, promptId, index))
     known.set(key, found)
     return found
   }
-  const preferences: Array<Preference> = []
+  const lessonOf = (row: typeof LessonRow.Type): Lesson => {
+    const { signal, weight } = row
+    const first = candidate(row.step, row.prompt_id, row.candidate)
+    if (row.rejected === null) return new Advantage({ prompt: first.prompt, candidate: first, advantage: signal, weight })
+    const verdict = findVerdict.get({ $step: row.step, $prompt: row.prompt_id, $chosen: row.candidate, $rejected: row.rejected })
+    return new Preference({
+      prompt: first.prompt,
+      chosen: first,
+      rejected: candidate(row.step, row.prompt_id, row.rejected),
+      label: signal,
+      weight,
+      verdict: verdictOf(decodeVerdict(verdict))
+    })
+  }
+  const lessons: Array<Lesson> = []
   let stale = 0
-  for (const row of db.prepare(untrained).all().map((row) => decodePreference(row))) {
-    const chosen = candidate(row.step, row.prompt_id, row.chosen)
-    const rejected = candidate(row.step, row.prompt_id, row.rejected)
-    const { label, weight } = row
-    const preference = new Preference({ prompt: chosen.prompt, chosen, rejected, label, weight, verdict: verdictOf(row) })
-    const admitted = admit(preference, version, options)
+  for (const row of db.prepare(untrained).all().map((row) => decodeLesson(row))) {
+    const admitted = admit(lessonOf(row), version, options)
     if (admitted === undefined) stale++
-    else preferences.push(admitted)
+    else lessons.push(admitted)
     ;(admitted === undefined ? drop : consume).run(version, row.id)
   }
-  return { preferences, stale }
+  return { lessons, stale }
 }
 
 const candidateOf = (row: unknown): Candidate => {
@@ -146,7 +167,7 @@ const candidateOf = (row: unknown): Candidate => {
   })
 }
 
-const verdictOf = ({ confidence, cost_usd, judged_by, outcome, reason, score_a, score_b }: typeof PreferenceRow.Type): Verdict =>
+const verdictOf = ({ confidence, cost_usd, judged_by, outcome, reason, score_a, score_b }: typeof VerdictRow.Type): Verdict =>
   new Verdict({
     outcome,
     confidence,

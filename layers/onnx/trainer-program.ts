@@ -13,7 +13,9 @@ import {
 } from "../../src/engine/training/adamw.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph, type Value } from "../../src/engine/graph/graph.ts"
-import { labelWeights, type PreferenceLoss, preferenceLoss, sumBySequence } from "../../src/objectives/losses.ts"
+import type { Example, ObjectiveFeed } from "../../src/objectives/objective.ts"
+import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
+import { sumBySequence } from "../../src/objectives/sums.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
 import type { LoraConfig, Weights } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
@@ -50,23 +52,18 @@ export interface TrainerSpec {
   /** An adapter that the reference has on; undefined: the reference is the checkpoint alone. */
   readonly reference?: Parameters | undefined
   readonly state?: AdamWState
-  readonly loss: PreferenceLoss
+  readonly objective: ChosenObjective
   readonly options: TrainerOptions
   readonly device: Device
   readonly threads: number
   readonly spinning?: boolean | undefined
 }
 
-/** Pairs by index into the sequences they share: a candidate in three pairs is computed once. */
-export interface PreferenceBatch {
+/** What a step learns from. A sequence that several examples share is computed once. */
+export interface Batch {
   readonly sequences: ReadonlyArray<Sequence>
-  readonly pairs: ReadonlyArray<{
-    readonly chosen: number
-    readonly rejected: number
-    /** Probability that chosen is the better one, [0.5, 1]. */
-    readonly label: number
-    readonly weight: number
-  }>
+  /** Their members are indices of `sequences`. */
+  readonly examples: ReadonlyArray<Example>
 }
 
 export interface TrainerStep {
@@ -79,9 +76,6 @@ export interface TrainerStep {
 
 /** Milliseconds of a run after which a step hands over its state: an interrupted run has seconds to save it. */
 const long = 1000
-
-/** One run's share of a preference batch. */
-type Part = PreferenceBatch
 
 export class Trainer {
   readonly #spec: TrainerSpec
@@ -123,96 +117,70 @@ export class Trainer {
   }
 
   /**
-   * One update on weighted pairs: gradients of Σ weight · loss / Σ weight, accumulated over runs, clipped, AdamW.
-   * When the loss or a gradient is not finite it throws, and parameters and optimizer state stay as they were.
+   * One update: gradients of the objective's loss over the batch, accumulated over runs, clipped, AdamW. When the loss or a
+   * gradient is not finite it throws, and parameters and optimizer state stay as they were.
    */
-  async preferenceStep(batch: PreferenceBatch): Promise<TrainerStep> {
-    const { checkpoint, loss, options } = this.#spec
-    const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
-    const total = batch.pairs.reduce((n, { weight }) => n + weight, 0)
-    const session = await this.#sessions.get("preference")
-    const accumulated = new Map<string, Float32Array>()
-    const policy = new Float64Array(sequences.length)
-    const reference = new Float64Array(sequences.length)
-    let lossSum = 0
-    let longest = 0
-    const runs = parts({ ...batch, sequences }, options.tokensPerRun)
-    for (const part of runs) {
-      const own = part.sequences.map((s) => sequences.indexOf(s))
-      const labels = part.pairs.map(({ label }) => labelWeights(loss, label))
-      const began = performance.now()
-      const out = await session.run({
-        ...sequenceFeeds(checkpoint.config, part.sequences),
-        ...this.#feeds(),
-        lengths: float32([own.length], Float32Array.from(part.sequences, completionLength)),
-        chosen: int64([part.pairs.length], part.pairs.map(({ chosen }) => chosen)),
-        rejected: int64([part.pairs.length], part.pairs.map(({ rejected }) => rejected)),
-        right: float32([part.pairs.length], Float32Array.from(labels, ({ right }) => right)),
-        wrong: float32([part.pairs.length], Float32Array.from(labels, ({ wrong }) => wrong)),
-        weights: float32([part.pairs.length], Float32Array.from(part.pairs, ({ weight }) => weight / total))
-      })
-      longest = Math.max(longest, performance.now() - began)
-      lossSum += Number(out["loss"]!.data[0])
-      own.forEach((n, i) => {
-        policy[n] = Number(out["logps"]!.data[i])
-        reference[n] = Number(out["reference"]!.data[i])
-      })
-      this.#accumulate(accumulated, out)
-    }
-    const update = this.#update(accumulated, lossSum)
-    // A tie has no chosen side.
-    const decided = batch.pairs.filter(({ label }) => label !== 0.5)
-    const decidedWeight = decided.reduce((n, { weight }) => n + weight, 0)
-    const mean = (name: string, f: (pair: PreferenceBatch["pairs"][number]) => number) =>
-      decidedWeight === 0 ? {} : { [name]: decided.reduce((n, pair) => n + f(pair) * pair.weight, 0) / decidedWeight }
-    const reward = (n: number) => loss.beta * (policy[n]! - reference[n]!)
-    const used = [...new Set(batch.pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]))]
-    return {
-      parameters: copyParameters(this.#parameters),
-      // Not where every weight is trained: the moments alone are twice the model.
-      moments: longest < long || this.#spec.lora === undefined ? undefined : copyParameters(this.#state.moments),
-      metrics: {
-        loss: lossSum,
-        ...mean("rewards/chosen", ({ chosen }) => reward(chosen)),
-        ...mean("rewards/rejected", ({ rejected }) => reward(rejected)),
-        ...mean("rewards/accuracies", ({ chosen, rejected }) => (reward(chosen) > reward(rejected) ? 1 : 0)),
-        ...mean("rewards/margins", ({ chosen, rejected }) => reward(chosen) - reward(rejected)),
-        ...mean("logps/chosen", ({ chosen }) => policy[chosen]!),
-        ...mean("logps/rejected", ({ rejected }) => policy[rejected]!),
-        "objective/kl": used.reduce((n, i) => n + policy[i]! - reference[i]!, 0) / used.length,
-        num_tokens: used.reduce((n, i) => n + sequences[i]!.ids.length, 0),
-        padding: paddingShare(checkpoint.config, runs.map((part) => part.sequences)),
-        beta: loss.beta,
-        ...update
-      }
-    }
+  async update(batch: Batch): Promise<TrainerStep["metrics"]> {
+    return (await this.#update(batch)).metrics
   }
 
-  /** One update on cross-entropy over completion tokens, mean over all tokens of the batch. */
-  async crossEntropyStep(given: ReadonlyArray<Sequence>): Promise<TrainerStep["metrics"]> {
-    const { checkpoint, options } = this.#spec
-    const sequences = given.map((s) => truncated(s, options.maxLength)).filter((s) => completionLength(s) > 0)
-    const tokens = sequences.reduce((n, s) => n + completionLength(s), 0)
-    const session = await this.#sessions.get("crossEntropy")
-    const accumulated = new Map<string, Float32Array>()
-    let loss = 0
-    const sized = (s: Sequence) => ({ rows: 1, length: s.ids.length })
-    const runs = microBatches(sequences, sized, options.tokensPerRun)
-    for (const batch of runs) {
-      const out = await session.run({
-        ...sequenceFeeds(checkpoint.config, batch),
-        ...this.#feeds(),
-        scale: float32([1], Float32Array.of(-1 / tokens))
-      })
-      loss += Number(out["loss"]!.data[0])
-      this.#accumulate(accumulated, out)
+  /** `update`, handing over what it came to. */
+  async step(batch: Batch): Promise<TrainerStep> {
+    const { longest, metrics } = await this.#update(batch)
+    return {
+      metrics,
+      parameters: copyParameters(this.#parameters),
+      // Not where every weight is trained: the moments alone are twice the model.
+      moments: longest < long || this.#spec.lora === undefined ? undefined : copyParameters(this.#state.moments)
     }
-    const padding = paddingShare(checkpoint.config, runs)
-    return { loss, num_tokens: tokens, padding, ...this.#update(accumulated, loss) }
   }
 
   release(): Promise<void> {
     return this.#sessions.release()
+  }
+
+  async #update(batch: Batch): Promise<{ readonly metrics: TrainerStep["metrics"]; readonly longest: number }> {
+    const { checkpoint, objective: chosen, options } = this.#spec
+    const objective = objectiveOf(chosen)
+    const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
+    const totals = {
+      weight: batch.examples.reduce((n, { weight }) => n + weight, 0),
+      tokens: sequences.reduce((n, s) => n + completionLength(s), 0)
+    }
+    const session = await this.#sessions.get("objective")
+    const accumulated = new Map<string, Float32Array>()
+    const policy = new Float64Array(sequences.length)
+    const reference = new Float64Array(sequences.length)
+    let loss = 0
+    let longest = 0
+    const runs = parts({ ...batch, sequences }, options.tokensPerRun)
+    for (const part of runs) {
+      const began = performance.now()
+      const out = await session.run({
+        ...sequenceFeeds(checkpoint.config, part.sequences),
+        ...this.#feeds(),
+        lengths: float32([part.sequences.length], Float32Array.from(part.sequences, completionLength)),
+        ...tensors(objective.feeds(chosen, { examples: part.examples, batch: totals }))
+      })
+      longest = Math.max(longest, performance.now() - began)
+      loss += Number(out["loss"]!.data[0])
+      part.own.forEach((n, i) => {
+        policy[n] = Number(out["logps"]!.data[i])
+        reference[n] = Number(out["reference"]?.data[i] ?? 0)
+      })
+      this.#accumulate(accumulated, out)
+    }
+    const updated = this.#apply(accumulated, loss)
+    return {
+      longest,
+      metrics: {
+        loss,
+        ...objective.metrics(chosen, { examples: batch.examples, policy, reference }),
+        num_tokens: runs.flatMap((part) => part.sequences).reduce((n, { ids }) => n + ids.length, 0),
+        padding: paddingShare(checkpoint.config, runs.map((part) => part.sequences)),
+        ...updated
+      }
+    }
   }
 
   #feeds(): Feeds {
@@ -230,7 +198,7 @@ export class Trainer {
     }
   }
 
-  #update(accumulated: Map<string, Float32Array>, loss: number): Record<string, number> {
+  #apply(accumulated: Map<string, Float32Array>, loss: number): Record<string, number> {
     const { options } = this.#spec
     const norm = clipGradients(accumulated, options.maxGradNorm)
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
@@ -260,25 +228,37 @@ export class Trainer {
   }
 }
 
-/** Pairs that share a sequence stay together; the sequences of a part are numbered anew. */
-const parts = (batch: PreferenceBatch, budget: number): Array<Part> => {
+const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
+  Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) => [
+    name,
+    type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))
+  ]))
+
+/** One run's share of a batch: `own` says which of the batch's sequences it has; examples name them by place in it. */
+interface Part extends Batch {
+  readonly own: ReadonlyArray<number>
+}
+
+/** Examples that share a sequence stay together. */
+const parts = (batch: Batch, budget: number): Array<Part> => {
   const groupOf = batch.sequences.map((_, n) => n)
   const root = (n: number): number => (groupOf[n] === n ? n : (groupOf[n] = root(groupOf[n]!)))
-  for (const { chosen, rejected } of batch.pairs) groupOf[root(chosen)] = root(rejected)
-  const groups = new Map<number, Array<PreferenceBatch["pairs"][number]>>()
-  for (const pair of batch.pairs) groups.set(root(pair.chosen), [...groups.get(root(pair.chosen)) ?? [], pair])
-  const members = (pairs: ReadonlyArray<PreferenceBatch["pairs"][number]>) =>
-    [...new Set(pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]))]
-  const sized = (pairs: ReadonlyArray<PreferenceBatch["pairs"][number]>) => ({
-    rows: members(pairs).length,
-    length: Math.max(...members(pairs).map((n) => batch.sequences[n]!.ids.length))
+  for (const { members: [first, second = first] } of batch.examples) groupOf[root(first)] = root(second)
+  const groups = Map.groupBy(batch.examples, ({ members: [first] }) => root(first))
+  const members = (examples: ReadonlyArray<Example>) => [...new Set(examples.flatMap(({ members }) => [...members]))]
+  const sized = (examples: ReadonlyArray<Example>) => ({
+    rows: members(examples).length,
+    length: Math.max(...members(examples).map((n) => batch.sequences[n]!.ids.length))
   })
-  return microBatches([...groups.values()], sized, budget).map((batches) => {
-    const pairs = batches.flat()
-    const used = members(pairs)
+  return microBatches([...groups.values()], sized, budget).map((together) => {
+    const examples = together.flat()
+    const own = members(examples)
+    const placed = ([first, second]: Example["members"]): Example["members"] =>
+      second === undefined ? [own.indexOf(first)] : [own.indexOf(first), own.indexOf(second)]
     return {
-      sequences: used.map((n) => batch.sequences[n]!),
-      pairs: pairs.map((pair) => ({ ...pair, chosen: used.indexOf(pair.chosen), rejected: used.indexOf(pair.rejected) }))
+      own,
+      sequences: own.map((n) => batch.sequences[n]!),
+      examples: examples.map((example) => ({ ...example, members: placed(example.members) }))
     }
   })
 }
@@ -323,38 +303,21 @@ export const graphs = {
   policy: (spec: TrainerSpec): Graph => scoring(spec, trainableWeights(spec)),
   reference: (spec: TrainerSpec): Graph => scoring(spec, referenceWeights(spec)),
   /** Policy and reference in one session: two would each map the weights, and each page would count twice. */
-  preference: (spec: TrainerSpec): Graph => {
+  objective: (spec: TrainerSpec): Graph => {
     const g = new Graph()
+    const objective = objectiveOf(spec.objective)
     const { logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true)
     const zeros = g.input("zeros", "float32", ["sequence"])
     const segments = g.input("segments", "int64", ["token"])
     const logps = sumBySequence(g, tokens, segments, zeros)
-    const reference = sumBySequence(g, logpsOf(g, spec, referenceWeights(spec), false).logps, segments, zeros)
+    const reference = objective.reference
+      ? sumBySequence(g, logpsOf(g, spec, referenceWeights(spec), false).logps, segments, zeros)
+      : zeros
     const lengths = g.input("lengths", "float32", ["sequence"])
-    const chosen = g.input("chosen", "int64", ["pair"])
-    const rejected = g.input("rejected", "int64", ["pair"])
-    const of = (x: Value, which: Value) => g.emit("Gather", [x, which])
-    const loss_pair = preferenceLoss(g, spec.loss, {
-      chosen: of(logps, chosen),
-      rejected: of(logps, rejected),
-      refChosen: of(reference, chosen),
-      refRejected: of(reference, rejected),
-      chosenLength: of(lengths, chosen),
-      rejectedLength: of(lengths, rejected),
-      right: g.input("right", "float32", ["pair"]),
-      wrong: g.input("wrong", "float32", ["pair"])
-    })
-    const loss = g.sum(g.mul(loss_pair, g.input("weights", "float32", ["pair"])), [0], true)
+    const loss = objective.loss(g, spec.objective, { tokens, logps, reference, lengths })
     g.output("loss", loss)
     g.output("logps", logps)
-    g.output("reference", reference)
-    return withGradients(g, spec, loss, stream)
-  },
-  crossEntropy: (spec: TrainerSpec): Graph => {
-    const g = new Graph()
-    const { logps, stream } = logpsOf(g, spec, trainableWeights(spec), true)
-    const loss = g.sum(g.mul(logps, g.input("scale", "float32", [1])), [0], true)
-    g.output("loss", loss)
+    if (objective.reference) g.output("reference", reference)
     return withGradients(g, spec, loss, stream)
   }
 }

@@ -1,9 +1,10 @@
 /**
- * Optimizer without a model: moves the radius of sampler-fake towards that of the chosen circles, with momentum.
+ * Optimizer without a model: moves the radius of sampler-fake towards that of the chosen circles, with momentum; of
+ * advantages, towards those above the baseline.
  * Float64 sums in the order of the pairs, stored as float32: the same pairs give the same bits.
  */
 import { Effect, Layer } from "effect"
-import type { Candidate, Preference } from "../../src/domain.ts"
+import type { Candidate, Lesson } from "../../src/domain.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { Optimizer, type OptimizerState } from "../../src/stages/Optimizer.ts"
 import type { PolicySnapshot } from "../../src/stages/Policy.ts"
@@ -37,11 +38,14 @@ export const layer = ({ delay = 0, initial, rate = 0.3 }: OptimizerFakeOptions) 
       moments: new Map([[moment, tensor(0)]]),
       ...initial
     }
-    const update = (preferences: ReadonlyArray<Preference>) => {
+    const update = (lessons: ReadonlyArray<Lesson>) => {
       const mean = radiusOf(state.parameters)
       let [total, pull, loss] = [0, 0, 0]
-      for (const { chosen, weight } of preferences) {
-        const r = drawn(chosen)
+      for (const lesson of lessons) {
+        const [candidate, weight] = lesson._tag === "Advantage"
+          ? [lesson.candidate, lesson.weight * Math.max(0, lesson.advantage)]
+          : [lesson.chosen, lesson.weight]
+        const r = drawn(candidate)
         if (r === undefined) continue
         total += weight
         pull += weight * (r - mean)
@@ -59,9 +63,9 @@ export const layer = ({ delay = 0, initial, rate = 0.3 }: OptimizerFakeOptions) 
     }
     return Optimizer.of({
       name: "fake",
-      step: (preferences) =>
+      step: (lessons) =>
         Effect.suspend(() =>
-          Effect.delay(Effect.sync(() => update(preferences)), typeof delay === "number" ? delay : delay(state.version))
+          Effect.delay(Effect.sync(() => update(lessons)), typeof delay === "number" ? delay : delay(state.version))
         ),
       state: Effect.sync(() => ({
         ...state,

@@ -1,13 +1,14 @@
-/** Optimizer: preference loss, backward graph and AdamW with onnxruntime (layers/onnx/trainer-program.ts). */
+/** Optimizer: any objective of the table, its backward graph and AdamW with onnxruntime (layers/onnx/trainer-program.ts). */
 import { Effect, Layer, Ref } from "effect"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
-import type { Candidate, Preference } from "../../src/domain.ts"
-import type { PreferenceLoss } from "../../src/objectives/losses.ts"
+import type { Candidate, Lesson } from "../../src/domain.ts"
+import type { Example } from "../../src/objectives/objective.ts"
+import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
 import { trainerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { Optimizer, OptimizerFailed, type OptimizerState } from "../../src/stages/Optimizer.ts"
-import type { PreferenceBatch, TrainerOptions } from "../onnx/trainer-program.ts"
+import type { Batch, TrainerOptions } from "../onnx/trainer-program.ts"
 import { type OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 
 export interface OptimizerOnnxOptions {
@@ -18,17 +19,17 @@ export interface OptimizerOnnxOptions {
   readonly initial: OptimizerState
   /** The adapter that training started from, frozen; undefined: the reference has none. */
   readonly reference?: Parameters | undefined
-  readonly loss: PreferenceLoss
+  readonly objective: ChosenObjective
   readonly options: TrainerOptions
 }
 
 /** After the last step that was waited for; `moments` where the trainer handed them over. */
 type Current = Omit<OptimizerState, "moments"> & { readonly moments: Parameters | undefined }
 
-/** Candidates that several pairs share are computed once. */
-const batchOf = (preferences: ReadonlyArray<Preference>): PreferenceBatch => {
+/** Candidates that several lessons share are computed once. */
+const batchOf = (lessons: ReadonlyArray<Lesson>): Batch => {
   const places = new Map<string, number>()
-  const sequences: Array<PreferenceBatch["sequences"][number]> = []
+  const sequences: Array<Batch["sequences"][number]> = []
   const place = ({ completionIds, index, prompt, promptIds, step }: Candidate): number => {
     const key = `${step} ${prompt.id} ${index}`
     const known = places.get(key)
@@ -36,17 +37,16 @@ const batchOf = (preferences: ReadonlyArray<Preference>): PreferenceBatch => {
     places.set(key, sequences.length)
     return sequences.push({ ids: [...promptIds, ...completionIds], promptLength: promptIds.length }) - 1
   }
-  const pairs = preferences.map(({ chosen, label, rejected, weight }) => ({
-    chosen: place(chosen),
-    rejected: place(rejected),
-    label,
-    weight
-  }))
-  return { sequences, pairs }
+  const examples = lessons.map((lesson): Example =>
+    lesson._tag === "Advantage"
+      ? { members: [place(lesson.candidate)], signal: lesson.advantage, weight: lesson.weight }
+      : { members: [place(lesson.chosen), place(lesson.rejected)], signal: lesson.label, weight: lesson.weight }
+  )
+  return { sequences, examples }
 }
 
 /** Fails with `NotEnoughMemory` before anything is allocated; the thread and its sessions end with the scope. */
-export const layer = ({ checkpoint, initial, lora, loss, options, reference }: OptimizerOnnxOptions) =>
+export const layer = ({ checkpoint, initial, lora, objective, options, reference }: OptimizerOnnxOptions) =>
   Layer.effect(
     Optimizer,
     Effect.gen(function*() {
@@ -61,24 +61,29 @@ export const layer = ({ checkpoint, initial, lora, loss, options, reference }: O
         parameters: initial.parameters,
         reference,
         state: { step: initial.updates, moments: new Map(copyParameters(initial.moments)) },
-        loss,
+        objective,
         options,
         device: runtime.device,
         spinning: runtime.spinning,
         threads: runtime.threads
       })
       const current = yield* Ref.make<Current>({ ...initial, moments: undefined })
-      const failed = <A>(effect: Effect.Effect<A, OnnxError>) =>
+      const failed = <A>(effect: Effect.Effect<A, OnnxError | OptimizerFailed>) =>
         Effect.mapError(effect, ({ message }) => new OptimizerFailed({ message }))
-      const step = Effect.fn("Optimizer.step")(function*(preferences: ReadonlyArray<Preference>) {
+      const step = Effect.fn("Optimizer.step")(function*(lessons: ReadonlyArray<Lesson>) {
+        const wanted = objectiveOf(objective).learnsFrom === "advantages" ? "Advantage" : "Preference"
+        const odd = lessons.find(({ _tag }) => _tag !== wanted)
+        if (odd !== undefined) {
+          return yield* new OptimizerFailed({ message: `${objective.lossType} learns from lessons of the kind ${wanted}, not ${odd._tag}` })
+        }
         const { moments: kept, parameters, updates, version } = yield* Ref.get(current)
-        const weighed = preferences.filter(({ weight }) => weight > 0)
+        const weighed = lessons.filter(({ weight }) => weight > 0)
         if (weighed.length === 0) {
           const snapshot = { version: version + 1, parameters }
           yield* Ref.update(current, (known) => ({ ...known, ...snapshot }))
           return { snapshot, metrics: {} }
         }
-        const stepping = program.preferenceStep(batchOf(weighed))
+        const stepping = program.step(batchOf(weighed))
         // A long step may be given up, whoever holds interruptions back: the state before it is known, and can be saved.
         const { metrics, moments, parameters: next } = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
         const snapshot = { version: version + 1, parameters: next }

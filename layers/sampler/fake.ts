@@ -6,9 +6,8 @@ import { Effect, Layer } from "effect"
 import { Candidate, type Prompt } from "../../src/domain.ts"
 import { gaussian, pick, random } from "../../src/engine/random.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
-import { candidateSeed } from "../../src/steps/rollout.ts"
 import type { PolicySnapshot } from "../../src/stages/Policy.ts"
-import { Sampler } from "../../src/stages/Sampler.ts"
+import { candidateSeed, Sampler } from "../../src/stages/Sampler.ts"
 
 /** Name of the parameter: the mean radius, a share of half the canvas, in [0, 1]. */
 export const radius = "radius"

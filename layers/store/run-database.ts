@@ -16,7 +16,8 @@ export class RunDatabaseFailed extends Schema.TaggedError<RunDatabaseFailed>()("
  * What each version adds to the tables of the one before; a file with more of them is refused, not guessed at.
  *
  * A candidate is named by (step, prompt_id, idx), a pair by its candidates' idx. Lists of numbers are JSON: doubles keep
- * every bit. A preference is untrained while both `consumed_by_step` and `dropped_at_step` are NULL; a mark of a step that
+ * every bit. A lesson is a preference (a pair, `signal` its label) or, without `rejected`, an advantage (`signal`); it is
+ * untrained while both `consumed_by_step` and `dropped_at_step` are NULL; a mark of a step that
  * no checkpoint covers is provisional, and taken back when the run is resumed.
  *
  * `judgments` holds every answer from before it is used, so it knows of steps that `rollouts` does not hold yet. `calls`
@@ -72,7 +73,19 @@ const migrations = [
   CREATE TABLE checkpoints (
     step INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, seconds REAL NOT NULL, pairs INTEGER NOT NULL, cost_usd REAL NOT NULL
   ) STRICT;
-  CREATE TABLE faults (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT;`
+  CREATE TABLE faults (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT;`,
+
+  `CREATE TABLE lessons (
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES rollouts ON DELETE CASCADE,
+    prompt_id TEXT NOT NULL, candidate INTEGER NOT NULL, rejected INTEGER, signal REAL NOT NULL, weight REAL NOT NULL,
+    consumed_by_step INTEGER, dropped_at_step INTEGER
+  ) STRICT;
+  INSERT INTO lessons SELECT id, step, prompt_id, chosen, rejected, label, weight, consumed_by_step, dropped_at_step FROM preferences;
+  DROP TABLE preferences;
+  CREATE INDEX untrained ON lessons (id) WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL;
+  CREATE VIEW preferences AS
+    SELECT id, step, prompt_id, candidate AS chosen, rejected, signal AS label, weight, consumed_by_step, dropped_at_step
+    FROM lessons WHERE rejected IS NOT NULL;`
 ]
 
 export const schemaVersion = migrations.length

@@ -32,16 +32,16 @@ const faults = [
    WHERE outcome = 'failed' GROUP BY judged_by`,
   `SELECT 'invalid' AS kind, 'both drawings' AS reason, count(*) AS count, NULL AS example FROM verdicts
    WHERE outcome = 'invalid' HAVING count(*) > 0`,
-  `SELECT 'stale' AS kind, 'drawn too many versions ago' AS reason, count(*) AS count, NULL AS example FROM preferences
+  `SELECT 'stale' AS kind, 'drawn too many versions ago' AS reason, count(*) AS count, NULL AS example FROM lessons
    WHERE dropped_at_step IS NOT NULL HAVING count(*) > 0`
 ]
 const costs = `SELECT judged_by AS judge, sum(answers) AS answers, sum(usd) AS usd FROM costs GROUP BY judged_by ORDER BY judged_by`
 const counts = {
   drawings: "SELECT count(*) AS n FROM candidates",
   pairs: "SELECT count(*) AS n FROM verdicts",
-  trained: "SELECT count(*) AS n FROM preferences WHERE consumed_by_step IS NOT NULL",
-  stale: "SELECT count(*) AS n FROM preferences WHERE dropped_at_step IS NOT NULL",
-  waiting: "SELECT count(*) AS n FROM preferences WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL"
+  trained: "SELECT count(*) AS n FROM lessons WHERE consumed_by_step IS NOT NULL",
+  stale: "SELECT count(*) AS n FROM lessons WHERE dropped_at_step IS NOT NULL",
+  waiting: "SELECT count(*) AS n FROM lessons WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL"
 }
 
 type Row = Readonly<Record<string, SQLOutputValue>>

@@ -24,14 +24,14 @@ const rewind = (db: DatabaseSync, step: number): void => {
   db.prepare("DELETE FROM checkpoints WHERE step > ?").run(step)
   db.prepare("DELETE FROM reports WHERE step >= ?").run(step)
   db.prepare("DELETE FROM rollouts WHERE step >= ?").run(step)
-  db.prepare("UPDATE preferences SET consumed_by_step = NULL WHERE consumed_by_step >= ?").run(step)
-  db.prepare("UPDATE preferences SET dropped_at_step = NULL WHERE dropped_at_step >= ?").run(step)
+  db.prepare("UPDATE lessons SET consumed_by_step = NULL WHERE consumed_by_step >= ?").run(step)
+  db.prepare("UPDATE lessons SET dropped_at_step = NULL WHERE dropped_at_step >= ?").run(step)
   count(db, "judge/in_doubt", Number(db.prepare("UPDATE calls SET state = 'in doubt' WHERE state = 'asked'").run().changes))
 }
 
 const commit = `
   INSERT INTO checkpoints VALUES ($step, $sha256, $seconds,
-    (SELECT count(*) FROM preferences WHERE consumed_by_step < $step),
+    (SELECT count(*) FROM lessons WHERE consumed_by_step < $step),
     (SELECT coalesce(sum(usd), 0) FROM costs WHERE step < $step))`
 
 const preferences = `

@@ -85,7 +85,7 @@ export const sft = Command.make("sft", {
       while (order.length < o.batchSize) order = [...order, ...shuffled(random(o.seed, epoch++), [...sequences.keys()])]
       const batch = order.slice(0, o.batchSize).map((n) => sequences[n]!)
       order = order.slice(o.batchSize)
-      const metrics = yield* trainer.crossEntropyStep(batch)
+      const metrics = yield* trainer.update({ sequences: batch, examples: batch.map((_, n) => ({ members: [n], signal: 1, weight: 1 })) })
       const line = { step: step + 1, ...metrics, seconds: (Date.now() - started) / 1000 }
       if (step % 10 === 9 || step === 0) curve.push(line)
       if (o.json) yield* Console.log(JSON.stringify(line))

@@ -19,6 +19,7 @@ import { mostPairs } from "../lessons/compare.ts"
 import { resolveConfig, type SettingName, settings, type TrainConfig } from "../wiring/settings.ts"
 import { writeFile } from "../system/files.ts"
 import { parameterCount } from "../engine/training/memory.ts"
+import { objectiveOf } from "../objectives/objectives.ts"
 import type { PipelineConfig } from "../pipeline.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
 import { embeddedPrompts, readPrompts } from "../prompts.ts"
@@ -50,6 +51,7 @@ const pipelineOf = (c: TrainConfig, firstStep = 0, oldestVersion = firstStep): P
   promptsPerBatch: c.prompts_per_batch,
   k: c.num_generations,
   maxStaleness: c.max_staleness,
+  lessons: objectiveOf({ lossType: c.loss_type }).learnsFrom === "advantages" ? "advantages" : "preferences",
   comparisons: c.pair_comparisons,
   maxPairsPerPrompt: c.max_pairs_per_prompt === 0 ? undefined : c.max_pairs_per_prompt,
   pairs: c.pair_selection,
@@ -131,7 +133,7 @@ export const trainWith = (around: Around) => Command.make("train", {
         lora: start.lora,
         initial: from,
         reference: start.reference,
-        loss: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu },
+        objective: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu },
         options: {
           learningRate: c.learning_rate,
           schedulerType: c.lr_scheduler_type,

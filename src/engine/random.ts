@@ -59,3 +59,6 @@ export const shuffled = <A>(draw: Random, items: ReadonlyArray<A>): Array<A> => 
   }
   return out
 }
+
+/** A text as counters of a hash. */
+export const wordsOf = (text: string): ReadonlyArray<number> => Array.from(text, (char) => char.codePointAt(0)!)

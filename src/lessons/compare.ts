@@ -3,17 +3,33 @@
  * say most.
  */
 import { Effect } from "effect"
-import type { PipelineConfig } from "../steps/config.ts"
 import type { Drawing, JudgedPair, Prompt } from "../domain.ts"
 import { random, shuffled } from "../engine/random.ts"
-import { decide, decideTogether, type DrawingPair, isDuplicate, pairsToDecide } from "./decide.ts"
+import { decide, decideTogether } from "./decide.ts"
+import type { ComparisonOptions } from "./options.ts"
 import { winRates } from "./order.ts"
+import { allPairs, type DrawingPair, isDuplicate } from "./pairs.ts"
 import { Judge, type JudgeStopped } from "../stages/Judge.ts"
 
 /** Limits how many judgments are under way. */
 export type InTurn = <A, E, R>(judgment: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 const inOrder = ([a, b]: DrawingPair): DrawingPair => (a.candidate.index < b.candidate.index ? [a, b] : [b, a])
+
+/**
+ * The pairs of one prompt that are decided: duplicates left out, at most `limit` of the rest, drawn at random by
+ * hash(seed, step, prompt) and kept in the order i < j.
+ */
+const pairsToDecide = (
+  drawings: ReadonlyArray<Drawing>,
+  limit: number | undefined,
+  counters: ReadonlyArray<number>
+): ReadonlyArray<DrawingPair> => {
+  const pairs = allPairs(drawings).filter((pair) => !isDuplicate(pair))
+  if (limit === undefined || pairs.length <= limit) return pairs
+  const drawn = new Set(shuffled(random(...counters), pairs).slice(0, limit))
+  return pairs.filter((pair) => drawn.has(pair))
+}
 
 /** Pairs of the earliest drawing that rendered with each other one. */
 export const anchorPairs = (drawings: ReadonlyArray<Drawing>): ReadonlyArray<DrawingPair> => {
@@ -23,7 +39,7 @@ export const anchorPairs = (drawings: ReadonlyArray<Drawing>): ReadonlyArray<Dra
 }
 
 /** Pairs of one prompt that are judged at most. */
-export const mostPairs = ({ comparisons, k, maxPairsPerPrompt = Infinity }: Pick<PipelineConfig, "comparisons" | "k" | "maxPairsPerPrompt">): number => {
+export const mostPairs = ({ comparisons, k, maxPairsPerPrompt = Infinity }: ComparisonOptions): number => {
   switch (comparisons) {
     case "all":
       return Math.min(k * (k - 1) / 2, maxPairsPerPrompt)
@@ -82,7 +98,7 @@ export const swissRound = (
  * @param counters key of the random draws
  */
 export const comparePrompt = Effect.fnUntraced(function*(
-  { comparisons, maxPairsPerPrompt }: Pick<PipelineConfig, "comparisons" | "maxPairsPerPrompt">,
+  { comparisons, maxPairsPerPrompt }: Omit<ComparisonOptions, "k">,
   prompt: Prompt,
   drawings: ReadonlyArray<Drawing>,
   counters: ReadonlyArray<number>,

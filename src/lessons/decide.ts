@@ -1,42 +1,12 @@
 /**
- * From drawings to preferences: which pairs of one prompt are looked at, who decides them, and what may be trained.
- *
- * Only two things make a label: the gate (a valid drawing beats an invalid one) and a judge's A or B, or its tie where
- * ties are trained. Refusals, a judge that stays busy and pairs of two invalid drawings never do (invariant 1).
+ * Who decides a pair: the gate where a drawing is invalid, else the judge. An answer comes to rest (stages/Judgments.ts)
+ * before it is used. What is no answer is `failed`, and becomes no label (invariant 1).
  */
 import { Effect, Schedule } from "effect"
-import type { PipelineConfig } from "../steps/config.ts"
-import { type Drawing, JudgedPair, type Outcome, type Picture, Preference, type Prompt, type Rendering, Verdict } from "../domain.ts"
-import { random, shuffled } from "../engine/random.ts"
+import { JudgedPair, type Outcome, type Picture, type Prompt, type Rendering, Verdict } from "../domain.ts"
 import { Judge, type JudgeBusy, type JudgeError, type JudgeRefused, type JudgeStopped } from "../stages/Judge.ts"
 import { Judgments } from "../stages/Judgments.ts"
-
-export type DrawingPair = readonly [Drawing, Drawing]
-
-/** All pairs i < j, in this order. */
-export const allPairs = (drawings: ReadonlyArray<Drawing>): Array<DrawingPair> =>
-  drawings.flatMap((a, i) => drawings.slice(i + 1).map((b): DrawingPair => [a, b]))
-
-/** Nothing can be learned from two drawings with the same text or the same pixels. */
-export const isDuplicate = ([a, b]: DrawingPair): boolean =>
-  a.candidate.svg === b.candidate.svg ||
-  (a.rendering._tag === "Rendered" && b.rendering._tag === "Rendered" &&
-    a.rendering.picture.hash === b.rendering.picture.hash)
-
-/**
- * The pairs of one prompt that are decided: duplicates left out, at most `limit` of the rest, drawn at random by
- * hash(seed, step, prompt position) and kept in the order i < j.
- */
-export const pairsToDecide = (
-  drawings: ReadonlyArray<Drawing>,
-  limit: number | undefined,
-  counters: ReadonlyArray<number>
-): ReadonlyArray<DrawingPair> => {
-  const pairs = allPairs(drawings).filter((pair) => !isDuplicate(pair))
-  if (limit === undefined || pairs.length <= limit) return pairs
-  const drawn = new Set(shuffled(random(...counters), pairs).slice(0, limit))
-  return pairs.filter((pair) => drawn.has(pair))
-}
+import type { DrawingPair } from "./pairs.ts"
 
 /** In a run, where an outage of some minutes should cost no judgment. */
 const runRetries = 40
@@ -169,43 +139,3 @@ export const decideTogether = Effect.fn("pipeline.decideTogether")(
     })
   }
 )
-
-/**
- * The trainable ones: A and B, and ties where they are asked for, the first drawing as chosen. A weight of 0 would only
- * pass through the network in vain, so it is left out.
- */
-export const preferencesOf = (
-  pairs: ReadonlyArray<JudgedPair>,
-  { invalidPairWeight, labels, ties }: Pick<PipelineConfig, "invalidPairWeight" | "labels" | "ties">
-): Array<Preference> =>
-  pairs.flatMap(({ a, b, verdict }) => {
-    const { by, confidence, outcome } = verdict
-    const weight = by === "gate" ? invalidPairWeight : 1
-    if (weight <= 0 || outcome === "invalid" || outcome === "failed" || (outcome === "tie" && ties === "drop")) return []
-    const [chosen, rejected] = outcome === "B" ? [b, a] : [a, b]
-    const label = outcome === "tie" ? 0.5 : labels === "soft" ? (1 + confidence) / 2 : 1
-    return [new Preference({ prompt: a.prompt, chosen, rejected, label, weight, verdict })]
-  })
-
-/** How old a preference may get, and what its age does to its weight. */
-export interface StalenessOptions {
-  /** Versions, >= 0: older preferences are dropped. */
-  readonly maxStaleness: number
-  /** In (0, 1]; a preference of age a has its weight multiplied by `staleWeight ** a`. 1 treats all alike. */
-  readonly staleWeight: number
-}
-
-/** Versions between what the pair was drawn from and the parameters it would train. */
-export const ageOf = ({ chosen, rejected }: Preference, version: number): number =>
-  version - Math.min(chosen.policyVersion, rejected.policyVersion)
-
-/** The preference as it is trained at `version`, or undefined when it is too old. */
-export const admit = (
-  preference: Preference,
-  version: number,
-  { maxStaleness, staleWeight }: StalenessOptions
-): Preference | undefined => {
-  const age = ageOf(preference, version)
-  if (age > maxStaleness) return undefined
-  return age === 0 ? preference : new Preference({ ...preference, weight: preference.weight * staleWeight ** age })
-}

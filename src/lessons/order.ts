@@ -6,7 +6,7 @@ import type { JudgedPair } from "../domain.ts"
 import { bradleyTerry, type Comparison, type Strengths } from "./bradley-terry.ts"
 
 /** The verdicts that say something about two candidates: A, B and tie. */
-const informative = (pairs: ReadonlyArray<JudgedPair>) =>
+export const informative = (pairs: ReadonlyArray<JudgedPair>) =>
   pairs.filter(({ verdict: { outcome } }) => outcome === "A" || outcome === "B" || outcome === "tie")
 
 const winOf = ({ verdict }: JudgedPair): number => (verdict.outcome === "A" ? 1 : verdict.outcome === "B" ? 0 : 0.5)

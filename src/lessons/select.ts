@@ -1,7 +1,7 @@
 /** Which of a prompt's decided pairs become preferences. */
-import type { PipelineConfig } from "../steps/config.ts"
 import type { JudgedPair, Preference } from "../domain.ts"
-import { preferencesOf } from "./decide.ts"
+import { labelled } from "./label.ts"
+import type { LessonOptions } from "./options.ts"
 import { strengths, withoutCycles } from "./order.ts"
 
 /**
@@ -31,18 +31,19 @@ const topBottom = (
   return preferences.filter(({ chosen, rejected }) => top.has(chosen.index) && bottom.has(rejected.index))
 }
 
-export type SelectionConfig = Pick<PipelineConfig, "invalidPairWeight" | "k" | "labels" | "pairs" | "ties">
-
 /** The preferences of one prompt, verdicts that contradict the others left out (lessons/order.ts). */
-export const selectPreferences = (config: SelectionConfig, pairs: ReadonlyArray<JudgedPair>): Array<Preference> => {
+export const selectPreferences = (
+  options: Pick<LessonOptions, "invalidPairWeight" | "k" | "labels" | "pairs" | "ties">,
+  pairs: ReadonlyArray<JudgedPair>
+): Array<Preference> => {
   const ordered = withoutCycles(pairs)
-  const own = preferencesOf(ordered, config)
-  switch (config.pairs) {
+  const own = labelled(ordered, options)
+  switch (options.pairs) {
     case "all":
       return own
     case "best-worst":
       return bestWorst(own)
     case "top-bottom":
-      return topBottom(own, strengths(ordered, config.k).strength)
+      return topBottom(own, strengths(ordered, options.k).strength)
   }
 }

@@ -3,8 +3,8 @@
  * DP2O-SR's intra-group and inter-group weights (Wu et al. 2025, arXiv:2510.18851; its training code is not released, so
  * the normalisation is ours).
  */
-import type { PipelineConfig } from "../steps/config.ts"
 import { type JudgedPair, Preference } from "../domain.ts"
+import type { LessonOptions } from "./options.ts"
 import { strengths } from "./order.ts"
 
 /**
@@ -44,7 +44,7 @@ export interface Group {
  * scaled so that the mean factor of the step is 1. What the gate decided has no gap: it keeps its weight.
  */
 export const weighted = (
-  { k, pairWeighting }: Pick<PipelineConfig, "k" | "pairWeighting">,
+  { k, pairWeighting }: Pick<LessonOptions, "k" | "pairWeighting">,
   groups: ReadonlyArray<Group>
 ): ReadonlyArray<Preference> => {
   if (pairWeighting === "none") return groups.flatMap(({ preferences }) => preferences)

@@ -7,7 +7,7 @@ import { Clock, Effect, Ref, Stream } from "effect"
 import type { Base } from "../model/adapter.ts"
 import { keepOnly, pruned, writeCheckpoint } from "./checkpoints.ts"
 import type { PipelineConfig } from "../steps/config.ts"
-import type { Drawing, StepReport } from "../domain.ts"
+import { type Drawing, isPreference, type StepReport } from "../domain.ts"
 import {
   compare,
   type Comparison,
@@ -128,7 +128,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     const metrics = { ...measured, ...Object.fromEntries(trust.map((agreement) => [metricOf(agreement), agreement.tau])) }
     const report: StoredReport = { step, policyVersion, metrics, trust }
     yield* state.report(report)
-    yield* appendStep(o.run, report, rollout.preferences.map(storedPreference))
+    yield* appendStep(o.run, report, rollout.lessons.filter(isPreference).map(storedPreference))
     yield* Ref.update(reports, (known) => [...known, report])
     yield* o.onStep({ step, policyVersion, metrics })
     if ((step + 1) % o.saveSteps === 0 && step + 1 < o.pipeline.steps) yield* checkpoint

@@ -1,6 +1,6 @@
-/** Moves the policy towards the chosen drawings. Owns the trainable parameters and the optimizer state. */
+/** Moves the policy towards what its lessons speak for. Owns the trainable parameters and the optimizer state. */
 import { Context, type Effect, Schema } from "effect"
-import type { Preference } from "../domain.ts"
+import type { Lesson } from "../domain.ts"
 import type { Parameters } from "../engine/weights/tensor.ts"
 import type { PolicySnapshot } from "./Policy.ts"
 
@@ -12,7 +12,7 @@ export class OptimizerFailed extends Schema.TaggedError<OptimizerFailed>()("Opti
 /** All a resumed run needs to go on bit for bit. */
 export interface OptimizerState {
   readonly version: number
-  /** Updates AdamW has made: steps without a pair count in the version only. */
+  /** Updates AdamW has made: steps without a lesson count in the version only. */
   readonly updates: number
   readonly parameters: Parameters
   /** First and second moments of AdamW, by `exp_avg.<name>` and `exp_avg_sq.<name>`. */
@@ -22,11 +22,11 @@ export interface OptimizerState {
 export class Optimizer extends Context.Service<Optimizer, {
   readonly name: string
   /**
-   * One optimizer step on these pairs: version v becomes v + 1 (with no pairs the parameters stay, the version still
+   * One optimizer step on these lessons: version v becomes v + 1 (with no lessons the parameters stay, the version still
    * counts). Metrics under TRL's names: `loss`, `rewards/*`, `logps/*`, `grad_norm`, `learning_rate`, ...
    */
   readonly step: (
-    preferences: ReadonlyArray<Preference>
+    lessons: ReadonlyArray<Lesson>
   ) => Effect.Effect<{ readonly snapshot: PolicySnapshot; readonly metrics: Record<string, number> }, OptimizerFailed>
   readonly state: Effect.Effect<OptimizerState, OptimizerFailed>
 }>()("vequinox/Optimizer") {}

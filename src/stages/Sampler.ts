@@ -1,6 +1,7 @@
 /** Draws candidates from the policy. */
 import { Context, type Effect, Schema } from "effect"
 import type { Candidate, Prompt } from "../domain.ts"
+import { hash32, wordsOf } from "../engine/random.ts"
 import type { PolicySnapshot } from "./Policy.ts"
 
 /** The sampler cannot go on: the runtime failed, or memory is short. */
@@ -24,3 +25,7 @@ export class Sampler extends Context.Service<Sampler, {
   /** `[prompt][k]`, in the order asked for. A candidate's random numbers do not depend on what is sampled beside it. */
   readonly sample: (request: SampleRequest) => Effect.Effect<ReadonlyArray<ReadonlyArray<Candidate>>, SamplerFailed>
 }>()("vequinox/Sampler") {}
+
+/** Key of a candidate's random numbers: the same whatever else is sampled beside it. */
+export const candidateSeed = (seed: number, step: number, prompt: Prompt, index: number): number =>
+  hash32(seed, step, ...wordsOf(prompt.id), index)

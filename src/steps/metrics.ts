@@ -1,9 +1,11 @@
 /** The numbers of one step, under TRL's names where TRL has them. A mean over nothing is left out: JSON has no NaN. */
 import { Clock, Effect, Ref } from "effect"
-import { type Drawing, type JudgedPair, KillReason, RejectReason, type Rollout, type StepReport, type Verdict } from "../domain.ts"
-import { allPairs, isDuplicate } from "../lessons/decide.ts"
+import { type Drawing, type JudgedPair, KillReason, type Lesson, RejectReason, type Rollout, type StepReport, type Verdict } from "../domain.ts"
+import { allPairs, isDuplicate } from "../lessons/pairs.ts"
+import { ageOf } from "../lessons/staleness.ts"
 import { hasCycle } from "../lessons/order.ts"
-import type { Optimized } from "./rollout.ts"
+import type { Taken } from "../stages/PreferenceBuffer.ts"
+import type { Optimized } from "./optimize.ts"
 
 /** What one step of the run came to: a line of metrics.jsonl, and the rollout for the run folder. */
 export interface StepOutcome extends StepReport {
@@ -56,19 +58,31 @@ const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> 
   }
 }
 
+/** Preferences count as pairs; a run that learns from advantages counts those. */
+const lessonMetrics = (made: ReadonlyArray<Lesson>, { lessons, stale }: Taken, step: number): Record<string, number> => {
+  const kind = [...made, ...lessons].some(({ _tag }) => _tag === "Advantage") ? "advantages" : "pairs"
+  return {
+    [kind === "pairs" ? "pairs/preferences" : "advantages/made"]: made.length,
+    [`${kind}/trained`]: lessons.length,
+    [`${kind}/stale`]: stale,
+    ...share(`${kind}/age`, lessons, (lesson) => ageOf(lesson, step))
+  }
+}
+
 /**
  * Names and units: `seconds/*` are seconds of wall clock, `sample`, `render` and `judge` summed over the batches of the
  * rollout, `step` since the report before, `wait` how much of that the optimizer had nothing to do; `svg/length` is
  * tokens, `objective/entropy` nats a sequence; `svg/valid`, `svg/unique`, `val/*` are shares, `judge/cycle_rate` that of
  * prompts whose verdicts contradict one another, `judge/swap_consistency` of pairs whose two orders gave the same answer;
  * `judge/position_bias` is the share of verdicts for the first place, less one half; the rest are counts. `policyVersion` is the version the drawings come
- * from. `sampling/*` are there where the sampler is quantized, measured on one candidate of each batch. `pairs/preferences` were made of this rollout, `pairs/trained` came out of the buffer.
+ * from. `sampling/*` are there where the sampler is quantized, measured on one candidate of each batch. `pairs/preferences`
+ * and `advantages/made` were made of this rollout, `.../trained` came out of the buffer, `.../age` is in versions.
  */
 export const outcomeOf = (
   { metrics, rollout, taken, trainSeconds }: Optimized,
   clock: { readonly step: number; readonly wait: number }
 ): StepOutcome => {
-  const { drawings, pairs, policyVersion, preferences, seconds, step } = rollout
+  const { drawings, lessons, pairs, policyVersion, seconds, step } = rollout
   const verdicts = pairs.map(({ verdict }) => verdict)
   const asked = verdicts.filter(({ by }) => by !== "gate")
   const possible = [...Map.groupBy(drawings, ({ candidate }) => candidate.prompt.id).values()].flatMap(allPairs)
@@ -95,10 +109,7 @@ export const outcomeOf = (
       "pairs/duplicate": count(possible, isDuplicate),
       "pairs/invalid": count(verdicts, ({ outcome }) => outcome === "invalid"),
       "pairs/gate": count(verdicts, ({ by, outcome }) => by === "gate" && outcome !== "invalid"),
-      "pairs/preferences": preferences.length,
-      "pairs/trained": taken.preferences.length,
-      "pairs/stale": taken.stale,
-      ...share("pairs/age", taken.preferences, ({ chosen }) => step - chosen.policyVersion),
+      ...lessonMetrics(lessons, taken, step),
       "seconds/sample": seconds.sample,
       "seconds/render": seconds.render,
       "seconds/judge": seconds.judge,

@@ -6,7 +6,7 @@ import { Effect, Schema } from "effect"
 import { parse } from "yaml"
 import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
-import { lossTypes } from "../objectives/losses.ts"
+import { judgedObjectives } from "../objectives/objectives.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
@@ -92,7 +92,7 @@ export const settings = {
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
-  loss_type: [orElse(Schema.Literals(lossTypes), "sigmoid"), "preference loss"],
+  loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, or of candidates with advantages (reinforce)"],
   beta: [orElse(positive, 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
   rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],

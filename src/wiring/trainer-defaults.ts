@@ -1,12 +1,12 @@
-/** Settings of a trainer that only scores, or learns by cross-entropy: the preference loss is never asked for. */
+/** Settings of a trainer that only scores, or learns by cross-entropy. */
 import type { TrainerOptions, TrainerSpec } from "../../layers/onnx/trainer-program.ts"
 
 export const trainerDefaults = (
   maxLength: number,
   tokensPerRun: number,
   options: Partial<TrainerOptions> = {}
-): Pick<TrainerSpec, "loss" | "options"> => ({
-  loss: { lossType: "sigmoid", beta: 0.1, labelSmoothing: 0 },
+): Pick<TrainerSpec, "objective" | "options"> => ({
+  objective: { lossType: "cross_entropy", beta: 0.1, labelSmoothing: 0, nu: 3 },
   options: {
     learningRate: 0,
     schedulerType: "constant",

@@ -106,7 +106,7 @@ describe.concurrent("judge-pairs", () => {
     })
     await Effect.runPromise(
       Effect.flatMap(PreferenceBuffer, (buffer) =>
-        buffer.put({ step: 3, policyVersion: 3, drawings, pairs, preferences: [], seconds: { sample: 0, render: 0, judge: 0 } })).pipe(
+        buffer.put({ step: 3, policyVersion: 3, drawings, pairs, lessons: [], seconds: { sample: 0, render: 0, judge: 0 } })).pipe(
           Effect.provide(bufferSqlite.layer({ path: path.join(run, "run.db"), maxStaleness: 0, staleWeight: 1 }))
         )
     )

@@ -21,6 +21,7 @@ const specOf = (lora: LoraConfig | undefined, gradientCheckpointing: boolean): T
     lora,
     parameters: adapter ?? readParameters(checkpoint),
     ...trainerDefaults(64, 4096, { gradientCheckpointing }),
+    objective: { lossType: "sigmoid", beta: 0.1, labelSmoothing: 0, nu: 3 },
     device: "cpu",
     threads: 1
   }
@@ -32,7 +33,7 @@ describe.each([
 ])("gradient checkpointing, $name", ({ lora }) => {
   const step = async (gradientCheckpointing: boolean, weights: "mapped" | "prepared") => {
     const spec = specOf(lora, gradientCheckpointing)
-    const graph = graphs.preference(spec)
+    const graph = graphs.objective(spec)
     const session = await createSession(graph, { device: "cpu", threads: 1, weights, weightsFolder: checkpoint.folder })
     const out = await session.run({
       ...sequenceFeeds(checkpoint.config, sequences),

@@ -14,7 +14,7 @@ const rollout = (outcomes: ReadonlyArray<readonly [number, number, Outcome, stri
   drawings: [0.1, 0.2, 0.3, 0.4].map((ink, index) => ({ candidate: candidate({ index }), rendering: { _tag: "Rendered", picture: inked(ink) } })),
   pairs: outcomes.map(([a, b, outcome, by = "judge"]) =>
     new JudgedPair({ a: candidate({ index: a }), b: candidate({ index: b }), verdict: verdict({ outcome, by, confidence: 0.5 }) })),
-  preferences: [],
+  lessons: [],
   seconds: { sample: 0, render: 0, judge: 0 }
 })
 

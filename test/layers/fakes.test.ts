@@ -17,7 +17,7 @@ optimizerContract(
   "fake",
   (initial) => OptimizerFake.layer({ initial }),
   { ...SamplerFake.initialPolicy(), updates: 0, moments: new Map([["exp_avg.radius", { shape: [1], data: new Float32Array(1) }]]) },
-  rollout(0).preferences
+  rollout(0).lessons
 )
 
 describe("judge-coin", () => {

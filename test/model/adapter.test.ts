@@ -12,6 +12,7 @@ import { Trainer } from "../../layers/onnx/trainer-program.ts"
 import { type Adapter, adapterFiles, openAdapter } from "../../src/model/adapter.ts"
 import { type DecoderCheckpoint, openDecoder, openWeights } from "../../src/model/model-folder.ts"
 import { train } from "../../src/commands/train.ts"
+import type { Example } from "../../src/objectives/objective.ts"
 import { trainerDefaults } from "../../src/wiring/trainer-defaults.ts"
 import { openFactors } from "../../src/model/lora-factors.ts"
 import { writeMerged } from "../../src/model/merge.ts"
@@ -43,6 +44,7 @@ const trainerOf = (checkpoint: DecoderCheckpoint, adapter: Adapter | undefined, 
     lora: adapter?.lora,
     parameters: adapter?.parameters ?? new Map(),
     ...trainerDefaults(64, 4096),
+    objective: { lossType: "sigmoid", beta: 0.1, labelSmoothing: 0, nu: 3 },
     ...cpu,
     ...more
   })
@@ -171,11 +173,11 @@ describe("training from an adapter", () => {
     const { rows } = goldenOf("patterns")
     const batch = {
       sequences: rows.map((ids) => ({ ids, promptLength: 3 })),
-      pairs: [{ chosen: 0, rejected: 1, label: 1, weight: 1 }, { chosen: 2, rejected: 0, label: 1, weight: 1 }]
+      examples: [{ members: [0, 1], signal: 1, weight: 1 }, { members: [2, 0], signal: 1, weight: 1 }] satisfies Array<Example>
     }
     const firstLoss = async (reference: Adapter["parameters"] | undefined) => {
       const trainer = trainerOf(checkpoint, adapter, reference === undefined ? {} : { reference })
-      const { metrics } = await trainer.preferenceStep(batch)
+      const { metrics } = await trainer.step(batch)
       await trainer.release()
       return metrics
     }

@@ -1,7 +1,7 @@
-/** What every Optimizer must do. `preferences` must move its parameters. */
+/** What every Optimizer must do. `lessons` must move its parameters. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
-import type { Preference } from "../../src/domain.ts"
+import type { Lesson } from "../../src/domain.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
 import { Optimizer, type OptimizerState } from "../../src/stages/Optimizer.ts"
 
@@ -11,7 +11,7 @@ export const optimizerContract = <E>(
   name: string,
   layer: (initial: OptimizerState) => Layer.Layer<Optimizer, E>,
   initial: OptimizerState,
-  preferences: ReadonlyArray<Preference>
+  lessons: ReadonlyArray<Lesson>
 ) =>
   describe(`Optimizer contract: ${name}`, () => {
     const from = (state: OptimizerState) =>
@@ -20,8 +20,8 @@ export const optimizerContract = <E>(
 
     it.live("counts versions and gives finite metrics", () =>
       from(initial)((optimizer) => Effect.gen(function*() {
-        const first = yield* optimizer.step(preferences)
-        const second = yield* optimizer.step(preferences)
+        const first = yield* optimizer.step(lessons)
+        const second = yield* optimizer.step(lessons)
         assert.deepStrictEqual([first.snapshot.version, second.snapshot.version], [initial.version + 1, initial.version + 2])
         assert.isTrue(Object.values(first.metrics).every(Number.isFinite))
         assert.property(first.metrics, "loss")
@@ -41,12 +41,12 @@ export const optimizerContract = <E>(
     it.live("goes on from a saved state bit for bit", () =>
       Effect.gen(function*() {
         const [saved, straight] = yield* from(initial)((optimizer) => Effect.gen(function*() {
-          yield* optimizer.step(preferences)
+          yield* optimizer.step(lessons)
           const state = yield* optimizer.state
-          yield* optimizer.step(preferences)
+          yield* optimizer.step(lessons)
           return [state, yield* optimizer.state] as const
         }))
-        const resumed = yield* from(saved)((optimizer) => Effect.andThen(optimizer.step(preferences), optimizer.state))
+        const resumed = yield* from(saved)((optimizer) => Effect.andThen(optimizer.step(lessons), optimizer.state))
         assert.deepStrictEqual([saved.version, saved.updates], [initial.version + 1, initial.updates + 1])
         assert.deepStrictEqual([resumed.version, resumed.updates], [straight.version, straight.updates])
         assert.deepStrictEqual(plain(resumed.parameters), plain(straight.parameters))

@@ -51,9 +51,9 @@ export const rollout = (step: number, policyVersion = step): Rollout => {
     { candidate: c1, rendering: { _tag: "Killed", reason: "deadline", detail: "2 s" } },
     { candidate: c2, rendering: { _tag: "Rendered", picture: picture(90) } }
   ]
-  const preferences = [
+  const lessons = [
     new Preference({ prompt: c0.prompt, chosen: c0, rejected: c1, label: 1, weight: 1, verdict: first }),
     new Preference({ prompt: c0.prompt, chosen: c2, rejected: c1, label: 0.75, weight: 0.5, verdict: last })
   ]
-  return { step, policyVersion, drawings, pairs, preferences, seconds: { sample: 0.1, render: 0.2, judge: 0.3 } }
+  return { step, policyVersion, drawings, pairs, lessons, seconds: { sample: 0.1, render: 0.2, judge: 0.3 } }
 }

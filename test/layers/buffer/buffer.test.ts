@@ -7,7 +7,7 @@ import { Effect, Layer } from "effect"
 import * as BufferMemory from "../../../layers/buffer/memory.ts"
 import * as BufferSqlite from "../../../layers/buffer/sqlite.ts"
 import type { RunDatabaseOptions } from "../../../layers/store/run-database.ts"
-import type { StalenessOptions } from "../../../src/lessons/decide.ts"
+import type { StalenessOptions } from "../../../src/lessons/staleness.ts"
 import { PreferenceBuffer } from "../../../src/stages/PreferenceBuffer.ts"
 import { rollout } from "../../stages/make.ts"
 import { bufferContract } from "../../stages/PreferenceBuffer.contract.ts"
@@ -34,8 +34,8 @@ describe("buffer-sqlite", () => {
       const settings = { ...options, path: yield* file }
       yield* using(settings, (buffer) => buffer.put(rollout(0)))
       const taken = yield* using(settings, (buffer) => buffer.take(0))
-      assert.deepStrictEqual(taken.preferences, rollout(0).preferences)
-      assert.strictEqual((yield* using(settings, (buffer) => buffer.take(0))).preferences.length, 0)
+      assert.deepStrictEqual(taken.lessons, rollout(0).lessons)
+      assert.strictEqual((yield* using(settings, (buffer) => buffer.take(0))).lessons.length, 0)
     }))
 
   it.live("has every fact in its tables", () =>
@@ -52,6 +52,26 @@ describe("buffer-sqlite", () => {
       )
       assert.deepStrictEqual({ ...db.prepare("SELECT DISTINCT consumed_by_step AS s FROM preferences").get() }, { s: 0 })
       db.close()
+    }))
+
+  it.live("goes on with a run that an earlier version began", () =>
+    Effect.gen(function*() {
+      const settings = { maxStaleness: 2, staleWeight: 0.5, path: yield* file }
+      const db = new DatabaseSync(settings.path)
+      // Rollouts 0, trained by step 0, and 1, not trained yet, as schema 2 stored them.
+      db.exec(fs.readFileSync(path.join(import.meta.dirname, "../../golden/run-schema-2.sql"), "utf8"))
+      db.close()
+      const taken = yield* using(settings, (buffer) => buffer.take(1))
+      assert.deepStrictEqual(taken, { lessons: rollout(1).lessons, stale: 0 })
+      const now = new DatabaseSync(settings.path)
+      assert.deepStrictEqual(
+        now.prepare("SELECT step, chosen, rejected, label, weight, consumed_by_step AS by FROM preferences ORDER BY id").all().map((row) => ({ ...row })),
+        [0, 1].flatMap((step) => [
+          { step, chosen: 0, rejected: 1, label: 1, weight: 1, by: step },
+          { step, chosen: 2, rejected: 1, label: 0.75, weight: 0.5, by: step }
+        ])
+      )
+      now.close()
     }))
 
   it.live("opens nothing before it is used", () =>
@@ -81,7 +101,7 @@ describe("buffer-sqlite", () => {
       const newer = new DatabaseSync(at("newer.db"))
       newer.exec("CREATE TABLE meta (key TEXT, value TEXT); INSERT INTO meta VALUES ('schema_version', '99')")
       newer.close()
-      assert.include(yield* refusal(at("newer.db")), "newer vequinox (schema 99, this one knows 2)")
+      assert.include(yield* refusal(at("newer.db")), "newer vequinox (schema 99, this one knows 3)")
 
       const locked = new DatabaseSync(at("locked.db"))
       locked.exec("PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE")

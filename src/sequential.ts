@@ -3,18 +3,19 @@
  * equal, bit for bit, at `maxStaleness` 0; `config.maxStaleness` is not looked at.
  */
 import { Effect, Semaphore } from "effect"
-import { comparePrompt, type InTurn } from "../lessons/compare.ts"
-import type { PipelineConfig } from "./config.ts"
-import type { Drawing, Prompt } from "../domain.ts"
-import { makeReport, type StepOutcome } from "./metrics.ts"
-import type { PipelineError, Stages } from "../pipeline.ts"
-import { asksForText } from "../prompts.ts"
-import { optimize, pairCounters, promptsOfStep } from "./rollout.ts"
-import { selectPreferences } from "../lessons/select.ts"
-import { Policy } from "../stages/Policy.ts"
-import { Renderer } from "../stages/Renderer.ts"
-import { Sampler } from "../stages/Sampler.ts"
-import { type Group, weighted } from "../lessons/weigh.ts"
+import type { Drawing, JudgedPair, Prompt } from "./domain.ts"
+import { comparePrompt, type InTurn } from "./lessons/compare.ts"
+import type { PipelineError, Stages } from "./pipeline.ts"
+import { asksForText } from "./prompts.ts"
+import { Policy } from "./stages/Policy.ts"
+import { Renderer } from "./stages/Renderer.ts"
+import { Sampler } from "./stages/Sampler.ts"
+import { promptsOfStep } from "./steps/batches.ts"
+import type { PipelineConfig } from "./steps/config.ts"
+import { pairCounters } from "./steps/judge.ts"
+import { makeReport, type StepOutcome } from "./steps/metrics.ts"
+import { optimize } from "./steps/optimize.ts"
+import { teach } from "./steps/teach.ts"
 
 /** Every outcome, at the end. Prompts must be distinct. */
 export const sequential = Effect.fn("pipeline.sequential")(function*(
@@ -32,7 +33,7 @@ export const sequential = Effect.fn("pipeline.sequential")(function*(
     const policy = yield* (yield* Policy).latest
     const ofStep = promptsOfStep(prompts, config, step)
     const all: Array<Drawing> = []
-    const groups: Array<Group> = []
+    const pairs: Array<JudgedPair> = []
 
     for (let start = 0; start < ofStep.length; start += config.promptsPerBatch) {
       const batch = ofStep.slice(start, start + config.promptsPerBatch)
@@ -45,18 +46,11 @@ export const sequential = Effect.fn("pipeline.sequential")(function*(
         }
         const decided = yield* comparePrompt(config, prompt, drawings, pairCounters(config, step, prompt), oneByOne)
         all.push(...drawings)
-        groups.push({ pairs: decided, preferences: selectPreferences(config, decided) })
+        pairs.push(...decided)
       }
     }
     const seconds = { sample: 0, render: 0, judge: 0 }
-    const rollout = {
-      step,
-      policyVersion: policy.version,
-      drawings: all,
-      pairs: groups.flatMap(({ pairs }) => pairs),
-      preferences: weighted(config, groups),
-      seconds
-    }
+    const rollout = teach(config)({ step, policyVersion: policy.version, drawings: all, pairs, seconds })
     outcomes.push(yield* report(optimize(rollout)))
   }
   return outcomes

@@ -1,9 +1,16 @@
-/** Labels that are not plain: soft ones and ties, each beside its formula in float64 (plain labels: golden.test.ts). */
+/** Objectives of pairs: plain labels beside TRL, soft ones and ties beside their formulas in float64. */
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { assert, describe, it } from "vitest"
 import { createSession, float32 } from "../../layers/onnx/session.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
-import { labelWeights, type LossType, lossTypes, preferenceLoss } from "../../src/objectives/losses.ts"
+import { hinge, ipo, raoKupper as raoKupperRow, robust, sigmoid as sigmoidRow } from "../../src/objectives/dpo.ts"
+import type { PairLogps } from "../../src/objectives/pair-objective.ts"
+
+const rows = { sigmoid: sigmoidRow, hinge, ipo, robust, rao_kupper: raoKupperRow }
+type LossType = keyof typeof rows
+const lossTypes = Object.keys(rows) as Array<LossType>
 
 const [beta, nu] = [0.3, 2.5]
 const ds = [-9, -2.5, -0.4, 0, 0.7, 3, 11]
@@ -11,14 +18,15 @@ const ds = [-9, -2.5, -0.4, 0, 0.7, 3, 11]
 /** Loss and its derivative by d of pairs with log-ratio d = chosen - rejected, lengths 1. */
 const compute = async (lossType: LossType, labelSmoothing: number, label: number) => {
   const g = new Graph()
+  const settings = { beta, labelSmoothing, nu }
   const inputs = ["chosen", "rejected", "refChosen", "refRejected", "chosenLength", "rejectedLength", "right", "wrong"]
     .map((name) => [name, g.input(name, "float32", ["pair"])] as const)
-  const at = Object.fromEntries(inputs) as unknown as Parameters<typeof preferenceLoss>[2]
-  const loss = preferenceLoss(g, { lossType, beta, labelSmoothing, nu }, at)
+  const at = Object.fromEntries(inputs) as unknown as PairLogps
+  const loss = rows[lossType].pairLoss(g, settings, at)
   g.output("loss", loss)
   g.output("slope", gradients(g, g.sum(loss, [0], true), g.constant([1], [1]), [at.chosen])[0]!)
   const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
-  const { right, wrong } = labelWeights({ lossType, labelSmoothing }, label)
+  const { right, wrong } = rows[lossType].labelWeights(settings, label)
   const feed = (of: (d: number) => number) => float32([ds.length], Float32Array.from(ds, of))
   const out = await session.run({
     chosen: feed((d) => d - 5),
@@ -40,6 +48,55 @@ const raoKupper = (d: number) => {
   const [win, loss] = [sigmoid(beta * d - Math.log(nu)), sigmoid(-beta * d - Math.log(nu))]
   return { win: -Math.log(win), loss: -Math.log(loss), tie: -Math.log(1 - win - loss) }
 }
+
+describe("preference losses beside TRL, to 1e-6", () => {
+  interface Case {
+    readonly loss_type: LossType
+    readonly beta: number
+    readonly label_smoothing: number
+    readonly policy_chosen: Array<number>
+    readonly policy_rejected: Array<number>
+    readonly ref_chosen: Array<number>
+    readonly ref_rejected: Array<number>
+    readonly chosen_lengths: Array<number>
+    readonly rejected_lengths: Array<number>
+    readonly losses: Array<number>
+  }
+  const cases: ReadonlyArray<Case> = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, "../golden/losses.json"), "utf8"))
+  it.each(cases)("$loss_type, beta $beta, label smoothing $label_smoothing", async (c) => {
+    const g = new Graph()
+    const n = c.losses.length
+    const input = (name: string) => g.input(name, "float32", ["pair"])
+    const settings = { beta: c.beta, labelSmoothing: c.label_smoothing, nu }
+    const { right, wrong } = rows[c.loss_type].labelWeights(settings, 1)
+    const loss = rows[c.loss_type].pairLoss(g, settings, {
+      chosen: input("chosen"),
+      rejected: input("rejected"),
+      refChosen: input("refChosen"),
+      refRejected: input("refRejected"),
+      chosenLength: input("chosenLength"),
+      rejectedLength: input("rejectedLength"),
+      right: input("right"),
+      wrong: input("wrong")
+    })
+    g.output("loss", loss)
+    const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
+    const feed = (xs: Array<number>) => float32([n], Float32Array.from(xs))
+    const out = await session.run({
+      chosen: feed(c.policy_chosen),
+      rejected: feed(c.policy_rejected),
+      refChosen: feed(c.ref_chosen),
+      refRejected: feed(c.ref_rejected),
+      chosenLength: feed(c.chosen_lengths),
+      rejectedLength: feed(c.rejected_lengths),
+      right: feed(c.losses.map(() => right)),
+      wrong: feed(c.losses.map(() => wrong))
+    })
+    await session.release()
+    // float32: a loss of size s carries an error of about s * 6e-8 * the number of operations.
+    c.losses.forEach((x, i) => assert.approximately(Number(out["loss"]!.data[i]), x, 1e-6 * Math.max(1, Math.abs(x))))
+  })
+})
 
 describe("rao_kupper", () => {
   it("is -log P(win) for a plain label, and -log P(tie) for a tie but for log(nu^2 - 1)", async () => {

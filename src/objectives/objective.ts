@@ -1,0 +1,86 @@
+/**
+ * What training minimises. An objective is a row of one table (objectives.ts): its graph, its feeds, its metrics, its
+ * source. The trainer knows none of them by name.
+ *
+ * A batch is token sequences and examples about them. An example speaks of one sequence or of two, and says one number of
+ * them, its signal: the label of a pair, the advantage of a candidate.
+ */
+import type { Graph, Value } from "../engine/graph/graph.ts"
+
+/** One thing to learn from. */
+export interface Example {
+  /** Sequences by index: chosen and rejected of a preference, else one. */
+  readonly members: readonly [chosen: number, rejected: number] | readonly [sequence: number]
+  /** A preference's label: P(chosen is the better one), [0.5, 1]. A candidate's advantage, signed. 1 for a completion to imitate. */
+  readonly signal: number
+  /** Multiplies its loss; > 0. */
+  readonly weight: number
+}
+
+/** Settings of all objectives; each row says which it reads. */
+export interface ObjectiveSettings {
+  /** Strength of the implicit reward, > 0; larger holds the policy nearer to the reference. */
+  readonly beta: number
+  /** Chance that a label is wrong: [0, 0.5). */
+  readonly labelSmoothing: number
+  /** How much stronger one must be to win rather than tie, > 1. */
+  readonly nu: number
+}
+
+/** What the policy says of the sequences of one run, in the graph. */
+export interface Scored {
+  /** [token] float32: log-probability of each completion token, nats. */
+  readonly tokens: Value
+  /** [sequence] float32: their sums by sequence. */
+  readonly logps: Value
+  /** [sequence] float32: the same under the reference. Zero where the objective has `reference` false. */
+  readonly reference: Value
+  /** [sequence] float32: completion tokens. */
+  readonly lengths: Value
+}
+
+/** One run's share of a batch: its examples, whose members are numbered within the run, and totals over the whole batch. */
+export interface Share {
+  readonly examples: ReadonlyArray<Example>
+  readonly batch: {
+    /** Sum of the weights of all examples. */
+    readonly weight: number
+    /** Completion tokens of all sequences. */
+    readonly tokens: number
+  }
+}
+
+/** A feed of a graph, `[data.length]`. */
+export type ObjectiveFeed =
+  | { readonly type: "float32"; readonly data: ReadonlyArray<number> }
+  | { readonly type: "int64"; readonly data: ReadonlyArray<number> }
+
+/** A whole batch after its step, as numbers: what metrics are made of. */
+export interface Stepped {
+  readonly examples: ReadonlyArray<Example>
+  /** By sequence: summed log-probabilities before the update, nats; reference 0 where the objective has none. */
+  readonly policy: Float64Array
+  readonly reference: Float64Array
+}
+
+export interface Objective {
+  /** What it learns from: pairs with a label, candidates with an advantage, or completions to imitate. */
+  readonly learnsFrom: "preferences" | "advantages" | "completions"
+  /** Whether its graph reads the reference's log-probabilities; where not, they are not computed. */
+  readonly reference: boolean
+  /** What a run that minimises it does, in two or three words: "Online DPO". */
+  readonly title: string
+  /** Paper and equation, and where ours differs. */
+  readonly source: string
+  /**
+   * The loss of one run, [1] float32. Inputs that it adds to the graph by `g.input` are those that `feeds` fills. Losses of
+   * the runs of a batch add up to the batch's.
+   */
+  readonly loss: (g: Graph, settings: ObjectiveSettings, scored: Scored) => Value
+  readonly feeds: (settings: ObjectiveSettings, share: Share) => Readonly<Record<string, ObjectiveFeed>>
+  /** Beside `loss`, `grad_norm`, `num_tokens`, which every objective has. TRL's names where TRL has them. */
+  readonly metrics: (settings: ObjectiveSettings, stepped: Stepped) => Readonly<Record<string, number>>
+}
+
+export const float32s = <A>(items: ReadonlyArray<A>, of: (item: A) => number): ObjectiveFeed => ({ type: "float32", data: items.map(of) })
+export const int64s = <A>(items: ReadonlyArray<A>, of: (item: A) => number): ObjectiveFeed => ({ type: "int64", data: items.map(of) })

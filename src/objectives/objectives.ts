@@ -1,0 +1,30 @@
+/** THE table of objectives: a new one is a file and a row here. */
+import { crossEntropy } from "./cross-entropy.ts"
+import { hinge, ipo, raoKupper, robust, sigmoid } from "./dpo.ts"
+import type { Objective, ObjectiveSettings } from "./objective.ts"
+import { reinforce } from "./reinforce.ts"
+
+/** By `loss_type`: TRL's names where TRL has them. */
+export const objectives = {
+  sigmoid,
+  hinge,
+  ipo,
+  robust,
+  rao_kupper: raoKupper,
+  reinforce,
+  cross_entropy: crossEntropy
+} satisfies Readonly<Record<string, Objective>>
+
+export type ObjectiveName = keyof typeof objectives
+
+/** An objective and its settings: plain data, as a trainer's thread is given it. */
+export interface ChosenObjective extends ObjectiveSettings {
+  readonly lossType: ObjectiveName
+}
+
+export const objectiveOf = ({ lossType }: Pick<ChosenObjective, "lossType">): Objective => objectives[lossType]
+
+const names = Object.keys(objectives) as Array<ObjectiveName>
+
+/** Those that a run of the pipeline can minimise: they learn from what a judge says. */
+export const judgedObjectives = names.filter((name) => objectives[name].learnsFrom !== "completions")

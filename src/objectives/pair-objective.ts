@@ -1,0 +1,93 @@
+/** What all objectives of pairs share: feeds, label weights, metrics. A row adds the loss of a pair (dpo.ts). */
+import type { Graph, Value } from "../engine/graph/graph.ts"
+import { float32s, int64s, type Objective, type ObjectiveSettings, type Stepped } from "./objective.ts"
+
+/** n pairs; every value is [pair] float32. */
+export interface PairLogps {
+  /** Log-probabilities summed over completion tokens, nats: the end-of-sequence token counts, prompt and prefill do not. */
+  readonly chosen: Value
+  readonly rejected: Value
+  readonly refChosen: Value
+  readonly refRejected: Value
+  /** Completion tokens. */
+  readonly chosenLength: Value
+  readonly rejectedLength: Value
+  /** What the label makes of the loss that "chosen is better" has, and of the loss of the opposite. */
+  readonly right: Value
+  readonly wrong: Value
+}
+
+export interface LabelWeights {
+  readonly right: number
+  readonly wrong: number
+}
+
+export interface PairRow {
+  readonly title: string
+  readonly source: string
+  /** @param label P(chosen is the better one), [0.5, 1] */
+  readonly labelWeights: (settings: ObjectiveSettings, label: number) => LabelWeights
+  /** The loss of each pair, [pair]. */
+  readonly pairLoss: (g: Graph, settings: ObjectiveSettings, x: PairLogps) => Value
+}
+
+/** As their expectation over the label. */
+export const plainWeights = (_: ObjectiveSettings, label: number): LabelWeights => ({ right: label, wrong: 1 - label })
+
+/** The objective Σ weight · loss / Σ weight over pairs. */
+export const pairObjective = ({ labelWeights, pairLoss, source, title }: PairRow): Objective & PairRow => ({
+  title,
+  source,
+  labelWeights,
+  pairLoss,
+  learnsFrom: "preferences",
+  reference: true,
+  loss: (g, settings, { lengths, logps, reference }) => {
+    const chosen = g.input("chosen", "int64", ["pair"])
+    const rejected = g.input("rejected", "int64", ["pair"])
+    const at = (x: Value, which: Value) => g.emit("Gather", [x, which])
+    const loss = pairLoss(g, settings, {
+      chosen: at(logps, chosen),
+      rejected: at(logps, rejected),
+      refChosen: at(reference, chosen),
+      refRejected: at(reference, rejected),
+      chosenLength: at(lengths, chosen),
+      rejectedLength: at(lengths, rejected),
+      right: g.input("right", "float32", ["pair"]),
+      wrong: g.input("wrong", "float32", ["pair"])
+    })
+    return g.sum(g.mul(loss, g.input("weights", "float32", ["pair"])), [0], true)
+  },
+  feeds: (settings, { batch, examples }) => {
+    const labels = examples.map(({ signal }) => labelWeights(settings, signal))
+    return {
+      chosen: int64s(examples, ({ members: [chosen] }) => chosen),
+      rejected: int64s(examples, ({ members: [chosen, rejected = chosen] }) => rejected),
+      right: float32s(labels, ({ right }) => right),
+      wrong: float32s(labels, ({ wrong }) => wrong),
+      weights: float32s(examples, ({ weight }) => weight / batch.weight)
+    }
+  },
+  metrics: pairMetrics
+})
+
+/** TRL's: means over the pairs that have a chosen side, by weight. Rewards and margins are log-ratios times beta, nats. */
+const pairMetrics = ({ beta }: ObjectiveSettings, { examples, policy, reference }: Stepped): Record<string, number> => {
+  const decided = examples.flatMap(({ members: [chosen, rejected = chosen], signal, weight }) =>
+    signal === 0.5 ? [] : [{ chosen, rejected, weight }])
+  const total = decided.reduce((n, { weight }) => n + weight, 0)
+  const mean = (name: string, f: (pair: (typeof decided)[number]) => number) =>
+    total === 0 ? {} : { [name]: decided.reduce((n, pair) => n + f(pair) * pair.weight, 0) / total }
+  const reward = (n: number) => beta * (policy[n]! - reference[n]!)
+  const used = [...new Set(examples.flatMap(({ members }) => [...members]))]
+  return {
+    ...mean("rewards/chosen", ({ chosen }) => reward(chosen)),
+    ...mean("rewards/rejected", ({ rejected }) => reward(rejected)),
+    ...mean("rewards/accuracies", ({ chosen, rejected }) => (reward(chosen) > reward(rejected) ? 1 : 0)),
+    ...mean("rewards/margins", ({ chosen, rejected }) => reward(chosen) - reward(rejected)),
+    ...mean("logps/chosen", ({ chosen }) => policy[chosen]!),
+    ...mean("logps/rejected", ({ rejected }) => policy[rejected]!),
+    "objective/kl": used.reduce((n, i) => n + policy[i]! - reference[i]!, 0) / used.length,
+    beta
+  }
+}

@@ -1,0 +1,35 @@
+import { float32s, int64s, type Objective } from "./objective.ts"
+
+/**
+ * Policy gradient with a baseline: -Σ weight · advantage · log π(completion) / Σ weight, log π summed over the completion's
+ * tokens, nats. Williams 1992, REINFORCE; as TRL's RLOO loss where policy and sampler agree, whose gradient it has. The
+ * baseline is in the advantage (lessons/advantage.ts). No reference, no clipping: a stale candidate is only weighed down.
+ */
+export const reinforce: Objective = {
+  learnsFrom: "advantages",
+  reference: false,
+  title: "Policy gradient",
+  source: "REINFORCE with a baseline, Williams 1992 (doi:10.1007/BF00992696)",
+  loss: (g, _, { logps }) => {
+    const own = g.emit("Gather", [logps, g.input("candidates", "int64", ["example"])])
+    return g.sum(g.mul(own, g.input("scales", "float32", ["example"])), [0], true)
+  },
+  feeds: (_, { batch, examples }) => ({
+    candidates: int64s(examples, ({ members: [candidate] }) => candidate),
+    scales: float32s(examples, ({ signal, weight }) => -signal * weight / batch.weight)
+  }),
+  metrics: (_, { examples, policy }) => {
+    const mean = (f: (example: (typeof examples)[number]) => number) =>
+      examples.reduce((sum, example) => sum + f(example), 0) / examples.length
+    const logpOf = (better: boolean, name: string) => {
+      const own = examples.filter(({ signal }) => signal > 0 === better)
+      return own.length === 0 ? {} : { [name]: own.reduce((sum, { members: [n] }) => sum + policy[n]!, 0) / own.length }
+    }
+    return {
+      "advantages/mean": mean(({ signal }) => signal),
+      "advantages/abs": mean(({ signal }) => Math.abs(signal)),
+      ...logpOf(true, "logps/better"),
+      ...logpOf(false, "logps/worse")
+    }
+  }
+}

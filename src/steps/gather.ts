@@ -1,0 +1,29 @@
+/** The batches of one step, put together. */
+import type { JudgedStep } from "../domain.ts"
+import type { Judged } from "./judge.ts"
+
+const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((total, x) => total + x, 0)
+
+/** Their seconds are added up. */
+const together = (batches: readonly [Judged, ...ReadonlyArray<Judged>]): JudgedStep => {
+  const { step, version } = batches[0]
+  return {
+    step,
+    policyVersion: version,
+    drawings: batches.flatMap(({ drawings }) => drawings.flat()),
+    pairs: batches.flatMap(({ pairs }) => pairs),
+    seconds: {
+      sample: sum(batches.map(({ sampleSeconds }) => sampleSeconds)),
+      render: sum(batches.map(({ renderSeconds }) => renderSeconds)),
+      judge: sum(batches.map(({ judgeSeconds }) => judgeSeconds))
+    }
+  }
+}
+
+export const noBatches = (): ReadonlyArray<Judged> => []
+
+/** `Stream.mapAccum` step: holds the batches of a step until its last one has come. */
+export const gather = (held: ReadonlyArray<Judged>, batch: Judged): readonly [ReadonlyArray<Judged>, ReadonlyArray<JudgedStep>] => {
+  const [first = batch, ...rest] = [...held, batch]
+  return batch.last ? [[], [together([first, ...rest])]] : [[first, ...rest], []]
+}

@@ -1,0 +1,20 @@
+/** PreferenceBuffer and Optimizer: what a step learns, and the policy version that comes of it. */
+import { Effect } from "effect"
+import type { Rollout } from "../domain.ts"
+import { Optimizer } from "../stages/Optimizer.ts"
+import { Policy } from "../stages/Policy.ts"
+import { PreferenceBuffer } from "../stages/PreferenceBuffer.ts"
+import { seconds } from "./seconds.ts"
+
+/** Stores the rollout, takes what may be trained at this step, trains it and publishes the next version. */
+export const optimize = Effect.fn("pipeline.optimize")(function*(rollout: Rollout) {
+  yield* Effect.annotateCurrentSpan({ step: rollout.step })
+  const buffer = yield* PreferenceBuffer
+  yield* buffer.put(rollout)
+  const taken = yield* buffer.take(rollout.step)
+  const [{ metrics, snapshot }, trainSeconds] = yield* seconds((yield* Optimizer).step(taken.lessons))
+  yield* (yield* Policy).publish(snapshot)
+  return { rollout, taken, metrics, trainSeconds }
+})
+
+export type Optimized = Effect.Success<ReturnType<typeof optimize>>

@@ -1,0 +1,33 @@
+/** Renderer: from text to pixels. */
+import { Effect } from "effect"
+import type { Drawing } from "../domain.ts"
+import { asksForText } from "../prompts.ts"
+import { Renderer } from "../stages/Renderer.ts"
+import type { Batch } from "./batches.ts"
+import type { PipelineConfig } from "./config.ts"
+import type { Sampled } from "./sample.ts"
+import { seconds } from "./seconds.ts"
+
+export interface Rendered extends Batch {
+  /** `[prompt][k]` */
+  readonly drawings: ReadonlyArray<ReadonlyArray<Drawing>>
+  readonly sampleSeconds: number
+  readonly renderSeconds: number
+}
+
+/** Text to pixels. A drawing that is rejected or kills its renderer stays in the batch. */
+export const renderBatch = ({ renderConcurrency }: PipelineConfig) =>
+  Effect.fn("pipeline.render")(function*({ candidates, ...batch }: Sampled) {
+    const renderer = yield* Renderer
+    const [rendered, renderSeconds] = yield* seconds(Effect.forEach(
+      candidates.flat(),
+      (candidate) =>
+        renderer.render(candidate.svg, { allowText: asksForText(candidate.prompt) }).pipe(
+          Effect.map((rendering): Drawing => ({ candidate, rendering }))
+        ),
+      { concurrency: renderConcurrency }
+    ))
+    let next = 0
+    const drawings = candidates.map((group) => rendered.slice(next, next += group.length))
+    return { ...batch, drawings, renderSeconds } satisfies Rendered
+  })

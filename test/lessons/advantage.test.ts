@@ -1,0 +1,65 @@
+import { assert, describe, it } from "vitest"
+import { JudgedPair, type Outcome } from "../../src/domain.ts"
+import { advantages } from "../../src/lessons/advantage.ts"
+import { lessonsOf } from "../../src/lessons/teach.ts"
+import { defaultPipeline } from "../../src/steps/config.ts"
+import { candidate, prompt, verdict } from "../stages/make.ts"
+
+const judged = (a: number, b: number, outcome: Outcome, by = "test") =>
+  new JudgedPair({ a: candidate({ index: a }), b: candidate({ index: b }), verdict: verdict({ outcome, by }) })
+
+const byIndex = (pairs: ReadonlyArray<JudgedPair>, k: number) =>
+  Object.fromEntries(advantages(pairs, k).map(({ advantage, candidate: { index } }) => [index, advantage]))
+
+describe("advantages", () => {
+  it("are the share of comparisons won, less the prompt's mean", () => {
+    // 0 beats 1 and ties 2, 2 beats 1: shares 3/4, 0, 3/4, mean 1/2.
+    assert.deepStrictEqual(byIndex([judged(0, 1, "A"), judged(0, 2, "tie"), judged(1, 2, "B")], 3), { 0: 0.25, 1: -0.5, 2: 0.25 })
+  })
+
+  it("count the gate's answers, and nothing that is no answer", () => {
+    // 3 never rendered, 2 was only asked about in vain: it has no advantage and is not in the baseline.
+    const pairs = [judged(0, 1, "A"), judged(0, 2, "failed"), judged(1, 2, "failed"), judged(0, 3, "A", "gate"), judged(2, 3, "invalid")]
+    const [first, second, fourth] = [1, 0, 0]
+    const baseline = (first + second + fourth) / 3
+    const got = byIndex(pairs, 4)
+    assert.deepStrictEqual(Object.keys(got), ["0", "1", "3"])
+    assert.closeTo(got[0]!, first - baseline, 1e-12)
+    assert.closeTo(got[1]!, second - baseline, 1e-12)
+    assert.closeTo(got[3]!, fourth - baseline, 1e-12)
+  })
+
+  it("are none where all are alike, or nothing was answered", () => {
+    assert.deepStrictEqual(advantages([judged(0, 1, "tie")], 2), [])
+    assert.deepStrictEqual(advantages([judged(0, 1, "failed")], 2), [])
+    assert.deepStrictEqual(advantages([], 4), [])
+  })
+
+  it("of a prompt add up to nothing", () => {
+    const outcomes: ReadonlyArray<Outcome> = ["A", "B", "tie", "A", "A", "B"]
+    const pairs = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]].map(([a, b], n) => judged(a!, b!, outcomes[n]!))
+    assert.closeTo(advantages(pairs, 4).reduce((sum, { advantage }) => sum + advantage, 0), 0, 1e-12)
+  })
+})
+
+describe("lessons of a step", () => {
+  const other = (index: number) => candidate({ index, prompt: prompt("a dog") })
+  const groups = [
+    [judged(0, 1, "A")],
+    [new JudgedPair({ a: other(0), b: other(1), verdict: verdict({ outcome: "B" }) })]
+  ]
+
+  it("are what the run's objective learns from", () => {
+    const options = { ...defaultPipeline, k: 2 }
+    const tags = (lessons: "preferences" | "advantages") => lessonsOf({ ...options, lessons }, groups).map(({ _tag, prompt }) => [_tag, prompt.text])
+    assert.deepStrictEqual(tags("preferences"), [["Preference", "a cat"], ["Preference", "a dog"]])
+    assert.deepStrictEqual(tags("advantages"), [["Advantage", "a cat"], ["Advantage", "a cat"], ["Advantage", "a dog"], ["Advantage", "a dog"]])
+  })
+
+  it("never come from a failure, whatever is learned", () => {
+    const failures = (["failed", "invalid"] as const).map((outcome) => [judged(0, 1, outcome)])
+    for (const lessons of ["preferences", "advantages"] as const) {
+      assert.deepStrictEqual(lessonsOf({ ...defaultPipeline, lessons, ties: "train" }, failures), [])
+    }
+  })
+})

@@ -1,0 +1,90 @@
+/** What holds of every row of the table. */
+import { assert, describe, it } from "vitest"
+import { createSession, type Feeds, float32, int64 } from "../../layers/onnx/session.ts"
+import { gradients } from "../../src/engine/graph/gradients.ts"
+import { Graph } from "../../src/engine/graph/graph.ts"
+import type { Example, ObjectiveFeed, ObjectiveSettings } from "../../src/objectives/objective.ts"
+import { type ObjectiveName, objectiveOf, objectives } from "../../src/objectives/objectives.ts"
+import { sumBySequence } from "../../src/objectives/sums.ts"
+
+const settings: ObjectiveSettings = { beta: 0.3, labelSmoothing: 0.1, nu: 2.5 }
+/** Three sequences of 2, 3 and 1 completion tokens. */
+const segments = [0, 0, 1, 1, 1, 2]
+const tokens = [-0.5, -1.25, -0.75, -2, -0.1, -3]
+const reference = [-2, -2.5, -2.9]
+const examplesOf = (name: ObjectiveName): ReadonlyArray<Example> =>
+  objectiveOf({ lossType: name }).learnsFrom === "preferences"
+    ? [{ members: [0, 1], signal: 1, weight: 1 }, { members: [2, 0], signal: 0.75, weight: 0.5 }]
+    : [{ members: [0], signal: 0.75, weight: 1 }, { members: [1], signal: -0.5, weight: 0.5 }, { members: [2], signal: 1, weight: 1 }]
+
+const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
+  Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) =>
+    [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))]))
+
+/** Loss over some of a batch's examples, and its gradient by token. */
+const compute = async (name: ObjectiveName, examples: ReadonlyArray<Example>, all: ReadonlyArray<Example>, logps = tokens) => {
+  const objective = objectiveOf({ lossType: name })
+  const g = new Graph()
+  const token = g.input("tokens", "float32", ["token"])
+  const zeros = g.input("zeros", "float32", ["sequence"])
+  const sums = sumBySequence(g, token, g.input("segments", "int64", ["token"]), zeros)
+  const loss = objective.loss(g, settings, {
+    tokens: token,
+    logps: sums,
+    reference: g.input("reference", "float32", ["sequence"]),
+    lengths: g.input("lengths", "float32", ["sequence"])
+  })
+  g.output("loss", loss)
+  g.output("slope", gradients(g, loss, g.constant([1], [1]), [token])[0]!)
+  const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
+  const batch = { weight: all.reduce((sum, { weight }) => sum + weight, 0), tokens: segments.length }
+  const out = await session.run({
+    tokens: float32([segments.length], Float32Array.from(logps)),
+    segments: int64([segments.length], segments),
+    zeros: float32([3], new Float32Array(3)),
+    reference: float32([3], Float32Array.from(reference)),
+    lengths: float32([3], Float32Array.of(2, 3, 1)),
+    ...tensors(objective.feeds(settings, { examples, batch }))
+  })
+  await session.release()
+  return { loss: Number(out["loss"]!.data[0]), slope: Array.from(out["slope"]!.data, Number) }
+}
+
+describe.each(Object.keys(objectives) as Array<ObjectiveName>)("objective %s", (name) => {
+  const examples = examplesOf(name)
+
+  it("has the gradient of its loss (finite differences)", async () => {
+    const { slope } = await compute(name, examples, examples)
+    for (const [n] of tokens.entries()) {
+      const at = async (step: number) => (await compute(name, examples, examples, tokens.map((x, i) => (i === n ? x + step : x)))).loss
+      const width = 0.01
+      assert.closeTo(slope[n]!, (await at(width) - await at(-width)) / (2 * width), 2e-3)
+    }
+  })
+
+  it("says where it comes from, and its metrics are finite", () => {
+    const objective = objectiveOf({ lossType: name })
+    assert.match(objective.source, /arXiv|doi|TRL/)
+    const sums = Float64Array.from([-1.75, -2.85, -3])
+    const metrics = objective.metrics(settings, { examples, policy: sums, reference: Float64Array.from(reference) })
+    for (const value of Object.values(metrics)) assert.isTrue(Number.isFinite(value))
+  })
+})
+
+describe.each((Object.keys(objectives) as Array<ObjectiveName>).filter((name) => name !== "cross_entropy"))("%s", (name) => {
+  it("of a batch is the sum of its runs", async () => {
+    const examples = examplesOf(name)
+    const whole = await compute(name, examples, examples)
+    const runs = await Promise.all(examples.map((example) => compute(name, [example], examples)))
+    assert.closeTo(runs.reduce((sum, { loss }) => sum + loss, 0), whole.loss, 1e-5)
+    whole.slope.forEach((x, t) => assert.closeTo(runs.reduce((sum, { slope }) => sum + slope[t]!, 0), x, 1e-5))
+  })
+})
+
+it("reinforce weighs each completion's log-probability by its advantage", async () => {
+  const { loss, slope } = await compute("reinforce", examplesOf("reinforce"), examplesOf("reinforce"))
+  // Sums -1.75, -2.85, -3; weights 1, 0.5, 1.
+  assert.closeTo(loss, -(0.75 * -1.75 + 0.5 * -0.5 * -2.85 + 1 * -3) / 2.5, 1e-6)
+  const expected = [0.75, 0.75, -0.25, -0.25, -0.25, 1].map((x) => -x / 2.5)
+  slope.forEach((x, t) => assert.closeTo(x, expected[t]!, 1e-6))
+})
