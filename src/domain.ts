@@ -170,3 +170,18 @@ export interface StepReport {
   readonly policyVersion: number
   readonly metrics: Readonly<Record<string, number>>
 }
+
+/** How often a scorer and the judge agreed. */
+export interface Agreement {
+  readonly scorer: string
+  /** Pairs that the judge decided and the scorer can score. */
+  readonly pairs: number
+  /** Kendall's tau of the two over these pairs: (agreements - disagreements) / pairs, equal scores counting for neither. */
+  readonly tau: number
+}
+
+/** Something a person should look into, and the step at which it was seen. */
+export interface Alarm {
+  readonly step: number
+  readonly message: string
+}

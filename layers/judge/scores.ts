@@ -11,7 +11,7 @@
 import { Deferred, Effect, Layer, Queue } from "effect"
 import { type CheckpointInvalid, weightsHash } from "../../src/model/model-folder.ts"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
-import type { Scorer } from "../../src/evaluation/held-out.ts"
+import type { Scorer } from "../../src/stages/Scorer.ts"
 import type { ScorerCheckpoint } from "../../src/scorers/graphs.ts"
 import type { PairScorer, TextScorer } from "../../src/scorers/family.ts"
 import { Judge, JudgeRefused } from "../../src/stages/Judge.ts"

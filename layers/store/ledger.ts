@@ -1,6 +1,6 @@
 /** The ledger of paid calls in the run's database. */
 import { Effect, Layer } from "effect"
-import { Ledger } from "../guide/ledger.ts"
+import { Ledger } from "../../src/stages/Ledger.ts"
 import { RunDatabase } from "./run-database.ts"
 
 export const layer = Layer.effect(

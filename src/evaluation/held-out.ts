@@ -3,18 +3,13 @@
  * training. A drawing that did not render loses to one that did; equal scores are ties and count one half.
  */
 import { Effect } from "effect"
-import type { Drawing, Picture, Prompt } from "../domain.ts"
+import type { Drawing, Prompt } from "../domain.ts"
 import { asksForText } from "../prompts.ts"
 import { wilson, type Interval } from "./statistics.ts"
 import type { PolicySnapshot } from "../stages/Policy.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { Sampler } from "../stages/Sampler.ts"
-
-/** Scores one drawing of one prompt; higher is better. `undefined`: it cannot judge this prompt. */
-export interface Scorer {
-  readonly name: string
-  readonly score: (prompt: Prompt, picture: Picture) => Effect.Effect<number | undefined>
-}
+import type { Scorer } from "../stages/Scorer.ts"
 
 /** No training step has this number, so evaluation and training never share a candidate's seed. */
 const evaluationStep = -1

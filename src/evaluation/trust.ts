@@ -3,19 +3,9 @@
  * policy that learns to please one judge alone shows here first.
  */
 import { Effect } from "effect"
-import type { Drawing, JudgedPair, Rollout } from "../domain.ts"
-import type { Scorer } from "./held-out.ts"
+import type { Agreement, Alarm, Drawing, JudgedPair, Rollout } from "../domain.ts"
+import type { Scorer } from "../stages/Scorer.ts"
 import { random, shuffled } from "../engine/random.ts"
-import type { Alarm } from "../run/summary.ts"
-
-/** How often a scorer and the judge agreed. */
-export interface Agreement {
-  readonly scorer: string
-  /** Pairs that the judge decided and the scorer can score. */
-  readonly pairs: number
-  /** Kendall's tau of the two over these pairs: (agreements - disagreements) / pairs, equal scores counting for neither. */
-  readonly tau: number
-}
 
 const keyOf = ({ candidate: { index, prompt } }: Drawing): string => `${prompt.id} ${index}`
 

@@ -10,8 +10,9 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
-import { adapterFiles, type Base } from "../model/adapter.ts"
+import type { Base } from "../model/adapter.ts"
 import { openWeights, readParameters } from "../model/model-folder.ts"
+import { parameterFiles, weightsFile } from "../model/parameter-files.ts"
 import { explain, FileProblem, syncFolder, writeFile, writeFolder } from "../system/files.ts"
 import type { LoraConfig } from "../engine/weights/parameters.ts"
 import { encodeSafetensors } from "../engine/weights/safetensors.ts"
@@ -42,18 +43,6 @@ const State = Schema.Struct({
 })
 const decodeState = Schema.decodeUnknownSync(Schema.fromJsonString(State))
 
-/** How the trainable parameters are written: a PEFT adapter, or a whole checkpoint's weights. */
-export const parameterFiles = (
-  parameters: Parameters,
-  lora: LoraConfig | undefined,
-  base: Base,
-  card: string
-): ReadonlyArray<readonly [string, string | Uint8Array]> =>
-  lora === undefined
-    ? [[weightsFile(lora), encodeSafetensors(parameters)]]
-    : adapterFiles(parameters, lora, base, card)
-
-const weightsFile = (lora: LoraConfig | undefined): string => lora === undefined ? "model.safetensors" : "adapter_model.safetensors"
 const momentsFile = "optimizer.safetensors"
 const versionFile = /^policy-(\d+)\.safetensors$/
 

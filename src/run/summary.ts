@@ -1,3 +1,4 @@
+import type { Alarm } from "../domain.ts"
 import type { WinRate } from "../evaluation/held-out.ts"
 
 /** summary.json. */
@@ -19,9 +20,4 @@ export interface Summary {
   readonly faults: Readonly<Record<string, number>>
   /** What a person should look into, with the step at which it was seen. */
   readonly alarms: ReadonlyArray<Alarm>
-}
-
-export interface Alarm {
-  readonly step: number
-  readonly message: string
 }

@@ -7,14 +7,13 @@ import { Clock, Effect, Ref, Stream } from "effect"
 import type { Base } from "../model/adapter.ts"
 import { keepOnly, pruned, writeCheckpoint } from "./checkpoints.ts"
 import type { PipelineConfig } from "../steps/config.ts"
-import { type Drawing, isPreference, type StepReport } from "../domain.ts"
+import { type Alarm, type Drawing, isPreference, type StepReport } from "../domain.ts"
 import {
   compare,
   type Comparison,
   diversity,
   drawHeldOut,
   meanLength,
-  type Scorer,
   validity,
   winRate
 } from "../evaluation/held-out.ts"
@@ -28,8 +27,9 @@ import type { PromptSet } from "../prompts.ts"
 import { appendStep, rewriteSteps, type RunFolder, storedPreference, syncSteps, writeAdapter } from "./folder.ts"
 import { Optimizer } from "../stages/Optimizer.ts"
 import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
+import type { Scorer } from "../stages/Scorer.ts"
 import { RunState, type StoredReport } from "../stages/RunState.ts"
-import type { Alarm, Summary } from "./summary.ts"
+import type { Summary } from "./summary.ts"
 import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
 
 export interface TrainingRunOptions {

@@ -6,8 +6,7 @@
  * is known of later steps is provisional, but for judgments, and `rewind` takes it back.
  */
 import { Context, type Effect, Schema } from "effect"
-import type { StepReport } from "../domain.ts"
-import type { Agreement } from "../evaluation/trust.ts"
+import type { Agreement, StepReport } from "../domain.ts"
 
 /** The store refused: disk full, damaged, from another version. Nothing was half-written. */
 export class RunStateFailed extends Schema.TaggedError<RunStateFailed>()("RunStateFailed", {
