@@ -86,17 +86,20 @@ export const makeDesk = Effect.fnUntraced(function*({ grace = 3 }: DeskOptions) 
   const choose = Effect.fnUntraced(function*(id: number, choice: Choice) {
     const before = yield* SubscriptionRef.modify(ref, (state) => {
       const open = state.waiting.find((open) => open.id === id)
-      return open === undefined ? [undefined, state] : [state, {
+      if (open === undefined) return [undefined, state]
+      const chosen = { ...open, choice }
+      return [{ chosen, last: state.last }, {
         waiting: state.waiting.filter((other) => other !== open),
-        last: { ...open, choice },
+        last: chosen,
         answered: state.answered + 1
       }]
     })
     if (before === undefined) return false
     yield* handOut(before.last)
     yield* Effect.sleep(grace * 1000).pipe(
+      // This choice alone: where it was taken back, a later one on the same pair has its own time.
       Effect.andThen(SubscriptionRef.modify(ref, (state) =>
-        state.last?.id === id ? [state.last, { ...state, last: undefined }] : [undefined, state])),
+        state.last === before.chosen ? [state.last, { ...state, last: undefined }] : [undefined, state])),
       Effect.flatMap(handOut),
       Effect.forkIn(scope)
     )

@@ -30,10 +30,10 @@ judgeContract(
   [0.1, 0.4, 0.8].map((share) => inked(share))
 )
 
-/** A page with nobody at it, and its address. */
-const openPage = Effect.gen(function*() {
+/** A page with nobody at it, and its address. @param grace seconds */
+const openPageFor = Effect.fnUntraced(function*(grace: number) {
   let url = ""
-  const layer = JudgeHuman.layerPage({ port: 0, grace: 1, announce: (told) => Effect.sync(() => void (url = told)) })
+  const layer = JudgeHuman.layerPage({ port: 0, grace, announce: (told) => Effect.sync(() => void (url = told)) })
   const judge = Context.get(yield* Layer.build(layer.pipe(Layer.provide(Answers.layerMemory))), Judge)
   const states: Array<PageState> = []
   yield* Effect.acquireRelease(Effect.sync(() => watch(url, (state) => states.push(state))), (stop) => Effect.sync(stop))
@@ -45,6 +45,7 @@ const openPage = Effect.gen(function*() {
     }).pipe(Effect.timeout(5000))
   return { judge, url, states, until }
 })
+const openPage = openPageFor(1)
 
 const [dark, grey, light] = [inked(0.9), inked(0.5), inked(0.1)] as const
 
@@ -118,6 +119,23 @@ describe("the page", () => {
       assert.isAbove(Duration.toMillis(elapsed), 500)
       assert.deepInclude(yield* until(({ undoable }) => !undoable), { waiting: 0, answered: 2, pair: null })
       assert.strictEqual(yield* undo, 409)
+    }).pipe(Effect.scoped), 20_000)
+
+  it.live("a choice made after one was taken back has its whole time", () =>
+    Effect.gen(function*() {
+      const { judge, until, url } = yield* openPageFor(4)
+      const posted = (path: string, body: object) => Effect.promise(async () => (await post(`${url}${path}`, body)).status)
+      const verdict = yield* Effect.forkChild(judge.compare(prompt("one"), dark, light))
+      const { pair } = yield* until(({ waiting }) => waiting === 1)
+      assert.strictEqual(yield* posted("choose", { id: pair!.id, choice: "left" }), 200)
+      yield* Effect.sleep(2500)
+      assert.strictEqual(yield* posted("undo", {}), 200)
+      assert.strictEqual(yield* posted("choose", { id: pair!.id, choice: "right" }), 200)
+      yield* Effect.sleep(2000) // the first choice would stand by now
+      assert.isUndefined(verdict.pollUnsafe())
+      assert.strictEqual(yield* posted("undo", {}), 200)
+      assert.strictEqual(yield* posted("choose", { id: pair!.id, choice: "tie" }), 200)
+      assert.strictEqual((yield* Fiber.join(verdict)).outcome, "tie")
     }).pipe(Effect.scoped), 20_000)
 
   /** Status of a request with headers of one's own, which fetch would not send. */
