@@ -485,4 +485,24 @@ describe("letters", () => {
       assert.strictEqual((yield* decideRenderings(sign, lettered(0.6, 0.4), lettered(0.5, 0.4))).outcome, "A")
       assert.strictEqual((yield* decideRenderings(sign, plain, plain)).costUsd, 1)
     }).pipe(Effect.provide(ink)))
+
+  for (const [name, error] of [
+    ["refused", new JudgeRefused({ message: "no opinion", costUsd: 1 })],
+    ["busy to the end", new JudgeBusy({ message: "no opinion", retryAfter: Duration.zero })]
+  ] as const) {
+    it.effect(`make no label where the question without them was ${name}`, () =>
+      Effect.gen(function*() {
+        const judge = yield* Judge
+        let asked = 0
+        const once = Layer.succeed(Judge, {
+          ...judge,
+          compare: (...pair) => (++asked === 1 ? judge.compare(...pair) : Effect.fail(error))
+        })
+        const decided = decideRenderings(sign, lettered(0.8, 0.6), { _tag: "Rendered", picture: inked(0.5) }, 1)
+        const { by, confidence, costUsd, outcome, reason } = yield* decided.pipe(Effect.provide(once))
+        assert.deepStrictEqual([outcome, confidence, by], ["failed", 0, "ink"])
+        assert.strictEqual(reason, "Without its letters: no opinion")
+        assert.strictEqual(costUsd, name === "refused" ? 2 : 1)
+      }).pipe(Effect.provide(ink)))
+  }
 })

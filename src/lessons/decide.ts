@@ -44,12 +44,14 @@ const unanswered = (judge: Judge["Service"], error: JudgeBusy | JudgeRefused): V
 
 /**
  * Where letters are allowed they may tell a good drawing, but must not make one: what wins with its letters and loses
- * without them has only written the prompt out, and that is a tie.
+ * without them has only written the prompt out, and that is a tie. Where that could not be asked, nothing is known.
  */
 const withoutLetters = (verdict: Verdict, bare: Verdict): Verdict => {
   const costUsd = (verdict.costUsd ?? 0) + (bare.costUsd ?? 0)
   const opposed = (verdict.outcome === "A" && bare.outcome === "B") || (verdict.outcome === "B" && bare.outcome === "A")
-  const judged = opposed
+  const judged = bare.outcome === "failed"
+    ? new Verdict({ outcome: "failed", confidence: 0, by: bare.by, reason: `Without its letters: ${bare.reason ?? "no answer"}` })
+    : opposed
     ? new Verdict({ outcome: "tie", confidence: 0, by: verdict.by, reason: `Without its letters it loses: ${bare.reason ?? bare.outcome}` })
     : verdict
   return new Verdict({ ...judged, ...(costUsd > 0 ? { costUsd } : {}) })
