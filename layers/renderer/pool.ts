@@ -1,6 +1,8 @@
 /**
  * A pool of renderer processes, plain promises. Each process works on one drawing and has the next ones waiting. A watchdog
- * ends a process that takes too much CPU time or memory; the drawing it worked on is to blame, the waiting ones move on.
+ * ends a process that takes too much CPU time or memory; the drawing it worked on is to blame, the waiting ones move on. A
+ * process that somebody else ended (a user, a supervisor, the kernel when memory ran out) blames none: its drawing is tried
+ * again, and given up as one that could not be tried.
  *
  * A process gets drawings only after it has said that it is ready, so one that cannot start blames none. Besides those at
  * work, spare ones stand ready: the place of one that ended is taken at once. A drawing that is being drawn already is not
@@ -37,7 +39,7 @@ export type PoolResult =
   | { readonly _tag: "Pixels"; readonly rgba: Uint8Array }
   | { readonly _tag: "Error"; readonly message: string }
   | { readonly _tag: "Killed"; readonly reason: KillReason; readonly detail: string }
-  /** Says nothing about the drawing: no process can be started, or the pool was closed. */
+  /** Says nothing about the drawing: no process can be started, each is ended from outside, or the pool was closed. */
   | { readonly _tag: "Unavailable"; readonly message: string }
 
 interface Job {
@@ -45,7 +47,7 @@ interface Job {
   readonly letters: boolean
   readonly resolve: (result: PoolResult) => void
   /** Processes that somebody else ended while it was in work. */
-  readonly bystander: number
+  readonly endedFromOutside: number
 }
 
 interface Member {
@@ -74,7 +76,9 @@ const window = 16
 const lookEvery = 25
 /** Processes in a row that end before they are ready; then callers are told. */
 const startsToTry = 4
-/** Sent by people, supervisors and the kernel when memory runs out, hardly ever caused by a drawing. */
+/** Processes of one drawing that may be ended from outside until it is given up. */
+const outsideToTry = 5
+/** Sent by people, supervisors and the kernel when memory runs out; a drawing's own crash is another signal. */
 const fromOutside: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 
 export class RendererPool {
@@ -105,7 +109,7 @@ export class RendererPool {
       this.#waiting.push({
         svg,
         letters,
-        bystander: 0,
+        endedFromOutside: 0,
         resolve: (result) => {
           this.#pending.delete(key)
           resolve(result)
@@ -247,11 +251,13 @@ export class RendererPool {
     const [first, ...rest] = member.jobs
     this.#waiting.unshift(...rest)
     if (first !== undefined) {
-      if (this.#closed || (!member.killed && fromOutside && first.bystander === 0)) {
-        this.#waiting.unshift({ ...first, bystander: 1 })
-      } else {
-        first.resolve({ _tag: "Killed", ...member.killed ?? { reason: "crash", detail: `the renderer ended with ${detail}` } })
-      }
+      const endedFromOutside = first.endedFromOutside + 1
+      if (member.killed && !this.#closed) first.resolve({ _tag: "Killed", ...member.killed })
+      else if (this.#closed || (fromOutside && endedFromOutside < outsideToTry)) this.#waiting.unshift({ ...first, endedFromOutside })
+      else if (fromOutside) {
+        const message = `${endedFromOutside} renderer processes in a row were ended from outside with ${detail} while they drew it; is memory running out?`
+        first.resolve({ _tag: "Unavailable", message })
+      } else first.resolve({ _tag: "Killed", reason: "crash", detail: `the renderer ended with ${detail}` })
     }
     if (this.#closed) return
     if (!member.ready && ++this.#failures >= startsToTry) this.#giveUp()

@@ -1,26 +1,17 @@
 /**
- * Renderer: the validity gate, then resvg in a pool of child processes (layers/renderer/pool.ts). A hostile drawing ends a
- * child, never the run; what became of it is remembered by its text, so it is not tried twice.
+ * Renderer: the validity gate, then resvg in a pool of child processes (pool.ts). A hostile drawing ends a child, never the
+ * run; what became of it is remembered (stages/KilledDrawings.ts), so it is not tried twice.
  */
 import { createHash } from "node:crypto"
 import * as os from "node:os"
-import { Effect, Layer, Semaphore } from "effect"
+import { Effect, Layer, Option, Semaphore } from "effect"
 import { Picture, type Rendering } from "../../src/domain.ts"
 import { Renderer, RendererUnavailable, type RenderOptions } from "../../src/stages/Renderer.ts"
 import { extractSvg, gate } from "../../src/drawing/gate.ts"
+import { forgetful, KilledDrawings } from "../../src/stages/KilledDrawings.ts"
 import { type PoolOptions, type PoolResult, RendererPool } from "./pool.ts"
 
-type Killed = Extract<Rendering, { _tag: "Killed" }>
-
-/** Drawings that ended a process, by `drawingHash`: none is tried a second time. */
-export interface KilledDrawings {
-  readonly recall: (hash: string) => Effect.Effect<Killed | undefined>
-  readonly record: (hash: string, killed: Killed) => Effect.Effect<void>
-}
-
 export interface RendererResvgOptions extends Partial<PoolOptions> {
-  /** Default: the last 1024 are remembered while the layer lives. */
-  readonly killed?: KilledDrawings
   /** False skips the gate: for tests of the pool itself. Default true. */
   readonly gate?: boolean
 }
@@ -72,19 +63,6 @@ const rejected = (reason: Extract<Rendering, { _tag: "Rejected" }>["reason"], de
   detail
 })
 
-/** In memory: the last `most`. */
-const forgetful = (most = 1024): KilledDrawings => {
-  const known = new Map<string, Killed>()
-  return {
-    recall: (hash) => Effect.sync(() => known.get(hash)),
-    record: (hash, killed) =>
-      Effect.sync(() => {
-        known.set(hash, killed)
-        if (known.size > most) known.delete(known.keys().next().value!)
-      })
-  }
-}
-
 const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex")
 
 /** SHA-256 of a drawing, hex. @param svg one svg element, as `extractSvg` finds it */
@@ -92,7 +70,9 @@ export const drawingHash = (svg: string): string => sha256(svg)
 
 /**
  * Pictures are `size` x `size` pixels on white; a drawing that is not square is centred. Letters that the gate lets pass
- * are drawn in the one embedded font, and the drawing is rendered without them as well. Fails with `RendererUnavailable` while it is built when no process can be started.
+ * are drawn in the one embedded font, and the drawing is rendered without them as well. Fails with `RendererUnavailable`
+ * while it is built when no process can be started, and later when the processes of one drawing are ended from outside again
+ * and again. Killed drawings are remembered by the `KilledDrawings` that it is given, else while it lives.
  */
 export const layer = (given: RendererResvgOptions = {}) =>
   Layer.effect(
@@ -118,7 +98,7 @@ export const layer = (given: RendererResvgOptions = {}) =>
         })
       }
       const places = yield* Semaphore.make(options.processes * queued)
-      const killed = given.killed ?? forgetful()
+      const killed = Option.getOrElse(yield* Effect.serviceOption(KilledDrawings), () => forgetful())
       const pictureOf = (rgba: Uint8Array) => new Picture({ hash: sha256(rgba), width: size, height: size, rgba })
       const toRendering = (result: Exclude<PoolResult, { readonly _tag: "Unavailable" }>): Rendering => {
         switch (result._tag) {

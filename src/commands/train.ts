@@ -8,7 +8,6 @@ import * as judgmentsSqlite from "../../layers/store/judgments.ts"
 import * as ledgerSqlite from "../../layers/store/ledger.ts"
 import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import * as optimizerOnnx from "../../layers/optimizer/onnx.ts"
-import * as rendererRecorded from "../../layers/renderer/recorded.ts"
 import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { RunDatabase } from "../../layers/store/run-database.ts"
 import { lockRun } from "../../layers/store/run-lock.ts"
@@ -20,6 +19,7 @@ import { resolveConfig, type SettingName, settings, type TrainConfig } from "../
 import { writeFile } from "../system/files.ts"
 import { parameterCount } from "../engine/training/memory.ts"
 import { objectiveOf } from "../objectives/objectives.ts"
+import * as killedDrawingsSqlite from "../../layers/store/killed-drawings.ts"
 import type { PipelineConfig } from "../pipeline.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
 import { embeddedPrompts, readPrompts } from "../prompts.ts"
@@ -170,7 +170,7 @@ export const trainWith = (around: Around) => Command.make("train", {
         cache: yield* quantizedCache,
         quantizing: (total) => tellQuantizing(style, total)
       })),
-      rendererRecorded.layer.pipe(Layer.provide(rendererResvg.layer({ size }))),
+      rendererResvg.layer({ size }).pipe(Layer.provide(killedDrawingsSqlite.layer)),
       judge.pipe(Layer.provide(ledgerSqlite.layer)),
       judgmentsSqlite.layer,
       bufferSqlite.layerIn({ maxStaleness: c.max_staleness, staleWeight: c.stale_weight }),

@@ -10,17 +10,20 @@ import { rubric } from "../../layers/guide/question.ts"
 import type { Transport } from "../../layers/guide/transport.ts"
 import * as judgmentsSqlite from "../../layers/store/judgments.ts"
 import * as ledgerSqlite from "../../layers/store/ledger.ts"
-import * as rendererRecorded from "../../layers/renderer/recorded.ts"
+import * as killedDrawingsSqlite from "../../layers/store/killed-drawings.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { RunDatabase } from "../../layers/store/run-database.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
 import { type Facts, needFacts, needJudge, needRuns, openBegun, resumeCommand, resumedConfig } from "../../src/wiring/resume.ts"
 import { resolveConfig, type SettingName } from "../../src/wiring/settings.ts"
-import type { Rendering, Verdict } from "../../src/domain.ts"
+import type { Verdict } from "../../src/domain.ts"
 import { runFolder } from "../../src/run/folder.ts"
 import { Judgments } from "../../src/stages/Judgments.ts"
 import { Renderer } from "../../src/stages/Renderer.ts"
 import { RunState } from "../../src/stages/RunState.ts"
+import { hostile } from "../layers/renderer/hostile.ts"
 import { prompt, verdict } from "../stages/make.ts"
+import { circle } from "../stages/Renderer.contract.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("resume")
@@ -202,14 +205,14 @@ describe("the run's database", () => {
   it.live("keeps which drawings killed the renderer, however they would fare now", () =>
     Effect.gen(function*() {
       const file = database()
-      const killed: Rendering = { _tag: "Killed", reason: "deadline", detail: "2 s" }
-      const renders = (rendering: Rendering) =>
-        rendererRecorded.layer.pipe(Layer.provide(Layer.succeed(Renderer, { name: "r", size: 8, render: () => Effect.succeed(rendering) })))
-      const render = (svg: string, now: Rendering) =>
-        process(file, Effect.flatMap(Renderer, (renderer) => renderer.render(svg)).pipe(Effect.provide(renders(now))))
-      const well: Rendering = { _tag: "Rejected", reason: "blank", detail: "" }
-      yield* render("<svg>1</svg>", killed)
-      assert.deepStrictEqual(yield* render("<svg>1</svg>", well), killed)
-      assert.deepStrictEqual(yield* render("<svg>2</svg>", well), well)
+      const render = (svg: string, deadline: number) => {
+        const resvg = rendererResvg.layer({ processes: 1, size: 16, gate: false, deadline, patience: 60 })
+        const renders = resvg.pipe(Layer.provide(killedDrawingsSqlite.layer))
+        return process(file, Effect.flatMap(Renderer, (renderer) => renderer.render(svg)).pipe(Effect.provide(renders)))
+      }
+      const killed = yield* render(hostile["turbulence without end"]!, 0.3)
+      assert.strictEqual(killed._tag === "Killed" ? killed.reason : killed._tag, "deadline")
+      assert.deepStrictEqual(yield* render(hostile["turbulence without end"]!, 60), killed) // it is not tried: it would take a minute
+      assert.strictEqual((yield* render(circle(20), 60))._tag, "Rendered")
     }))
 })

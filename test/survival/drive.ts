@@ -12,7 +12,6 @@ import * as judgeFake from "../../layers/judge/fake.ts"
 import * as judgmentsSqlite from "../../layers/store/judgments.ts"
 import * as optimizerFake from "../../layers/optimizer/fake.ts"
 import * as rendererCircles from "../../layers/renderer/circles.ts"
-import * as rendererRecorded from "../../layers/renderer/recorded.ts"
 import { RunDatabase } from "../../layers/store/run-database.ts"
 import { lockRun } from "../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
@@ -61,7 +60,7 @@ export const drive = (folder: string, saveTotalLimit = 2) =>
     const from = found?.state ?? initial
     const stages = Layer.mergeAll(
       samplerFake.layer(),
-      rendererRecorded.layer.pipe(Layer.provide(rendererCircles.layer({ size: 16 }))),
+      rendererCircles.layer({ size: 16 }),
       judgeFake.layer(),
       judgmentsSqlite.layer,
       bufferSqlite.layerIn({ maxStaleness, staleWeight: 0.9 }),

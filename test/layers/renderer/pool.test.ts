@@ -19,18 +19,24 @@ describe("renderer-pool: who is to blame", () => {
     await pool.close()
   })
 
-  it("blames no drawing when somebody else ends its process once", async () => {
-    const pool = new RendererPool({ ...options, processes: 1, deadline: 0.5 })
-    await pool.render(circle(20))
-    const slow = pool.render(hostile["turbulence without end"]!)
-    const good = pool.render(circle(30))
-    await pause(100)
-    process.kill(pool.pids[0]!, "SIGTERM")
-    assert.strictEqual((await good)._tag, "Pixels")
-    const result = await slow
-    assert.strictEqual(result._tag === "Killed" ? result.reason : result._tag, "deadline") // on its second process
-    await pool.close()
-  })
+  for (const signals of [["SIGTERM"], ["SIGKILL", "SIGKILL"], ["SIGTERM", "SIGKILL", "SIGQUIT", "SIGHUP"]] as const) {
+    it(`blames no drawing when somebody else ends its process: ${signals.join(", ")}`, async () => {
+      const pool = new RendererPool({ ...options, processes: 1, deadline: 1 })
+      await pool.render(circle(20))
+      const slow = pool.render(hostile["turbulence without end"]!)
+      const good = pool.render(circle(30))
+      for (const signal of signals) {
+        while (pool.ready < 1) await pause(5)
+        await pause(100)
+        process.kill(pool.pids[0]!, signal)
+        await pause(50)
+      }
+      assert.strictEqual((await good)._tag, "Pixels")
+      const result = await slow
+      assert.strictEqual(result._tag === "Killed" ? result.reason : result._tag, "deadline") // on its last process
+      await pool.close()
+    })
+  }
 
   it("has a spare process ready, so that the next drawing waits for none to start", async () => {
     const pool = new RendererPool({ ...options, processes: 1, deadline: 0.2 })

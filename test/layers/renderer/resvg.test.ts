@@ -1,11 +1,12 @@
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Exit, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { vi } from "vitest"
+import { type Killed, KilledDrawings } from "../../../src/stages/KilledDrawings.ts"
 import { RendererPool } from "../../../layers/renderer/pool.ts"
 import * as RendererResvg from "../../../layers/renderer/resvg.ts"
 import type { Rendering } from "../../../src/domain.ts"
@@ -126,11 +127,8 @@ describe("renderer-resvg without its gate", () => {
     }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false, deadline: 0.3 }))))
 
   it.live("asks and tells a memory of its owner's which drawings ended a process, by their hash", () => {
-    const known = new Map<string, Extract<Rendering, { _tag: "Killed" }>>()
-    const killed: RendererResvg.KilledDrawings = {
-      recall: (hash) => Effect.sync(() => known.get(hash)),
-      record: (hash, outcome) => Effect.sync(() => void known.set(hash, outcome))
-    }
+    const known = new Map<string, Killed>()
+    const killed = remembering(known)
     const before = hostile["filtered far away"]!
     known.set(RendererResvg.drawingHash(before), { _tag: "Killed", reason: "memory", detail: "in an earlier run" })
     return Effect.gen(function*() {
@@ -139,8 +137,21 @@ describe("renderer-resvg without its gate", () => {
       assert.isTrue(known.has(RendererResvg.drawingHash(hostile["nested tspans"]!)))
       assert.strictEqual(outcome(yield* draw(circle(20))), "Rendered")
       assert.strictEqual(known.size, 2)
-    }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false, killed })))
+    }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false }).pipe(Layer.provide(killed))))
   })
+
+  it.live.skipIf(!fs.existsSync("/proc"))("says that a drawing cannot be drawn whose processes are ended from outside, and remembers nothing of it", () => {
+    const known = new Map<string, Killed>()
+    return Effect.gen(function*() {
+      const renderer = yield* Renderer
+      const drawing = yield* Effect.forkChild(Effect.flip(renderer.render(hostile["turbulence without end"]!)))
+      const kill = Effect.sync(() => children().filter(isBusy).forEach((pid) => process.kill(pid, "SIGKILL")))
+      const { message } = yield* Fiber.join(drawing).pipe(Effect.raceFirst(Effect.forever(Effect.andThen(Effect.sleep(20), kill))))
+      assert.match(message, /^A drawing cannot be rendered: 5 renderer processes in a row were ended from outside with SIGKILL/)
+      assert.deepStrictEqual([...known], [])
+      assert.strictEqual(outcome(yield* draw(circle(20))), "Rendered")
+    }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false, deadline: 60, patience: 60 }).pipe(Layer.provide(remembering(known)))))
+  }, 30_000)
 
   it.live("finds no file of the folder that the run was started in", () =>
     Effect.acquireUseRelease(
@@ -237,6 +248,23 @@ it.live("closing the scope of the layer ends its processes", () =>
     yield* Scope.close(scope, Exit.void)
     assert.deepStrictEqual(fs.existsSync("/proc") ? children().filter((pid) => !before.includes(pid)) : [], [])
   }))
+
+/** Whether it has a drawing in work that takes longer than its start did. */
+const isBusy = (pid: number): boolean => {
+  try {
+    const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ")
+    return Number(fields[11]) + Number(fields[12]) > 60 // ticks of 10 ms
+  } catch {
+    return false
+  }
+}
+
+/** A store of killed drawings, to look into. */
+const remembering = (known: Map<string, Killed>) =>
+  Layer.succeed(KilledDrawings, {
+    recall: (hash) => Effect.sync(() => known.get(hash)),
+    record: (hash, outcome) => Effect.sync(() => void known.set(hash, outcome))
+  })
 
 /** Renderer processes of this process, from Linux. */
 const children = (): ReadonlyArray<number> =>
