@@ -1,6 +1,11 @@
 /**
- * What judges may spend. The worst that a call can cost is set aside before it is made and settled when it has ended, so
- * the limit holds however many calls are under way. Amounts are whole nano-USD: sums are exact.
+ * What judges may spend. The worst that a call can cost is set aside before it is made; what it is charged is booked when it
+ * has ended, be it more. Amounts are whole nano-USD: sums are exact.
+ *
+ * Where a call is charged more than its estimate, no call is made any more that could pass the limit at that rate: every
+ * estimate, of calls under way too, is multiplied by the most that any call was charged for each nano-USD of its own. Before
+ * anything was charged nothing is known of a server, so the first calls can be held to a share of the budget, or to one:
+ * whatever they are charged, no other call is under way at the wrong price.
  */
 import { Deferred, Effect, Schema } from "effect"
 
@@ -13,14 +18,23 @@ export class BudgetSpent extends Schema.TaggedError<BudgetSpent>()("BudgetSpent"
 export const nanoUsd = (usd: number): number => Math.ceil(usd * 1e9 - 1e-3)
 
 export interface Budget {
-  /** Runs a call that costs at most `worst` nano-USD, and books what `cost` says it came to. */
+  /** Runs a call that is thought to cost at most `estimate` nano-USD, and books what `cost` says it came to. */
   readonly spend: <A, E, R>(
-    worst: number,
+    estimate: number,
     call: Effect.Effect<A, E, R>,
     cost: (exit: { readonly ok: A } | { readonly failed: E } | "interrupted") => number
   ) => Effect.Effect<A, E | BudgetSpent, R>
+  /** nano-USD that is set aside for an estimate, by what is known now. */
+  readonly atMost: (estimate: number) => number
   /** nano-USD booked so far. */
   readonly spent: Effect.Effect<number>
+}
+
+export interface BudgetOptions {
+  /** The most that an earlier part of the run was charged for each nano-USD of an estimate. Default 1. */
+  readonly excess?: number
+  /** Of what is left, what calls may hold together until one was charged, [0, 1]; one call always may. 0 is one at a time. Default 1. */
+  readonly firstShare?: number
 }
 
 /**
@@ -30,47 +44,65 @@ export interface Budget {
  * @param limitUsd US dollars; Infinity sets no limit
  * @param alreadyUsd booked by an earlier part of the run, US dollars
  */
-export const makeBudget = (limitUsd: number, alreadyUsd = 0): Budget => {
+export const makeBudget = (
+  limitUsd: number,
+  alreadyUsd = 0,
+  { excess: before = 1, firstShare = 1 }: BudgetOptions = {}
+): Budget => {
   const limit = Math.floor(limitUsd * 1e9 + 1e-3)
   let booked = nanoUsd(alreadyUsd)
-  let reserved = 0
+  let excess = Math.max(1, before)
+  let known = limit === Infinity
+  /** Estimates of the calls under way, together. */
+  let underWay = 0
+  let calls = 0
   let settled = Deferred.makeUnsafe<void>()
+  const atMost = (estimate: number) => Math.ceil(estimate * excess)
 
-  const reserve = (worst: number): Effect.Effect<void, BudgetSpent> =>
+  const reserve = (estimate: number): Effect.Effect<void, BudgetSpent> =>
     Effect.suspend(() => {
-      if (booked + worst > limit) {
+      if (booked + atMost(estimate) > limit) {
+        const left = (limit - booked) / 1e9
         return Effect.fail(
           new BudgetSpent({
-            message: `The budget of $${limitUsd} has $${((limit - booked) / 1e9).toFixed(6)} left, and the next judgment could cost $${
-              (worst / 1e9).toFixed(6)
-            }: raise --budget-usd to go on.`
+            message: `The budget of $${limitUsd} has ${
+              left < 0 ? `been passed by $${(-left).toFixed(6)}, for more was charged than was asked for` : `$${left.toFixed(6)} left`
+            }, and the next judgment could cost $${(atMost(estimate) / 1e9).toFixed(6)}: raise --budget-usd to go on.`
           })
         )
       }
-      if (booked + reserved + worst > limit) return Effect.andThen(Deferred.await(settled), reserve(worst))
-      reserved += worst
+      const free = (limit - booked) * (known || calls === 0 ? 1 : firstShare)
+      if (atMost(underWay + estimate) > free) {
+        return Effect.andThen(Deferred.await(settled), reserve(estimate))
+      }
+      underWay += estimate
+      calls++
       return Effect.void
     })
-  const settle = (worst: number, cost: number) =>
+  const settle = (estimate: number, cost: number) =>
     Effect.sync(() => {
-      reserved -= worst
-      booked += Math.min(worst, cost)
+      underWay -= estimate
+      calls--
+      booked += cost
+      known ||= cost > 0
+      if (cost > atMost(estimate)) excess = cost / Math.max(1, estimate)
       const waiting = settled
       settled = Deferred.makeUnsafe<void>()
       Deferred.doneUnsafe(waiting, Effect.void)
     })
 
   return {
-    spend: (worst, call, cost) =>
+    spend: (estimate, call, cost) =>
       Effect.uninterruptibleMask((restore) =>
-        restore(reserve(worst)).pipe(
+        restore(reserve(estimate)).pipe(
           Effect.andThen(restore(call).pipe(
-            Effect.tap((ok) => settle(worst, cost({ ok }))),
-            Effect.tapError((failed) => settle(worst, cost({ failed }))),
-            Effect.onInterrupt(() => settle(worst, cost("interrupted")))
+            Effect.tap((ok) => settle(estimate, cost({ ok }))),
+            Effect.tapError((failed) => settle(estimate, cost({ failed }))),
+            Effect.onInterrupt(() => settle(estimate, cost("interrupted")))
           ))
         )
       ),
+    atMost,
     spent: Effect.sync(() => booked)
   }
 }

@@ -6,6 +6,7 @@ import { pngOf } from "./pictures.ts"
 import {
   brokenOff,
   busy,
+  Count,
   failureOf,
   type FailureWords,
   ModelUnusable,
@@ -31,10 +32,10 @@ const Message = Schema.Struct({
   stop_reason: Schema.NullOr(Schema.String),
   content: Schema.Array(Schema.Struct({ type: Schema.String, text: Schema.optionalKey(Schema.String) })),
   usage: Schema.Struct({
-    input_tokens: Schema.Finite,
-    output_tokens: Schema.Finite,
-    cache_creation_input_tokens: Schema.optionalKey(Schema.NullOr(Schema.Finite)),
-    cache_read_input_tokens: Schema.optionalKey(Schema.NullOr(Schema.Finite))
+    input_tokens: Count,
+    output_tokens: Count,
+    cache_creation_input_tokens: Schema.optionalKey(Schema.NullOr(Count)),
+    cache_read_input_tokens: Schema.optionalKey(Schema.NullOr(Count))
   })
 })
 const decodeMessage = Schema.decodeUnknownEffect(Message)

@@ -73,6 +73,7 @@ const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>
   Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
 
 const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOptions) {
+  const free = o.price.input === 0 && o.price.output === 0
   const { concurrency = transport.queued ? 10_000 : 32, patience = 900, price, unusableAnswers = 4 } = o
   const model = transport.variant === undefined ? o.model : `${o.model} at ${transport.variant}`
   const answers = yield* Answers
@@ -81,7 +82,10 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   /** Made when the first question is asked, which a run does after it has gone back to its checkpoint. */
   const budget = yield* Effect.cached(
     ledger.spentBefore.pipe(
-      Effect.map((nano) => makeBudget(o.budgetUsd ?? Infinity, nano / 1e9)),
+      Effect.flatMap((nano) =>
+        Effect.map(ledger.excessBefore, (excess) =>
+          // A batch of one question would take as long as one of many.
+          makeBudget(o.budgetUsd ?? Infinity, nano / 1e9, { excess, firstShare: free ? 1 : transport.queued ? 0.25 : 0 }))),
       Effect.mapError(({ message }) => new JudgeStopped({ message }))
     )
   )
@@ -157,6 +161,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
    */
   const noted = (
     id: string,
+    estimate: number,
     worst: number,
     call: Effect.Effect<Reply, TransportError>,
     keep: (reply: Reply) => Effect.Effect<void>,
@@ -171,7 +176,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
           const nano = cost(Exit.isSuccess(exit) ? { ok: exit.value } : failed === undefined ? "interrupted" : { failed })
           if (asked === undefined && nano === 0) return Effect.void
           // Unwritten it stays in doubt; the answer is worth keeping all the same.
-          return Effect.ignore(Effect.flatMap(asked === undefined ? ask(nano) : Effect.succeed(asked), (call) => ledger.ended(call, nano)))
+          return Effect.ignore(Effect.flatMap(asked === undefined ? ask(nano) : Effect.succeed(asked), (call) => ledger.ended(call, nano, nano / Math.max(1, estimate))))
         }))
       })
     )
@@ -200,8 +205,10 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       // It was decoded before it was stored, but what a form checks is no part of its name and may have changed.
       const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
       if (Option.isSome(usable)) return usable.value
+      const { atMost, spend } = yield* budget
       const request: Request = { id, once: hashOf([id, inVain.get(id) ?? 0]), model: o.model, system, parts, schema, maxTokens }
-      const worst = worstUse(request, transport.pictureTokensAtMost)
+      const limitless = transport.takesNoLimit?.() ?? false
+      const worst = worstUse({ ...request, limitless }, transport.pictureTokensAtMost)
       const pictures = parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokens(part.picture)), 0)
       const likely: Use = {
         inputTokens: Math.max(measured.get(version) ?? 0, Math.ceil(wordBytes(request) / 4) + pictures),
@@ -211,13 +218,13 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       /** What may have been charged counts as charged. */
       const cost = (ended: CallEnded): number =>
         ended === "interrupted"
-          ? transport.queued ? 0 : whole // a batch's answer is there for the next process
+          ? transport.queued ? 0 : atMost(whole) // a batch's answer is there for the next process
           : "ok" in ended
           ? costOf(price, ended.ok.use.inputTokens, ended.ok.use.outputTokens)
           : ended.failed._tag === "ModelUnusable"
           ? costOf(price, ended.failed.inputTokens, ended.failed.outputTokens)
           : ended.failed._tag === "ModelBusy" && ended.failed.kind === "lost"
-          ? whole
+          ? atMost(whole)
           : 0
       const book = (nano: number) => {
         unbilled.set(id, (unbilled.get(id) ?? 0) + nano)
@@ -230,8 +237,9 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
           Effect.catchTag("JudgeStopped", (error) => Effect.sync(() => void (unkept = error))),
           Effect.ignore // what is in no form is not kept
         )
-      const call = noted(id, whole, transport.send(request), keep, cost)
-      const { text, use } = yield* (yield* budget).spend(
+      const send = transport.send({ ...request, limitless: limitless || free })
+      const call = Effect.suspend(() => noted(id, whole, atMost(whole), send, keep, cost))
+      const { text, use } = yield* spend(
         whole,
         sent(call, likely),
         (ended) => book(cost(ended))

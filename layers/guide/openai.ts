@@ -14,6 +14,7 @@ import { hashOf } from "./question.ts"
 import {
   brokenOff,
   busy,
+  Count,
   failureOf,
   type FailureWords,
   ModelStopped,
@@ -41,8 +42,6 @@ export interface OpenAIOptions {
   /** Default `json_schema`. */
   readonly format?: AnswerFormat | undefined
 }
-
-const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
 /** What an answer must hold before anything in it is believed. */
 const Completion = Schema.Struct({
@@ -136,6 +135,8 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     ? ["max_completion_tokens", "max_tokens"]
     : ["max_tokens", "max_completion_tokens"]
 
+  const takesNoLimit = () => limitNames.every((name) => refused.has(name))
+
   /** Read before each call: what was refused meanwhile is left out. */
   const optional = ({ maxTokens }: Request): Partial<Record<Optional, number>> => {
     const limitName = limitNames.find((name) => !refused.has(name))
@@ -184,6 +185,9 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
   const send = Effect.fnUntraced(function*(request: Request) {
     const words: FailureWords = { where, model: request.model, key: "OPENAI_API_KEY", address: "OPENAI_BASE_URL", rateHeaders }
     const settings = optional(request)
+    if (takesNoLimit() && !request.limitless) {
+      return yield* busy(words, "down", `${where} takes no limit on an answer, for which more money must be set aside`)
+    }
     const response = yield* Effect.tryPromise({
       try: (signal) =>
         fetch(url, {
@@ -212,7 +216,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     )
     const limits = rateHeaders(response.headers)
     const use: Use = usage == null
-      ? worstUse(request, pictureTokensAtMost)
+      ? worstUse({ ...request, limitless: takesNoLimit() }, pictureTokensAtMost)
       : { inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens }
     const { finish_reason: finish, message } = choice
     if (isText(message.refusal) || finish === "content_filter") {
@@ -230,7 +234,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     const text = message.content ?? ""
     return { text: format === "json_schema" ? text : objectIn(text), use, headers: limits } satisfies Reply as Reply
   })
-  return { where, variant: `${address} ${format}`, pictureTokensAtMost, send }
+  return { where, variant: `${address} ${format}`, pictureTokensAtMost, takesNoLimit, send }
 }
 
 interface Answered {

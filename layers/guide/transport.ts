@@ -27,6 +27,8 @@ export interface Request {
   readonly schema: Readonly<Record<string, unknown>>
   /** The longest answer that is waited for, tokens. */
   readonly maxTokens: number
+  /** Enough money is set aside for an answer of any length: else a request that cannot be held to `maxTokens` is not sent. */
+  readonly limitless?: boolean
 }
 
 export interface Reply {
@@ -72,19 +74,27 @@ export interface Transport {
   readonly variant?: string
   /** More input tokens than one picture is ever counted as. Default: as Claude counts it. */
   readonly pictureTokensAtMost?: (picture: Picture) => number
+  /** The server has refused to be told how long an answer may be. */
+  readonly takesNoLimit?: () => boolean
   /** Requests may wait for hours: the transport itself keeps the server's limits, and knows when to give it up. */
   readonly queued?: boolean
   readonly send: (request: Request) => Effect.Effect<Reply, TransportError>
 }
 
+/** Tokens of the longest answer of any model, where a server takes no limit. */
+const limitlessTokens = 131_072
+
+/** Tokens as a server counts them: one that counts what cannot be is not believed. */
+export const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1e9 }))
+
 /** The most that a call may use: for what is set aside, and where a server does not say what it used. */
 export const worstUse = (
-  { maxTokens, parts, schema, system }: Request,
+  { limitless = false, maxTokens, parts, schema, system }: Request,
   pictureTokensAtMost: Transport["pictureTokensAtMost"] = pictureTokens
 ): Use => ({
   inputTokens: tokensAtMost(wordBytes({ parts, schema, system })) +
     parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokensAtMost(part.picture)), 0) + 500,
-  outputTokens: maxTokens
+  outputTokens: limitless ? Math.max(maxTokens, limitlessTokens) : maxTokens
 })
 
 /** Length in UTF-8 of all that is said beside the pictures. */

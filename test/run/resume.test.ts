@@ -172,12 +172,29 @@ describe("the run's database", () => {
         const [first] = [yield* ledger.asked("q1", 900), yield* ledger.asked("q2", 500)]
         yield* ledger.ended(first!, 70)
       }))
+      assert.strictEqual(yield* process(file, Effect.flatMap(Ledger, ({ excessBefore }) => excessBefore)), 1)
       const { faults, spent, usd } = yield* process(file, Effect.gen(function*() {
         const state = yield* RunState
         yield* state.rewind(0)
         return { faults: yield* state.faults, spent: yield* (yield* Ledger).spentBefore, usd: yield* state.costUsd }
       }))
       assert.deepStrictEqual([faults, spent, usd], [{ "judge/in_doubt": 1 }, 570, 570e-9])
+    }))
+
+  it.live("keeps by how much more than their estimates calls were charged", () =>
+    Effect.gen(function*() {
+      const file = database()
+      for (const [cost, rate] of [[50, 0.5], [250, 2.5], [130, 1.3]] as const) {
+        yield* process(file, Effect.gen(function*() {
+          const ledger = yield* Ledger
+          yield* ledger.ended(yield* ledger.asked("q", 100), cost, rate)
+        }))
+      }
+      const { excess, spent } = yield* process(file, Effect.gen(function*() {
+        const ledger = yield* Ledger
+        return { excess: yield* ledger.excessBefore, spent: yield* ledger.spentBefore }
+      }))
+      assert.deepStrictEqual([excess, spent], [2.5, 430])
     }))
 
   it.live("knows of a paid call before it is sent, and calls it ended only once its answer is kept", () =>
@@ -193,7 +210,7 @@ describe("the run's database", () => {
       }
       const keepers = Layer.mergeAll(
         Layer.mock(Answers, { get: () => Effect.sync(() => undefined), put: () => event("kept", undefined), batches: undefined as never }),
-        Layer.succeed(Ledger, { spentBefore: Effect.succeed(0), asked: () => event("asked", 7), ended: (call) => event(`ended ${call}`, undefined) })
+        Layer.succeed(Ledger, { spentBefore: Effect.succeed(0), excessBefore: Effect.succeed(1), asked: () => event("asked", 7), ended: (call) => event(`ended ${call}`, undefined) })
       )
       yield* Effect.gen(function*() {
         const guide = yield* Guide

@@ -19,6 +19,8 @@ export interface BatchServerOptions {
   readonly requestFaults?: number
   /** Fixed faults of the first makings, before any that are drawn. */
   readonly creates?: ReadonlyArray<typeof createFaults[number] | "ok">
+  /** Tokens that are counted for each that was used. Default 1. */
+  readonly counts?: number
   /** Every request ends with this error. */
   readonly error?: string
   readonly seed?: number
@@ -54,7 +56,7 @@ const pick = <A>(draw: () => number, all: ReadonlyArray<A>): A => all[Math.floor
 
 /** @param judged the answer to the parameters of a request, as JSON text */
 export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) => string): BatchServer => {
-  const { creates = [], error, faults = 0, requestFaults: inside = 0, seed = 0, stalls = 0 } = o
+  const { counts: tokens = 1, creates = [], error, faults = 0, requestFaults: inside = 0, seed = 0, stalls = 0 } = o
   let delay = o.delay ?? 0
   let stalled = 0
   const batches: Array<Made> = []
@@ -76,12 +78,12 @@ export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) =
     const fault = error !== undefined ? "error" : draw() < inside ? count("request", pick(draw, requestFaults)) : undefined
     const message = (text: string, stop_reason: string, output_tokens: number) => {
       times.set(custom_id, (times.get(custom_id) ?? 0) + 1)
-      usd += (1200 + 5 * output_tokens) / 2 / 1e6
+      usd += tokens * (1200 + 5 * output_tokens) / 2 / 1e6
       return {
         type: "succeeded",
         message: {
           id: "msg_test", type: "message", role: "assistant", model: "claude", stop_reason, stop_sequence: null,
-          content: [{ type: "text", text }], usage: { input_tokens: 1200, output_tokens }
+          content: [{ type: "text", text }], usage: { input_tokens: tokens * 1200, output_tokens: tokens * output_tokens }
         }
       }
     }

@@ -28,6 +28,8 @@ export interface ClaudeServerOptions {
   readonly retryAfter?: number
   /** Every request is answered with this error. */
   readonly always?: { readonly status: number; readonly message: string }
+  /** Tokens that are counted for each that was used. Default 1. */
+  readonly counts?: number
   /** How batches go. */
   readonly batches?: BatchServerOptions
   /**
@@ -90,7 +92,7 @@ const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: numb
 }
 
 export const startClaudeServer = async (options: ClaudeServerOptions = {}): Promise<ClaudeServer> => {
-  const { always, faults = 0, faultsInARow = Infinity, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, unanswerable = 0 } = options
+  const { always, counts: times = 1, faults = 0, faultsInARow = Infinity, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, unanswerable = 0 } = options
   const counts: Record<string, number> = {}
   const bodies: Array<ClaudeServer["bodies"][number]> = []
   let requests = 0
@@ -181,10 +183,10 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
       const message = (text: string, stop: string, output = 180) => {
         answers++
         charged.set(once, (charged.get(once) ?? 0) + 1)
-        microUsd += 1200 + 5 * output
+        microUsd += times * (1200 + 5 * output)
         return JSON.stringify({
           id: "msg_test", type: "message", role: "assistant", model: body.model, stop_reason: stop, stop_sequence: null,
-          content: [{ type: "text", text }], usage: { input_tokens: 1200, output_tokens: output }
+          content: [{ type: "text", text }], usage: { input_tokens: times * 1200, output_tokens: times * output }
         })
       }
       if (isUseless(fault)) useless.add(once)

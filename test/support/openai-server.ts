@@ -26,6 +26,10 @@ export interface OpenAIServerOptions {
   readonly key?: string
   /** Settings that are refused by name. */
   readonly refuses?: ReadonlyArray<string>
+  /** Tokens that are counted for each that was used. Default 1. */
+  readonly counts?: number
+  /** Tokens that an answer has where the request sets no limit. Default 180. */
+  readonly unlimited?: number
   /** How many tokens were used is not told. */
   readonly noUsage?: boolean
   /** Put around the answer. */
@@ -49,11 +53,15 @@ export interface OpenAIServer {
   /** Up to and with /v1. */
   readonly url: string
   readonly requests: () => number
+  /** What all answers come to at $1 and $5 a million tokens. */
+  readonly usd: () => number
   readonly faults: () => Readonly<Record<string, number>>
   /** What came, in order. */
   readonly seen: ReadonlyArray<{ readonly url: string; readonly headers: http.IncomingHttpHeaders; readonly body: ChatBody }>
   readonly close: () => Promise<void>
 }
+
+const limited = (body: ChatBody): boolean => "max_tokens" in body || "max_completion_tokens" in body
 
 /** Pairs are all that is asked here, in whatever format. */
 const shownIn = ({ messages }: ChatBody): Shown => {
@@ -66,10 +74,11 @@ const shownIn = ({ messages }: ChatBody): Shown => {
 }
 
 export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<OpenAIServer> => {
-  const { around = ["", ""], faults = 0, kinds = faultKinds, latency = 0, refuses = [], seed = 0 } = o
+  const { around = ["", ""], counts: times = 1, unlimited = 180, faults = 0, kinds = faultKinds, latency = 0, refuses = [], seed = 0 } = o
   const counts: Record<string, number> = {}
   const seen: Array<OpenAIServer["seen"][number]> = []
   let requests = 0
+  let usd = 0
 
   const server = http.createServer((request, response) => {
     const parts: Array<Buffer> = []
@@ -87,13 +96,16 @@ export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<Op
         .end(typeof body === "string" ? body : JSON.stringify(body))
     const failed = (status: number, message: string, more: object = {}, headers: Record<string, string> = {}) =>
       json(status, { error: { message, type: "error", param: null, code: null, ...more } }, headers)
-    const completion = (finish_reason: string, message: object, completion_tokens = 180) =>
-      JSON.stringify({
+    const completion = (finish_reason: string, message: object, tokens = 180) => {
+      const [prompt_tokens, completion_tokens] = [1200 * times, tokens * times]
+      usd += (prompt_tokens + 5 * completion_tokens) / 1e6
+      return JSON.stringify({
         id: "chatcmpl-test",
         object: "chat.completion",
         choices: [{ index: 0, finish_reason, message: { role: "assistant", ...message } }],
-        ...(o.noUsage === true ? {} : { usage: { prompt_tokens: 1200, completion_tokens, total_tokens: 1200 + completion_tokens } })
+        ...(o.noUsage === true ? {} : { usage: { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens } })
       })
+    }
     const answer = (body: ChatBody, fault: FaultKind | undefined) => {
       seen.push({ url: request.url ?? "", headers: request.headers, body })
       if (o.always !== undefined) return json(o.always.status, o.always.body, o.always.headers)
@@ -145,7 +157,7 @@ export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<Op
           return json(200, completion("stop", { content: "{\"better\": \"left\"}" }))
       }
       try {
-        json(200, completion("stop", { content: around[0] + JSON.stringify(honestAnswer(shownIn(body))) + around[1], refusal: null }), {
+        json(200, completion("stop", { content: around[0] + JSON.stringify(honestAnswer(shownIn(body))) + around[1], refusal: null }, limited(body) ? 180 : unlimited), {
           "x-ratelimit-limit-requests": "100000",
           "x-ratelimit-remaining-requests": "99999"
         })
@@ -158,6 +170,7 @@ export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<Op
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     requests: () => requests,
+    usd: () => usd,
     faults: () => counts,
     seen,
     close: () =>

@@ -67,6 +67,17 @@ it.live("all questions go in one batch, each is charged half and once, and says 
       assert.closeTo(told, server.batches.charged().usd, 1e-9)
     }).pipe(Effect.provide(judgeAt(server.url)))))
 
+it.live("spends no more than the budget where the server counts 10 tokens for one", () =>
+  withServer({ batches: { counts: 10 } }, (server) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(judgeAll())
+      assert.strictEqual(error._tag, "JudgeStopped")
+      assert.include(error.message, "--budget-usd")
+      yield* Effect.exit(judgeAll()) // what was sent is read
+      assert.isAbove(server.batches.charged().usd, 0.05)
+      assert.isAtMost(server.batches.charged().usd, 0.1)
+    }).pipe(Effect.provide(judgeAt(server.url, { budgetUsd: 0.1 })))))
+
 it.live("what is too much for one batch goes in several", () =>
   withServer({}, (server) =>
     Effect.gen(function*() {

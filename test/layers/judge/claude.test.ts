@@ -105,6 +105,25 @@ it.live("never spends more than the budget, however many ask at once, and then s
       assert.isAtMost(server.billed().usd, 0.1)
     }).pipe(Effect.provide(judgeAt(server.url, { budgetUsd: 0.1, deadline: 1.5, unusableAnswers: 50 })))))
 
+for (const counts of [10, 25]) {
+  it.live(`spends no more than the budget where the server counts ${counts} tokens for one`, () =>
+    withServer({ counts, latency: 5 }, (server) =>
+      Effect.gen(function*() {
+        const { compare } = yield* Judge
+        const results = yield* Effect.forEach(
+          Array.from({ length: 24 }, (_, n) => pair(n)),
+          ({ bad, good, prompt }) => Effect.result(withQuickRetry(compare(prompt, good, bad))),
+          { concurrency: 16 }
+        )
+        const told = results.reduce((sum, result) => sum + (result._tag === "Success" ? result.success.costUsd! : 0), 0)
+        assert.isAbove(told, 0)
+        assert.isAtMost(server.billed().usd, 0.2)
+        assert.isAtMost(told, server.billed().usd + 1e-9)
+        const stopped = results.find((result) => result._tag === "Failure")!
+        assert.match(stopped.failure.message, /The budget of \$0\.2 has \$0\.\d+ left, and the next judgment could cost \$0\.\d+: raise --budget-usd/)
+      }).pipe(Effect.provide(judgeAt(server.url, { budgetUsd: 0.2 })))))
+}
+
 describe("what ends a run", () => {
   const cases: ReadonlyArray<readonly [number, RegExp]> = [
     [401, /does not accept the key \(no\): check ANTHROPIC_API_KEY/],

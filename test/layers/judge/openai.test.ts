@@ -106,6 +106,31 @@ it.live("where a server does not say what it used, the worst counts", () =>
       assert.include(spent.message, "--budget-usd")
     }).pipe(Effect.provide(judgeAt(server.url, { budgetUsd: 0.06 })))))
 
+/** What 16 pairs come to on this server, asked about at the same time until the budget ends it. */
+const spendAll = (o: OpenAIServerOptions, budgetUsd: number) =>
+  withServer({ latency: 5, ...o }, (server) =>
+    Effect.gen(function*() {
+      const results = yield* Effect.forEach(Array.from({ length: 16 }, (_, n) => n), (n) => Effect.result(ask(n)), { concurrency: 16 })
+      const stopped = results.flatMap((result) => (result._tag === "Failure" ? [result.failure] : []))
+      assert.isAbove(stopped.length, 0)
+      for (const error of stopped) assert.include(error.message, "--budget-usd")
+      return { answered: results.length - stopped.length, usd: server.usd() }
+    }).pipe(Effect.provide(judgeAt(server.url, { budgetUsd }))))
+
+it.live("spends no more than the budget where the server counts 20 tokens for one", () =>
+  Effect.gen(function*() {
+    const { answered, usd } = yield* spendAll({ counts: 20 }, 0.5)
+    assert.isAtMost(usd, 0.5)
+    assert.isAbove(answered, 1)
+  }))
+
+it.live("spends no more than the budget where the server refuses every limit on an answer", () =>
+  Effect.gen(function*() {
+    const { answered, usd } = yield* spendAll({ refuses: ["max_tokens", "max_completion_tokens"], unlimited: 20_000 }, 1.5)
+    assert.isAtMost(usd, 1.5)
+    assert.isAbove(answered, 1)
+  }), 20_000)
+
 describe("servers that know less", () => {
   for (const format of ["json_object", "plain"] as const) {
     it.live(`${format}: the form is in the words, and found among others in the answer`, () =>
