@@ -4,8 +4,9 @@
  */
 import { APIError } from "@anthropic-ai/sdk"
 import { Clock, Effect, Option, Result, Schema } from "effect"
-import { type ClaudeOptions, claudeWords, failure, makeSdk, type messageParams } from "./claude.ts"
-import { brokenOff, busy, type ModelBusy, ModelStopped, type TransportError } from "./transport.ts"
+import { longestAnswer } from "../../src/http-limits.ts"
+import { type ClaudeOptions, claudeWords, failure, makeSdk, messageOf, type messageParams } from "./claude.ts"
+import { brokenOff, busy, type ModelBusy, ModelStopped, shown, type TransportError } from "./transport.ts"
 
 export interface BatchesApiOptions extends Omit<ClaudeOptions, "deadline"> {
   readonly model: string
@@ -54,6 +55,8 @@ const path = "/v1/messages/batches"
 const day = 86_400_000
 /** Seconds: of a call that carries a batch, of any other, and of the next piece of a batch's results. */
 const deadlines = { create: 600, look: 60, piece: 60 }
+/** Bytes of all results of a batch: far more than 100,000 answers have. */
+const longestResults = 4e9
 
 export const makeBatchesApi = (o: BatchesApiOptions) => {
   const { patience = 900, waits: [firstWait, longestWait] = [1, 60] } = o
@@ -65,7 +68,7 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
       try: work,
       catch: (cause) =>
         cause instanceof APIError && Number(cause.status) === 404
-          ? new NotThere({ message: cause.message })
+          ? new NotThere({ message: shown(words, messageOf(cause)) })
           : failure(words, cause)
     }).pipe(
       Effect.timeoutOrElse({
@@ -73,8 +76,10 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
         orElse: () => Effect.fail(busy(words, "lost", `${words.where} gave no whole answer within ${seconds} s`))
       })
     )
-  const checked = <A>(schema: Schema.Codec<A, unknown>) => (data: unknown) =>
+  const namesIn = (value: Batch | typeof Page.Type) => ("data" in value ? value.data : [value]).map(({ id }) => id)
+  const checked = <A extends Batch | typeof Page.Type>(schema: Schema.Codec<A, unknown>) => (data: unknown) =>
     Schema.decodeUnknownEffect(schema)(data).pipe(
+      Effect.filterOrFail((value) => namesIn(value).every((name) => words.hide.text(name) === name)), // they are stored, and shown
       Effect.mapError(() => busy(words, "lost", `${words.where} answered with something that is no batch`))
     )
 
@@ -118,7 +123,7 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
   return {
     words,
     /** The server's address: where the key goes, and nowhere else. */
-    place: o.baseUrl ?? "https://api.anthropic.com",
+    place: words.hide.text(o.baseUrl ?? "https://api.anthropic.com"),
     makePatience,
     patiently,
     /** Once: when its answer is lost, there may be a batch. */
@@ -166,6 +171,7 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
         yield* Effect.addFinalizer(() => Effect.ignore(Effect.tryPromise(() => reader.cancel())))
         const decoder = new TextDecoder()
         let rest = ""
+        let read = 0
         for (;;) {
           const { done, value } = yield* Effect.tryPromise({
             try: () => reader.read(),
@@ -176,6 +182,8 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
               orElse: () => Effect.fail(brokenOff(words, new Error(`nothing came for ${deadlines.piece} s`)))
             })
           )
+          read += value?.length ?? 0
+          if (read > longestResults || rest.length > longestAnswer) return yield* brokenOff(words, new Error("it does not end"))
           const lines = (rest + (done ? decoder.decode() : decoder.decode(value, { stream: true }))).split("\n")
           rest = done ? "" : lines.pop()!
           if (!(yield* each(lines.flatMap((line) => Option.toArray(decodeLine(line))))) || done) return

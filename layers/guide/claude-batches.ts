@@ -13,10 +13,10 @@
 import { Clock, Deferred, Effect, Layer, Option, Result, Schema } from "effect"
 import { Answers } from "./answers.ts"
 import { type BatchesApiOptions, type BatchRequest, type Line, makeBatchesApi, type NotThere } from "./batches-api.ts"
-import { messageParams, replyOf } from "./claude.ts"
+import { messageParams, replyOf, withoutKey } from "./claude.ts"
 import { Guide, type GuideOptions } from "./guide.ts"
 import type { OpenBatch } from "./open-batches.ts"
-import { busy, failureOf, ModelStopped, type Reply, type Request, type Transport, type TransportError } from "./transport.ts"
+import { busy, failureOf, ModelStopped, type Reply, type Request, shown, type Transport, type TransportError } from "./transport.ts"
 
 export interface ClaudeBatchesOptions extends BatchesApiOptions {
   /** Seconds without a new request after which a batch goes; 30 times this after its first one it goes anyway. Default 2. */
@@ -144,12 +144,12 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
     const said = Option.getOrUndefined(decodeError(error))?.error
     return type === "errored" && said !== undefined
       ? failureOf(words, statuses[said.type] ?? 500, said.message, undefined)
-      : busy(words, "down", `the request ended as "${type}" in its batch at ${words.where}`)
+      : busy(words, "down", `the request ended as "${shown(words, type)}" in its batch at ${words.where}`)
   }
   /** Stores the answers, then hands them out. */
   const take = Effect.fnUntraced(function*(lines: ReadonlyArray<Line>) {
     const good = lines.flatMap((line) =>
-      line.result.type === "succeeded" ? [[line.custom_id, JSON.stringify(line.result.message ?? null)] as const] : []
+      line.result.type === "succeeded" ? [[line.custom_id, JSON.stringify(withoutKey(words, line.result.message))] as const] : []
     )
     if (good.length > 0) yield* remembered(memory.keep(good))
     for (const [key, message] of good) {
@@ -290,5 +290,5 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
     }
   }).pipe(Effect.forkIn(scope))
 
-  return { where: words.where, queued: true, send } satisfies Transport as Transport
+  return { where: words.where, hide: words.hide, queued: true, send } satisfies Transport as Transport
 })

@@ -1,6 +1,8 @@
 /** The Messages API: the SDK without its retries, a deadline over headers and body, every answer checked. */
 import Anthropic, { APIConnectionError, APIError } from "@anthropic-ai/sdk"
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
+import { atMost, longestAnswer } from "../../src/http-limits.ts"
+import { hiding } from "../../src/secrets.ts"
 import type { Use } from "./allowance.ts"
 import { pngOf } from "./pictures.ts"
 import {
@@ -13,6 +15,7 @@ import {
   rateHeadersFrom,
   type Reply,
   type Request,
+  shown,
   type Transport,
   type TransportError,
   unreachable
@@ -44,10 +47,10 @@ const kinds = { requests: "requests", inputTokens: "input-tokens", outputTokens:
 const rateHeaders = (headers: Headers) =>
   rateHeadersFrom(headers, (kind) => [`anthropic-ratelimit-${kinds[kind]}-limit`, `anthropic-ratelimit-${kinds[kind]}-remaining`])
 
-const messageOf = (error: APIError): string => {
+/** What the server said, as it came. */
+export const messageOf = (error: APIError): string => {
   const body = error.error as { readonly error?: { readonly message?: unknown } } | undefined
-  const said = typeof body?.error?.message === "string" ? body.error.message : error.message
-  return said.replace(/\s+/g, " ").trim().slice(0, 200)
+  return typeof body?.error?.message === "string" ? body.error.message : error.message
 }
 
 export const failure = (words: FailureWords, cause: unknown): TransportError =>
@@ -60,6 +63,9 @@ export const failure = (words: FailureWords, cause: unknown): TransportError =>
 /** Headers that leave the process beside the key: the SDK would add whatever ANTHROPIC_CUSTOM_HEADERS holds. */
 const sent = /^(anthropic-version|anthropic-beta|content-type|accept|user-agent|idempotency-key|x-stainless-.*)$/i
 
+/** A batch's results are read line by line, under limits of their own. */
+const isResults = (url: unknown): boolean => /\/batches\/[\w-]+\/results$/.test(String(url))
+
 /** The SDK, which reads the key here alone and no other credential of the environment. */
 export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
   new Anthropic({
@@ -69,11 +75,12 @@ export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
     baseURL: baseUrl ?? "https://api.anthropic.com",
     maxRetries: 0,
     logLevel: "off",
-    fetch: (url, init) => {
+    fetch: async (url, init) => {
       const headers = new Headers(init?.headers)
       for (const name of Array.from(headers.keys())) if (!sent.test(name)) headers.delete(name)
       headers.set("authorization", `Bearer ${Redacted.value(apiKey)}`) // as the SDK does, before those custom headers
-      return fetch(url, { ...init, headers, redirect: "error" })
+      const response = await fetch(url, { ...init, headers, redirect: "error" })
+      return isResults(url) ? response : atMost(response, longestAnswer)
     }
   })
 
@@ -93,6 +100,22 @@ export const messageParams = ({ maxTokens, model, parts, schema, system }: Reque
   output_config: { format: { type: "json_schema", schema } }
 })
 
+/** A plain word, as the fields of an answer are: where no form is at hand that would say which they are. */
+const isPlainWord = (word: string): boolean => /^[a-zA-Z_]{1,19}$/.test(word)
+
+/** What is read of a message, as it may be stored; null where it is none. @param data what the API sent as a message */
+export const withoutKey = ({ hide }: FailureWords, data: unknown): typeof Message.Type | null => {
+  const message = Option.getOrNull(Schema.decodeUnknownOption(Message)(data))
+  return message && {
+    ...message,
+    stop_reason: message.stop_reason && hide.text(message.stop_reason),
+    content: message.content.map((block) => ({
+      type: hide.text(block.type),
+      ...(block.text === undefined ? {} : { text: hide.json(block.text, isPlainWord) })
+    }))
+  }
+}
+
 /** The answer in a message, checked. @param data what the API sent as a message */
 export const replyOf = Effect.fnUntraced(function*(words: FailureWords, data: unknown, headers: Headers) {
   const limits = rateHeaders(headers)
@@ -108,7 +131,7 @@ export const replyOf = Effect.fnUntraced(function*(words: FailureWords, data: un
     return yield* new ModelUnusable({
       message: message.stop_reason === "refusal"
         ? "Claude refused to judge this"
-        : `Claude's answer was cut off (${message.stop_reason})`,
+        : `Claude's answer was cut off (${shown(words, String(message.stop_reason))})`,
       ...use,
       headers: limits
     })
@@ -117,13 +140,25 @@ export const replyOf = Effect.fnUntraced(function*(words: FailureWords, data: un
   return { text, use, headers: limits } satisfies Reply as Reply
 })
 
-export const claudeWords = ({ baseUrl }: ClaudeOptions, model: string): FailureWords => ({
-  where: baseUrl === undefined ? "the Claude API" : `the Claude API at ${baseUrl}`,
-  model,
-  key: "ANTHROPIC_API_KEY",
-  address: "ANTHROPIC_BASE_URL",
-  rateHeaders
-})
+export const claudeWords = ({ apiKey, baseUrl }: ClaudeOptions, model: string): FailureWords => {
+  const hide = hiding(apiKey)
+  return {
+    where: baseUrl === undefined ? "the Claude API" : `the Claude API at ${hide.text(placeOf(baseUrl))}`,
+    model,
+    key: "ANTHROPIC_API_KEY",
+    address: "ANTHROPIC_BASE_URL",
+    hide,
+    rateHeaders
+  }
+}
+
+/** Without what may be in an address and is nobody's business: a user's name, a password, a query. */
+const placeOf = (baseUrl: string): string => {
+  const url = URL.parse(baseUrl)
+  return url === null || (url.username === "" && url.password === "" && url.search === "" && url.hash === "")
+    ? baseUrl
+    : url.origin + url.pathname
+}
 
 export const makeClaude = (o: ClaudeOptions): Transport => {
   const sdk = makeSdk(o)
@@ -142,5 +177,6 @@ export const makeClaude = (o: ClaudeOptions): Transport => {
     )
     return yield* replyOf(words, data, response.headers)
   })
-  return { where: claudeWords(o, "").where, send }
+  const { hide, where } = claudeWords(o, "")
+  return { where, hide, send }
 }

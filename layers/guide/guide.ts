@@ -10,7 +10,9 @@ import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../sr
 import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowance.ts"
 import { Answers } from "./answers.ts"
 import { Ledger } from "../../src/stages/Ledger.ts"
+import { longestJson } from "./json-in.ts"
 import { pictureTokens } from "./pictures.ts"
+import { hiding } from "../../src/secrets.ts"
 import { costOf, type Price } from "./prices.ts"
 import { hashOf, type Question, type Rubric } from "./question.ts"
 import { sharing } from "./sharing.ts"
@@ -72,7 +74,10 @@ const classified = (exit: Exit.Exit<Reply, TransportError>): CircuitBreaker.Outc
 const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>
   Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
 
+class TooLong extends Schema.TaggedError<TooLong>()("TooLong", {}) {}
+
 const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOptions) {
+  const { hide = hiding(undefined) } = transport
   const free = o.price.input === 0 && o.price.output === 0
   const { concurrency = transport.queued ? 10_000 : 32, patience = 900, price, unusableAnswers = 4 } = o
   const model = transport.variant === undefined ? o.model : `${o.model} at ${transport.variant}`
@@ -200,8 +205,12 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
 
   const askNow = Effect.fn("Guide.ask")(
     function*<A>({ id, parts, rubric: { answer, maxTokens, read = (text) => text, schema, system, version } }: Question<A>): Effect.fn.Return<A, JudgeError> {
-      const decode = (text: string) => Schema.decodeEffect(Schema.fromJsonString(answer))(read(text))
-      const known = yield* stored(answers.get(id))
+      const words = JSON.stringify(schema)
+      // Also of an answer that was stored by somebody who did not hide the key.
+      const answerIn = (text: string) => hide.json(read(text), (word) => words.includes(JSON.stringify(word)))
+      const decode = (json: string): Effect.Effect<A, Schema.SchemaError | TooLong> =>
+        json.length > longestJson ? Effect.fail(new TooLong()) : Schema.decodeEffect(Schema.fromJsonString(answer))(json)
+      const known = yield* Effect.map(stored(answers.get(id)), (text) => text === undefined ? undefined : answerIn(text))
       // It was decoded before it was stored, but what a form checks is no part of its name and may have changed.
       const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
       if (Option.isSome(usable)) return usable.value
@@ -232,8 +241,8 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       }
       let unkept: JudgeStopped | undefined
       const keep = ({ text, use }: Reply) =>
-        decode(text).pipe(
-          Effect.andThen(stored(answers.put(id, text, costOf(price, use.inputTokens, use.outputTokens)))),
+        decode(answerIn(text)).pipe(
+          Effect.andThen(stored(answers.put(id, answerIn(text), costOf(price, use.inputTokens, use.outputTokens)))),
           Effect.catchTag("JudgeStopped", (error) => Effect.sync(() => void (unkept = error))),
           Effect.ignore // what is in no form is not kept
         )
@@ -246,7 +255,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       ).pipe(Effect.catch((error) => Effect.flatMap(now, (at) => Effect.fail(asJudgeError(error, id, at)))))
       answered(yield* now)
       measured.set(version, Math.max(measured.get(version) ?? 0, use.inputTokens))
-      const decoded = yield* decode(text).pipe(
+      const decoded = yield* decode(answerIn(text)).pipe(
         Effect.mapError(() => unusable(id, "the model's answer is not in the form that was asked for"))
       )
       if (unkept !== undefined) return yield* unkept

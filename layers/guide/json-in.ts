@@ -10,6 +10,10 @@ const isJson = (text: string): boolean => {
 }
 
 const thought = "</think>"
+/** Characters of the longest answer that counts as one: many times what any form asks for. */
+export const longestJson = 65_536
+/** Characters that are tried altogether: each bracket may take as long as the text is long. */
+const mostTried = 1e6
 
 /**
  * The JSON object or list in an answer that says more: what comes after its thoughts (`<think>`), without the fence,
@@ -20,10 +24,14 @@ export const jsonIn = (text: string): string => {
   const end = text.lastIndexOf(thought)
   if (end < 0 && text.includes("<think>")) return ""
   const said = end < 0 ? text : text.slice(end + thought.length)
+  const ends = { "[": said.lastIndexOf("]"), "{": said.lastIndexOf("}") }
+  let tried = 0
   for (const { 0: open, index } of said.matchAll(/[[{]/g)) {
-    const close = said.lastIndexOf(open === "[" ? "]" : "}")
-    const part = said.slice(index, close + 1)
-    if (close > index && isJson(part)) return part
+    const length = ends[open as "[" | "{"] + 1 - index
+    if (length < 2 || length > longestJson) continue
+    if ((tried += length) > mostTried) break
+    const part = said.slice(index, index + length)
+    if (isJson(part)) return part
   }
   return said
 }

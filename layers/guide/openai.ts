@@ -8,6 +8,8 @@
  */
 import { Effect, Redacted, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
+import { atMost, longestAnswer } from "../../src/http-limits.ts"
+import { hiding, oneLine } from "../../src/secrets.ts"
 import type { Use } from "./allowance.ts"
 import { pngOf, sentSize } from "./pictures.ts"
 import { hashOf } from "./question.ts"
@@ -22,6 +24,7 @@ import {
   rateHeadersFrom,
   type Reply,
   type Request,
+  shown,
   type Transport,
   type TransportError,
   unreachable,
@@ -65,7 +68,7 @@ const rateHeaders = (headers: Headers) =>
 const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
 /** What servers say of an error: OpenAI's and Ollama's form, older vLLM's, FastAPI's, or a line of text. */
-const errorOf = (body: string): { readonly said: string; readonly param: string; readonly code: string } => {
+const errorOf = (body: string): { readonly said: string; readonly brief: string; readonly param: string; readonly code: string } => {
   let json: unknown
   try {
     json = JSON.parse(body)
@@ -76,7 +79,8 @@ const errorOf = (body: string): { readonly said: string; readonly param: string;
   const error = (typeof outer["error"] === "object" && outer["error"] !== null ? outer["error"] : outer) as typeof outer
   const said = [error["message"], outer["error"], outer["detail"]].find(isText) ?? body
   return {
-    said: said.replace(/\s+/g, " ").trim().slice(0, 200),
+    said,
+    brief: oneLine(said), // what is read of it; what is shown has no key
     param: isText(error["param"]) ? error["param"] : "",
     code: isText(error["code"]) ? error["code"] : ""
   }
@@ -86,14 +90,14 @@ const errorOf = (body: string): { readonly said: string; readonly param: string;
 type Optional = "temperature" | "seed" | "max_completion_tokens" | "max_tokens"
 
 /** The setting, of those sent, that a 400 is about. */
-const refusedSetting = ({ param, said }: ReturnType<typeof errorOf>, sent: ReadonlyArray<Optional>): Optional | undefined =>
+const refusedSetting = ({ brief, param }: ReturnType<typeof errorOf>, sent: ReadonlyArray<Optional>): Optional | undefined =>
   sent.find((name) => param === name) ??
-    (/support|unknown|unrecogni[sz]ed|unexpected|permitted|allowed|extra/i.test(said)
-      ? sent.find((name) => new RegExp(`\\b${name}\\b`).test(said))
+    (/support|unknown|unrecogni[sz]ed|unexpected|permitted|allowed|extra/i.test(brief)
+      ? sent.find((name) => new RegExp(`\\b${name}\\b`).test(brief))
       : undefined)
 
-const formatRefused = ({ param, said }: ReturnType<typeof errorOf>): boolean =>
-  param.startsWith("response_format") || /response_format|json_schema|structured output/i.test(said)
+const formatRefused = ({ brief, param }: ReturnType<typeof errorOf>): boolean =>
+  param.startsWith("response_format") || /response_format|json_schema|structured output/i.test(brief)
 
 /** The schema as words, where no server holds an answer to it. */
 const inWords = ({ schema, system }: Request): string =>
@@ -125,8 +129,9 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
   const { apiKey, baseUrl = publicApi, deadline = 30, format = "json_schema" } = o
   const url = new URL(baseUrl)
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/chat/completions`
+  const hide = hiding(apiKey)
   // Without the query, which may hold what is nobody's business.
-  const address = baseUrl.origin + baseUrl.pathname.replace(/\/+$/, "")
+  const address = hide.text(baseUrl.origin + baseUrl.pathname.replace(/\/+$/, ""))
   const where = isPublicApi(baseUrl) ? "the OpenAI API" : `the model server at ${address}`
   const key = apiKey === undefined ? undefined : Redacted.value(apiKey)
   const refused = new Set<Optional>()
@@ -163,19 +168,18 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
   })
 
   const failed = (words: FailureWords, { body, headers, status }: Answered, sent: ReadonlyArray<Optional>): TransportError => {
-    // Some servers repeat the key that they turn away.
-    const error = errorOf(key === undefined ? body : body.replaceAll(key, "…"))
+    const error = errorOf(body)
     const { said } = error
     if (status === 429 && error.code === "insufficient_quota") return failureOf(words, 402, said, headers)
     if (status !== 400 && status !== 422) return failureOf(words, status, said, headers)
     const setting = refusedSetting(error, sent)
     if (setting !== undefined) {
       refused.add(setting)
-      return busy(words, "down", `${where} takes no ${setting} (${said}), so it is asked without`)
+      return busy(words, "down", `${where} takes no ${setting} (${shown(words, said)}), so it is asked without`)
     }
     return format !== "plain" && formatRefused(error)
       ? new ModelStopped({
-        message: `${where[0]!.toUpperCase()}${where.slice(1)} holds no answer to a form (${said}): try --judge-format ${
+        message: `${where[0]!.toUpperCase()}${where.slice(1)} holds no answer to a form (${shown(words, said)}): try --judge-format ${
           format === "json_schema" ? "json_object or plain" : "plain"
         }.`
       })
@@ -183,7 +187,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
   }
 
   const send = Effect.fnUntraced(function*(request: Request) {
-    const words: FailureWords = { where, model: request.model, key: "OPENAI_API_KEY", address: "OPENAI_BASE_URL", rateHeaders }
+    const words: FailureWords = { where, model: request.model, key: "OPENAI_API_KEY", address: "OPENAI_BASE_URL", hide, rateHeaders }
     const settings = optional(request)
     if (takesNoLimit() && !request.limitless) {
       return yield* busy(words, "down", `${where} takes no limit on an answer, for which more money must be set aside`)
@@ -201,7 +205,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     }).pipe(
       Effect.flatMap((response) =>
         Effect.tryPromise({
-          try: async (): Promise<Answered> => ({ status: response.status, headers: response.headers, body: await response.text() }),
+          try: async (): Promise<Answered> => ({ status: response.status, headers: response.headers, body: await atMost(response, longestAnswer).text() }),
           catch: (cause) => brokenOff(words, cause)
         })
       ),
@@ -226,7 +230,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
       return yield* new ModelUnusable({
         message: finish === "length"
           ? `${request.model}'s answer was cut off at ${request.maxTokens} tokens; a model that thinks first may need that turned off`
-          : `${request.model}'s answer was cut off (${finish})`,
+          : `${request.model}'s answer was cut off (${shown(words, String(finish))})`,
         ...use,
         headers: limits
       })
@@ -234,7 +238,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     const text = message.content ?? ""
     return { text: format === "json_schema" ? text : objectIn(text), use, headers: limits } satisfies Reply as Reply
   })
-  return { where, variant: `${address} ${format}`, pictureTokensAtMost, takesNoLimit, send }
+  return { where, variant: `${address} ${format}`, hide, pictureTokensAtMost, takesNoLimit, send }
 }
 
 interface Answered {

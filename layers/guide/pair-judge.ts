@@ -7,6 +7,7 @@ import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { billRefusals, Guide } from "./guide.ts"
 import { type Answer, criteria, pairRubric, request } from "./pair-rubric.ts"
+import { reasonOf } from "./reason.ts"
 
 export interface PairJudgeOptions {
   readonly name: string
@@ -14,9 +15,8 @@ export interface PairJudgeOptions {
   readonly orders?: 1 | 2 | undefined
 }
 
-const reasonOf = (answer: Answer): string =>
-  [answer.differences, ...criteria.map((name) => `${name.replace("_", " ")}: ${answer[name].note} (${answer[name].better})`)]
-    .join(" | ").replace(/\s+/g, " ")
+const said = (answer: Answer): string =>
+  [answer.differences, ...criteria.map((name) => `${name.replace("_", " ")}: ${answer[name].note} (${answer[name].better})`)].join(" | ")
 
 const mirrored = { first: "second", second: "first", tie: "tie" } as const
 const outcomes = { first: "A", second: "B", tie: "tie" } as const
@@ -47,9 +47,11 @@ export const makePairJudge = Effect.fnUntraced(function*({ name, orders = 2 }: P
       outcome: outcomes[oriented],
       confidence: oriented === "tie" ? 0 : back === undefined ? sure(there!) : (sure(there!) + sure(back)) / 2,
       by: name,
-      reason: back === undefined || agreed !== "tie" || there!.better === "tie"
-        ? reasonOf(there!)
-        : `The orders disagree: ${reasonOf(there!)} || ${reasonOf(back)}`,
+      reason: reasonOf(
+        back === undefined || agreed !== "tie" || there!.better === "tie"
+          ? said(there!)
+          : `The orders disagree: ${said(there!)} || ${said(back)}`
+      ),
       costUsd: guide.bill(questions),
       places: [there!, back].flatMap((answer) => (answer === undefined ? [] : [answer.better]))
     })

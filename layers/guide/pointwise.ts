@@ -7,6 +7,7 @@ import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
 import { Judge, type JudgeError } from "../../src/stages/Judge.ts"
 import { billRefusals, Guide } from "./guide.ts"
 import type { Question } from "./question.ts"
+import { reasonOf } from "./reason.ts"
 import type { Ask } from "./sharing.ts"
 
 /** What was seen in two pictures, compared. */
@@ -47,7 +48,7 @@ export const makePointwiseJudge = Effect.fnUntraced(function*<A>({ compared, ide
       confidence: tie ? 0 : confidence,
       scores: [...scores],
       by: name,
-      reason: reason.replace(/\s+/g, " "),
+      reason: reasonOf(reason),
       costUsd: guide.bill(questions)
     })
   })

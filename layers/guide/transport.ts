@@ -5,6 +5,7 @@
 import { type Effect, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
 import { retryAfter, rootOf, wasUnsent } from "../../src/system/http-failure.ts"
+import { type Hiding, oneLine } from "../../src/secrets.ts"
 import type { RateHeaders, Use } from "./allowance.ts"
 import { pictureTokens } from "./pictures.ts"
 import { tokensAtMost } from "./prices.ts"
@@ -76,6 +77,8 @@ export interface Transport {
   readonly pictureTokensAtMost?: (picture: Picture) => number
   /** The server has refused to be told how long an answer may be. */
   readonly takesNoLimit?: () => boolean
+  /** Hides its key in what is stored of an answer. */
+  readonly hide?: Hiding
   /** Requests may wait for hours: the transport itself keeps the server's limits, and knows when to give it up. */
   readonly queued?: boolean
   readonly send: (request: Request) => Effect.Effect<Reply, TransportError>
@@ -101,8 +104,6 @@ export const worstUse = (
 export const wordBytes = ({ parts, schema, system }: Pick<Request, "parts" | "schema" | "system">): number =>
   Buffer.byteLength(system + JSON.stringify(schema) + parts.map((part) => ("text" in part ? part.text : "")).join(""), "utf8")
 
-const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 200)
-
 /** Limits and remaining amounts as the server tells them; absent where it does not. @param of header values by kind */
 export const rateHeadersFrom = (
   headers: Headers,
@@ -127,17 +128,23 @@ export interface FailureWords {
   /** Environment variables with the key and the address. */
   readonly key: string
   readonly address: string
+  /** Of the key. */
+  readonly hide: Hiding
   readonly rateHeaders: (headers: Headers) => RateHeaders
 }
 
-/** @param said by the server, one line */
+/** What a server said, for people: without the key, one line, not long. The key first, which a cut would leave a part of. */
+export const shown = ({ hide }: Pick<FailureWords, "hide">, said: string): string => oneLine(hide.text(said))
+
+/** @param saying by the server, as it came */
 export const failureOf = (
   words: FailureWords,
   status: number,
-  said: string,
+  saying: string,
   headers: Headers | undefined
 ): TransportError => {
   const { address, key, model, where } = words
+  const said = shown(words, saying)
   const Where = where[0]!.toUpperCase() + where.slice(1)
   switch (status) {
     case 401:
@@ -174,9 +181,9 @@ export const unreachable = (words: FailureWords, cause: unknown): ModelBusy =>
   busy(
     words,
     wasUnsent(cause) ? "down" : "lost",
-    `${words.where} cannot be reached (${oneLine(rootOf(cause))}): check the network and ${words.address}`
+    `${words.where} cannot be reached (${shown(words, rootOf(cause))}): check the network and ${words.address}`
   )
 
 /** The answer began and did not end. */
 export const brokenOff = (words: FailureWords, cause: unknown): ModelBusy =>
-  busy(words, "lost", `${words.where} broke off its answer (${oneLine(rootOf(cause))})`)
+  busy(words, "lost", `${words.where} broke off its answer (${shown(words, rootOf(cause))})`)

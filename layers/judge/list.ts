@@ -14,6 +14,7 @@ import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import { billRefusals, Guide } from "../guide/guide.ts"
 import { listRequest, listRubric } from "../guide/list-rubric.ts"
+import { reasonOf } from "../guide/reason.ts"
 
 export interface JudgeListOptions {
   /** 2: every list is shown in both directions, and a pair on which they disagree is a tie. 1: once, at half the price. Default 2. */
@@ -96,7 +97,7 @@ const makeListJudge = Effect.fnUntraced(function*({ orders = 2, tieMargin = 5 }:
         confidence: tie ? 0 : Math.min(1, Math.abs(gap) / 99),
         scores,
         by: name,
-        reason: (agreed ? said[0]! : `The orders disagree: ${said.join(" || ")}`).replace(/\s+/g, " "),
+        reason: reasonOf(agreed ? said[0]! : `The orders disagree: ${said.join(" || ")}`),
         costUsd
       })
     })

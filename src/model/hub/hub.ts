@@ -7,6 +7,8 @@
  */
 import { Effect, Redacted, Schema, type Scope } from "effect"
 import { codeOf, retryAfter, rootOf, wasUnsent } from "../../system/http-failure.ts"
+import { atMost } from "../../http-limits.ts"
+import { hiding, oneLine } from "../../secrets.ts"
 import { HubBusy, ModelUnavailable } from "./errors.ts"
 import { type HubModel, isCommit } from "./model-id.ts"
 import type { HubSettings } from "./settings.ts"
@@ -47,15 +49,21 @@ const Listed = Schema.Array(Schema.Struct({
   lfs: Schema.optionalKey(Schema.Struct({ oid: Schema.String, size: Schema.Int }))
 }))
 
+/** Bytes of one answer about a model: a page of a thousand files has less than one. */
+const longestListing = 32e6
+
 const isBlob = (text: string): boolean => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(text)
 const isName = (text: string): boolean => !/[/\\]|^\.{1,2}$/.test(text)
 
 export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
   const { host, origin } = new URL(endpoint)
+  const { text: hide } = hiding(token)
+  /** What the Hub, or what stands between, said: it may repeat the token. */
+  const shown = (said: string) => oneLine(hide(said))
   const silent = () =>
     new HubBusy({ message: `${host} sent nothing for ${deadline} s (HF_HUB_DOWNLOAD_TIMEOUT)`, reached: true, retryAfter: 0 })
   const lost = (cause: unknown): HubBusy => {
-    const detail = rootOf(cause).replace(/\s+/g, " ").trim() || codeOf(cause)
+    const detail = shown(rootOf(cause)) || codeOf(cause)
     return wasUnsent(cause)
       ? new HubBusy({ message: `${host} cannot be reached (${detail})`, reached: false, retryAfter: 0 })
       : new HubBusy({ message: `The connection to ${host} broke off (${detail})`, reached: true, retryAfter: 0 })
@@ -78,12 +86,13 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
 
   const refusal = ({ id, revision }: HubModel, { headers, status, url }: Response): HubError => {
     const code = headers.get("x-error-code")
-    const said = headers.get("x-error-message")?.replace(/\s+/g, " ").trim()
+    const message = headers.get("x-error-message")
+    const said = message === null ? undefined : shown(message)
     const no = (message: string) => new ModelUnavailable({ message })
     const foreign = URL.parse(url)?.origin !== origin // a link to where the bytes are, which may have become too old
     if (status === 429 || status === 408 || status >= 500 || (foreign && code === null)) {
       return new HubBusy({
-        message: status === 429 ? `${host} asks for fewer requests${token === undefined ? " (HF_TOKEN allows more)" : ""}` : `${new URL(url).host} answered ${status}`,
+        message: status === 429 ? `${host} asks for fewer requests${token === undefined ? " (HF_TOKEN allows more)" : ""}` : `${shown(new URL(url).host)} answered ${status}`,
         reached: true,
         retryAfter: Math.max(retryAfter(headers), windowLeft(headers))
       })
@@ -95,7 +104,7 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
       )
     }
     if (code === "RevisionNotFound") return no(`${id} has no revision "${revision}": give a branch, a tag or a whole commit.`)
-    if (status === 401 && /credentials/i.test(said ?? "")) return no(`${host} does not accept HF_TOKEN (${said}): set a valid token, or none.`)
+    if (status === 401 && /credentials/i.test(message ?? "")) return no(`${host} does not accept HF_TOKEN (${said}): set a valid token, or none.`)
     if (status === 401 || code === "RepoNotFound" || (status === 404 && code === null)) {
       return no(
         `There is no model ${id} on ${host}, nor a folder of that name here: check the name; if it is private, ` +
@@ -114,7 +123,8 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
         let timeout: AbortSignal | undefined // of the last page
         const within: typeof globalThis.fetch = (url, init) => {
           timeout = AbortSignal.timeout(deadline * 1000)
-          return send(model, String(url), { ...init, signal: AbortSignal.any([signal, timeout]) })
+          const answer = send(model, String(url), { ...init, signal: AbortSignal.any([signal, timeout]) })
+          return answer.then((response) => atMost(response, longestListing))
         }
         try {
           return await use(hub, within)
@@ -142,7 +152,7 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
         return entries
       })
       const entries = yield* Schema.decodeUnknownEffect(Listed)(all).pipe(Effect.mapError(strange))
-      const files = entries.filter(({ path, type }) => type === "file" && isName(path)).map(({ lfs, oid, path, size }): RepoFile => ({
+      const files = entries.filter(({ path, type }) => type === "file" && isName(path) && hide(path) === path).map(({ lfs, oid, path, size }): RepoFile => ({
         name: path,
         size: lfs?.size ?? size,
         blob: lfs?.oid ?? oid
