@@ -34,6 +34,10 @@ const commit = `
     (SELECT count(*) FROM lessons WHERE consumed_by_step < $step),
     (SELECT coalesce(sum(usd), 0) FROM costs WHERE step < $step))`
 
+const forgetFailures = `
+  DELETE FROM judgments WHERE step >= ?
+    AND EXISTS (SELECT 1 FROM json_each(verdicts) WHERE json_extract(value, '$.outcome') = 'failed')`
+
 const preferences = `
   SELECT p.step, c.policy_version AS policyVersion, c.prompt, c.svg AS chosen, r.svg AS rejected, v.judged_by AS judge,
          v.confidence, p.label, p.weight
@@ -61,6 +65,7 @@ export const layer = Layer.effect(
           db.prepare(commit).run({ step, sha256, seconds })
           for (const old of pruned) db.prepare("DELETE FROM checkpoints WHERE step = ?").run(old)
         }),
+      forgetFailures: (step) => write((db) => void db.prepare(forgetFailures).run(step)),
       report: ({ metrics, policyVersion, step, trust }) =>
         write((db) =>
           void db.prepare("INSERT INTO reports VALUES (?, ?, ?, ?)").run(step, policyVersion, JSON.stringify(metrics), JSON.stringify(trust))),

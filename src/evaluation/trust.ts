@@ -5,7 +5,9 @@
 import { Effect } from "effect"
 import type { Agreement, Alarm, Drawing, JudgedPair, Rollout } from "../domain.ts"
 import type { Scorer } from "../stages/Scorer.ts"
+import { failedInARow } from "./judge-watch.ts"
 import { random, shuffled } from "../engine/random.ts"
+
 
 const keyOf = ({ candidate: { index, prompt } }: Drawing): string => `${prompt.id} ${index}`
 
@@ -101,9 +103,26 @@ export const makeLengthAlarm = () => {
   }
 }
 
+/**
+ * Says, once until it answers again, that the judge has given no usable answer: to all of a step's questions, three at
+ * least in a row, or to the last ten.
+ */
+export const makeFailureAlarm = () => {
+  let said = false
+  return (metrics: Readonly<Record<string, number>>): string | undefined => {
+    const row = metrics[failedInARow] ?? 0
+    const alarming = row >= 10 || (row >= 3 && metrics["judge/failed"] === metrics["judge/asked"])
+    const news = alarming && !said
+    said = row > 0 && (said || alarming)
+    return news
+      ? `The judge has given no usable answer to the last ${row} questions, so nothing is learned from it. Look why with vequinox inspect.`
+      : undefined
+  }
+}
+
 /** What a person should look into, told the reports of a run in order: the same for a run that was resumed. */
 export const makeAlarms = () => {
-  const [alarm, lengthAlarm] = [makeAlarm(), makeLengthAlarm()]
+  const [alarm, lengthAlarm, failureAlarm] = [makeAlarm(), makeLengthAlarm(), makeFailureAlarm()]
   return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> =>
-    [...trust.map(alarm), lengthAlarm(metrics["svg/length"])].flatMap((message) => message === undefined ? [] : [{ step, message }])
+    [...trust.map(alarm), lengthAlarm(metrics["svg/length"]), failureAlarm(metrics)].flatMap((message) => message === undefined ? [] : [{ step, message }])
 }

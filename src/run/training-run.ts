@@ -18,6 +18,7 @@ import {
   winRate
 } from "../evaluation/held-out.ts"
 import { writeFile } from "../system/files.ts"
+import { failedInARow, failuresAfter, watchJudge } from "../evaluation/judge-watch.ts"
 import type { StepOutcome } from "../steps/metrics.ts"
 import { modelCard } from "./model-card.ts"
 import type { LoraConfig } from "../engine/weights/parameters.ts"
@@ -31,6 +32,7 @@ import type { Scorer } from "../stages/Scorer.ts"
 import { RunState, type StoredReport } from "../stages/RunState.ts"
 import type { Summary } from "./summary.ts"
 import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
+import { Judgments } from "../stages/Judgments.ts"
 
 export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
@@ -99,6 +101,8 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const reports = yield* Ref.make<ReadonlyArray<StepReport>>(known)
   const alarmsOf = makeAlarms()
   const alarms = yield* Ref.make<ReadonlyArray<Alarm>>(known.flatMap(alarmsOf))
+  const failures = yield* Ref.make(known.at(-1)?.metrics[failedInARow] ?? 0)
+  const judge = yield* watchJudge({ before: yield* Ref.get(failures), prompts: o.prompts.train.length, note: o.progress.note })
   const drawing = { seed: o.pipeline.seed, promptsPerBatch: o.pipeline.promptsPerBatch * o.pipeline.k }
 
   if (o.prompts.heldOut.length > 0) {
@@ -125,7 +129,12 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   })
   const keep = Effect.fnUntraced(function*({ metrics: measured, policyVersion, rollout, step }: StepOutcome) {
     const trust = yield* agreements(o.scorers, rollout, o.trustPairs, o.pipeline.seed)
-    const metrics = { ...measured, ...Object.fromEntries(trust.map((agreement) => [metricOf(agreement), agreement.tau])) }
+    const failed = yield* Ref.updateAndGet(failures, (before) => failuresAfter(before, rollout.pairs))
+    const metrics = {
+      ...measured,
+      ...(failed === 0 ? {} : { [failedInARow]: failed }),
+      ...Object.fromEntries(trust.map((agreement) => [metricOf(agreement), agreement.tau]))
+    }
     const report: StoredReport = { step, policyVersion, metrics, trust }
     yield* state.report(report)
     yield* appendStep(o.run, report, rollout.lessons.filter(isPreference).map(storedPreference))
@@ -139,12 +148,15 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   })
   yield* train(o.pipeline, o.prompts.train, keep).pipe(
     Stream.runDrain,
+    Effect.provideService(Judgments, judge.watched),
     // Ctrl-C, a budget that is spent, a key that was withdrawn: what was learned so far is kept.
     Effect.onError(() =>
       Effect.gen(function*() {
         const done = (yield* Ref.get(reports)).length
         yield* o.progress.note(`Stopped after step ${done}.`)
         if ((yield* optimizer.state).version === done) yield* checkpoint // else that step has no report, and is made again
+        // Else a resumed run would read them, and stop again.
+        if (yield* judge.stopped) yield* state.forgetFailures((yield* state.checkpoints)[0]?.step ?? 0)
       }).pipe(Effect.ignore)
     )
   )

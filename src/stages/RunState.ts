@@ -49,6 +49,8 @@ export class RunState extends Context.Service<RunState, {
   readonly rewind: (step: number) => Effect.Effect<void, RunStateFailed>
   /** The pairs that the steps before it trained, and what they cost, are settled with it. @param pruned steps of checkpoints that are forgotten */
   readonly commit: (checkpoint: CommittedCheckpoint, pruned: ReadonlyArray<number>) => Effect.Effect<void, RunStateFailed>
+  /** Judgments of this step and later ones that failed are asked for again. Those of earlier steps are the past. */
+  readonly forgetFailures: (step: number) => Effect.Effect<void, RunStateFailed>
   readonly report: (report: StoredReport) => Effect.Effect<void, RunStateFailed>
   /** In the order of steps. */
   readonly reports: Effect.Effect<ReadonlyArray<StoredReport>, RunStateFailed>

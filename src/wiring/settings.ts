@@ -52,7 +52,7 @@ export const settings = {
   human_on: [orElse(Schema.Literals(["page", "terminal"]), "page"), "human: where pairs are shown: on a page that this process serves to this machine, or on the terminal"],
   human_port: [orElse(int(0, 65535), 0), "human: port of that page; 0 takes one that is free"],
   cascade_confidence: [orElse(real(0, 1), 0.9), "cascade: clip's answer stands from this confidence on"],
-  budget_usd: [orElse(real(0, 1e9), 5), "guide model: US dollars that may be spent; never exceeded"],
+  budget_usd: [orElse(real(0, 1e9), 5), "guide model: US dollars that may be spent; no call is made that could pass it at the rate that was charged so far"],
   output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],

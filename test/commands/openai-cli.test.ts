@@ -2,7 +2,9 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
+import { Effect } from "effect"
 import { commandLine } from "../support/command-line.ts"
+import { type Answer, withEcho } from "../echo-proxy.ts"
 import { type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../support/openai-server.ts"
 
 const { remove, vequinox, work } = commandLine()
@@ -67,6 +69,44 @@ syncBuiltinESMExports()
       assert.notInclude(fs.readFileSync(path.join(entry.parentPath, entry.name), "latin1"), secret, entry.name)
     }
     assert.isAbove(fs.readFileSync(path.join(work, "children.txt"), "utf8").length, 0)
+  }), 60_000)
+
+it("a judge that fails on every question is told of and stops the run, which goes on when the judge is mended", () =>
+  withServer({}, (server, env) => {
+    let broken = true
+    const refuse = (_key: string, honest: Answer) => broken ? { ...honest, status: 400, body: "no picture can be read" } : undefined
+    return Effect.runPromise(withEcho(new URL(server.url).origin, refuse, (url) =>
+      Effect.promise(async () => {
+        const out = path.join(work, "refusing")
+        const tiny = ["--steps", "4", "--prompts-per-step", "6", "--k", "4", "--eval-prompts", "2", "--out", out, "--judge-cache", `${out}.db`]
+        const address = { ...env, OPENAI_BASE_URL: `${url}/v1` }
+        const failed = await vequinox(address, "train", ...model, ...tiny)
+        assert.notStrictEqual(failed.code, 0)
+        assert.match(failed.stderr, /^The judge gave no usable answer to 3 questions in a row, last because .*no picture can be read.*; at 12 the run stops\.$/m)
+        assert.match(failed.stderr, /^vequinox: The judge gave no usable answer to 1\d questions in a row, last because .*: set that right, then resume the run\.$/m)
+        assert.match(failed.stderr, /^Resume: vequinox train --resume /m)
+        broken = false
+        const { code, stderr } = await vequinox(address, "train", "--resume", out)
+        assert.strictEqual(code, 0, stderr)
+        const metrics = fs.readFileSync(path.join(out, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
+        assert.strictEqual(metrics.length, 4)
+        assert.isAbove(metrics.reduce((n, { "judge/asked": asked }) => n + asked, 0), 12)
+        assert.strictEqual(metrics.reduce((n, { "judge/failed": failed }) => n + failed, 0), 0)
+      })))
+  }), 60_000)
+
+it("a run whose judge failed on the few questions that there were says so in its summary", () =>
+  withServer({ always: { status: 400, body: "no picture can be read" } }, async (_server, env) => {
+    const out = path.join(work, "few")
+    const tiny = ["--steps", "4", "--prompts-per-step", "1", "--k", "3", "--eval-prompts", "1", "--out", out, "--judge-cache", `${out}.db`]
+    const { code, stderr } = await vequinox(env, "train", ...model, ...tiny)
+    const metrics = fs.readFileSync(path.join(out, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
+    assert.isAbove(metrics.reduce((n, { "judge/failed": failed }) => n + failed, 0), 2)
+    assert.strictEqual(code, 0, stderr)
+    assert.match(stderr, /The judge has given no usable answer to the last \d+ questions/)
+    const { alarms } = JSON.parse(fs.readFileSync(path.join(out, "summary.json"), "utf8"))
+    assert.match(alarms[0].message, /The judge has given no usable answer/)
+    assert.include(fs.readFileSync(path.join(out, "report.html"), "utf8"), "The judge has given no usable answer")
   }), 60_000)
 
 it("cascade asks the guide model of one's choice where CLIP is not sure", () =>
