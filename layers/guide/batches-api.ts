@@ -4,7 +4,7 @@
  */
 import { APIError } from "@anthropic-ai/sdk"
 import { Clock, Effect, Option, Result, Schema } from "effect"
-import { longestAnswer } from "../../src/http-limits.ts"
+import { longestAnswer } from "../../src/system/http-limits.ts"
 import { type ClaudeOptions, claudeWords, failure, makeSdk, messageOf, type messageParams } from "./claude.ts"
 import { brokenOff, busy, type ModelBusy, ModelStopped, shown, type TransportError } from "./transport.ts"
 

@@ -1,8 +1,8 @@
 /** The Messages API: the SDK without its retries, a deadline over headers and body, every answer checked. */
 import Anthropic, { APIConnectionError, APIError } from "@anthropic-ai/sdk"
 import { Effect, Option, Redacted, Schema } from "effect"
-import { atMost, longestAnswer } from "../../src/http-limits.ts"
-import { hiding } from "../../src/secrets.ts"
+import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
+import { hiding } from "../../src/system/secrets.ts"
 import type { Use } from "./allowance.ts"
 import { pngOf } from "./pictures.ts"
 import {

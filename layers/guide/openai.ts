@@ -8,8 +8,8 @@
  */
 import { Effect, Redacted, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
-import { atMost, longestAnswer } from "../../src/http-limits.ts"
-import { hiding, oneLine } from "../../src/secrets.ts"
+import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
+import { hiding, oneLine } from "../../src/system/secrets.ts"
 import type { Use } from "./allowance.ts"
 import { pngOf, sentSize } from "./pictures.ts"
 import { hashOf } from "./question.ts"

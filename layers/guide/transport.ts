@@ -5,7 +5,7 @@
 import { type Effect, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
 import { retryAfter, rootOf, wasUnsent } from "../../src/system/http-failure.ts"
-import { type Hiding, oneLine } from "../../src/secrets.ts"
+import { type Hiding, oneLine } from "../../src/system/secrets.ts"
 import type { RateHeaders, Use } from "./allowance.ts"
 import { pictureTokens } from "./pictures.ts"
 import { tokensAtMost } from "./prices.ts"

@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { Effect } from "effect"
 import { commandLine } from "../support/command-line.ts"
-import { type Answer, withEcho } from "../echo-proxy.ts"
+import { type Answer, withEcho } from "../support/echo-proxy.ts"
 import { type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../support/openai-server.ts"
 
 const { remove, vequinox, work } = commandLine()

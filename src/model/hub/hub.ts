@@ -7,8 +7,8 @@
  */
 import { Effect, Redacted, Schema, type Scope } from "effect"
 import { codeOf, retryAfter, rootOf, wasUnsent } from "../../system/http-failure.ts"
-import { atMost } from "../../http-limits.ts"
-import { hiding, oneLine } from "../../secrets.ts"
+import { atMost } from "../../system/http-limits.ts"
+import { hiding, oneLine } from "../../system/secrets.ts"
 import { HubBusy, ModelUnavailable } from "./errors.ts"
 import { type HubModel, isCommit } from "./model-id.ts"
 import type { HubSettings } from "./settings.ts"
