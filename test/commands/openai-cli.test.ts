@@ -78,7 +78,7 @@ it("a judge that fails on every question is told of and stops the run, which goe
     return Effect.runPromise(withEcho(new URL(server.url).origin, refuse, (url) =>
       Effect.promise(async () => {
         const out = path.join(work, "refusing")
-        const tiny = ["--steps", "4", "--prompts-per-step", "6", "--k", "4", "--eval-prompts", "2", "--out", out, "--judge-cache", `${out}.db`]
+        const tiny = ["--steps", "2", "--prompts-per-step", "6", "--k", "4", "--eval-prompts", "2", "--out", out, "--judge-cache", `${out}.db`]
         const address = { ...env, OPENAI_BASE_URL: `${url}/v1` }
         const failed = await vequinox(address, "train", ...model, ...tiny)
         assert.notStrictEqual(failed.code, 0)
@@ -89,11 +89,11 @@ it("a judge that fails on every question is told of and stops the run, which goe
         const { code, stderr } = await vequinox(address, "train", "--resume", out)
         assert.strictEqual(code, 0, stderr)
         const metrics = fs.readFileSync(path.join(out, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
-        assert.strictEqual(metrics.length, 4)
+        assert.strictEqual(metrics.length, 2)
         assert.isAbove(metrics.reduce((n, { "judge/asked": asked }) => n + asked, 0), 12)
         assert.strictEqual(metrics.reduce((n, { "judge/failed": failed }) => n + failed, 0), 0)
       })))
-  }), 60_000)
+  }), 180_000)
 
 it("a run whose judge failed on the few questions that there were says so in its summary", () =>
   withServer({ always: { status: 400, body: "no picture can be read" } }, async (_server, env) => {
