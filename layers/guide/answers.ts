@@ -1,10 +1,16 @@
 /** Answers that were paid for, in one SQLite file that every run shares: the same question is never paid twice. */
-import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Context, Effect, Layer } from "effect"
+import { makeFolders } from "../../src/folders.ts"
 import { AnswersFailed } from "./answers-failed.ts"
 import { makeOpenBatches, type OpenBatches, tables } from "./open-batches.ts"
+
+/** A database of another program gets no tables. */
+const needOwn = (db: DatabaseSync): void => {
+  const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all().map(({ name }) => name)
+  if (tables.length > 0 && !tables.includes("replies")) throw new Error(`it is a database of something else, with a table ${tables[0]}`)
+}
 
 /** Keys are hashes of all that an answer depends on: the model, every word of the question, and the pictures in order. */
 export class Answers extends Context.Service<Answers, {
@@ -31,8 +37,9 @@ export class Answers extends Context.Service<Answers, {
           })
         const db = yield* Effect.acquireRelease(
           attempt(() => {
-            fs.mkdirSync(path.dirname(file), { recursive: true })
+            makeFolders(path.dirname(file))
             const db = new DatabaseSync(file)
+            needOwn(db)
             db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
               PRAGMA foreign_keys = ON;
               CREATE TABLE IF NOT EXISTS replies (

@@ -7,6 +7,7 @@ import * as path from "node:path"
 import { Effect } from "effect"
 import { type DecoderCheckpoint, openWeights, weightsHash } from "./model-folder.ts"
 import { explain, FileProblem } from "../system/files.ts"
+import { makeFolders } from "../folders.ts"
 import type { QuantizedWeights, WeightIndex } from "../engine/weights/parameters.ts"
 import { blockFormats, quantizedShapes, type QuantizedPrecision, quantizeRows, rotate, rotationSize } from "../engine/weights/quantization.ts"
 import { byteLength, encodeHeader, type Layout, toFloat32 } from "../engine/weights/safetensors.ts"
@@ -104,7 +105,7 @@ const write = (
   })
   return Effect.acquireUseRelease(
     attempt(() => {
-      fs.mkdirSync(path.dirname(file), { recursive: true })
+      makeFolders(path.dirname(file))
       return fs.openSync(part, "w")
     }),
     (fd) => Effect.andThen(fill(fd), attempt(() => fs.renameSync(part, file))),

@@ -2,6 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
+import { isFree, makeFolders, removeFolders } from "../folders.ts"
 
 /** A file or folder that cannot be read or written, or whose content cannot be used. */
 export class FileProblem extends Schema.TaggedError<FileProblem>()("FileProblem", {
@@ -30,6 +31,9 @@ export const explain = (cause: unknown): string => {
       return code ?? message
   }
 }
+
+/** How the file's name ends, in lower case and with its dot: `.jsonl` for `ROWS.JSONL` too, empty where there is none. */
+export const extensionOf = (file: string): string => path.extname(file).toLowerCase()
 
 export const readBytes = (file: string): Effect.Effect<Buffer, FileProblem> =>
   Effect.try({
@@ -114,11 +118,10 @@ export const syncFolder = (folder: string): void => {
   }
 }
 
-/** The folder and those above it, on disk when this returns. @returns the first one that was made */
-const makeFolder = (folder: string): string | undefined => {
-  const made = fs.mkdirSync(folder, { recursive: true })
-  if (made === undefined) return undefined
-  for (let at = path.resolve(folder); at.length >= made.length; at = path.dirname(at)) syncFolder(path.dirname(at))
+/** The folder and those above it, on disk when this returns. @returns those that were made, outermost first */
+const makeFolder = (folder: string): ReadonlyArray<string> => {
+  const made = makeFolders(folder)
+  for (const at of made.toReversed()) syncFolder(path.dirname(at))
   return made
 }
 
@@ -134,19 +137,14 @@ export const writeFolder = <E>(given: string, fill: (part: string) => Effect.Eff
   const attempt = <A>(run: () => A) =>
     Effect.try({ try: run, catch: (cause) => new FileProblem({ message: `${folder} cannot be written: ${explain(cause)}.` }) })
   const make = attempt(() => {
-    if (fs.existsSync(folder) && (!fs.statSync(folder).isDirectory() || fs.readdirSync(folder).length > 0)) return undefined
+    if (!isFree(folder)) return undefined
     const made = makeFolder(above)
     return { made, part: fs.mkdtempSync(`${folder}.part-`) }
   })
-  const remove = ({ made, part }: { readonly made: string | undefined; readonly part: string }) =>
+  const remove = ({ made, part }: { readonly made: ReadonlyArray<string>; readonly part: string }) =>
     Effect.sync(() => {
       fs.rmSync(part, { recursive: true, force: true })
-      if (made === undefined) return
-      try {
-        for (let at = above; at.length >= made.length; at = path.dirname(at)) fs.rmdirSync(at)
-      } catch {
-        // Somebody else has put something there.
-      }
+      removeFolders(made)
     })
   return Effect.acquireUseRelease(
     Effect.filterOrFail(make, (made) => made !== undefined, () =>

@@ -9,6 +9,7 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { makeFolders } from "../../folders.ts"
 import { type HubModel, isCommit } from "./model-id.ts"
 
 export interface ModelCache {
@@ -39,14 +40,14 @@ export const modelCache = (root: string, { id }: HubModel): ModelCache => {
     commitOf,
     remember: (revision, commit) => {
       if (commitOf(revision) === commit) return
-      fs.mkdirSync(path.dirname(ref(revision)), { recursive: true })
+      makeFolders(path.dirname(ref(revision)))
       const part = `${ref(revision)}.${process.pid}.tmp`
       fs.writeFileSync(part, commit)
       fs.renameSync(part, ref(revision))
     },
     link: (commit, file, name) => {
       const at = path.join(snapshot(commit), file)
-      fs.mkdirSync(path.dirname(at), { recursive: true })
+      makeFolders(path.dirname(at))
       fs.rmSync(at, { force: true }) // a link to nothing, maybe
       try {
         fs.symlinkSync(path.relative(path.dirname(at), blob(name)), at)

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema, type Scope } from "effect"
+import { makeFolders } from "../../folders.ts"
 import { HubBusy, ModelUnavailable } from "./errors.ts"
 import type { Reading, RepoFile } from "./hub.ts"
 
@@ -36,7 +37,7 @@ const pause = "500 millis"
 
 export const download = Effect.fn("download")(function*({ again, blob, file, moved, read }: Download) {
   const part = `${blob}.incomplete`
-  yield* writing(() => fs.mkdirSync(path.dirname(blob), { recursive: true }))
+  yield* writing(() => makeFolders(path.dirname(blob)))
   yield* Effect.acquireUseRelease(
     writing(() => fs.promises.open(part, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644)),
     Effect.fnUntraced(function*(handle) {
