@@ -2,7 +2,7 @@
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Context, Effect, Layer } from "effect"
-import { makeFolders } from "../../src/folders.ts"
+import { makeFolders } from "../../src/system/folders.ts"
 import { AnswersFailed } from "./answers-failed.ts"
 import { makeOpenBatches, type OpenBatches, tables } from "./open-batches.ts"
 

@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { type Fault, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
-import { writeFile } from "../system/files.ts"
+import { needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import * as Flags from "../wiring/flags.ts"
 
@@ -74,6 +74,7 @@ export const inspect = Command.make("inspect", {
   ),
   json: Flags.json
 }, Effect.fn(function*({ export: to, json, run }) {
+  if (Option.isSome(to)) yield* needNewFiles([to.value], "--export")
   const folder = yield* folderHealth(run)
   const database = path.join(folder.path, "run.db")
   const records = yield* recordsOf(database)
@@ -87,7 +88,7 @@ export const inspect = Command.make("inspect", {
   else yield* Effect.forEach(lines(health), (line) => Console.log(line))
   if (Option.isSome(to)) {
     const rows = fs.existsSync(database) ? yield* readJudgedPairs(database) : []
-    yield* writeFile(to.value, rows.map((row) => JSON.stringify(row) + "\n").join(""))
+    yield* writeNewFile(to.value, rows.map((row) => JSON.stringify(row) + "\n").join(""), "--export")
     if (!json) yield* Console.log(`${plural(rows.length, "judged pair")} written to ${to.value}.`)
   }
 })).pipe(Command.withDescription("How a run is: steps, faults, costs, checkpoints, damage"))

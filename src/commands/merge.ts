@@ -6,6 +6,7 @@ import { policyKind } from "../model/hub/model-kind.ts"
 import { resolveModel } from "../model/hub/resolve-model.ts"
 import { openFactors } from "../model/lora-factors.ts"
 import { writeMerged } from "../model/merge.ts"
+import { needFreeFolder } from "../system/outputs.ts"
 import { progressStyle } from "../system/progress.ts"
 import * as Flags from "../wiring/flags.ts"
 
@@ -45,6 +46,7 @@ export const merge = Command.make("merge", {
   json: Flags.json
 }, Effect.fn(function*(o) {
   const { folder } = yield* resolveModel(o.model, policyKind, { revision: o.revision, style: progressStyle(o.json) })
+  yield* needFreeFolder(o.out, "--out", { "--model": folder, "--adapter": o.adapter })
   const base = yield* openDecoder(folder)
   const adapter = yield* openFactors(o.adapter, base)
   const { bytes, files } = yield* writeMerged(base, adapter, {

@@ -5,7 +5,8 @@ import { Clock, Console, Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import type { Rendering } from "../domain.ts"
-import { readText, writeFile } from "../system/files.ts"
+import { extensionOf, readText } from "../system/files.ts"
+import { distinct, needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { encodePng } from "../drawing/png.ts"
 import * as Flags from "../wiring/flags.ts"
@@ -22,20 +23,19 @@ const listFiles = Effect.fnUntraced(function*(given: ReadonlyArray<string>) {
       try: () =>
         fs.statSync(at).isDirectory()
           ? fs.readdirSync(at, { recursive: true, withFileTypes: true })
-            .filter((entry) => entry.name.endsWith(".svg") && !entry.isDirectory())
+            .filter((entry) => extensionOf(entry.name) === ".svg" && !entry.isDirectory())
             .map((entry) => path.relative(at, path.join(entry.parentPath, entry.name)))
             .toSorted()
-            .map((name) => ({ file: path.join(at, name), name: name.replace(/\.svg$/, "") }))
-          : [{ file: at, name: path.basename(at).replace(/\.svg$/, "") }],
+            .map((name) => ({ file: path.join(at, name), name: withoutSvg(name) }))
+          : [{ file: at, name: withoutSvg(path.basename(at)) }],
       catch: () => new Flags.BadInput({ message: `${at} is neither a file nor a folder: check the path.` })
     }))
-  const taken = new Map<string, number>()
-  return lists.flat().map(({ file, name }) => {
-    const before = taken.get(name) ?? 0
-    taken.set(name, before + 1)
-    return { file, png: before === 0 ? `${name}.png` : `${name}.${before + 1}.png` }
-  })
+  const files = lists.flat()
+  const names = distinct(files.map(({ name }) => name), ".")
+  return files.map(({ file }, n) => ({ file, png: `${names[n]!}.png` }))
 })
+
+const withoutSvg = (name: string): string => extensionOf(name) === ".svg" ? name.slice(0, -4) : name
 
 export const render = Command.make("render", {
   files: Argument.String("files").pipe(
@@ -51,6 +51,7 @@ export const render = Command.make("render", {
   allowText: Flag.Boolean("allow-text").pipe(Flag.withDescription("letters are allowed"), Flag.withDefault(false))
 }, Effect.fn(function*({ allowText, files: given, out, size }) {
   const files = yield* listFiles(given)
+  if (Option.isSome(out)) yield* needNewFiles(files.map(({ png }) => path.join(out.value, png)), "--out")
   yield* Effect.gen(function*() {
     const renderer = yield* Renderer
     const describe = Effect.fnUntraced(function*({ file, png }: { readonly file: string; readonly png: string }) {
@@ -64,7 +65,7 @@ export const render = Command.make("render", {
       const ms = (yield* Clock.currentTimeMillis) - start
       if (Option.isSome(out) && rendering._tag === "Rendered") {
         const { height, rgba, width } = rendering.picture
-        yield* writeFile(path.join(out.value, png), encodePng(width, height, rgba), false)
+        yield* writeNewFile(path.join(out.value, png), encodePng(width, height, rgba), "--out", false)
       }
       const reason = rendering._tag === "Rendered" ? null : rendering.reason
       return JSON.stringify({ file, outcome: outcomes[rendering._tag], reason, ms })

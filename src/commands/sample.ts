@@ -6,10 +6,10 @@ import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import * as samplerOnnx from "../../layers/sampler/onnx.ts"
 import { openAdapter } from "../model/adapter.ts"
 import { settings } from "../wiring/settings.ts"
-import { writeFile } from "../system/files.ts"
 import { parameterCount } from "../engine/training/memory.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { plain } from "../engine/sampling/sampling.ts"
+import { fileNames, needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { progressStyle } from "../system/progress.ts"
 import { promptOf, readPrompts } from "../prompts.ts"
 import { Sampler } from "../stages/Sampler.ts"
@@ -18,8 +18,6 @@ import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { quantizedCache, tellQuantizing } from "../wiring/quantizing.ts"
-
-const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60)
 
 export const sample = Command.make("sample", {
   texts: Argument.String("prompt").pipe(Argument.withDescription("what to draw"), Argument.variadic()),
@@ -56,6 +54,11 @@ export const sample = Command.make("sample", {
   if (prompts.length === 0) {
     return yield* new Flags.BadInput({ message: "There is nothing to draw: give a prompt, or a file with --prompts." })
   }
+  const names = fileNames(prompts)
+  const fileOf = (prompt: number, candidate: number) =>
+    Option.map(o.out, (folder) => path.join(folder, `${names[prompt]}-${candidate}.svg`))
+  const files = prompts.flatMap((_, n) => Array.from({ length: o.k }, (_, i) => Option.toArray(fileOf(n, i))).flat())
+  yield* needNewFiles(files, "--out")
   const { checkpoint, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
   const adapter = Option.getOrUndefined(
     yield* Effect.transposeOption(Option.map(o.adapter, (folder) => openAdapter(folder, checkpoint)))
@@ -93,10 +96,10 @@ export const sample = Command.make("sample", {
         seed: o.seed,
         policy: { version: 0, parameters: adapter?.parameters ?? new Map() }
       })
-      for (const candidate of groups.flat()) {
+      for (const [n, candidate] of groups.flatMap((group, i) => group.map((candidate) => [at + i, candidate] as const))) {
         const svg = extractSvg(candidate.svg) ?? candidate.svg
-        const file = Option.map(o.out, (folder) => path.join(folder, `${slug(candidate.prompt.text)}-${candidate.index}.svg`))
-        if (Option.isSome(file)) yield* writeFile(file.value, svg + "\n")
+        const file = fileOf(n, candidate.index)
+        if (Option.isSome(file)) yield* writeNewFile(file.value, svg + "\n", "--out", false)
         if (o.json) {
           const { completionIds, finish, index, logps, prompt } = candidate
           yield* Console.log(JSON.stringify({

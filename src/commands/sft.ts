@@ -15,7 +15,8 @@ import { allLinear, modulesOf } from "../engine/nets/transformer.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
 import { defaultFormat, promptIds } from "../model/tokenizer/tokenizer.ts"
 import { adapterFiles } from "../model/adapter.ts"
-import { readRows, writeFile } from "../system/files.ts"
+import { readBytes, readRows, writeFile, writeFolder } from "../system/files.ts"
+import { needFreeFolder } from "../system/outputs.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { trainerDefaults } from "../wiring/trainer-defaults.ts"
@@ -43,13 +44,22 @@ export const sft = Command.make("sft", {
   json: Flags.json
 }, Effect.fn(function*(o) {
   const rows = yield* readRows(o.data, Row)
-  const { base, checkpoint, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
+  const { base, checkpoint, folder, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
+  yield* needFreeFolder(o.out, "--out", { "--model": folder })
   const { prefill } = defaultFormat
-  const sequences = rows.map(({ completion, prompt }): Sequence => {
+  const whole = rows.map(({ completion, prompt }): Sequence => {
     const start = promptIds(tokenizer, defaultFormat, prompt)
     const rest = completion.startsWith(prefill) ? completion.slice(prefill.length) : completion
     return { ids: [...start, ...tokenizer.encode(rest), ...tokenizer.eosIds.slice(0, 1)], promptLength: start.length }
-  }).filter(({ ids }) => ids.length <= o.maxLength)
+  })
+  const sequences = whole.filter(({ ids }) => ids.length <= o.maxLength)
+  const tooLong = whole.length - sequences.length
+  if (sequences.length === 0) {
+    const shortest = whole.reduce((least, { ids }) => Math.min(least, ids.length), Infinity)
+    return yield* new Flags.BadInput({
+      message: `${o.data}: all ${whole.length} rows are longer than --max-length ${o.maxLength}, so none is left to train on; the shortest has ${shortest} tokens.`
+    })
+  }
   const lora: LoraConfig | undefined = o.loraR > 0
     ? { r: o.loraR, alpha: 2 * o.loraR, targets: allLinear }
     : undefined
@@ -77,14 +87,14 @@ export const sft = Command.make("sft", {
       threads: runtime.threads
     })
     const progress = yield* makeProgress(progressStyle(o.json), "step", o.steps)
+    if (tooLong > 0) yield* progress.note(`${tooLong} of ${whole.length} rows are longer than --max-length ${o.maxLength} and are left out.`)
     const curve: Array<Record<string, number>> = []
-    let order: Array<number> = []
+    const order: Array<number> = []
     let epoch = 0
     const started = Date.now()
     for (let step = 0; step < o.steps; step++) {
-      while (order.length < o.batchSize) order = [...order, ...shuffled(random(o.seed, epoch++), [...sequences.keys()])]
-      const batch = order.slice(0, o.batchSize).map((n) => sequences[n]!)
-      order = order.slice(o.batchSize)
+      while (order.length < o.batchSize) for (const n of shuffled(random(o.seed, epoch++), [...sequences.keys()])) order.push(n)
+      const batch = order.splice(0, o.batchSize).map((n) => sequences[n]!)
       const metrics = yield* trainer.update({ sequences: batch, examples: batch.map((_, n) => ({ members: [n], signal: 1, weight: 1 })) })
       const line = { step: step + 1, ...metrics, seconds: (Date.now() - started) / 1000 }
       if (step % 10 === 9 || step === 0) curve.push(line)
@@ -93,20 +103,21 @@ export const sft = Command.make("sft", {
     }
     yield* progress.end
     const { parameters } = yield* trainer.state()
-    if (lora === undefined) {
-      for (const file of ["config.json", ...companionFiles]) {
-        const from = path.join(checkpoint.folder, file)
-        if (fs.existsSync(from)) yield* writeFile(path.join(o.out, file), fs.readFileSync(from))
-      }
-      yield* writeFile(path.join(o.out, "model.safetensors"), encodeSafetensors(parameters, o.saveDtype))
-    } else {
-      for (const [name, bytes] of adapterFiles(parameters, lora, base)) yield* writeFile(path.join(o.out, name), bytes)
-    }
     const { model, ...settings } = o
-    yield* writeFile(
-      path.join(o.out, "training.json"),
-      JSON.stringify({ ...settings, rows: sequences.length, curve }, null, 1)
-    )
+    const record = JSON.stringify({ ...settings, rows: sequences.length, curve }, null, 1)
+    yield* writeFolder(o.out, Effect.fnUntraced(function*(part) {
+      const write = (name: string, bytes: string | Uint8Array) => writeFile(path.join(part, name), bytes)
+      if (lora === undefined) {
+        for (const file of ["config.json", ...companionFiles]) {
+          const from = path.join(checkpoint.folder, file)
+          if (fs.existsSync(from)) yield* write(file, yield* readBytes(from))
+        }
+        yield* write("model.safetensors", encodeSafetensors(parameters, o.saveDtype))
+      } else {
+        for (const [name, bytes] of adapterFiles(parameters, lora, base)) yield* write(name, bytes)
+      }
+      yield* write("training.json", record)
+    }))
     yield* progress.note(`Wrote ${o.out}: loss ${curve.at(-1)?.["loss"]?.toFixed(3)} after ${o.steps} steps on ${sequences.length} rows, from ${model}.`)
   }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), { threads: o.threads, overlap: false }))))
 })).pipe(Command.withDescription("Supervised fine-tuning on {prompt, completion} rows"))

@@ -4,7 +4,8 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { Outcome, type Verdict } from "../domain.ts"
-import { FileProblem, readNumberedRows, readRows, readText } from "../system/files.ts"
+import { explain, FileProblem, readNumberedRows, readText } from "../system/files.ts"
+import { makeFolders } from "../system/folders.ts"
 
 /** What another judge said of the pair before. */
 const Earlier = Schema.Struct({ by: Schema.String, verdict: Outcome })
@@ -91,34 +92,76 @@ export const judgedRow = ({ a, b, earlier, prompt, step }: PairRow, verdict: Ver
   ...(earlier === undefined ? {} : { earlier })
 })
 
+type Results = { readonly done: ReadonlyArray<JudgedRow>; readonly torn: Buffer }
+
+/** How a row of this pair begins, whatever is said of it. */
+const beginning = ({ a, b, prompt, step }: PairRow): Buffer =>
+  Buffer.from(JSON.stringify({ prompt, a, b, ...(step === undefined ? {} : { step }) }).slice(0, -1) + ",\"verdict\":")
+
+const decodeRow = Schema.decodeUnknownEffect(Schema.fromJsonString(JudgedRow))
+
+/** The rows of the first pairs, and what is left of a row that was cut off. Fails where the file holds anything else. */
+const readResults = Effect.fnUntraced(function*(file: string, bytes: Buffer, pairs: ReadonlyArray<PairRow>, judge: string) {
+  const end = bytes.lastIndexOf("\n") + 1
+  const torn = bytes.subarray(end)
+  const lines = bytes.subarray(0, end).toString("utf8").split("\n").slice(0, -1)
+  const refused = (n: number, what: string) => new FileProblem({ message: `${file}, line ${n + 1}, is ${what}: choose another --out.` })
+  const foreign = (n: number) => refused(n, "no verdict that judge-pairs wrote")
+  const done: Array<JudgedRow> = []
+  for (const [n, line] of lines.entries()) {
+    const row = yield* Effect.mapError(decodeRow(line), () => foreign(n))
+    const pair = pairs[n]
+    const same = pair !== undefined && pair.prompt === row.prompt && pair.a === row.a && pair.b === row.b && pair.step === row.step
+    if (!same) return yield* refused(n, "of another pair")
+    if (row.judge !== judge) return yield* refused(n, `by another judge (${row.judge})`)
+    done.push(row)
+  }
+  if (torn.length > 0) {
+    const next = pairs[done.length]
+    const expected = next === undefined ? undefined : beginning(next)
+    const length = Math.min(torn.length, expected?.length ?? 0)
+    if (expected === undefined || !torn.subarray(0, length).equals(expected.subarray(0, length))) return yield* foreign(done.length)
+  }
+  return { done, torn } satisfies Results as Results
+})
+
 /**
  * Opens the results for more of them, until the scope closes. Rows that are there must be of the first pairs, in their
- * order, by the same judge; a last line that was cut off is dropped.
+ * order, by the same judge; a last line that was cut off is dropped. A file that holds anything else is a `FileProblem`
+ * and stays as it is. A row that cannot be written whole leaves nothing of itself, and no rows leave no file.
  */
 export const openResults = Effect.fn("openResults")(function*(file: string, pairs: ReadonlyArray<PairRow>, judge: string) {
   const attempt = <A>(work: () => A) =>
     Effect.try({
       try: work,
-      catch: (cause) => new FileProblem({ message: `${file} cannot be written (${(cause as NodeJS.ErrnoException).code}): choose another --out.` })
+      catch: (cause) => new FileProblem({ message: `${file} cannot be written (${explain(cause)}): choose another --out.` })
     })
-  const fd = yield* Effect.acquireRelease(
+  const { fd } = yield* Effect.acquireRelease(
     attempt(() => {
-      fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true })
-      const fd = fs.openSync(file, "a+")
-      fs.ftruncateSync(fd, fs.readFileSync(fd).lastIndexOf("\n") + 1)
-      return fd
+      makeFolders(path.dirname(path.resolve(file)))
+      const made = !fs.existsSync(file)
+      return { fd: fs.openSync(file, "a+"), made }
     }),
-    (fd) => Effect.sync(() => fs.closeSync(fd))
-  )
-  const done = fs.fstatSync(fd).size === 0 ? [] : yield* readRows(file, JudgedRow)
-  for (const [n, row] of done.entries()) {
-    const pair = pairs[n]
-    const same = pair !== undefined && pair.prompt === row.prompt && pair.a === row.a && pair.b === row.b && pair.step === row.step
-    if (!same || row.judge !== judge) {
-      return yield* new FileProblem({
-        message: `${file}, line ${n + 1}, is ${same ? `by another judge (${row.judge})` : "of another pair"}: choose another --out.`
+    ({ fd, made }) =>
+      Effect.sync(() => {
+        if (made && fs.fstatSync(fd).size === 0) fs.rmSync(file, { force: true })
+        fs.closeSync(fd)
       })
-    }
-  }
-  return { done, append: (row: JudgedRow) => attempt(() => void fs.writeSync(fd, JSON.stringify(row) + "\n")) }
+  )
+  const bytes = yield* attempt(() => fs.readFileSync(fd))
+  const { done, torn } = yield* readResults(file, bytes, pairs, judge)
+  let size = bytes.length - torn.length
+  if (torn.length > 0) yield* attempt(() => fs.ftruncateSync(fd, size))
+  const append = (row: JudgedRow) =>
+    attempt(() => {
+      const line = JSON.stringify(row) + "\n"
+      try {
+        fs.writeFileSync(fd, line) // writes on until all of it is there
+        size += Buffer.byteLength(line)
+      } catch (cause) {
+        fs.ftruncateSync(fd, size)
+        throw cause
+      }
+    })
+  return { done, append }
 })

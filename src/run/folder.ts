@@ -15,22 +15,44 @@ import { parameterFiles } from "../model/parameter-files.ts"
 import type { LoraConfig } from "../engine/weights/parameters.ts"
 import type { OptimizerState } from "../stages/Optimizer.ts"
 import { RunState, type StoredPreference } from "../stages/RunState.ts"
+import { isFree, makeFolders, removeFolders } from "../system/folders.ts"
 
 export interface RunFolder {
   readonly path: string
   readonly file: (name: string) => string
-  /** Folders that were made for it, from itself upwards. */
+  /** Folders that were made for it, outermost first. */
   readonly made: ReadonlyArray<string>
 }
 
 /** Of a folder that is there. */
 export const runFolder = (at: string): RunFolder => ({ path: at, file: (name) => path.join(at, name), made: [] })
 
-/** Fails where a run has begun to be. */
+/** What a process that was killed before its run began may have left. */
+const unbegun: ReadonlySet<string> = new Set(["run.lock", "run.lock-journal", "config.json.part"])
+
+const holdsRun = (at: string): boolean => {
+  try {
+    return "max_steps" in JSON.parse(fs.readFileSync(path.join(at, "config.json"), "utf8"))
+  } catch {
+    return fs.existsSync(path.join(at, "metrics.jsonl")) && fs.existsSync(path.join(at, "run.db"))
+  }
+}
+
+/** Fails where a run has begun to be, and where there is anything else that a run did not make. */
 export const needUnused = (at: string): Effect.Effect<void, FileProblem> =>
-  fs.existsSync(path.join(at, "config.json"))
-    ? Effect.fail(new FileProblem({ message: `${at} holds a run already: choose another folder with --out, or go on with that run: --resume ${at}` }))
-    : Effect.void
+  Effect.suspend(() => {
+    const fail = (message: string) => Effect.fail(new FileProblem({ message }))
+    try {
+      if (isFree(at) || fs.readdirSync(at).every((name) => unbegun.has(name))) return Effect.void
+    } catch (cause) {
+      return fail(`The output folder ${at} cannot be written to (${explain(cause)}): choose another with --out.`)
+    }
+    return fail(
+      holdsRun(at)
+        ? `${at} holds a run already: choose another folder with --out, or go on with that run: --resume ${at}`
+        : `${at} holds files that no run of vequinox made, and they are not touched: choose a new or empty folder with --out.`
+    )
+  })
 
 /**
  * Makes the folder and checks that it may be written to.
@@ -43,29 +65,21 @@ export const openRunFolder = Effect.fn("openRunFolder")(function*(given: string,
   yield* needUnused(at)
   const made = yield* Effect.try({
     try: () => {
-      const first = fs.mkdirSync(at, { recursive: true })
+      const made = makeFolders(at)
       fs.accessSync(at, fs.constants.W_OK)
-      return first === undefined ? [] : upwards(at, first)
+      return made
     },
     catch: (cause) =>
-      new FileProblem({
-        message: `The output folder ${at} cannot be written to (${(cause as NodeJS.ErrnoException).code}): choose another with --out.`
-      })
+      new FileProblem({ message: `The output folder ${at} cannot be written to (${explain(cause)}): choose another with --out.` })
   })
   return { ...runFolder(at), made } satisfies RunFolder as RunFolder
 })
-
-const upwards = (from: string, to: string): ReadonlyArray<string> => from === to ? [from] : [from, ...upwards(path.dirname(from), to)]
 
 /** Leaves nothing of a run that failed before it began; what others put into its folder stays. */
 export const abandonUnbegun = (run: RunFolder): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const name of ["config.json", "run.db", "run.db-wal", "run.db-shm", "run.lock", "run.lock-journal"]) fs.rmSync(run.file(name), { force: true })
-    try {
-      for (const folder of run.made) fs.rmdirSync(folder)
-    } catch {
-      // Somebody else has put something there.
-    }
+    removeFolders(run.made)
   })
 
 /** `adapter/`: what peft loads onto the base, with its model card. */

@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
-import { isFree, makeFolders, removeFolders } from "../folders.ts"
+import { isFree, makeFolders, removeFolders } from "./folders.ts"
 
 /** A file or folder that cannot be read or written, or whose content cannot be used. */
 export class FileProblem extends Schema.TaggedError<FileProblem>()("FileProblem", {

@@ -9,7 +9,7 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { makeFolders } from "../../folders.ts"
+import { makeFolders } from "../../system/folders.ts"
 import { type HubModel, isCommit } from "./model-id.ts"
 
 export interface ModelCache {

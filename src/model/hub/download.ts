@@ -8,7 +8,7 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema, type Scope } from "effect"
-import { makeFolders } from "../../folders.ts"
+import { makeFolders } from "../../system/folders.ts"
 import { HubBusy, ModelUnavailable } from "./errors.ts"
 import type { Reading, RepoFile } from "./hub.ts"
 

@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
-import { makeFolders, removeFolders } from "../src/folders.ts"
-import { commandLine } from "./support/command-line.ts"
+import { makeFolders, removeFolders } from "../../src/system/folders.ts"
+import { commandLine } from "../support/command-line.ts"
 
 const { remove, vequinox, work } = commandLine()
 afterAll(remove)
@@ -33,7 +33,7 @@ describe("makeFolders", () => {
 
   // In a process of its own: what spins there would hear no test's deadline.
   it.skipIf(!fs.existsSync("/proc/self"))("ends where the file system has no place for a folder", () => {
-    const module = path.resolve(import.meta.dirname, "../src/folders.ts")
+    const module = path.resolve(import.meta.dirname, "../../src/system/folders.ts")
     const script = `const { makeFolders } = await import(${JSON.stringify(module)})
       try { makeFolders("/proc/vequinox/deep") } catch (error) { console.log(error.message) }`
     const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", timeout: 20_000, killSignal: "SIGKILL" })

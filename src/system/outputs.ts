@@ -1,0 +1,168 @@
+/**
+ * May a command write here? This is the one place that answers. No command touches what it did not make: a folder that it
+ * fills is missing or empty before, a file that it makes is not there yet. Run folders add their own rule
+ * (run-folder.ts), because a run may go on in its own.
+ */
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Effect } from "effect"
+import { explain, FileProblem, syncFolder } from "./files.ts"
+import { isFree, makeFolders, removeFolders } from "./folders.ts"
+
+/** The path without symbolic links and dots, also where its end does not exist yet. */
+const realPath = (given: string): string => {
+  const at = path.resolve(given)
+  try {
+    return fs.realpathSync(at)
+  } catch {
+    return path.dirname(at) === at ? at : path.join(realPath(path.dirname(at)), path.basename(at))
+  }
+}
+
+/**
+ * Fails with `FileProblem` unless the folder is missing or empty and can be written to: asked before hours of work.
+ *
+ * @param flag what named it, as `--out`
+ * @param inputs folders that are read, by the flags that named them: the message says when it is one of those
+ */
+export const needFreeFolder = (
+  given: string,
+  flag: string,
+  inputs: Readonly<Record<string, string>> = {}
+): Effect.Effect<void, FileProblem> =>
+  Effect.suspend(() => {
+    const fail = (message: string) => Effect.fail(new FileProblem({ message }))
+    const same = Object.keys(inputs).find((input) => realPath(inputs[input]!) === realPath(given))
+    if (same !== undefined) return fail(`${flag} ${given} is the folder of ${same} itself, which would be replaced: choose another with ${flag}.`)
+    try {
+      if (!isFree(given)) return fail(`${given} exists and is not an empty folder: choose another with ${flag}.`)
+      const made = makeFolders(given)
+      try {
+        fs.accessSync(given, fs.constants.W_OK)
+      } finally {
+        removeFolders(made)
+      }
+      return Effect.void
+    } catch (cause) {
+      return fail(`${given} cannot be written to: ${explain(cause)}. Choose another with ${flag}.`)
+    }
+  })
+
+const exists = (file: string): boolean => fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined
+
+const isThere = (file: string, flag: string): FileProblem =>
+  new FileProblem({ message: `${file} exists already and is not overwritten: choose another with ${flag}, or remove it first.` })
+
+/** Fails with `FileProblem` where one of the files is there. @param flag what named them, or their folder, as `--out` */
+export const needNewFiles = (files: ReadonlyArray<string>, flag: string): Effect.Effect<void, FileProblem> =>
+  Effect.suspend(() => {
+    try {
+      const there = files.find(exists)
+      return there === undefined ? Effect.void : Effect.fail(isThere(there, flag))
+    } catch (cause) {
+      return Effect.fail(new FileProblem({ message: `${files[0]} cannot be written: ${explain(cause)}.` }))
+    }
+  })
+
+/** A file system without hard links, as those of memory cards. */
+const withoutLinks: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"])
+
+/** Gives the file its name unless that is taken: in one step where the file system has links. */
+const claim = (part: string, file: string): void => {
+  try {
+    fs.linkSync(part, file)
+  } catch (cause) {
+    if (!withoutLinks.has((cause as NodeJS.ErrnoException).code)) throw cause
+    try {
+      fs.copyFileSync(part, file, fs.constants.COPYFILE_EXCL)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") fs.rmSync(file, { force: true })
+      throw cause
+    }
+  }
+}
+
+/**
+ * A file that was not there before, whole or not at all; folders are made as needed. One that is there is left as it is
+ * and is a `FileProblem`, also when another process made it a moment ago.
+ *
+ * @param durable false does not wait for the disk: for what can be made again
+ */
+export const writeNewFile = (file: string, data: string | Uint8Array, flag: string, durable = true): Effect.Effect<void, FileProblem> =>
+  Effect.try({
+    try: () => {
+      const folder = path.dirname(path.resolve(file))
+      makeFolders(folder)
+      const part = path.join(folder, `.vequinox-${randomBytes(6).toString("hex")}.part`)
+      try {
+        const fd = fs.openSync(part, "wx")
+        try {
+          fs.writeFileSync(fd, data)
+          if (durable) fs.fsyncSync(fd)
+        } finally {
+          fs.closeSync(fd)
+        }
+        claim(part, file)
+      } finally {
+        fs.rmSync(part, { force: true })
+      }
+      if (durable) syncFolder(folder)
+    },
+    catch: (cause) =>
+      (cause as NodeJS.ErrnoException).code === "EEXIST" && exists(file)
+        ? isThere(file, flag)
+        : new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
+  })
+
+/** UTF-8 bytes of a name at most: file systems take 255, and an ending is to follow. */
+const nameBytes = 180
+
+/** Letters and digits of every script, joined by hyphens; empty where the text has none. */
+const slug = (text: string): string => {
+  const whole = text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "")
+  let name = ""
+  let bytes = 0
+  for (const char of [...whole].slice(0, 60)) {
+    bytes += Buffer.byteLength(char)
+    if (bytes > nameBytes) break
+    name += char
+  }
+  return name.replace(/-$/, "")
+}
+
+/** Equal where some file system would take two names for one. */
+const folded = (name: string): string => name.normalize("NFKC").toLowerCase()
+
+/**
+ * A file name for each text, in their order, without an ending: readable, and no two the same, upper and lower case aside.
+ *
+ * @param ids hex digits that tell the texts apart; they are added where two texts read the same
+ */
+export const fileNames = (texts: ReadonlyArray<{ readonly text: string; readonly id: string }>): ReadonlyArray<string> => {
+  const slugs = texts.map(({ text }) => slug(text))
+  const times = new Map<string, number>()
+  for (const each of slugs) times.set(folded(each), (times.get(folded(each)) ?? 0) + 1)
+  return distinct(texts.map(({ id }, n) => {
+    const own = slugs[n]!
+    if (own === "") return `drawing-${id.slice(0, 8)}`
+    return times.get(folded(own)) === 1 ? own : `${own}-${id.slice(0, 8)}`
+  }))
+}
+
+/** The names in their order, a number added to each that was there before, upper and lower case aside. */
+export const distinct = (names: ReadonlyArray<string>, joint = "-"): ReadonlyArray<string> => {
+  const given = new Set(names.map(folded))
+  const taken = new Set<string>()
+  const next = new Map<string, number>()
+  return names.map((name) => {
+    let own = name
+    for (let n = next.get(folded(name)) ?? 2; taken.has(folded(own)); n++) {
+      const numbered = `${name}${joint}${n}`
+      next.set(folded(name), n + 1)
+      if (!given.has(folded(numbered))) own = numbered
+    }
+    taken.add(folded(own))
+    return own
+  })
+}
