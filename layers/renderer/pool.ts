@@ -17,6 +17,7 @@ import { fileURLToPath } from "node:url"
 import type { KillReason } from "../../src/domain.ts"
 import { programBeside } from "../../src/system/program.ts"
 import { type Answer, decodeAnswers, encodeCalls, wire } from "./wire.ts"
+import { processUsage } from "../process-usage.ts"
 
 export interface PoolOptions {
   /** At work at a time. */
@@ -275,7 +276,7 @@ export class RendererPool {
       busy = true
       const waited = (performance.now() - member.since) / 1000
       const pid = member.child.pid
-      const used = pid === undefined ? undefined : usage(pid)
+      const used = pid === undefined ? undefined : processUsage(pid)
       member.cpu ??= used?.cpuSeconds
       const worked = used === undefined || member.cpu === undefined ? waited : used.cpuSeconds - member.cpu
       if (worked > this.#options.deadline) {
@@ -297,19 +298,5 @@ export class RendererPool {
   #kill(member: Member, reason: KillReason, detail: string): void {
     member.killed = { reason, detail }
     member.child.kill("SIGKILL")
-  }
-}
-
-/** Clock ticks a second of /proc/PID/stat: 100 on every Linux that Node runs on. */
-const ticks = 100
-const page = 4096
-
-/** CPU seconds and resident bytes of a process, from Linux; undefined elsewhere, or when it is gone. */
-const usage = (pid: number): { readonly cpuSeconds: number; readonly rss: number } | undefined => {
-  try {
-    const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ")
-    return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticks, rss: Number(fields[21]) * page }
-  } catch {
-    return undefined
   }
 }
