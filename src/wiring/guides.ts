@@ -19,6 +19,7 @@ export type GuideSettings = Pick<
   | "judge_batch"
   | "judge_cache"
   | "judge_format"
+  | "judge_free"
   | "judge_input_price"
   | "judge_model"
   | "judge_output_price"
@@ -41,7 +42,9 @@ const priceOf = (settings: GuideSettings, model: string, known: Price | undefine
   return input === undefined || output === undefined
     ? Effect.fail(
       new BadInput({
-        message: `The price of ${model} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens.`
+        message: `The price of ${model} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens${
+          settings.guide === "openai" ? ", or --judge-free for a server that sends no bill" : ""
+        }.`
       })
     )
     : Effect.succeed({ input, output })
@@ -49,6 +52,7 @@ const priceOf = (settings: GuideSettings, model: string, known: Price | undefine
 
 const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
   const model = settings.judge_model === "" ? "claude-haiku-4-5" : settings.judge_model
+  if (settings.judge_free) yield* needFree(settings, undefined)
   const listed = prices[model]
   const price = yield* priceOf(settings, model, listed && settings.judge_batch ? batchPrice(listed) : listed)
   const apiKey = yield* set(Config.Redacted("ANTHROPIC_API_KEY"))
@@ -64,10 +68,20 @@ const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
   }
 })
 
-/** Of this machine, or of its own network: nobody sends a bill for it. */
-const isLocal = ({ hostname }: URL): boolean =>
-  /^[^.[]+$|^\[(::1|f[cde])/.test(hostname) || // localhost, a container's name, [::1]
-  /\.(localhost|local|internal)$|^(127|10|192\.168|172\.(1[6-9]|2\d|3[01])|169\.254)(\.\d+){2,3}$|^0\.0\.0\.0$/.test(hostname)
+/** This machine itself. Any other host, also one of its own network, may be a proxy that sends a bill. */
+const isLoopback = ({ hostname }: URL): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+
+/** Fails where nobody can know that it is free, or where it is told to have a price too. */
+const needFree = (settings: GuideSettings, baseUrl: URL | undefined): Effect.Effect<void, BadInput> =>
+  settings.guide === "claude" || baseUrl === undefined || isPublicApi(baseUrl)
+    ? Effect.fail(
+      new BadInput({
+        message: `--judge-free is for a server of your own at OPENAI_BASE_URL: ${settings.guide === "claude" ? "Claude" : "the OpenAI API"} is paid for, so leave it out.`
+      })
+    )
+    : settings.judge_input_price > 0 || settings.judge_output_price > 0
+    ? Effect.fail(new BadInput({ message: "--judge-free says that there is no price, and a price is given: leave one of the two out." }))
+    : Effect.void
 
 const openAIAddress = Effect.fnUntraced(function*() {
   const text = yield* set(Config.String("OPENAI_BASE_URL"))
@@ -95,7 +109,8 @@ const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
       message: "The OpenAI API needs a key: set OPENAI_API_KEY in the environment, or OPENAI_BASE_URL to the address of another server."
     })
   }
-  const free = baseUrl !== undefined && isLocal(baseUrl)
+  if (settings.judge_free) yield* needFree(settings, baseUrl)
+  const free = settings.judge_free || (baseUrl !== undefined && isLoopback(baseUrl))
   const price = yield* priceOf(settings, model, free ? { input: 0, output: 0 } : prices[model])
   const transport = makeOpenAI({ apiKey, baseUrl, deadline: settings.judge_timeout, format: settings.judge_format })
   return { model, price, layer: Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }) }

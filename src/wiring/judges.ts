@@ -34,6 +34,7 @@ const judgeSettings = [
   "human_port",
   "judge_input_price",
   "judge_output_price",
+  "judge_free",
   "checklist_file",
   "cascade_confidence",
   "budget_usd",

@@ -26,6 +26,7 @@ const free: ReadonlySet<SettingName> = new Set([
   "judge_cache",
   "judge_input_price",
   "judge_output_price",
+  "judge_free",
   "human_on",
   "human_port",
   "memory_gb" // the runs that it led to are stored

@@ -8,6 +8,7 @@ const settings: GuideSettings = {
   judge_batch: false,
   judge_cache: "",
   judge_format: "json_schema",
+  judge_free: false,
   judge_input_price: 0,
   judge_model: "qwen-vl",
   judge_output_price: 0,
@@ -25,6 +26,10 @@ describe("the guide model behind OPENAI_BASE_URL", () => {
     ["an unknown price", key, {}, /price of qwen-vl is not known .*--judge-input-price/],
     ["half a price", key, { judge_input_price: 1 }, /price of qwen-vl is not known/],
     ["an unknown price elsewhere", { OPENAI_BASE_URL: "https://models.example.com/v1" }, {}, /price of qwen-vl is not known/],
+    ["an unknown price in its own network", { OPENAI_BASE_URL: "http://litellm:4000/v1" }, {}, /or --judge-free for a server that sends no bill\.$/],
+    ["a free public API", key, { judge_free: true }, /--judge-free is for a server of your own at OPENAI_BASE_URL: the OpenAI API is paid for/],
+    ["a free Claude", { ANTHROPIC_API_KEY: "sk-secret" }, { guide: "claude", judge_free: true }, /--judge-free .*: Claude is paid for/],
+    ["free, and a price", { OPENAI_BASE_URL: "http://vllm:8000" }, { judge_free: true, judge_input_price: 1 }, /a price is given: leave one of the two out/],
     ["batches", key, { judge_batch: true }, /--judge-batch asks Claude's/],
     ["no scheme", { OPENAI_BASE_URL: "localhost:8000" }, {}, /OPENAI_BASE_URL is no address/],
     ["a password in the address", { OPENAI_BASE_URL: "http://me:sk-secret@localhost/v1" }, {}, /a key belongs in OPENAI_API_KEY/]
@@ -39,7 +44,7 @@ describe("the guide model behind OPENAI_BASE_URL", () => {
       }))
   }
 
-  for (const host of ["localhost:8000", "127.0.0.1:11434", "192.168.1.7", "10.0.0.2", "172.20.0.3", "vllm:8000", "[::1]:8080", "gpu.local"]) {
+  for (const host of ["localhost:8000", "127.0.0.1:11434", "127.1.2.3", "[::1]:8080"]) {
     it.effect(`costs nothing at ${host}, and needs no key`, () =>
       Effect.gen(function*() {
         const { price } = yield* asked({ OPENAI_BASE_URL: `http://${host}/v1/` })
@@ -47,12 +52,16 @@ describe("the guide model behind OPENAI_BASE_URL", () => {
       }))
   }
 
-  for (const host of ["172.32.0.1", "8.8.8.8", "10.example.com", "[2606:4700::1]", "local.example.com"]) {
+  // A proxy that sends bills can have each of these names.
+  const others = ["172.32.0.1", "8.8.8.8", "10.example.com", "[2606:4700::1]", "local.example.com"]
+  const near = ["192.168.1.7", "10.0.0.2", "172.20.0.3", "vllm:8000", "litellm", "gpu.local", "proxy.internal", "a.localhost", "169.254.1.1", "0.0.0.0", "[fd00::1]", "127.0.0.1.example.com"]
+  for (const host of [...others, ...near]) {
     it.effect(`is not free at ${host}`, () =>
       Effect.gen(function*() {
         const paid = { judge_input_price: 2, judge_output_price: 8 }
         assert.match((yield* Effect.flip(asked({ OPENAI_BASE_URL: `https://${host}/v1` }))).message, /price/)
         assert.deepStrictEqual((yield* asked({ OPENAI_BASE_URL: `https://${host}/v1` }, paid)).price, { input: 2, output: 8 })
+        assert.deepStrictEqual((yield* asked({ OPENAI_BASE_URL: `https://${host}/v1` }, { judge_free: true })).price, { input: 0, output: 0 })
       }))
   }
 })
