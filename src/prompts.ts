@@ -3,10 +3,10 @@
  * object-relation combinations apart, a file's prompts are split by a hash of their text.
  */
 import { createHash } from "node:crypto"
-import * as path from "node:path"
 import { Effect, Schema } from "effect"
+import { csvRows } from "./system/csv.ts"
 import { Prompt } from "./domain.ts"
-import { FileProblem, readText } from "./system/files.ts"
+import { extensionOf, FileProblem, readText } from "./system/files.ts"
 import { random } from "./engine/random.ts"
 import { caption, sampleScene, type Split } from "./scenes/index.ts"
 
@@ -37,10 +37,10 @@ export const embeddedPrompts = (heldOut: number): PromptSet => {
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
 const Row = Schema.Struct({ prompt: Schema.Union([Schema.String, Messages]) })
 
-/** Lines of .txt, `desc` or `prompt` of .csv, objects with `prompt` in .json and .jsonl (TRL's rows, messages included). */
+/** Lines of .txt, `desc` or `prompt` of .csv, objects with `prompt` in .json and .jsonl or .ndjson (TRL's rows, messages included). */
 export const readPrompts = Effect.fn("readPrompts")(function*(file: string, heldOut: number) {
   const text = yield* readText(file)
-  const parser = parsers[path.extname(file)] ?? lines
+  const parser = parsers[extensionOf(file)] ?? lines
   const texts = [...new Set(yield* parser(file, text))]
   if (texts.length === 0) return yield* new FileProblem({ message: `${file} has no prompts: write one a line.` })
   const prompts = texts.map(promptOf)
@@ -85,29 +85,13 @@ const json: Parser = (file, text) =>
 
 const csv: Parser = (file, text) =>
   Effect.gen(function*() {
-    const [header, ...rows] = csvRows(text)
+    const [header, ...rows] = yield* csvRows(file, text)
     const column = header?.findIndex((name) => ["desc", "description", "prompt"].includes(name.trim().toLowerCase())) ?? -1
     if (column < 0) return yield* new FileProblem({ message: `${file} needs a column named "prompt" or "desc".` })
     return clean(rows.map((row) => row[column] ?? ""))
   })
 
-/** RFC 4180: quoted fields, doubled quotes. */
-const csvRows = (text: string): Array<Array<string>> => {
-  const rows: Array<Array<string>> = [[""]]
-  let quoted = false
-  for (let i = 0; i < text.length; i++) {
-    const row = rows[rows.length - 1]!
-    const char = text[i]!
-    if (quoted && char === "\"" && text[i + 1] === "\"") row[row.length - 1] += text[++i] ?? ""
-    else if (char === "\"") quoted = !quoted
-    else if (!quoted && char === ",") row.push("")
-    else if (!quoted && char === "\n") rows.push([""])
-    else if (char !== "\r" || quoted) row[row.length - 1] += char
-  }
-  return rows
-}
-
-const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jsonl, ".json": json, ".csv": csv }
+const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jsonl, ".ndjson": jsonl, ".json": json, ".csv": csv }
 
 /** The prompt wants letters in the drawing, so the gate must not turn them away. */
 export const asksForText = ({ text }: Prompt): boolean =>

@@ -32,7 +32,12 @@ describe("prompts", () => {
     ["p.txt", "a cat\r\n\n  a hat \na cat\n"],
     ["p.jsonl", "{\"prompt\":\"a cat\"}\n{\"prompt\":[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"a hat\"}]}\n"],
     ["p.json", "[\"a cat\",{\"prompt\":\"a hat\",\"requirements\":[\"red\"]}]"],
-    ["p.csv", "id,desc\n1,a cat\n2,\"a hat\"\n"]
+    ["p.csv", "id,desc\n1,a cat\n2,\"a hat\"\n"],
+    ["p.JSONL", "{\"prompt\":\"a cat\"}\n{\"prompt\":\"a hat\"}\n"],
+    ["p.ndjson", "\uFEFF{\"prompt\":\"a cat\"}\r\n{\"prompt\":\"a hat\"}\r\n"],
+    ["p.Json", "\uFEFF[\"a cat\",\"a hat\"]"],
+    ["p.CSV", "\uFEFFprompt,id\r\n\"a hat\",\"1\r\n2\"\r\n\r\na cat,3"],
+    ["p.TXT", "\uFEFFa cat\r\na hat"]
   ])("reads %s", ([name, text]) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* texts(name!, text!), ["a cat", "a hat"])
@@ -41,6 +46,19 @@ describe("prompts", () => {
   it.effect("a quoted field of a CSV keeps commas, quotes and line ends", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* texts("p.csv", "prompt\n\"a \"\"big\"\" cat, red\"\n"), ["a \"big\" cat, red"])
+    }))
+
+  it.effect.each([
+    ["a quote in a field", "prompt\na cat\na \"big cat\na hat\n", 3],
+    ["a quote that is not closed", "prompt\na cat\n\"a hat\na dog\n", 3],
+    ["two of them", "id,prompt\n1,\"a cat\n2,\"a hat\"\n3,a dog\n", 3],
+    ["text after a quoted field", "prompt\n\"a\" cat\n", 2],
+    ["a comma without quotes", "prompt\na cat, red\n", 2],
+    ["a field too few", "id,prompt\n1,a cat\n2\n", 3]
+  ] as const)("a CSV with %s is refused with its line, not read past it", ([_name, text, line]) =>
+    Effect.gen(function*() {
+      const { message } = yield* Effect.flip(texts("p.csv", text))
+      assert.match(message, new RegExp(`p\\.csv, line ${line}: [^\n]+\\.$`))
     }))
 
   it.effect("a prompt's split depends on its text alone", () =>

@@ -17,7 +17,7 @@ import { fileURLToPath } from "node:url"
 import type { KillReason } from "../../src/domain.ts"
 import { programBeside } from "../../src/system/program.ts"
 import { type Answer, decodeAnswers, encodeCalls, wire } from "./wire.ts"
-import { processUsage } from "../process-usage.ts"
+import { processUsage } from "./process-usage.ts"
 
 export interface PoolOptions {
   /** At work at a time. */

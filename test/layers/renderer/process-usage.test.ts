@@ -2,8 +2,8 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, it } from "vitest"
-import { processUsage } from "../../layers/process-usage.ts"
-import { scratchFolder } from "../support/scratch-folder.ts"
+import { processUsage } from "../../../layers/renderer/process-usage.ts"
+import { scratchFolder } from "../../support/scratch-folder.ts"
 
 const proc = scratchFolder("proc")
 
