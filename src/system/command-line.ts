@@ -1,13 +1,16 @@
 /** How a command becomes this process: main.ts runs all of them so, a script of one's own may run one. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect } from "effect"
+import { Effect, Stdio } from "effect"
 import { oneSentence } from "./errors.ts"
+import { withHyphens } from "./flag-names.ts"
 import { watchSignals } from "./interruption.ts"
+import * as usageErrors from "./usage-errors.ts"
 
 /** An error ends it with one sentence and exit code 1, a signal with that signal's (system/interruption.ts). */
 export const runProcess = <E>(command: Effect.Effect<void, E, NodeServices.NodeServices>): void =>
   command.pipe(
     Effect.catch(oneSentence),
-    Effect.provide(NodeServices.layer),
+    Effect.updateService(Stdio.Stdio, (stdio) => ({ ...stdio, args: Effect.map(stdio.args, withHyphens) })),
+    Effect.provide([usageErrors.layer, NodeServices.layer]),
     NodeRuntime.runMain({ disableErrorReporting: true, teardown: watchSignals() })
   )
