@@ -14,9 +14,8 @@ import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const calibrate = Command.make("calibrate", {
   ...judgeFlags,
-  pairs: Flag.Int("pairs").pipe(
+  pairs: Flags.count("pairs", 1e5).pipe(
     Flag.withDescription("pairs of each error"),
-    Flag.withSchema(Flags.PositiveInt),
     Flag.withDefault(50)
   ),
   json: Flags.json

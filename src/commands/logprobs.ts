@@ -8,6 +8,7 @@ import { readRows } from "../system/files.ts"
 import { parameterCount, scorerBytes } from "../engine/training/memory.ts"
 import { progressStyle } from "../system/progress.ts"
 import * as Flags from "../wiring/flags.ts"
+import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { trainerDefaults } from "../wiring/trainer-defaults.ts"
 
@@ -27,7 +28,7 @@ export const logprobs = Command.make("logprobs", {
   revision: Flags.revision,
   adapter: Flags.adapter,
   input: Flag.String("input").pipe(Flag.withDescription("JSONL rows of {prompt, completion}: text, messages or token ids")),
-  maxLength: Flag.Int("max-length").pipe(Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1024)),
+  maxLength: numberSetting("max_length", 1024),
   device: Flags.device,
   threads: Flags.threads
 }, Effect.fn(function*(o) {

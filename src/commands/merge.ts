@@ -33,7 +33,7 @@ export const merge = Command.make("merge", {
   model: Flags.model,
   revision: Flags.revision,
   adapter: Flag.String("adapter").pipe(Flag.withDescription("PEFT LoRA adapter folder")),
-  out: Flag.String("out").pipe(Flag.withDescription("folder for the merged checkpoint; new or empty")),
+  out: Flags.out.pipe(Flag.withDescription("folder for the merged checkpoint; new or empty")),
   dtype: Flag.Literals("dtype", ["f32", "bf16", "f16", "same"]).pipe(
     Flag.withDescription("of the weights written; same keeps the base's"),
     Flag.withDefault("same")

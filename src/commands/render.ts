@@ -42,12 +42,11 @@ export const render = Command.make("render", {
     Argument.withDescription("SVG files, or folders of them"),
     Argument.variadic({ min: 1 })
   ),
-  size: Flag.Int("size").pipe(
+  size: Flags.count("size", 4096).pipe(
     Flag.withDescription("pixels of a picture's side"),
-    Flag.withSchema(Flags.PositiveInt),
     Flag.withDefault(224)
   ),
-  out: Flag.String("out").pipe(Flag.withDescription("folder for PNG files"), Flag.optional),
+  out: Flags.out.pipe(Flag.withDescription("folder for PNG files"), Flag.optional),
   allowText: Flag.Boolean("allow-text").pipe(Flag.withDescription("letters are allowed"), Flag.withDefault(false))
 }, Effect.fn(function*({ allowText, files: given, out, size }) {
   const files = yield* listFiles(given)

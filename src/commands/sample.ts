@@ -16,6 +16,7 @@ import { Sampler } from "../stages/Sampler.ts"
 import { extractSvg } from "../drawing/gate.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import * as Flags from "../wiring/flags.ts"
+import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { quantizedCache, tellQuantizing } from "../wiring/quantizing.ts"
 
@@ -25,14 +26,14 @@ export const sample = Command.make("sample", {
   revision: Flags.revision,
   adapter: Flags.adapter,
   prompts: Flag.String("prompts").pipe(Flag.withDescription("file of prompts, instead of arguments"), Flag.optional),
-  k: Flag.Int("k").pipe(Flag.withDescription("drawings a prompt"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1)),
-  out: Flag.String("out").pipe(Flag.withDescription("folder for the SVG files; without it they go to stdout"), Flag.optional),
-  temperature: Flag.Finite("temperature").pipe(Flag.withDescription("0 is greedy"), Flag.withDefault(plain.temperature)),
-  topK: Flag.Int("top-k").pipe(Flag.withDefault(plain.topK)),
-  topP: Flag.Finite("top-p").pipe(Flag.withDefault(plain.topP)),
-  minP: Flag.Finite("min-p").pipe(Flag.withDefault(plain.minP)),
-  repetitionPenalty: Flag.Finite("repetition-penalty").pipe(Flag.withDefault(plain.repetitionPenalty)),
-  maxNewTokens: Flag.Int("max-new-tokens").pipe(Flag.withSchema(Flags.PositiveInt), Flag.withDefault(160)),
+  k: Flags.count("k", 4096).pipe(Flag.withDescription("drawings a prompt"), Flag.withDefault(1)),
+  out: Flags.out.pipe(Flag.withDescription("folder for the SVG files; without it they go to stdout"), Flag.optional),
+  temperature: numberSetting("temperature", plain.temperature),
+  topK: numberSetting("top_k", plain.topK),
+  topP: numberSetting("top_p", plain.topP),
+  minP: numberSetting("min_p", plain.minP),
+  repetitionPenalty: numberSetting("repetition_penalty", plain.repetitionPenalty),
+  maxNewTokens: numberSetting("max_new_tokens", 160),
   prefill: Flag.String("prefill").pipe(Flag.withDescription("how the answer begins"), Flag.withDefault(defaultFormat.prefill)),
   promptTemplate: Flag.String("prompt-template").pipe(
     Flag.withDescription("user message; {prompt} stands for the prompt"),

@@ -18,6 +18,7 @@ import { adapterFiles } from "../model/adapter.ts"
 import { readBytes, readRows, writeFile, writeFolder } from "../system/files.ts"
 import { needFreeFolder } from "../system/outputs.ts"
 import * as Flags from "../wiring/flags.ts"
+import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { trainerDefaults } from "../wiring/trainer-defaults.ts"
 
@@ -27,16 +28,16 @@ export const sft = Command.make("sft", {
   model: Flags.model,
   revision: Flags.revision,
   data: Flag.String("data").pipe(Flag.withDescription("JSONL rows of {prompt, completion}; the chat template and prefill are added")),
-  out: Flag.String("out").pipe(Flag.withDescription("folder for the trained checkpoint, or for the adapter with --lora-r")),
-  steps: Flag.Int("steps").pipe(Flag.withDescription("optimizer steps"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(1000)),
-  batchSize: Flag.Int("batch-size").pipe(Flag.withDescription("rows a step"), Flag.withSchema(Flags.PositiveInt), Flag.withDefault(64)),
-  learningRate: Flags.learningRate(1e-3),
+  out: Flags.out.pipe(Flag.withDescription("folder for the trained checkpoint, or for the adapter with --lora-r")),
+  steps: numberSetting("max_steps", 1000),
+  batchSize: Flags.count("batch-size", 1e6).pipe(Flag.withDescription("rows a step"), Flag.withDefault(64)),
+  learningRate: numberSetting("learning_rate", 1e-3),
   scheduler: Flag.Literals("lr-scheduler-type", schedulerTypes).pipe(Flag.withDefault("cosine")),
-  warmupSteps: Flag.Int("warmup-steps").pipe(Flag.withDefault(50)),
-  weightDecay: Flag.Finite("weight-decay").pipe(Flag.withDefault(0.05)),
-  maxGradNorm: Flag.Finite("max-grad-norm").pipe(Flag.withDefault(1)),
-  maxLength: Flag.Int("max-length").pipe(Flag.withSchema(Flags.PositiveInt), Flag.withDefault(256)),
-  loraR: Flag.Int("lora-r").pipe(Flag.withDescription("LoRA rank; 0 trains every parameter"), Flag.withDefault(0)),
+  warmupSteps: numberSetting("warmup_steps", 50),
+  weightDecay: numberSetting("weight_decay", 0.05),
+  maxGradNorm: numberSetting("max_grad_norm", 1),
+  maxLength: numberSetting("max_length", 256),
+  loraR: numberSetting("lora_r", 0),
   saveDtype: Flag.Literals("save-dtype", ["F32", "F16", "BF16"]).pipe(Flag.withDefault("F16")),
   seed: Flags.seed,
   device: Flags.device,

@@ -238,7 +238,7 @@ export const trainWith = (around: Around) => Command.make("train", {
     Effect.provide(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: run.file("run.db") })))),
     Effect.onError(() => Effect.flatMap(Ref.get(underWay), (is) => is ? Effect.void : abandonUnbegun(run)))
   )
-}, Effect.scoped)).pipe(Command.withDescription("Online DPO: draw, judge, update, again"))
+}, Effect.scoped)).pipe(Command.withDescription("Online DPO: draw, judge, update, again. Settings take TRL's names, with hyphens or underscores"))
 
 export const train = trainWith({ sampler: (own) => own })
 

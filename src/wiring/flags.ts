@@ -4,8 +4,8 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { Schema } from "effect"
 import { Flag } from "effect/cli"
-
-export const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
+import { int } from "../system/ranges.ts"
+import { numberFlag, numberSetting, trlNamed } from "./setting-flags.ts"
 
 /** The folder this package was installed to: where models/ is. */
 export const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..")
@@ -13,29 +13,26 @@ export const embeddedPolicy = path.join(packageRoot, "models", "policy")
 
 export const model = Flag.String("model").pipe(
   Flag.withAlias("m"),
+  trlNamed("model"),
   Flag.withDescription("policy: a Hugging Face checkpoint folder, or a model of the Hub as owner/name (default: the embedded one)"),
   Flag.withDefault(embeddedPolicy)
 )
 export const revision = Flag.String("revision").pipe(
+  trlNamed("revision"),
   Flag.withDescription("branch, tag or commit of a model of the Hub (default: main)"),
   Flag.withDefault("")
 )
-export const seed = Flag.Int("seed").pipe(Flag.withDescription("key of all randomness"), Flag.withDefault(0))
+export const seed = numberSetting("seed", 0)
 export const device = Flag.Literals("device", ["auto", "cpu", "webgpu", "cuda"]).pipe(
   Flag.withDescription("where sessions run; auto takes a GPU where one answers and the model is large enough"),
   Flag.withDefault("auto")
 )
-export const threads = Flag.Int("threads").pipe(
-  Flag.withDescription("threads of one onnxruntime run; 0 takes all cores"),
-  Flag.withDefault(0)
-)
+export const threads = numberSetting("threads", 0)
 export const json = Flag.Boolean("json").pipe(Flag.withDescription("results as JSON lines on stdout"), Flag.withDefault(false))
-export const learningRate = (value: number) =>
-  Flag.Finite("learning-rate").pipe(
-    Flag.withDescription("AdamW's step size"),
-    Flag.withSchema(Schema.Finite.check(Schema.isGreaterThan(0))),
-    Flag.withDefault(value)
-  )
+/** A count of its own, from 1. */
+export const count = (name: string, most: number) => numberFlag(name, int(1, most))
+/** A folder that the command fills. */
+export const out = Flag.String("out").pipe(trlNamed("out"))
 
 /** Input that a subcommand cannot use; the message says which, why, and what to do. */
 export class BadInput extends Schema.TaggedError<BadInput>()("BadInput", {

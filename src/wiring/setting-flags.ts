@@ -2,17 +2,40 @@
 import { Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { flagOf, type SettingName, settings } from "./settings.ts"
+import { trlNames } from "../system/flag-names.ts"
+import { fromText } from "../system/ranges.ts"
 
 const accepts = (name: SettingName, value: unknown): boolean =>
   Option.isSome(Schema.decodeUnknownOption(settings[name][0] as Schema.Codec<unknown>)(value))
 
 const isSwitch = (name: SettingName): boolean => accepts(name, true)
 
+/** The flag by TRL's name too. */
+export const trlNamed = (name: keyof typeof trlNames) => <A>(flag: Flag.Flag<A>): Flag.Flag<A> => Flag.withAlias(flag, trlNames[name])
+
+const hasTrlName = (name: string): name is keyof typeof trlNames => Object.hasOwn(trlNames, name)
+
+/** A number of a setting's range, as a flag that has its own default. */
+export const numberFlag = (name: string, range: Schema.Codec<number, number>): Flag.Flag<number> => {
+  const flag = Flag.String(name).pipe(Flag.withSchema(fromText(range)), Flag.withMetavar("number"))
+  return hasTrlName(name) ? trlNamed(name)(flag) : flag
+}
+
+type NumberSetting = { [Name in SettingName]: (typeof settings)[Name][0]["Type"] extends number ? Name : never }[SettingName]
+
+/** A setting of a run as a flag of another command: its name, its range and its words, and a default of that command's. */
+export const numberSetting = (name: NumberSetting, value: number): Flag.Flag<number> =>
+  numberFlag(flagOf(name), settings[name][0] as unknown as Schema.Codec<number, number>).pipe(
+    Flag.withDescription(settings[name][1]),
+    Flag.withDefault(value)
+  )
+
 /** One optional flag for each. A switch needs no value. */
 export const settingFlags = <Name extends SettingName>(names: ReadonlyArray<Name>) =>
   Object.fromEntries(names.map((name) => {
-    const flag = isSwitch(name) ? Flag.map(Flag.Boolean(flagOf(name)), String) : Flag.String(flagOf(name))
-    return [name, flag.pipe(Flag.withDescription(settings[name][1]), Flag.optional)]
+    const own = flagOf(name)
+    const flag = isSwitch(name) ? Flag.map(Flag.Boolean(own), String) : Flag.String(own)
+    return [name, (hasTrlName(own) ? trlNamed(own)(flag) : flag).pipe(Flag.withDescription(settings[name][1]), Flag.optional)]
   })) as { readonly [K in Name]: Flag.Flag<Option.Option<string>> }
 
 /** A flag's text as what its setting takes: text, a number, a truth, or a list with commas; unfit text stays text. */

@@ -10,6 +10,8 @@ import { judgedObjectives } from "../objectives/objectives.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
+import { trlNames } from "../system/flag-names.ts"
+import { above, int, real } from "../system/ranges.ts"
 
 /** A setting that is unknown, of the wrong kind or out of range; the message names it and what it may be. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
@@ -18,11 +20,6 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
 
 const orElse = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
   schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
-const int = (from: number, to = Number.MAX_SAFE_INTEGER) =>
-  Schema.Int.check(Schema.isBetween({ minimum: from, maximum: to }))
-const real = (from: number, to: number) => Schema.Finite.check(Schema.isBetween({ minimum: from, maximum: to }))
-const positive = Schema.Finite.check(Schema.isGreaterThan(0))
-
 /** Each setting: its kind and range, its default, and the sentence that --help shows. */
 export const settings = {
   model_name_or_path: [
@@ -44,7 +41,7 @@ export const settings = {
     orElse(Schema.String, ""),
     "checklist: requirements of prompts, as SVGBench's questions.json or Eval Protocol's .jsonl has them; the guide model writes those of other prompts"
   ],
-  judge_timeout: [orElse(positive, 30), "guide model: seconds until a whole answer must be there"],
+  judge_timeout: [orElse(above(0, 1e6), 30), "guide model: seconds until a whole answer must be there"],
   judge_batch: [orElse(Schema.Boolean, false), "claude: ask in Message Batches, at half the price; answers take up to 24 hours"],
   judge_cache: [orElse(Schema.String, ""), "guide model, human: file of answers that all runs share; empty takes the user's cache folder"],
   judge_input_price: [orElse(real(0, 1e6), 0), "guide model: USD per million input tokens as they are charged; 0 takes the known price, which is nothing for a server on this machine"],
@@ -57,17 +54,17 @@ export const settings = {
   output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
-  threads: [orElse(int(0), 0), "threads of one onnxruntime run; 0 takes all cores"],
-  max_steps: [orElse(int(1), 140), "optimizer steps"],
-  prompts_per_step: [orElse(int(1), 32), "prompts drawn for each step"],
-  prompts_per_batch: [orElse(int(1), 32), "prompts decoded together"],
-  num_generations: [orElse(int(2), 4), "candidates a prompt (K)"],
-  max_staleness: [orElse(int(0), 1), "policy versions a drawing may be behind the step that trains on it; 0 is synchronous"],
+  threads: [orElse(int(0, 1024), 0), "threads of one onnxruntime run; 0 takes all cores"],
+  max_steps: [orElse(int(1, 1e9), 140), "optimizer steps"],
+  prompts_per_step: [orElse(int(1, 1e6), 32), "prompts drawn for each step"],
+  prompts_per_batch: [orElse(int(1, 1e6), 32), "prompts decoded together"],
+  num_generations: [orElse(int(2, 4096), 4), "candidates a prompt (K)"],
+  max_staleness: [orElse(int(0, 1e6), 1), "policy versions a drawing may be behind the step that trains on it; 0 is synchronous"],
   pair_comparisons: [
     orElse(Schema.Literals(["all", "anchor", "swiss"]), "all"),
     "pairs of the K candidates that the judge sees: all; each against one; or a Swiss tournament"
   ],
-  max_pairs_per_prompt: [orElse(int(0), 0), "most pairs of a prompt that are judged, drawn at random among all; 0 sets no limit"],
+  max_pairs_per_prompt: [orElse(int(0, 1e9), 0), "most pairs of a prompt that are judged, drawn at random among all; 0 sets no limit"],
   pair_selection: [orElse(Schema.Literals(["all", "best-worst", "top-bottom"]), "all"), "which judged pairs of the K candidates are trained"],
   ties: [orElse(Schema.Literals(["drop", "train"]), "drop"), "train: a tie is a preference of label 0.5, best with loss_type rao_kupper"],
   labels: [orElse(Schema.Literals(["hard", "soft"]), "hard"), "soft: a label is (1 + the judge's confidence) / 2 instead of 1"],
@@ -77,14 +74,14 @@ export const settings = {
   ],
   invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
   stale_weight: [orElse(real(0, 1), 1), "weight of a pair, to the power of its age in versions"],
-  temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself"],
-  top_k: [orElse(int(0), 0), "keep the k likeliest tokens; 0 keeps all"],
+  temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself, 0 is greedy"],
+  top_k: [orElse(int(0, 1e9), 0), "keep the k likeliest tokens; 0 keeps all"],
   top_p: [orElse(real(0, 1), 1), "keep the likeliest tokens that reach this probability"],
   min_p: [orElse(real(0, 1), 0), "drop tokens under this share of the likeliest one"],
-  repetition_penalty: [orElse(positive, 1), "over 1 makes repeated tokens less likely"],
-  max_new_tokens: [orElse(int(1), 160), "longest drawing, tokens"],
-  max_length: [orElse(int(2), 256), "longest prompt and drawing together, tokens"],
-  max_num_seqs: [orElse(int(1), 128), "candidates decoded together, at most; fewer where memory is short"],
+  repetition_penalty: [orElse(above(0, 100), 1), "over 1 makes repeated tokens less likely"],
+  max_new_tokens: [orElse(int(1, 1e6), 160), "longest drawing, tokens"],
+  max_length: [orElse(int(2, 1e6), 256), "longest prompt and drawing together, tokens"],
+  max_num_seqs: [orElse(int(1, 1e6), 128), "candidates decoded together, at most; fewer where memory is short"],
   sampler_precision: [
     orElse(Schema.Literals(["auto", ...samplerPrecisions]), "auto"),
     "weights that candidates are drawn with; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
@@ -94,18 +91,18 @@ export const settings = {
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
   loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, or of candidates with advantages (reinforce)"],
-  beta: [orElse(positive, 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
+  beta: [orElse(above(0, 1e6), 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
   rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
-  learning_rate: [orElse(positive, 1e-3), "AdamW's step size"],
+  learning_rate: [orElse(above(0, 1e3), 1e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],
-  warmup_steps: [orElse(int(0), 5), "steps of linear warm-up"],
+  warmup_steps: [orElse(int(0, 1e9), 5), "steps of linear warm-up"],
   weight_decay: [orElse(real(0, 10), 0), "decoupled weight decay"],
   max_grad_norm: [orElse(real(0, 1e9), 1), "gradient norm is clipped to this; 0 clips nothing"],
   adam_beta1: [orElse(real(0, 0.999999), 0.9), "AdamW's decay of the first moment"],
   adam_beta2: [orElse(real(0, 0.999999), 0.999), "AdamW's decay of the second moment"],
-  adam_epsilon: [orElse(positive, 1e-8), "AdamW's term against division by zero"],
-  tokens_per_run: [orElse(int(1), 1024), "padded tokens of one forward and backward run, at most; larger batches are accumulated"],
+  adam_epsilon: [orElse(above(0, 1), 1e-8), "AdamW's term against division by zero"],
+  tokens_per_run: [orElse(int(1, 1e9), 1024), "padded tokens of one forward and backward run, at most; larger batches are accumulated"],
   adapter: [
     orElse(Schema.String, ""),
     "PEFT LoRA adapter folder to start from; it is the reference too, and its rank, alpha and modules stand for those below"
@@ -115,8 +112,8 @@ export const settings = {
     orElse(real(0, 1e6), 0),
     "memory of the trainer in GB, which shortens its runs and then checkpoints gradients until it fits; 0 takes what is free"
   ],
-  lora_r: [orElse(int(0), 16), "LoRA rank; 0 trains every parameter"],
-  lora_alpha: [orElse(positive, 32), "LoRA scale times rank"],
+  lora_r: [orElse(int(0, 65536), 16), "LoRA rank; 0 trains every parameter"],
+  lora_alpha: [orElse(above(0, 1e6), 32), "LoRA scale times rank"],
   lora_target_modules: [
     orElse(Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1)), allLinear),
     "matrices that get an adapter"
@@ -126,10 +123,10 @@ export const settings = {
     orElse(int(0, 1024), 0),
     "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude, at least 224 for other models"
   ],
-  eval_prompts: [orElse(int(0), 512), "held-out prompts drawn before and after"],
-  trust_pairs: [orElse(int(0), 24), "pairs a step on which the judge is compared with judges that train nothing; 0 compares none"],
-  save_steps: [orElse(int(1), 25), "steps between checkpoints"],
-  save_total_limit: [orElse(int(0), 0), "newest checkpoints that are kept, never fewer than two; 0 keeps all"]
+  eval_prompts: [orElse(int(0, 1e6), 512), "held-out prompts drawn before and after"],
+  trust_pairs: [orElse(int(0, 1e6), 24), "pairs a step on which the judge is compared with judges that train nothing; 0 compares none"],
+  save_steps: [orElse(int(1, 1e9), 25), "steps between checkpoints"],
+  save_total_limit: [orElse(int(0, 1e9), 0), "newest checkpoints that are kept, never fewer than two; 0 keeps all"]
 } as const
 
 type Settings = typeof settings
@@ -142,14 +139,10 @@ export const TrainConfig = Schema.Struct(
 )
 export type TrainConfig = typeof TrainConfig.Type
 
-/** Short names that flags may have besides their own. */
-export const flagNames: Readonly<Partial<Record<SettingName, string>>> = {
-  model_name_or_path: "model",
-  model_revision: "revision",
-  output_dir: "out",
-  max_steps: "steps",
-  num_generations: "k"
-}
+/** Short names that flags have, by the setting's. */
+const flagNames: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(trlNames).map(([own, trl]) => [trl.replaceAll("-", "_"), own])
+)
 
 /** `max_staleness` is given as `--max-staleness`. */
 export const flagOf = (name: SettingName): string => flagNames[name] ?? name.replaceAll("_", "-")
@@ -176,7 +169,7 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
     if (!(name in merged)) continue
     yield* Schema.decodeUnknownEffect(schema as Schema.Codec<unknown, unknown>)(merged[name]).pipe(Effect.mapError((error) =>
       new ConfigInvalid({
-        message: `${name in given ? `--${flagOf(name)}` : `${file}: ${name}`} is ${JSON.stringify(merged[name])}: ${
+        message: `${name in given ? `--${flagOf(name)}` : `${file}: ${name}`} is ${shown(merged[name])}: ${
           oneLine(error.message)
         }.`
       })
@@ -197,6 +190,9 @@ const readYaml = Effect.fnUntraced(function*(file: string) {
     Effect.mapError(() => new ConfigInvalid({ message: `${file} must hold settings, one "name: value" a line.` }))
   )
 })
+
+/** As YAML has it: JSON knows no infinity. */
+const shown = (value: unknown): string => typeof value === "number" ? String(value) : JSON.stringify(value)
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().replace(/\.$/, "")
 

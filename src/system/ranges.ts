@@ -1,0 +1,25 @@
+/** What a number may be: a test and the words for it in one place, so that every refusal names the range. */
+import { Schema, SchemaGetter } from "effect"
+
+const ranged = (words: string, test: (x: number) => boolean) =>
+  Schema.declare((x): x is number => typeof x === "number" && test(x), { expected: words })
+
+/** Whole, from `from` to `to`. */
+export const int = (from: number, to = Number.MAX_SAFE_INTEGER) =>
+  ranged(
+    to === Number.MAX_SAFE_INTEGER ? `a whole number, ${from} or more` : `a whole number from ${from} to ${to}`,
+    (x) => Number.isSafeInteger(x) && x >= from && x <= to
+  )
+
+/** From `from` to `to`, both included. */
+export const real = (from: number, to: number) => ranged(`a number from ${from} to ${to}`, (x) => x >= from && x <= to)
+
+/** More than `from`, at most `to`. */
+export const above = (from: number, to: number) => ranged(`a number over ${from}, at most ${to}`, (x) => x > from && x <= to)
+
+/** The number that a text is. Text that is none is out of every range. */
+export const fromText = <S extends Schema.Codec<number, number>>(range: S) =>
+  Schema.String.pipe(Schema.decodeTo(range, {
+    decode: SchemaGetter.transform((text: string) => text.trim() === "" ? NaN : Number(text)),
+    encode: SchemaGetter.transform(String)
+  }))
