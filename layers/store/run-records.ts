@@ -5,6 +5,8 @@
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite"
 import { Effect } from "effect"
 import { FileProblem } from "../../src/system/files.ts"
+import type { StoredReport } from "../../src/stages/RunState.ts"
+import { decodeReports, storedReports } from "./run-state.ts"
 
 export interface Fault {
   /** `rejected`, `killed`, `failed` (the judge gave no answer), `invalid` (both drawings), `stale`. */
@@ -86,6 +88,10 @@ export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProb
       preferences: { trained: count(counts.trained), stale: count(counts.stale), waiting: count(counts.waiting) }
     }
   })
+
+/** The reports of the steps that were made, in their order. Fails as `readRunRecords` does. */
+export const readReports = (file: string): Effect.Effect<ReadonlyArray<StoredReport>, FileProblem> =>
+  reading(file, (rows) => decodeReports(rows(storedReports)))
 
 /** One judged pair and what became of it: `judge-pairs` reads such rows. */
 const judged = `

@@ -10,7 +10,8 @@ const Report = Schema.Struct({
   metrics: Schema.fromJsonString(Schema.Record(Schema.String, Schema.Finite)),
   trust: Schema.fromJsonString(Schema.Array(Schema.Struct({ scorer: Schema.String, pairs: Schema.Int, tau: Schema.Finite })))
 })
-const decodeReports = Schema.decodeUnknownSync(Schema.Array(Report))
+/** Rows of `storedReports`. */
+export const decodeReports = Schema.decodeUnknownSync(Schema.Array(Report))
 
 const Checkpoint = Schema.Struct({ step: Schema.Int, sha256: Schema.String, seconds: Schema.Finite })
 const decodeCheckpoints = Schema.decodeUnknownSync(Schema.Array(Checkpoint))
@@ -48,6 +49,9 @@ const preferences = `
       AND v.a = min(p.chosen, p.rejected) AND v.b = max(p.chosen, p.rejected)
   ORDER BY p.id`
 
+/** Every step's report, in their order. */
+export const storedReports = "SELECT step, policy_version AS policyVersion, metrics, trust FROM reports ORDER BY step"
+
 const stateFailed = <A>(work: Effect.Effect<A, RunDatabaseFailed>) =>
   Effect.mapError(work, ({ message }) => new RunStateFailed({ message }))
 
@@ -70,7 +74,7 @@ export const layer = Layer.effect(
         write((db) =>
           void db.prepare("INSERT INTO reports VALUES (?, ?, ?, ?)").run(step, policyVersion, JSON.stringify(metrics), JSON.stringify(trust))),
       reports: read((db) =>
-        decodeReports(db.prepare("SELECT step, policy_version AS policyVersion, metrics, trust FROM reports ORDER BY step").all())),
+        decodeReports(db.prepare(storedReports).all())),
       eachPreference: (use) =>
         read((db) => {
           for (const row of db.prepare(preferences).iterate()) use(row as unknown as StoredPreference)

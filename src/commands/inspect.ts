@@ -7,6 +7,7 @@ import { type Fault, readJudgedPairs, readRunRecords, type RunRecords } from "..
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import * as Flags from "../wiring/flags.ts"
+import { unfinishedReport } from "./unfinished-report.ts"
 
 const none: RunRecords = {
   damage: [],
@@ -72,9 +73,14 @@ export const inspect = Command.make("inspect", {
     Flag.withDescription("file for the judged pairs, a JSON object a line: both drawings, the verdict, what was trained"),
     Flag.optional
   ),
+  report: Flag.String("report").pipe(
+    Flag.withDescription("file for a report of a run that has not finished: its curves, faults and times up to here"),
+    Flag.optional
+  ),
   json: Flags.json
-}, Effect.fn(function*({ export: to, json, run }) {
+}, Effect.fn(function*({ export: to, json, report, run }) {
   if (Option.isSome(to)) yield* needNewFiles([to.value], "--export")
+  if (Option.isSome(report)) yield* needNewFiles([report.value], "--report")
   const folder = yield* folderHealth(run)
   const database = path.join(folder.path, "run.db")
   const records = yield* recordsOf(database)
@@ -84,11 +90,16 @@ export const inspect = Command.make("inspect", {
     costUsd: records.costs.reduce((total, { usd }) => total + usd, 0),
     damage: [...folder.damage, ...records.damage]
   }
+  const page = Option.isSome(report) ? yield* unfinishedReport(health) : ""
   if (json) yield* Console.log(JSON.stringify(health))
   else yield* Effect.forEach(lines(health), (line) => Console.log(line))
   if (Option.isSome(to)) {
     const rows = fs.existsSync(database) ? yield* readJudgedPairs(database) : []
     yield* writeNewFile(to.value, rows.map((row) => JSON.stringify(row) + "\n").join(""), "--export")
     if (!json) yield* Console.log(`${plural(rows.length, "judged pair")} written to ${to.value}.`)
+  }
+  if (Option.isSome(report)) {
+    yield* writeNewFile(report.value, page, "--report")
+    if (!json) yield* Console.log(`Report of ${plural(health.steps.done, "step")}: ${report.value}`)
   }
 })).pipe(Command.withDescription("How a run is: steps, faults, costs, checkpoints, damage"))

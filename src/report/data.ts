@@ -20,14 +20,18 @@ export interface Example {
 /** One line of metrics.jsonl. */
 export type MetricsRow = Readonly<Record<string, number>>
 
+/** Of a run that has not finished, what is measured at its end is missing. */
+export type ReportSummary = Omit<Summary, AtTheEnd> & Partial<Pick<Summary, AtTheEnd>>
+type AtTheEnd = "validity" | "diversity" | "length"
+
 export interface ReportData {
   readonly title: string
   /** What made this run, as typed. */
   readonly command: string
-  readonly summary: Summary
+  readonly summary: ReportSummary
   readonly metrics: ReadonlyArray<MetricsRow>
   readonly examples: ReadonlyArray<Example>
   readonly config: Readonly<Record<string, unknown>>
-  /** False when the run was interrupted. */
+  /** False when the run was stopped, or is still going on. */
   readonly finished: boolean
 }

@@ -9,7 +9,7 @@ import { html, json, trusted } from "./html.ts"
 import { faults, headline, otherScorers, settings, timings } from "./sections.ts"
 import { style } from "./style.css.ts"
 
-export type { DrawingView, Example, MetricsRow, ReportData } from "./data.ts"
+export type { DrawingView, Example, MetricsRow, ReportData, ReportSummary } from "./data.ts"
 
 const { resolve } = createRequire(import.meta.url)
 const uPlotFile = (name: string): string => readFileSync(resolve(`uplot/${name}`), "utf8")

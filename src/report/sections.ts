@@ -2,8 +2,7 @@
 import { grouped } from "./curves.ts"
 import { counted, dollars, duration, type Html, html, integer, interval, number, percent } from "./html.ts"
 import type { WinRate } from "../evaluation/held-out.ts"
-import type { Summary } from "../run/summary.ts"
-import type { MetricsRow, ReportData } from "./data.ts"
+import type { MetricsRow, ReportData, ReportSummary } from "./data.ts"
 
 const tile = (label: string, value: Html | string, detail: Html | string = ""): Html =>
   html`<div class="tile"><dt>${label}</dt><dd>${value}<small>${detail}</small></dd></div>`
@@ -18,7 +17,7 @@ const meaning = ({ lower, upper }: WinRate): string =>
     ? "The whole interval lies below one half: training hurt."
     : "The interval holds one half: no difference was shown."
 
-const result = ({ winRate }: Summary): Html =>
+const result = ({ winRate }: ReportSummary): Html =>
   winRate.n === 0
     ? html`<p class="result">No drawings of held-out prompts were compared.</p>`
     : html`<p class="result">On ${counted(winRate.n, "held-out prompt")} the trained policy’s drawing beats that of the policy it started from in <strong>${
@@ -33,15 +32,15 @@ export const headline = ({ command, finished, summary, title }: ReportData): Htm
 <p class="trained">Online DPO: ${counted(steps, "step")}, ${counted(pairs, "preference pair")}. <code>${command}</code></p>
 ${
     !finished
-    && html`<p class="warning"><b>Interrupted.</b> The run stopped before its last step; the numbers are those up to there.</p>`
+    && html`<p class="warning"><b>Interrupted.</b> The run has not come to its end; the numbers are those of the steps up to here.</p>`
   }
 ${alarms.map(({ message, step }) => html`<p class="warning"><b>Step ${step + 1}.</b> ${message}</p>`)}
 ${result(summary)}
 <dl class="tiles">
 ${winRate.n > 0 && tile("Win rate", percent(winRate.value), html`${interval(winRate)}${range(winRate)}`)}
-${tile("Valid drawings", change(validity), "held-out prompts")}
-${tile("Distinct drawings", change(diversity), "of those that rendered")}
-${tile("Length", change(length, integer), "tokens a drawing")}
+${validity !== undefined && tile("Valid drawings", change(validity), "held-out prompts")}
+${diversity !== undefined && tile("Distinct drawings", change(diversity), "of those that rendered")}
+${length !== undefined && tile("Length", change(length, integer), "tokens a drawing")}
 ${tile("Pairs trained", integer(pairs), counted(steps, "step"))}
 ${tile("Time", duration(seconds), "wall clock")}
 ${tile("Cost", dollars(costUsd), "paid to judges")}
@@ -175,7 +174,7 @@ ${
 </section>`
 }
 
-export const otherScorers = ({ otherWinRates, winRate }: Summary): Html =>
+export const otherScorers = ({ otherWinRates, winRate }: ReportSummary): Html =>
   otherWinRates.length === 0 ? html`` : html`<section aria-labelledby="scorers-title">
 <h2 id="scorers-title">Other scorers</h2>
 <p class="note">The same drawings, compared by others. The mark on the line is one half.</p>

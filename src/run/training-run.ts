@@ -67,7 +67,7 @@ export interface RunResult {
 }
 
 /** The metrics that count faults, summed over the steps; zero ones are left out. */
-const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, number> => {
+export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, number> => {
   const sums: Record<string, number> = {}
   for (const { metrics } of reports) {
     for (const [name, value] of Object.entries(metrics)) {
@@ -78,7 +78,8 @@ const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, number> =>
   return sums
 }
 
-const total = (reports: ReadonlyArray<StepReport>, name: string): number =>
+/** A metric summed over the steps. */
+export const total = (reports: ReadonlyArray<StepReport>, name: string): number =>
   reports.reduce((n, { metrics }) => n + (metrics[name] ?? 0), 0)
 
 /** Goes back to the checkpoint that the stages were made from, and forgets what came after it. */

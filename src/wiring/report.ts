@@ -25,6 +25,10 @@ const view = Effect.fnUntraced(function*({ candidate, rendering }: Drawing, scor
   return { png: encodePng(picture.width, picture.height, picture.rgba), outcome: "rendered", score }
 })
 
+/** What began the run, as far as a line can say it. */
+export const commandOf = (config: Readonly<Record<string, unknown>>): string =>
+  `vequinox train --seed ${String(config["seed"])} --steps ${String(config["max_steps"])}`
+
 export const writeReport = Effect.fn("writeReport")(function*(
   run: RunFolder,
   { after, before, comparisons, reports, summary }: RunResult,
@@ -41,7 +45,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
     }), { concurrency: 4 }).pipe(Effect.scoped, Effect.provide(rendererResvg.layer({ size })))
   const page = renderReport({
     title: "vequinox training run",
-    command: `vequinox train --seed ${String(config["seed"])} --steps ${String(config["max_steps"])}`,
+    command: commandOf(config),
     summary,
     metrics: reports.map(({ metrics, policyVersion, step }) => ({ step, policyVersion, ...metrics })),
     examples,

@@ -2,15 +2,18 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import * as bufferSqlite from "../../layers/buffer/sqlite.ts"
+import { RunDatabase } from "../../layers/store/run-database.ts"
 import { readRunRecords } from "../../layers/store/run-records.ts"
+import * as runStateSqlite from "../../layers/store/run-state.ts"
 import { writeCheckpoint } from "../../src/run/checkpoints.ts"
 import { writeFile } from "../../src/system/files.ts"
 import { readPairRows } from "../../src/evaluation/pair-rows.ts"
 import { openRunFolder } from "../../src/run/folder.ts"
 import { folderHealth } from "../../src/run/health.ts"
 import { PreferenceBuffer } from "../../src/stages/PreferenceBuffer.ts"
+import { RunState } from "../../src/stages/RunState.ts"
 import { commandLine } from "../support/command-line.ts"
 import { rollout } from "../stages/make.ts"
 
@@ -67,6 +70,27 @@ describe("inspect", () => {
       ])
       assert.strictEqual((yield* readPairRows(rows)).length, 6) // judge-pairs takes them as they are
     }), 30_000)
+
+  it.live("writes a report of a run that was stopped, which says so; of one that has finished there is one", () =>
+    Effect.gen(function*() {
+      const run = yield* makeRun("reported")
+      const report = (to: string) => Effect.promise(() => vequinox({}, "inspect", run, "--report", path.join(work, to)))
+      assert.match((yield* report("early.html")).stderr, /has made no step yet, so there is nothing to report/)
+      yield* Effect.flatMap(RunState, (state) =>
+        Effect.forEach([0, 1], (step) =>
+          state.report({ step, policyVersion: step, metrics: { loss: 0.7 - step / 10, "svg/valid": 0.5, "pairs/trained": 3, "svg/rejected/blank": 2, "seconds/step": 4 }, trust: [] }))).pipe(
+            Effect.provide(runStateSqlite.layer.pipe(Layer.provide(RunDatabase.layer({ path: path.join(run, "run.db") }))))
+          )
+      const { code, stderr, stdout } = yield* report("page.html")
+      assert.deepStrictEqual([code, stderr], [0, ""])
+      assert.match(stdout, /Report of 2 steps: .*page\.html\n$/)
+      const page = fs.readFileSync(path.join(work, "page.html"), "utf8")
+      for (const part of ["<b>Interrupted.</b> The run has not come to its end", "2 steps, 6 preference pairs", "Rejected and killed", "<h3>Loss</h3>"]) assert.include(page, part)
+      assert.notMatch(page, /NaN|undefined<|>Valid drawings</)
+      fs.writeFileSync(path.join(run, "summary.json"), "{}")
+      assert.match((yield* report("late.html")).stderr, /has finished: its report is .*report\.html/)
+      assert.deepStrictEqual(["early.html", "late.html"].filter((name) => fs.existsSync(path.join(work, name))), [])
+    }), 120_000)
 
   it.live("names what is damaged and what is whole instead", () =>
     Effect.gen(function*() {
