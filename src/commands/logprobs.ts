@@ -49,8 +49,14 @@ export const logprobs = Command.make("logprobs", {
   if (empty >= 0) {
     return yield* new Flags.BadInput({ message: `${o.input}, row ${empty + 1}: the prompt is empty; the first token has no log-probability.` })
   }
+  const tooLong = sequences.findIndex(({ ids }) => ids.length > o.maxLength)
+  if (tooLong >= 0) {
+    return yield* new Flags.BadInput({
+      message: `${o.input}, row ${tooLong + 1}: it has ${sequences[tooLong]!.ids.length} tokens, more than --max-length ${o.maxLength}: raise that, or leave the row out.`
+    })
+  }
   const lora = Option.getOrUndefined(adapter)?.lora
-  const longest = Math.min(o.maxLength, Math.max(...sequences.map(({ ids }) => ids.length)))
+  const longest = sequences.reduce((most, { ids }) => Math.max(most, ids.length), 1)
   const tokensPerRun = Math.max(longest, Math.min(mostTokens, longest * sequences.length))
   yield* Effect.scoped(Effect.gen(function*() {
     const runtime = yield* OnnxRuntime

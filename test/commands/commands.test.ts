@@ -86,6 +86,13 @@ describe("bad input: one sentence, non-zero exit, no stack trace", () => {
     ["CUDA where there is none", () => ["train", "--device", "cuda", "--out", path.join(work, "cuda")], /--device cuda does not run/],
     ["nothing to render", () => ["render", "/nowhere.svg"], /\/nowhere\.svg is neither a file nor a folder/],
     ["nothing to draw", () => ["sample"], /nothing to draw/],
+    ["a row that is too long to be scored", () => [
+      "logprobs",
+      "--max-length",
+      "9",
+      "--input",
+      file("long.jsonl", "{\"prompt\":\"a cat\",\"completion\":\"x\"}\n{\"prompt\":\"a cat and a dog and a bird\",\"completion\":\"<svg/>\"}\n")
+    ], /long\.jsonl, row 2: it has \d+ tokens, more than --max-length 9/],
     ["rows without a completion", () => ["logprobs", "--input", file("rows.jsonl", "{\"prompt\":\"a\"}\n")], /rows\.jsonl, line 1/]
   ]
   it.concurrent.each(cases)("%s", async (_name, args, expected) => {
