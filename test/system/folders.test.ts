@@ -41,6 +41,13 @@ describe("makeFolders", () => {
   })
 })
 
+it("no other function makes folders and those above them", () => {
+  const root = path.resolve(import.meta.dirname, "..")
+  const sources = ["src", "layers"].flatMap((folder) =>
+    fs.readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts")).map((name) => path.join(root, folder, name)))
+  assert.deepStrictEqual(sources.filter((file) => /mkdir(Sync)?\([^)]*recursive/.test(fs.readFileSync(file, "utf8"))), [])
+})
+
 describe.skipIf(!fs.existsSync("/proc/self")).concurrent("a folder in /proc is refused at once", () => {
   const good = `{"prompt":"one red circle","a_svg":"<svg/>","b_svg":"<svg/>"}\n`
   const cases: ReadonlyArray<readonly [string, Readonly<Record<string, string>>, () => ReadonlyArray<string>]> = [

@@ -1,4 +1,6 @@
 /** A command line that is none: one sentence, which comes first and alone. Names of flags, and the numbers that they take. */
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Schema } from "effect"
 import { flagOf, resolveConfig, type SettingName, settings } from "../../src/wiring/settings.ts"
@@ -6,7 +8,7 @@ import { withHyphens } from "../../src/system/flag-names.ts"
 import { above, fromText, int, real } from "../../src/system/ranges.ts"
 import { commandLine } from "../support/command-line.ts"
 
-const { remove, vequinox } = commandLine()
+const { remove, vequinox, work } = commandLine()
 afterAll(remove)
 
 describe.concurrent("a mistake is told in one sentence, without the help", () => {
@@ -65,6 +67,20 @@ describe("numeric settings", () => {
         assert.match(message, /^--[a-z0-9-]+ is .+: Expected (a (whole )?number\b.*\d|1 \| 2)[^\n]*\.$/)
         assert.isTrue(message.startsWith(`--${flagOf(name)} is `), message)
       }
+    }))
+
+  it.effect.each([
+    ["temperature: -1", /^c\.yaml: temperature is -1: Expected a number from 0 to 100\.$/],
+    ["repetition_penalty: 0", /^c\.yaml: repetition_penalty is 0: Expected a number over 0, at most 100\.$/],
+    ["max_steps: 1.5", /^c\.yaml: max_steps is 1\.5: Expected a whole number from 1 to 1000000000\.$/],
+    ["beta: .inf", /^c\.yaml: beta is Infinity: Expected a number over 0, at most 1000000\.$/],
+    ["lora_r: '16'", /^c\.yaml: lora_r is "16": Expected a whole number from 0 to 65536\.$/]
+  ] as const)("are held to it in a file too: %s", ([text, expected]) =>
+    Effect.gen(function*() {
+      const file = path.join(work, "c.yaml")
+      fs.writeFileSync(file, text)
+      const { message } = yield* Effect.flip(resolveConfig(file, {}))
+      assert.match(message.replace(file, "c.yaml"), expected)
     }))
 
   it("take their bounds and nothing beyond", () => {
