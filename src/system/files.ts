@@ -125,21 +125,36 @@ const makeFolder = (folder: string): ReadonlyArray<string> => {
   return made
 }
 
+/** A folder that is there and must stay: a mount point, or one whose parent is not ours. */
+const cannotBeReplaced = (folder: string): boolean => {
+  if (!fs.existsSync(folder)) return false
+  const above = path.dirname(folder)
+  try {
+    fs.accessSync(above, fs.constants.W_OK)
+    return fs.statSync(folder).dev !== fs.statSync(above).dev
+  } catch {
+    return true
+  }
+}
+
 /**
  * A whole folder or none: filled beside under another name, synced, renamed. What fails or is interrupted leaves
- * nothing, folders above included. A folder that holds anything is a problem.
+ * nothing, folders above included. A folder that holds anything is a problem. One that is there and cannot be replaced
+ * gets its files by renaming them one after another.
  *
  * @param fill writes and syncs its files below the folder it is given
  */
 export const writeFolder = <E>(given: string, fill: (part: string) => Effect.Effect<void, E>): Effect.Effect<void, E | FileProblem> => {
-  const folder = path.resolve(given)
+  const named = path.resolve(given)
+  const folder = fs.existsSync(named) ? fs.realpathSync(named) : named // a link to an empty folder stays one
   const above = path.dirname(folder)
   const attempt = <A>(run: () => A) =>
     Effect.try({ try: run, catch: (cause) => new FileProblem({ message: `${folder} cannot be written: ${explain(cause)}.` }) })
   const make = attempt(() => {
     if (!isFree(folder)) return undefined
     const made = makeFolder(above)
-    return { made, part: fs.mkdtempSync(`${folder}.part-`) }
+    const inside = cannotBeReplaced(folder)
+    return { made, inside, part: fs.mkdtempSync(inside ? path.join(folder, ".part-") : `${folder}.part-`) }
   })
   const remove = ({ made, part }: { readonly made: ReadonlyArray<string>; readonly part: string }) =>
     Effect.sync(() => {
@@ -149,11 +164,16 @@ export const writeFolder = <E>(given: string, fill: (part: string) => Effect.Eff
   return Effect.acquireUseRelease(
     Effect.filterOrFail(make, (made) => made !== undefined, () =>
       new FileProblem({ message: `${folder} exists and is not an empty folder: choose another with --out.` })),
-    ({ part }) =>
+    ({ inside, part }) =>
       Effect.andThen(
         fill(part),
         attempt(() => {
           syncFolder(part)
+          if (inside) {
+            for (const name of fs.readdirSync(part)) fs.renameSync(path.join(part, name), path.join(folder, name))
+            fs.rmdirSync(part)
+            return syncFolder(folder)
+          }
           fs.chmodSync(part, 0o777 & ~process.umask()) // a temporary folder is its owner's alone
           fs.rmSync(folder, { recursive: true, force: true }) // empty: not every system renames onto a folder
           fs.renameSync(part, folder)

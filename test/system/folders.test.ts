@@ -41,6 +41,33 @@ describe("makeFolders", () => {
   })
 })
 
+describe("writeFolder", () => {
+  const module = path.resolve(import.meta.dirname, "../src/files.ts")
+  const script = (folder: string) => `
+    import { Effect } from "effect"
+    import { writeFile, writeFolder } from ${JSON.stringify(module)}
+    await Effect.runPromise(writeFolder(${JSON.stringify(folder)}, (part) => writeFile(part + "/a", "1")))`
+
+  it("fills an empty folder whose parent takes nothing, and an empty folder behind a link", () => {
+    fs.mkdirSync(at("closed/given"), { recursive: true })
+    const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined // root may write everywhere
+    if (nobody !== undefined) {
+      fs.chownSync(at("closed/given"), nobody.uid, nobody.gid)
+      fs.chmodSync(work, 0o755)
+    }
+    fs.chmodSync(at("closed"), 0o555)
+    execFileSync(process.execPath, ["--input-type=module", "-e", script(at("closed/given"))], { cwd: path.dirname(module), ...nobody })
+    fs.chmodSync(at("closed"), 0o755)
+    assert.deepStrictEqual([fs.readdirSync(at("closed")), fs.readdirSync(at("closed/given"))], [["given"], ["a"]])
+
+    fs.mkdirSync(at("behind"))
+    fs.symlinkSync(at("behind"), at("front"))
+    execFileSync(process.execPath, ["--input-type=module", "-e", script(at("front"))], { cwd: path.dirname(module) })
+    assert.isTrue(fs.lstatSync(at("front")).isSymbolicLink())
+    assert.deepStrictEqual(fs.readdirSync(at("behind")), ["a"])
+  }, 60_000)
+})
+
 it("no other function makes folders and those above them", () => {
   const root = path.resolve(import.meta.dirname, "..")
   const sources = ["src", "layers"].flatMap((folder) =>
