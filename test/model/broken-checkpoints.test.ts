@@ -248,14 +248,18 @@ describe("a run that fails before its first step", () => {
   }
 
   it("leaves no folder, and in one that was there what was there", async () => {
-    const [fresh, old] = [path.join(work, "runs/none"), path.join(work, "old")]
+    const [fresh, empty, old] = [path.join(work, "runs/none"), path.join(work, "empty-before"), path.join(work, "old")]
+    fs.mkdirSync(empty)
     fs.mkdirSync(old)
     fs.writeFileSync(path.join(old, "notes.txt"), "mine")
-    for (const { code, stderr } of await Promise.all([run(fresh), run(old)])) {
+    const [refused, ...failed] = await Promise.all([run(old), run(fresh), run(empty)])
+    for (const { code, stderr } of failed) {
       assert.notStrictEqual(code, 0)
       assert.match(stderr, /^vequinox: The judge's answers in \S+ cannot be used .*--judge-cache\.\n$/)
     }
     assert.isFalse(fs.existsSync(path.join(work, "runs")))
+    assert.deepStrictEqual(fs.readdirSync(empty), [])
+    assert.match(refused!.stderr, /^vequinox: \S+old holds files that no run of vequinox made, and they are not touched: .*\n$/)
     assert.deepStrictEqual(fs.readdirSync(old), ["notes.txt"])
   })
 })
