@@ -7,7 +7,7 @@ import { type Fault, readJudgedPairs, readRunRecords, type RunRecords } from "..
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import * as Flags from "../wiring/flags.ts"
-import { unfinishedReport } from "./unfinished-report.ts"
+import { unfinishedReport } from "../wiring/unfinished-report.ts"
 
 const none: RunRecords = {
   damage: [],
