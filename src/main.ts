@@ -1,7 +1,7 @@
 /** The command line: wiring only. */
 import { Command } from "effect/cli"
 import { runProcess } from "./system/command-line.ts"
-import { version } from "./wiring/flags.ts"
+import { version } from "./system/package.ts"
 import { calibrate } from "./commands/calibrate.ts"
 import { doctor } from "./commands/doctor.ts"
 import { inspect } from "./commands/inspect.ts"

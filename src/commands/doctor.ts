@@ -14,6 +14,7 @@ import { atLeast, failed, type Machine, machinePage, obstacle, passed, shownAddr
 import { openClip } from "../scorers/clip.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { openTokenizer } from "../model/tokenizer/tokenizer.ts"
+import { embeddedModel, nodeWanted } from "../system/package.ts"
 import * as Flags from "../wiring/flags.ts"
 import { cacheFolder } from "../wiring/guides.ts"
 
@@ -56,8 +57,7 @@ const keyNames = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN"]
 const addressNames = ["ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"]
 
 export const examine = Effect.gen(function*() {
-  const at = (name: string) => path.join(Flags.packageRoot, "models", name)
-  const policy = yield* Effect.result(openDecoder(at("policy")))
+  const policy = yield* Effect.result(openDecoder(embeddedModel("policy")))
   const defaults = yield* resolveConfig(undefined, {})
   const free = freeMemory()
   const limit = process.constrainedMemory()
@@ -71,7 +71,7 @@ export const examine = Effect.gen(function*() {
     device: devices.cuda.ok ? "cuda" : devices.webgpu.ok ? "webgpu" : "cpu"
   }
   return {
-    node: { version: process.version, wanted: Flags.nodeWanted, ok: atLeast(process.version, Flags.nodeWanted) },
+    node: { version: process.version, wanted: nodeWanted, ok: atLeast(process.version, nodeWanted) },
     platform: process.platform,
     arch: process.arch,
     onnxruntime: Option.getOrUndefined(yield* Effect.option(runtimeVersion)),
@@ -83,9 +83,9 @@ export const examine = Effect.gen(function*() {
     keys: Object.fromEntries(keys),
     addresses: Object.fromEntries(addresses.filter(([, text]) => text !== "").map(([name, text]) => [name, shownAddress(text)])),
     models: {
-      policy: yield* checked(Effect.andThen(Effect.fromResult(policy), openTokenizer(at("policy")))),
-      clip: yield* checked(openClip(at("clip"))),
-      "clip-heldout": yield* checked(openClip(at("clip-heldout")))
+      policy: yield* checked(Effect.andThen(Effect.fromResult(policy), openTokenizer(embeddedModel("policy")))),
+      clip: yield* checked(openClip(embeddedModel("clip"))),
+      "clip-heldout": yield* checked(openClip(embeddedModel("clip-heldout")))
     },
     loraR: sizes.r,
     fits: [

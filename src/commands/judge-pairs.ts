@@ -13,6 +13,7 @@ import { asksForText, promptOf } from "../prompts.ts"
 import { Judge } from "../stages/Judge.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { cohenKappa, wilson } from "../evaluation/statistics.ts"
+import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 import { forecast, judgeFlags, openJudge } from "../wiring/judges.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
@@ -103,7 +104,7 @@ export const judgePairs = Command.make("judge-pairs", {
 
 const pairsOf = Effect.fnUntraced(function*({ pairs, run }: Record<"pairs" | "run", Option.Option<string>>) {
   if (Option.isSome(pairs) === Option.isSome(run)) {
-    return yield* new Flags.BadInput({ message: "Give either --pairs FILE.jsonl or --run RUN: what is to be judged." })
+    return yield* new BadInput({ message: "Give either --pairs FILE.jsonl or --run RUN: what is to be judged." })
   }
   if (Option.isSome(pairs)) return yield* readPairRows(pairs.value)
   const found = yield* readRunPairs(Option.getOrThrow(run))

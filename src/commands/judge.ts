@@ -10,6 +10,7 @@ import { decideRenderings } from "../lessons/decide.ts"
 import { progressStyle } from "../system/progress.ts"
 import { asksForText, promptOf } from "../prompts.ts"
 import { Renderer } from "../stages/Renderer.ts"
+import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags, openJudge } from "../wiring/judges.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
@@ -31,7 +32,7 @@ export const judge = Command.make("judge", {
     const [a, b] = yield* Effect.all([render(texts[0]), render(texts[1])], { concurrency: 2 })
     const verdict = yield* decideRenderings(prompt, a, b, 3) // somebody is waiting
     if (verdict.outcome === "failed") {
-      return yield* new Flags.BadInput({ message: `The pair was not judged: ${verdict.reason ?? "the judge gave no reason"}.` })
+      return yield* new BadInput({ message: `The pair was not judged: ${verdict.reason ?? "the judge gave no reason"}.` })
     }
     yield* Console.log(json ? JSON.stringify(row(verdict, a, b)) : sentence(verdict, a, b))
   }).pipe(

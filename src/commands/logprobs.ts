@@ -7,6 +7,7 @@ import { openAdapter } from "../model/adapter.ts"
 import { readRows } from "../system/files.ts"
 import { parameterCount, scorerBytes } from "../engine/training/memory.ts"
 import { progressStyle } from "../system/progress.ts"
+import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
@@ -47,11 +48,11 @@ export const logprobs = Command.make("logprobs", {
   })
   const empty = sequences.findIndex(({ promptLength }) => promptLength === 0)
   if (empty >= 0) {
-    return yield* new Flags.BadInput({ message: `${o.input}, row ${empty + 1}: the prompt is empty; the first token has no log-probability.` })
+    return yield* new BadInput({ message: `${o.input}, row ${empty + 1}: the prompt is empty; the first token has no log-probability.` })
   }
   const tooLong = sequences.findIndex(({ ids }) => ids.length > o.maxLength)
   if (tooLong >= 0) {
-    return yield* new Flags.BadInput({
+    return yield* new BadInput({
       message: `${o.input}, row ${tooLong + 1}: it has ${sequences[tooLong]!.ids.length} tokens, more than --max-length ${o.maxLength}: raise that, or leave the row out.`
     })
   }

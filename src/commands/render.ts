@@ -9,6 +9,7 @@ import { extensionOf, readText } from "../system/files.ts"
 import { distinct, needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { encodePng } from "../drawing/png.ts"
+import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 
 const outcomes = { Rendered: "rendered", Rejected: "rejected", Killed: "killed" } as const
@@ -28,7 +29,7 @@ const listFiles = Effect.fnUntraced(function*(given: ReadonlyArray<string>) {
             .toSorted()
             .map((name) => ({ file: path.join(at, name), name: withoutSvg(name) }))
           : [{ file: at, name: withoutSvg(path.basename(at)) }],
-      catch: () => new Flags.BadInput({ message: `${at} is neither a file nor a folder: check the path.` })
+      catch: () => new BadInput({ message: `${at} is neither a file nor a folder: check the path.` })
     }))
   const files = lists.flat()
   const names = distinct(files.map(({ name }) => name), ".")

@@ -15,6 +15,7 @@ import { promptOf, readPrompts } from "../prompts.ts"
 import { Sampler } from "../stages/Sampler.ts"
 import { extractSvg } from "../drawing/gate.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
+import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
@@ -53,7 +54,7 @@ export const sample = Command.make("sample", {
     ? (({ heldOut, train }) => [...train, ...heldOut])(yield* readPrompts(o.prompts.value, Infinity))
     : o.texts.map(promptOf)
   if (prompts.length === 0) {
-    return yield* new Flags.BadInput({ message: "There is nothing to draw: give a prompt, or a file with --prompts." })
+    return yield* new BadInput({ message: "There is nothing to draw: give a prompt, or a file with --prompts." })
   }
   const names = fileNames(prompts)
   const fileOf = (prompt: number, candidate: number) =>

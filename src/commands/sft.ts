@@ -17,6 +17,7 @@ import { defaultFormat, promptIds } from "../model/tokenizer/tokenizer.ts"
 import { adapterFiles } from "../model/adapter.ts"
 import { readBytes, readRows, writeFile, writeFolder } from "../system/files.ts"
 import { needFreeFolder } from "../system/outputs.ts"
+import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
@@ -57,7 +58,7 @@ export const sft = Command.make("sft", {
   const tooLong = whole.length - sequences.length
   if (sequences.length === 0) {
     const shortest = whole.reduce((least, { ids }) => Math.min(least, ids.length), Infinity)
-    return yield* new Flags.BadInput({
+    return yield* new BadInput({
       message: `${o.data}: all ${whole.length} rows are longer than --max-length ${o.maxLength}, so none is left to train on; the shortest has ${shortest} tokens.`
     })
   }

@@ -29,6 +29,8 @@ import { Policy } from "../stages/Policy.ts"
 import { RunState } from "../stages/RunState.ts"
 import type { Sampler } from "../stages/Sampler.ts"
 import { runTraining } from "../run/training-run.ts"
+import { BadInput } from "../system/errors.ts"
+import { packageRoot } from "../system/package.ts"
 import * as Flags from "../wiring/flags.ts"
 import { heldOutScorers } from "../wiring/held-out-scorers.ts"
 import { forecast, openJudge } from "../wiring/judges.ts"
@@ -40,7 +42,7 @@ import { givenSettings, settingFlags } from "../wiring/setting-flags.ts"
 import { startOf } from "../wiring/start.ts"
 
 const embedded = (given: string, name: string): string =>
-  given === "embedded" ? path.join(Flags.packageRoot, "models", name) : given
+  given === "embedded" ? path.join(packageRoot, "models", name) : given
 
 const pipelineOf = (c: TrainConfig, firstStep = 0, oldestVersion = firstStep): PipelineConfig => ({
   steps: c.max_steps,
@@ -91,7 +93,7 @@ export const trainWith = (around: Around) => Command.make("train", {
   const c = begun === undefined ? yield* resolveConfig(file, given) : yield* resumedConfig(begun, file, given)
   const before = begun !== undefined && wasUnderWay(begun) ? begun : undefined
   if (before !== undefined && !fs.existsSync(before.run.file("run.db"))) {
-    return yield* new Flags.BadInput({ message: `${before.run.path} has no run.db any more, in which its judgments and steps are: it cannot go on.` })
+    return yield* new BadInput({ message: `${before.run.path} has no run.db any more, in which its judgments and steps are: it cannot go on.` })
   }
   const prompts = c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
   const { layer: judge, size } = yield* openJudge(c, style)

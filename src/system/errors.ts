@@ -1,5 +1,10 @@
-/** The last stop of every error: one sentence on stderr, a non-zero exit, no stack trace. */
-import { Effect, Predicate } from "effect"
+/** Errors for people: what they are told, and the last stop: one sentence on stderr, a non-zero exit, no stack trace. */
+import { Effect, Predicate, Schema } from "effect"
+
+/** Input that cannot be used; the message says which, why, and what to do. */
+export class BadInput extends Schema.TaggedError<BadInput>()("BadInput", {
+  message: Schema.String
+}) {}
 
 const messageOf = (error: unknown): string =>
   Predicate.hasProperty(error, "message") && Predicate.isString(error.message) && error.message !== "" ? error.message : String(error)

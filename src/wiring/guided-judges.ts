@@ -10,7 +10,7 @@ import * as judgeList from "../../layers/judge/list.ts"
 import type { TrainConfig } from "./settings.ts"
 import { readRequirements } from "../../layers/guide/requirements.ts"
 import { Judge } from "../stages/Judge.ts"
-import { BadInput } from "./flags.ts"
+import { BadInput } from "../system/errors.ts"
 import { guideLayer, type GuideSettings } from "./guides.ts"
 
 export type GuidedSettings = GuideSettings & Pick<TrainConfig, "checklist_file" | "judge_orders">

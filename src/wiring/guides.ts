@@ -10,7 +10,7 @@ import { Guide } from "../../layers/guide/guide.ts"
 import { isPublicApi, makeOpenAI } from "../../layers/guide/openai.ts"
 import { batchPrice, type Price, prices } from "../../layers/guide/prices.ts"
 import type { TrainConfig } from "./settings.ts"
-import { BadInput } from "./flags.ts"
+import { BadInput } from "../system/errors.ts"
 
 export type GuideSettings = Pick<
   TrainConfig,

@@ -1,5 +1,4 @@
 /** The scorers that compare before with after, and watch the judge: none of them trains. */
-import * as path from "node:path"
 import { Effect, type Scope } from "effect"
 import * as judgeClip from "../../layers/judge/clip.ts"
 import type { OnnxError, OnnxRuntime } from "../../layers/onnx/runtime.ts"
@@ -8,7 +7,7 @@ import type { Picture } from "../domain.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import { resize } from "../drawing/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
-import { packageRoot } from "./flags.ts"
+import { embeddedModel } from "../system/package.ts"
 
 /** Pixels of a side in which the scene check was measured. */
 const side = 64
@@ -35,6 +34,6 @@ export const heldOutScorers: Effect.Effect<
   CheckpointInvalid | OnnxError,
   OnnxRuntime | Scope.Scope
 > = Effect.map(
-  judgeClip.scorer("held-out CLIP", { model: path.join(packageRoot, "models", "clip-heldout") }),
+  judgeClip.scorer("held-out CLIP", { model: embeddedModel("clip-heldout") }),
   (clip) => [sceneScorer, clip]
 )

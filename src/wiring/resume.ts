@@ -13,7 +13,8 @@ import { flagOf, resolveConfig, type SettingName, settings, type TrainConfig } f
 import { explain, FileProblem, readText } from "../system/files.ts"
 import type { PromptSet } from "../prompts.ts"
 import { type RunFolder, runFolder } from "../run/folder.ts"
-import { BadInput, onnxVersion, resvgVersion, version } from "./flags.ts"
+import { BadInput } from "../system/errors.ts"
+import { onnxVersion, resvgVersion, version } from "../system/package.ts"
 
 /** Settings that no number of the run depends on. */
 const free: ReadonlySet<SettingName> = new Set([

@@ -1,5 +1,4 @@
 /** Judges by a model's scores, as --judge names them: their layers, and the size in which each sees best. */
-import * as path from "node:path"
 import { Effect, type Layer } from "effect"
 import * as judgeClip from "../../layers/judge/clip.ts"
 import * as judgeDino from "../../layers/judge/dino.ts"
@@ -19,7 +18,8 @@ import { imageRewardFiles } from "../scorers/image-reward.ts"
 import { readPreprocessing } from "../scorers/preprocessing.ts"
 import { siglipConfig } from "../scorers/siglip.ts"
 import type { Judge } from "../stages/Judge.ts"
-import { BadInput, packageRoot } from "./flags.ts"
+import { BadInput } from "../system/errors.ts"
+import { embeddedModel } from "../system/package.ts"
 
 export type ScorerSettings = Pick<TrainConfig, "judge_model" | "judge_references" | "tie_margin">
 
@@ -93,7 +93,7 @@ const ownSize = ({ judge_model }: ScorerSettings) =>
 
 const clipLayer = ({ judge_model, tie_margin }: ScorerSettings) =>
   judgeClip.layer({
-    model: judge_model === "" ? path.join(packageRoot, "models", "clip") : judge_model,
+    model: judge_model === "" ? embeddedModel("clip") : judge_model,
     tieMargin: tie_margin
   })
 

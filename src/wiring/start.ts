@@ -6,7 +6,7 @@ import { type DecoderCheckpoint, openWeights, readParameters, weightsHash } from
 import { resolveConfig, type TrainConfig } from "./settings.ts"
 import { factorsOf, initialAdapter, type LoraConfig } from "../engine/weights/parameters.ts"
 import { allLinear, modulesOf } from "../engine/nets/transformer.ts"
-import { BadInput } from "./flags.ts"
+import { BadInput } from "../system/errors.ts"
 import { fittingRuns } from "./trainer-memory.ts"
 
 /** The settings that an adapter brings with it. */
