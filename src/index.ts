@@ -1,4 +1,7 @@
-/** What people import to compose their own pipeline. Layers are imported one by one: `vequinox/layers/judge-clip`. */
+/**
+ * What people import, to compose at two levels: `run` is a whole run with every default but what is given, `train` the bare
+ * stream over layers of one's choice. Layers are imported one by one: `vequinox/layers/judge/clip`.
+ */
 export * from "./domain.ts"
 export { defaultPipeline, type PipelineConfig, type PipelineError, type Stages, type StepOutcome, train } from "./pipeline.ts"
 export { embeddedPrompts, promptOf, readPrompts } from "./prompts.ts"
@@ -8,3 +11,6 @@ export * from "./stages/Policy.ts"
 export * from "./stages/PreferenceBuffer.ts"
 export * from "./stages/Renderer.ts"
 export * from "./stages/Sampler.ts"
+export type { OwnLayers, RunServices, RunStart } from "./wiring/own-layers.ts"
+export { type Run, run, type RunError, type RunOptions } from "./wiring/run.ts"
+export { RunStopped } from "./wiring/run-outcomes.ts"

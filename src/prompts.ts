@@ -41,17 +41,22 @@ const Row = Schema.Struct({ prompt: Schema.Union([Schema.String, Messages]) })
 export const readPrompts = Effect.fn("readPrompts")(function*(file: string, heldOut: number) {
   const text = yield* readText(file)
   const parser = parsers[extensionOf(file)] ?? lines
-  const texts = [...new Set(yield* parser(file, text))]
+  const texts = yield* parser(file, text)
   if (texts.length === 0) return yield* new FileProblem({ message: `${file} has no prompts: write one a line.` })
-  const prompts = texts.map(promptOf)
+  return promptSet(texts, heldOut)
+})
+
+/** Each text once; some held out, by what they say, so that the same texts are always held out. @param heldOut at most */
+export const promptSet = (texts: ReadonlyArray<string>, heldOut: number): PromptSet => {
+  const prompts = [...new Set(clean(texts))].map(promptOf)
   // One in five, by the hash that names it, so that adding prompts moves none of the others.
   const isHeldOut = (prompt: Prompt) => Number.parseInt(prompt.id.slice(0, 4), 16) % 5 === 0
   const train = prompts.filter((prompt) => !isHeldOut(prompt))
   return {
     train: train.length === 0 ? prompts : train,
     heldOut: (train.length === 0 ? [] : prompts.filter(isHeldOut)).slice(0, heldOut)
-  } satisfies PromptSet as PromptSet
-})
+  }
+}
 
 type Parser = (file: string, text: string) => Effect.Effect<ReadonlyArray<string>, FileProblem>
 

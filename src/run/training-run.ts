@@ -53,8 +53,8 @@ export interface TrainingRunOptions {
   /** Checkpoints that are kept, 0: all. */
   readonly saveTotalLimit: number
   readonly progress: Progress
-  /** Called with each step's line of metrics.jsonl. */
-  readonly onStep: (report: StepReport) => Effect.Effect<void>
+  /** Called with each step once it is stored, its metrics as metrics.jsonl has them. */
+  readonly onStep: (outcome: StepOutcome) => Effect.Effect<void>
 }
 
 export interface RunResult {
@@ -140,7 +140,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     yield* state.report(report)
     yield* appendStep(o.run, report, rollout.lessons.filter(isPreference).map(storedPreference))
     yield* Ref.update(reports, (known) => [...known, report])
-    yield* o.onStep({ step, policyVersion, metrics })
+    yield* o.onStep({ step, policyVersion, metrics, rollout })
     if ((step + 1) % o.saveSteps === 0 && step + 1 < o.pipeline.steps) yield* checkpoint
     yield* o.progress.tick(step + 1, describe(metrics))
     const raised = alarmsOf(report)

@@ -4,11 +4,11 @@
  */
 import { Clock, Effect } from "effect"
 
-/** `json`: silent, because results go to stdout as JSON. */
-export type ProgressStyle = "terminal" | "plain" | "json"
+/** `none`: silent, because results go to stdout as JSON, or because it is code that asks. */
+export type ProgressStyle = "terminal" | "plain" | "none"
 
 export const progressStyle = (json: boolean): ProgressStyle =>
-  json ? "json" : process.stderr.isTTY ? "terminal" : "plain"
+  json ? "none" : process.stderr.isTTY ? "terminal" : "plain"
 
 /** `95` seconds as `1m35s`. */
 export const duration = (seconds: number): string => {
@@ -63,7 +63,7 @@ export const makeProgress = (style: ProgressStyle, what: string | Amounts, total
     let open = false
     const write = (text: string) => Effect.sync(() => void process.stderr.write(text))
     const tick = Effect.fnUntraced(function*(done: number, detail: string) {
-      if (style === "json") return
+      if (style === "none") return
       const now = yield* Clock.currentTimeMillis
       const seconds = (now - start) / 1000
       if (style === "plain" && done < total && seconds - printed < plainEvery) return
@@ -80,6 +80,6 @@ export const makeProgress = (style: ProgressStyle, what: string | Amounts, total
       open = false
       return write("\n")
     })
-    const note = (line: string) => style === "json" ? Effect.void : Effect.andThen(end, write(line + "\n"))
+    const note = (line: string) => style === "none" ? Effect.void : Effect.andThen(end, write(line + "\n"))
     return { tick, note, end }
   })

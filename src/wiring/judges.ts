@@ -1,5 +1,6 @@
 /** Which judge a name stands for: its layer, the size in which it sees best, and what it may cost. */
-import { Effect, Layer, type Terminal } from "effect"
+import { NodeTerminal } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
 import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
 import { costOf } from "../../layers/guide/prices.ts"
 import * as judgeCascade from "../../layers/judge/cascade.ts"
@@ -51,7 +52,7 @@ export type JudgeSettings = Pick<TrainConfig, typeof judgeSettings[number]>
 type JudgeLayer = Layer.Layer<
   Judge,
   CheckpointInvalid | FileProblem | OnnxError | AnswersFailed | JudgeStopped,
-  OnnxRuntime | Terminal.Terminal
+  OnnxRuntime
 >
 
 interface Named {
@@ -92,7 +93,7 @@ const human = Effect.fnUntraced(function*(settings: JudgeSettings) {
     return judgeHuman.layerPage({ port: settings.human_port, announce }).pipe(Layer.provide(answers))
   }
   return process.stdin.isTTY && process.stdout.isTTY
-    ? judgeHuman.layerTerminal().pipe(Layer.provide(answers))
+    ? judgeHuman.layerTerminal().pipe(Layer.provide([answers, NodeTerminal.layer]))
     : yield* new BadInput({ message: "There is no terminal to judge on here: leave out --human-on terminal, and a page is served." })
 })
 

@@ -172,6 +172,14 @@ export const needRuns = (
     })
   )
 
+/** Fails where a program gave in code what it gives no longer, or the other way round. @param own names, sorted */
+export const needOwn = ({ config, run }: Begun, own: ReadonlyArray<string>): Effect.Effect<void, BadInput> => {
+  const stored = config["own"]
+  const said = (names: ReadonlyArray<unknown>) => names.length === 0 ? "nothing" : names.join(", ")
+  const [was, is] = [said(Array.isArray(stored) ? stored : []), said(own)]
+  return refusal(run, was === is ? [] : [{ what: "what its program gave in code", was, is }])
+}
+
 export const needJudge = ({ config, run }: Begun, identity: string): Effect.Effect<void, BadInput> =>
   refusal(run, config["judge_identity"] === identity ? [] : [{ what: "the judge", was: String(config["judge_identity"]), is: identity }])
 

@@ -10,7 +10,7 @@ import type { FolderHealth } from "../run/health.ts"
 import { faultsOf, total } from "../run/training-run.ts"
 import { makeAlarms } from "../evaluation/trust.ts"
 import { BadInput } from "../system/errors.ts"
-import { commandOf } from "./report.ts"
+import { commandOf } from "./run-report.ts"
 
 const decodeConfig = Schema.decodeEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 

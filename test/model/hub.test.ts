@@ -52,7 +52,7 @@ const withHub = async (options: HubServerOptions, use: (place: Place) => Promise
       repo,
       resolve: (text, revision = "", env = {}) =>
         Effect.runPromise(
-          resolveModel(text, policyKind, { revision, style: "json" }).pipe(
+          resolveModel(text, policyKind, { revision, style: "none" }).pipe(
             Effect.map(({ folder }) => folder),
             Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({ HF_ENDPOINT: server.url, HF_HOME: home, ...env })))
           )
@@ -353,7 +353,7 @@ describe.concurrent("--judge-model", () => {
   const judge = async (server: HubServer, home: string, settings: Record<string, string>) => {
     const c = await Effect.runPromise(resolveConfig(undefined, settings))
     const env = ConfigProvider.layer(ConfigProvider.fromEnvRecord({ HF_ENDPOINT: server.url, HF_HOME: path.join(work, home), ANTHROPIC_API_KEY: "none" }))
-    return Effect.runPromise(Effect.result(openJudge(c, "json")).pipe(Effect.provide(env)))
+    return Effect.runPromise(Effect.result(openJudge(c, "none")).pipe(Effect.provide(env)))
   }
   const repos = { "tiny/clip": { files: filesOf(clip), revisions: { main: commitB, v1: commitA } }, ...tiny }
 

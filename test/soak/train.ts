@@ -2,11 +2,11 @@
 import { Command } from "effect/cli"
 import { runProcess } from "../../src/system/command-line.ts"
 import { version } from "../../src/system/package.ts"
-import { trainWith } from "../../src/commands/train.ts"
+import { trainCommand } from "../../src/commands/train.ts"
 import { hostileSampler } from "./hostile-sampler.ts"
 
 Command.make("soak").pipe(
-  Command.withSubcommands([trainWith({ sampler: hostileSampler(Number(process.env["SOAK_HOSTILE"])) })]),
+  Command.withSubcommands([trainCommand({ sampler: hostileSampler(Number(process.env["SOAK_HOSTILE"])) })]),
   Command.run({ version }),
   runProcess
 )

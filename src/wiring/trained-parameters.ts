@@ -29,7 +29,7 @@ const agree = Effect.fnUntraced(function*(c: TrainConfig, lora: LoraConfig) {
  * The given adapter, which is the reference too, as in TRL's DPOTrainer; a fresh one; or every parameter.
  * `settings`: what config.json holds in place of what was asked for.
  */
-export const startOf = Effect.fnUntraced(function*(c: TrainConfig, checkpoint: DecoderCheckpoint) {
+export const trainedParameters = Effect.fnUntraced(function*(c: TrainConfig, checkpoint: DecoderCheckpoint) {
   if (c.adapter !== "") {
     const { lora, parameters } = yield* openAdapter(c.adapter, checkpoint)
     yield* agree(c, lora)

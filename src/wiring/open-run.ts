@@ -1,0 +1,176 @@
+/**
+ * A run, opened and ready to go: the one path behind `vequinox train` and `run` in code. A process may be killed at any
+ * instant of it, so the order counts: lock, config.json, run.db, stages, then config.json with all that was found out.
+ */
+import * as fs from "node:fs"
+import { Effect, Layer, Ref, Stream } from "effect"
+import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
+import { RunDatabase } from "../../layers/store/run-database.ts"
+import { lockRun } from "../../layers/store/run-lock.ts"
+import * as runStateSqlite from "../../layers/store/run-state.ts"
+import { parameterCount } from "../engine/training/memory.ts"
+import { mostPairs } from "../lessons/compare.ts"
+import { newestGood } from "../run/checkpoints.ts"
+import { abandonUnbegun, needUnused, openRunFolder, type RunFolder } from "../run/folder.ts"
+import type { Summary } from "../run/summary.ts"
+import { runTraining } from "../run/training-run.ts"
+import { Judge } from "../stages/Judge.ts"
+import { RunState } from "../stages/RunState.ts"
+import type { StepOutcome } from "../steps/metrics.ts"
+import { FileProblem, readText, writeFile } from "../system/files.ts"
+import { makeProgress } from "../system/progress.ts"
+import { heldOutScorers } from "./held-out-scorers.ts"
+import { forecast } from "./judges.ts"
+import { replaces } from "./own-layers.ts"
+import { pipelineOf } from "./pipeline-settings.ts"
+import { type Begun, needJudge, resumeCommand } from "./resume.ts"
+import { outcomesOf } from "./run-outcomes.ts"
+import { openParts, ownNames, type RunRequest, settingsOf } from "./run-parts.ts"
+import { writeReport } from "./run-report.ts"
+import type { TrainConfig } from "./settings.ts"
+import { stagesOf } from "./stages.ts"
+
+/** Tells a person what must not be missed, however much else is shown. */
+export type Say = (line: string) => Effect.Effect<void>
+
+const writeConfig = (run: RunFolder, config: object) => writeFile(run.file("config.json"), JSON.stringify(config, null, 2) + "\n")
+
+/** A new folder, or the one that is asked for where it holds no run; this process's to the end of the scope. */
+const newFolder = Effect.fnUntraced(function*(c: TrainConfig) {
+  const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
+  yield* lockRun(run)
+  yield* needUnused(run.path)
+  return run
+})
+
+/** What was asked for where something else, which follows from it, was taken. */
+const askedFor = (c: TrainConfig, taken: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(c).filter(([name, value]) => name in taken && JSON.stringify(taken[name]) !== JSON.stringify(value)))
+
+/** A run that goes on stays on the device that it began on. */
+const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined) =>
+  OnnxRuntime.layer((before?.config["device_used"] as TrainConfig["device"] | undefined) ?? c.device, parameters, {
+    threads: Number(before?.config["threads_used"] ?? c.threads),
+    overlap: c.max_staleness > 0
+  })
+
+/** It was finished before; what it came to is in its folder. */
+const finishedRun = (run: RunFolder) => ({
+  folder: run.path,
+  finished: true,
+  outcomes: Stream.empty,
+  summary: readText(run.file("summary.json")).pipe(
+    Effect.flatMap((text) =>
+      Effect.try({
+        try: () => JSON.parse(text) as Summary,
+        catch: () => new FileProblem({ message: `${run.file("summary.json")} is damaged: it holds no summary.` })
+      })
+    )
+  )
+})
+
+/** What stands in config.json in place of settings that code has overruled. */
+const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: string) => ({
+  ...(replaces(layers.judge) ? { judge } : {}),
+  ...(own.includes("prompts") ? { prompts: "given in code" } : {})
+})
+
+/**
+ * Holds the run's folder and stages to the end of the scope. A new run that fails before it is under way leaves nothing;
+ * one that is under way goes on with `resume`.
+ */
+export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: Say) {
+  const { before, begun, settings: c } = yield* settingsOf(request)
+  const { facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
+  const run = begun?.run ?? (yield* newFolder(c))
+  const underWay = yield* Ref.make(begun !== undefined)
+  yield* Effect.addFinalizer(() => Effect.flatMap(Ref.get(underWay), (is) => is ? Effect.void : abandonUnbegun(run)))
+
+  // What is asked for is there before anything else, so that a process that is killed from now on can be resumed.
+  const own = ownNames(request)
+  const origin = { ...(own.length === 0 ? {} : { own }), working_dir: before?.config["working_dir"] ?? process.cwd() }
+  if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
+  const store = yield* Layer.build(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: run.file("run.db") }))))
+  const state = yield* Effect.provide(RunState, store)
+  if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
+    yield* say(`${run.path} is finished: ${c.max_steps} steps. Look: ${run.file("report.html")}`)
+    return finishedRun(run)
+  }
+
+  const { found, refused } = yield* newestGood(run, yield* state.checkpoints, trained.lora, [...trained.parameters.keys()])
+  const initial = { version: 0, parameters: trained.parameters }
+  const from = found?.state ?? { ...initial, updates: 0, moments: new Map() }
+  const pipeline = pipelineOf(c, from.version, found?.earlier[0]?.version)
+  const taken = { ...trained.settings, render_size: judge.size, output_dir: run.path }
+  const settings = { ...c, ...taken }
+  const stages = yield* stagesOf({
+    checkpoint: policy.checkpoint,
+    tokenizer: policy.tokenizer,
+    settings,
+    lora: trained.lora,
+    state: from,
+    reference: trained.reference,
+    earlier: found?.earlier,
+    judge: judge.layer,
+    style: request.style
+  }, request.layers)
+  const services = yield* Layer.build(
+    stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store)))
+  )
+
+  return yield* Effect.gen(function*() {
+    const runtime = yield* OnnxRuntime
+    const { identity, name } = yield* Judge
+    if (before !== undefined) yield* needJudge(before, identity)
+    const progress = yield* makeProgress(request.style, "step", c.max_steps, from.version)
+    if (before !== undefined && before.config["machine"] !== facts.machine) {
+      yield* say(`The run began on another machine (${String(before.config["machine"])}): from here on its last bits may be others than they would have been.`)
+    }
+    for (const message of refused) {
+      yield* say(`${message}: the run goes on from step ${from.version}${found === undefined ? ", the beginning" : ""}.`)
+      yield* state.count("checkpoint/refused")
+    }
+    if (before !== undefined) yield* state.count("run/resumed")
+    const choice = before === undefined ? runtime.choice : before.config["device_choice"]
+    const resolved = {
+      ...settings, ...overruled(own, request, name), asked: before?.config["asked"] ?? askedFor(c, taken), ...origin,
+      model: policy.folder, model_commit: policy.base.revision, judge_identity: identity,
+      device_choice: choice, device_used: runtime.device, threads_used: runtime.threads, ...facts
+    }
+    yield* writeConfig(run, resolved)
+    yield* Ref.set(underWay, true)
+
+    yield* progress.note(
+      `${run.path}: ${from.version === 0 ? "" : `from step ${from.version} to `}${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${String(choice)}.`
+    )
+    const [drawn, k] = [(c.max_steps - from.version) * c.prompts_per_step, c.num_generations]
+    const cost = replaces(request.layers.judge) ? undefined : yield* forecast(c, { prompts: drawn, k, pairs: drawn * mostPairs(pipeline) })
+    if (cost !== undefined) yield* progress.note(cost)
+    if (cost !== undefined && c.judge_batch) {
+      yield* progress.note("Asked in batches, each step may wait up to 24 hours for its judgments.")
+    }
+    const scorers = yield* heldOutScorers
+
+    const work = Effect.fnUntraced(function*(onStep: (outcome: StepOutcome) => Effect.Effect<void>) {
+      const result = yield* runTraining({
+        pipeline,
+        prompts,
+        run,
+        lora: trained.lora,
+        base: c.model_name_or_path === "embedded" ? { name: "vequinox/models/policy", revision: null } : policy.base,
+        initial,
+        from: found,
+        scorers,
+        trustPairs: c.trust_pairs,
+        saveSteps: c.save_steps,
+        saveTotalLimit: c.save_total_limit,
+        progress,
+        onStep
+      })
+      yield* writeReport(run, result, resolved)
+      yield* state.finish(c.max_steps)
+      return result.summary
+    }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(services))
+    return { folder: run.path, finished: false, ...yield* outcomesOf(run, work) }
+  }).pipe(Effect.provide(services))
+})

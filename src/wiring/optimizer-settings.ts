@@ -1,0 +1,21 @@
+/** The settings of a run as the optimizer takes them. */
+import type { OptimizerOnnxOptions } from "../../layers/optimizer/onnx.ts"
+import type { TrainConfig } from "./settings.ts"
+
+export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objective" | "options"> => ({
+  objective: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu },
+  options: {
+    learningRate: c.learning_rate,
+    schedulerType: c.lr_scheduler_type,
+    warmupSteps: c.warmup_steps,
+    totalSteps: c.max_steps,
+    maxGradNorm: c.max_grad_norm,
+    weightDecay: c.weight_decay,
+    adamBeta1: c.adam_beta1,
+    adamBeta2: c.adam_beta2,
+    adamEpsilon: c.adam_epsilon,
+    maxLength: c.max_length,
+    tokensPerRun: c.tokens_per_run,
+    gradientCheckpointing: c.gradient_checkpointing
+  }
+})

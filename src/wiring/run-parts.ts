@@ -1,0 +1,86 @@
+/**
+ * What a run is made of, opened in this order: its settings, prompts, judge, policy and what is trained of it. All that can
+ * be refused is refused here, before a new run has a folder.
+ */
+import * as fs from "node:fs"
+import { Effect } from "effect"
+import { lockRun } from "../../layers/store/run-lock.ts"
+import { embeddedPrompts, promptSet, readPrompts } from "../prompts.ts"
+import { BadInput } from "../system/errors.ts"
+import { embeddedModel } from "../system/package.ts"
+import type { ProgressStyle } from "../system/progress.ts"
+import { openJudge } from "./judges.ts"
+import { type PlacedLayers, replaces } from "./own-layers.ts"
+import { openPolicy } from "./policy.ts"
+import { type Begun, factsOf, needFacts, needOwn, needRuns, openBegun, resumedConfig, wasUnderWay } from "./resume.ts"
+import { resolveConfig, type SettingName, type TrainConfig } from "./settings.ts"
+import { trainedParameters } from "./trained-parameters.ts"
+
+export interface RunRequest {
+  /** YAML file of settings. */
+  readonly file?: string | undefined
+  /** Settings that stand over the file's, as text or as what they are. */
+  readonly given: Readonly<Partial<Record<SettingName, unknown>>>
+  /** Folder of a run to go on with. */
+  readonly resume?: string | undefined
+  /** In place of those that the settings name. */
+  readonly prompts?: ReadonlyArray<string> | undefined
+  readonly layers: PlacedLayers
+  readonly style: ProgressStyle
+}
+
+/** Pixels of a side, for a judge that nothing is known of: what most vision models read. */
+const usualSize = 224
+
+/** What was given in code. Settings cannot say it, so a run that goes on must be given as much again. */
+export const ownNames = ({ layers, prompts }: RunRequest): ReadonlyArray<string> =>
+  Object.entries({ ...layers, prompts }).flatMap(([name, own]) => own === undefined ? [] : [name]).sort()
+
+/** The settings of a new run, or those of the run that goes on, which is this process's from here to the end of the scope. */
+export const settingsOf = Effect.fnUntraced(function*(request: RunRequest) {
+  if (request.resume === undefined) {
+    return { begun: undefined, before: undefined, settings: yield* resolveConfig(request.file, request.given) }
+  }
+  const begun = yield* openBegun(request.resume)
+  yield* lockRun(begun.run)
+  yield* needOwn(begun, ownNames(request))
+  const settings = yield* resumedConfig(begun, request.file, request.given)
+  const before = wasUnderWay(begun) ? begun : undefined
+  if (before !== undefined && !fs.existsSync(before.run.file("run.db"))) {
+    return yield* new BadInput({ message: `${before.run.path} has no run.db any more, in which its judgments and steps are: it cannot go on.` })
+  }
+  return { begun, before, settings }
+})
+
+const promptsOf = Effect.fnUntraced(function*(c: TrainConfig, own: ReadonlyArray<string> | undefined) {
+  if (own === undefined) {
+    return c.prompts === "embedded" ? embeddedPrompts(c.eval_prompts) : yield* readPrompts(c.prompts, c.eval_prompts)
+  }
+  return own.some((text) => text.trim() !== "")
+    ? promptSet(own, c.eval_prompts)
+    : yield* new BadInput({ message: "There is nothing to draw: give at least one prompt." })
+})
+
+const judgeOf = Effect.fnUntraced(function*(c: TrainConfig, { layers, style }: RunRequest) {
+  const own = layers.judge
+  return replaces(own) ? { layer: own, size: c.render_size > 0 ? c.render_size : usualSize } : yield* openJudge(c, style)
+})
+
+/** A run that goes on takes the commit that it began with, wherever the branch is now. */
+const policyOf = (c: TrainConfig, before: Begun | undefined, style: ProgressStyle) => {
+  const commit = before?.config["model_commit"]
+  if (typeof commit === "string") return openPolicy(`${c.model_name_or_path.split("@")[0]}@${commit}`, "", style)
+  return openPolicy(c.model_name_or_path === "embedded" ? embeddedModel("policy") : c.model_name_or_path, c.model_revision, style)
+}
+
+/** @param before the run that goes on, where it was under way: what its numbers depend on must be as it was */
+export const openParts = Effect.fnUntraced(function*(c: TrainConfig, before: Begun | undefined, request: RunRequest) {
+  const prompts = yield* promptsOf(c, request.prompts)
+  const judge = yield* judgeOf(c, request)
+  const policy = yield* policyOf(c, before, request.style)
+  const trained = yield* trainedParameters(c, policy.checkpoint)
+  const facts = factsOf({ ...policy, prompts })
+  if (before !== undefined) yield* needFacts(before, { ...facts, ...trained.settings })
+  if (before !== undefined) yield* needRuns(before, c, trained.settings)
+  return { prompts, judge, policy, trained, facts }
+})

@@ -1,0 +1,64 @@
+/** Which layer stands in which box of the map: the usual ones as the settings say, with those of one's own in their places. */
+import { Effect, Layer } from "effect"
+import * as bufferSqlite from "../../layers/buffer/sqlite.ts"
+import * as optimizerOnnx from "../../layers/optimizer/onnx.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
+import * as samplerOnnx from "../../layers/sampler/onnx.ts"
+import * as judgmentsSqlite from "../../layers/store/judgments.ts"
+import * as killedDrawingsSqlite from "../../layers/store/killed-drawings.ts"
+import * as ledgerSqlite from "../../layers/store/ledger.ts"
+import type { Parameters } from "../engine/weights/tensor.ts"
+import type { Judge } from "../stages/Judge.ts"
+import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
+import type { ProgressStyle } from "../system/progress.ts"
+import { optimizerOf } from "./optimizer-settings.ts"
+import { type PlacedLayers, put, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
+import { quantizedCache, tellQuantizing } from "./quantizing.ts"
+
+export interface StageParts extends RunStart {
+  /** The adapter that training started from; undefined: the reference has none. */
+  readonly reference: Parameters | undefined
+  /** Versions before the state's that drawings may still be made from, oldest first. */
+  readonly earlier: ReadonlyArray<PolicySnapshot> | undefined
+  readonly judge: Layer.Layer<Judge, StageFailure, RunServices>
+  readonly style: ProgressStyle
+}
+
+const sampler = Effect.fnUntraced(function*({ checkpoint, lora, settings: c, style, tokenizer }: StageParts) {
+  return samplerOnnx.layer({
+    checkpoint,
+    tokenizer,
+    format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
+    lora,
+    sampling: {
+      temperature: c.temperature,
+      topK: c.top_k,
+      topP: c.top_p,
+      minP: c.min_p,
+      repetitionPenalty: c.repetition_penalty
+    },
+    maxNewTokens: c.max_new_tokens,
+    maxLength: c.max_length,
+    stop: "</svg>",
+    stopMalformed: c.stop_malformed,
+    maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
+    precision: c.sampler_precision,
+    cache: yield* quantizedCache,
+    quantizing: (total) => tellQuantizing(style, total)
+  })
+})
+
+/** Needs the runtime and the run's database. */
+export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers) {
+  const { checkpoint, earlier, judge, lora, reference, settings: c, state } = parts
+  return Layer.mergeAll(
+    // Before the sampler, which takes of the memory what is left.
+    put(own.optimizer, optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) }), parts),
+    put(own.sampler, yield* sampler(parts), parts),
+    put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(killedDrawingsSqlite.layer)),
+    put(own.judge, judge, parts).pipe(Layer.provide(ledgerSqlite.layer)),
+    judgmentsSqlite.layer,
+    put(own.buffer, bufferSqlite.layerIn({ maxStaleness: c.max_staleness, staleWeight: c.stale_weight }), parts),
+    Policy.layer({ version: state.version, parameters: state.parameters }, c.max_staleness + 1, earlier)
+  )
+})
