@@ -1,16 +1,12 @@
 /**
  * Judge: any CLIP checkpoint (Hugging Face `CLIPModel` folder). A drawing's score is exp(logit_scale) * cos(text,
- * picture), the model's own logit; scores.ts says what becomes of two of them.
+ * picture), the model's own logit; scores.ts says what becomes of two of them. Other models' judges are rows of scorers.ts.
  */
-import { openClip } from "../../src/scorers/clip.ts"
-import { heldOut, textJudge } from "./scores.ts"
+import * as scorers from "./scorers.ts"
 
-export interface ClipOptions {
+export interface JudgeClipOptions {
   /** Checkpoint folder. */
   readonly model: string
-}
-
-export interface JudgeClipOptions extends ClipOptions {
   /** Scores closer than this are a tie; >= 0, in the model's logits. Default 0.5. */
   readonly tieMargin?: number
   /** What the judge is called in verdicts and config.json. Default `clip`. */
@@ -18,8 +14,7 @@ export interface JudgeClipOptions extends ClipOptions {
 }
 
 /** Fails while it is built with `CheckpointInvalid` when the folder holds no usable CLIP. */
-export const layer = ({ model, name = "clip", tieMargin = 0.5 }: JudgeClipOptions) =>
-  textJudge({ model, name, tieMargin, version: "clip-1", open: openClip })
+export const layer = (options: JudgeClipOptions) => scorers.layer("clip", options)
 
 /** The same scores without verdicts, for a held-out comparison. */
-export const scorer = (name: string, { model }: ClipOptions) => heldOut(name, { model, open: openClip })
+export const scorer = (name: string, { model }: Pick<JudgeClipOptions, "model">) => scorers.scorer("clip", name, model)

@@ -6,7 +6,8 @@
  */
 import { Effect, Layer } from "effect"
 import { readBytes } from "../../src/system/files.ts"
-import { openDinov2 } from "../../src/scorers/dinov2.ts"
+import { type ModelKind, safetensors } from "../../src/model/hub/model-kind.ts"
+import { dinov2Config, openDinov2 } from "../../src/scorers/dinov2.ts"
 import { dot } from "../../src/scorers/family.ts"
 import type { Dinov2Checkpoint } from "../../src/scorers/graphs.ts"
 import { readReferences, type References } from "../../src/scorers/references.ts"
@@ -29,6 +30,15 @@ export interface JudgeDinoOptions extends DinoOptions {
   readonly tieMargin?: number
   /** What the judge is called in verdicts and config.json. Default `dino`. */
   readonly name?: string
+}
+
+/** Of its checkpoint. */
+export const files: ModelKind = {
+  check: dinov2Config,
+  required: ["config.json"],
+  others: ["config.json", "preprocessor_config.json"],
+  weights: safetensors,
+  instead: "give facebook/dinov2-small, say, or a folder"
 }
 
 const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)

@@ -92,7 +92,7 @@ export const startScorer = Effect.fnUntraced(function*(checkpoint: ScorerCheckpo
 const itemOf = ({ rgba, width }: Picture): Item => ({ picture: { rgba, size: width } })
 
 /** Scores of pictures against texts. Lives as long as the scope. */
-export const textScores = Effect.fnUntraced(function*(
+const textScores = Effect.fnUntraced(function*(
   { checkpoint, score, tokenize }: TextScorer<ScorerCheckpoint>
 ) {
   const { ofPicture, program } = yield* startScorer(checkpoint)
@@ -107,7 +107,7 @@ export const textScores = Effect.fnUntraced(function*(
 })
 
 /** Scores by a family that reads text and picture together. Lives as long as the scope. */
-export const pairScores = Effect.fnUntraced(function*({ checkpoint, tokenize }: PairScorer<ScorerCheckpoint>) {
+const pairScores = Effect.fnUntraced(function*({ checkpoint, tokenize }: PairScorer<ScorerCheckpoint>) {
   const program = yield* startWorker(checkpoint)
   const ofPair = yield* answering({
     keyOf: ({ picture, text }: { readonly picture: Picture; readonly text: string }) => `${picture.hash} ${text}`,
@@ -155,23 +155,27 @@ export const scorerOf = (name: string, score: Score): Scorer => ({
   score: (prompt, picture) => Effect.orElseSucceed(score(prompt, picture), () => undefined)
 })
 
-export interface TextJudge {
-  /** Checkpoint folder. */
-  readonly model: string
+/** An opened family's scores, however it reads texts and pictures. Lives as long as the scope. */
+const scoresOf = (opened: TextScorer<ScorerCheckpoint> | PairScorer<ScorerCheckpoint>) =>
+  "score" in opened ? textScores(opened) : pairScores(opened)
+
+type Opened = Effect.Effect<TextScorer<ScorerCheckpoint> | PairScorer<ScorerCheckpoint>, CheckpointInvalid>
+
+export interface ModelJudge {
+  readonly open: Opened
   readonly name: string
   readonly tieMargin: number
   /** Names the rule that makes verdicts: it changes when they may. */
   readonly version: string
-  readonly open: (folder: string) => Effect.Effect<TextScorer<ScorerCheckpoint>, CheckpointInvalid>
 }
 
-/** A judge by one model's scores. Fails while it is built with `CheckpointInvalid` when the folder cannot be used. */
-export const textJudge = ({ model, name, open, tieMargin, version }: TextJudge) =>
+/** A judge by one model's scores. Fails while it is built with `CheckpointInvalid` when the model cannot be used. */
+export const scoreJudge = ({ name, open, tieMargin, version }: ModelJudge) =>
   Layer.effect(
     Judge,
     Effect.gen(function*() {
-      const opened = yield* open(model)
-      return judgeOf(yield* textScores(opened), {
+      const opened = yield* open
+      return judgeOf(yield* scoresOf(opened), {
         name,
         identity: `${version} weights=${shortHash(opened.checkpoint)} tieMargin=${tieMargin}`,
         tieMargin
@@ -180,8 +184,8 @@ export const textJudge = ({ model, name, open, tieMargin, version }: TextJudge) 
   )
 
 /** The same scores for a held-out comparison. */
-export const heldOut = Effect.fnUntraced(function*(name: string, { model, open }: Pick<TextJudge, "model" | "open">) {
-  return scorerOf(name, yield* textScores(yield* open(model)))
+export const heldOut = Effect.fnUntraced(function*(name: string, open: Opened) {
+  return scorerOf(name, yield* scoresOf(yield* open))
 })
 
 export const shortHash = (checkpoint: ScorerCheckpoint): string => weightsHash(checkpoint).slice(0, 16)

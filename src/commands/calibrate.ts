@@ -9,7 +9,8 @@ import { resolveConfig } from "../wiring/settings.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
 import type { Interval } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
-import { judgeFlags, openJudge } from "../wiring/judges.ts"
+import { judgeFlags } from "../wiring/judge-flags.ts"
+import { openJudge } from "../wiring/open-judge.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const calibrate = Command.make("calibrate", {

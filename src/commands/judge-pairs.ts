@@ -15,7 +15,8 @@ import { Renderer } from "../stages/Renderer.ts"
 import { cohenKappa, wilson } from "../evaluation/statistics.ts"
 import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
-import { forecast, judgeFlags, openJudge } from "../wiring/judges.ts"
+import { judgeFlags } from "../wiring/judge-flags.ts"
+import { forecast, openJudge } from "../wiring/open-judge.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 /** Bytes that the pictures of pairs under way may take: a batch keeps many waiting. */

@@ -12,7 +12,8 @@ import { asksForText, promptOf } from "../prompts.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
-import { judgeFlags, openJudge } from "../wiring/judges.ts"
+import { judgeFlags } from "../wiring/judge-flags.ts"
+import { openJudge } from "../wiring/open-judge.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const judge = Command.make("judge", {

@@ -1,149 +1,124 @@
-/** Which judge a name stands for: its layer, the size in which it sees best, and what it may cost. */
+/**
+ * The judges that --judge names, a row each: what it says of itself, its layer, the size in which it sees best and, where it is
+ * paid, how much it asks. --help and README's table come from here (node test/support/judges-table.ts writes the table).
+ */
 import { NodeTerminal } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
-import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
-import { costOf } from "../../layers/guide/prices.ts"
+import { makePairJudge } from "../../layers/guide/pair-judge.ts"
+import { readRequirements } from "../../layers/guide/requirements.ts"
 import * as judgeCascade from "../../layers/judge/cascade.ts"
+import * as judgeChecklist from "../../layers/judge/checklist.ts"
 import * as judgeCoin from "../../layers/judge/coin.ts"
+import * as judgeDefects from "../../layers/judge/defects.ts"
+import * as judgeDino from "../../layers/judge/dino.ts"
 import * as judgeHuman from "../../layers/judge/human.ts"
-import type { OnnxError, OnnxRuntime } from "../../layers/onnx/runtime.ts"
-import type { CheckpointInvalid } from "../model/model-folder.ts"
-import type { SettingName, TrainConfig } from "./settings.ts"
-import type { FileProblem } from "../system/files.ts"
-import type { ModelKind } from "../model/hub/model-kind.ts"
-import { resolveModel } from "../model/hub/resolve-model.ts"
-import type { ProgressStyle } from "../system/progress.ts"
-import type { Judge, JudgeStopped } from "../stages/Judge.ts"
+import * as judgeList from "../../layers/judge/list.ts"
+import { Judge } from "../stages/Judge.ts"
 import { BadInput } from "../system/errors.ts"
-import { type Estimate, type GuidedSettings, guidedJudges, guidedLayer, type Work } from "./guided-judges.ts"
-import { answersLayer, askedModel } from "./guides.ts"
-import { scorerJudges } from "./scorer-judges.ts"
-import { settingFlags } from "./setting-flags.ts"
+import { embeddedModel } from "../system/package.ts"
+import { answersLayer } from "./guides.ts"
+import { fixedSize, folderOf, guided, type JudgeRow, type JudgeSettings, ownSize, scored } from "./judge-row.ts"
 
-/** All that a judge's name needs besides. */
-const judgeSettings = [
-  "judge",
-  "judge_model",
-  "judge_references",
-  "judge_orders",
-  "judge_timeout",
-  "judge_batch",
-  "judge_cache",
-  "guide",
-  "judge_format",
-  "human_on",
-  "human_port",
-  "judge_input_price",
-  "judge_output_price",
-  "judge_free",
-  "checklist_file",
-  "cascade_confidence",
-  "budget_usd",
-  "tie_margin",
-  "render_size",
-  "seed"
-] as const satisfies ReadonlyArray<SettingName>
-
-/** Of the subcommands that ask a judge outside a run. */
-export const judgeFlags = settingFlags(judgeSettings)
-
-export type JudgeSettings = Pick<TrainConfig, typeof judgeSettings[number]>
-
-type JudgeLayer = Layer.Layer<
-  Judge,
-  CheckpointInvalid | FileProblem | OnnxError | AnswersFailed | JudgeStopped,
-  OnnxRuntime
->
-
-interface Named {
-  /** What --judge-model is a checkpoint of, where it is not a name. */
-  readonly kind?: (settings: JudgeSettings) => ModelKind | undefined
-  readonly layer: (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>
-  /** Pixels of a side. */
-  readonly size: (settings: JudgeSettings) => Effect.Effect<number, CheckpointInvalid>
-  /** Of a judge that is paid: what it asks at most, and of which guide model. */
-  readonly asks?: (settings: JudgeSettings, work: Work) => Estimate & { readonly of: GuidedSettings }
-}
-
-/** A guide model can read more than CLIP was trained on. */
-const forGuide = () => Effect.succeed(448)
-
-/** @param own the settings of its guide model, where they are not the run's */
-const guided = (judge: typeof guidedJudges[keyof typeof guidedJudges], own: (settings: JudgeSettings) => JudgeSettings): Named => ({
-  layer: (settings) => guidedLayer(judge, own(settings)),
-  size: forGuide,
-  asks: (settings, work) => ({ ...judge.estimate(settings, work), of: own(settings) })
+const clip = scored("clip", {
+  says: "the scores of the embedded CLIP, or of the one in `--judge-model`",
+  embedded: embeddedModel("clip"),
+  margin: true,
+  size: ({ judge_model }) => Effect.succeed(judge_model === "" ? 64 : 224) // the embedded one was trained on 64
 })
 
-/** A judge with the name of a guide model asks that one. */
-const guideNamed = (name: string) => (settings: JudgeSettings): JudgeSettings =>
-  name === "claude" || name === "openai" ? { ...settings, guide: name } : settings
+/** A guide model that is shown pairs, in each order. @param of the settings of that model */
+const pairs = (name: "claude" | "openai", says: string, of: (settings: JudgeSettings) => JudgeSettings = (settings) => ({ ...settings, guide: name })) =>
+  guided({
+    says,
+    of,
+    judge: ({ judge_orders }) => Effect.succeed(Layer.effect(Judge, makePairJudge({ name, orders: judge_orders }))),
+    estimate: ({ judge_orders }, { pairs }) => ({ calls: pairs * judge_orders, use: { inputTokens: 1200, outputTokens: 250 } })
+  })
 
-/** In a cascade --judge-model is clip's, where the guide model has a default. */
-const dear = (settings: JudgeSettings): JudgeSettings =>
-  settings.guide === "claude" ? { ...settings, judge_model: "" } : settings
-const cheap = (settings: JudgeSettings): JudgeSettings =>
-  settings.guide === "openai" ? { ...settings, judge_model: "" } : settings
-const pairsOf = ({ guide }: JudgeSettings) => guidedJudges[guide]
+/** In a cascade --judge-model is clip's where the guide model has a default, else the guide model's. */
+const clipsOwn = ({ guide }: JudgeSettings): boolean => guide === "claude"
+const unnamed = (settings: JudgeSettings): JudgeSettings => ({ ...settings, judge_model: "" })
+const dear = ({ guide }: JudgeSettings) => pairs(guide, "", (settings) => (clipsOwn(settings) ? unnamed(settings) : settings))
 
-const human = Effect.fnUntraced(function*(settings: JudgeSettings) {
-  const answers = yield* answersLayer(settings, "human")
-  if (settings.human_on === "page") {
-    const announce = (url: string) => Effect.sync(() => void process.stderr.write(`Which drawing is better? Say it here: ${url}\n`))
-    return judgeHuman.layerPage({ port: settings.human_port, announce }).pipe(Layer.provide(answers))
-  }
-  return process.stdin.isTTY && process.stdout.isTTY
-    ? judgeHuman.layerTerminal().pipe(Layer.provide([answers, NodeTerminal.layer]))
-    : yield* new BadInput({ message: "There is no terminal to judge on here: leave out --human-on terminal, and a page is served." })
-})
-
-const judges: Readonly<Record<string, Named>> = {
-  ...scorerJudges,
-  ...Object.fromEntries(Object.entries(guidedJudges).map(([name, judge]) => [name, guided(judge, guideNamed(name))])),
-  cascade: {
+export const judges: Readonly<Record<string, JudgeRow>> = {
+  clip,
+  siglip: scored("siglip", { says: "SigLIP's scores", margin: true, size: ownSize }),
+  pickscore: scored("pickscore", { says: "PickScore's, which people's choices taught", size: ownSize }),
+  hps: scored("hps", { says: "HPSv2's", size: fixedSize(224) }),
+  imagereward: scored("imagereward", { says: "ImageReward's", size: fixedSize(224) }),
+  dino: {
+    says: "likeness to a reference picture of the prompt (`--judge-references`)",
+    kind: () => judgeDino.files,
     layer: Effect.fnUntraced(function*(settings) {
-      const first = yield* scorerJudges.clip.layer(cheap(settings))
-      const then = yield* guidedLayer(pairsOf(settings), dear(settings))
+      const model = yield* folderOf("dino", settings, judgeDino.files)
+      if (settings.judge_references === "") {
+        return yield* new BadInput({
+          message: "--judge dino compares drawings with pictures: name them in a file of lines {\"prompt\": ..., \"image\": ...} and give it as --judge-references."
+        })
+      }
+      return judgeDino.layer({ model, references: settings.judge_references, tieMargin: settings.tie_margin })
+    }),
+    size: ownSize
+  },
+  claude: pairs("claude", "Claude (paid), which is shown both drawings in both orders; a disagreement is a tie"),
+  openai: pairs("openai", "the same, asked of any server that speaks chat completions"),
+  list: guided({
+    says: "a guide model (`--guide`): one call for all drawings of a prompt, each scored from 1 to 100",
+    judge: ({ judge_orders }) => Effect.succeed(judgeList.layer({ orders: judge_orders })),
+    estimate: ({ judge_orders }, { k, pairs, prompts }) => {
+      const shown = Math.min(k, 8)
+      const together = pairs < prompts * k * (k - 1) / 2 ? pairs : prompts * judgeList.listsOf(k).length
+      return { calls: together * judge_orders, use: { inputTokens: 600 + 300 * shown, outputTokens: 80 + 50 * shown } }
+    }
+  }),
+  checklist: guided({
+    says: "a guide model, requirement by requirement: those of `--checklist-file` (SVGBench's or Eval Protocol's), or its own",
+    judge: ({ checklist_file }) =>
+      checklist_file === ""
+        ? Effect.succeed(judgeChecklist.layer())
+        : readRequirements(checklist_file).pipe(
+          Effect.map((requirements) => judgeChecklist.layer({ requirements })),
+          Effect.mapError(({ message }) => new BadInput({ message }))
+        ),
+    // One more for a prompt whose requirements nobody gave.
+    estimate: (_, { k, prompts }) => ({ calls: prompts * k + prompts, use: { inputTokens: 900, outputTokens: 350 } })
+  }),
+  defects: guided({
+    says: "a guide model: boxed defects and how much each matters",
+    judge: () => Effect.succeed(judgeDefects.layer()),
+    estimate: (_, { k, prompts }) => ({ calls: prompts * k, use: { inputTokens: 1000, outputTokens: 250 } })
+  }),
+  cascade: {
+    says: "`clip` where it is sure (`--cascade-confidence`), a guide model where it is not",
+    kind: (settings) => (clipsOwn(settings) ? clip.kind?.(settings) : undefined),
+    layer: Effect.fnUntraced(function*(settings) {
+      const first = yield* clip.layer(clipsOwn(settings) ? settings : unnamed(settings))
+      const then = yield* dear(settings).layer(settings)
       return judgeCascade.layer(first, then, { confidence: settings.cascade_confidence })
     }),
-    kind: ({ guide }) => (guide === "claude" ? scorerJudges.clip.kind() : undefined),
-    size: forGuide,
-    asks: (settings, work) => ({ ...pairsOf(settings).estimate(settings, work), of: dear(settings) })
+    size: fixedSize(448),
+    asks: (settings, work) => dear(settings).asks(settings, work)
   },
-  human: { layer: human, size: forGuide },
-  coin: { layer: ({ seed }) => Effect.succeed(judgeCoin.layer(seed)), size: () => Effect.succeed(64) }
+  human: {
+    says: "you, on a page that this process serves to your machine, or on the terminal (`--human-on`)",
+    layer: Effect.fnUntraced(function*(settings) {
+      const answers = yield* answersLayer(settings, "human")
+      if (settings.human_on === "page") {
+        const announce = (url: string) => Effect.sync(() => void process.stderr.write(`Which drawing is better? Say it here: ${url}\n`))
+        return judgeHuman.layerPage({ port: settings.human_port, announce }).pipe(Layer.provide(answers))
+      }
+      return process.stdin.isTTY && process.stdout.isTTY
+        ? judgeHuman.layerTerminal().pipe(Layer.provide([answers, NodeTerminal.layer]))
+        : yield* new BadInput({ message: "There is no terminal to judge on here: leave out --human-on terminal, and a page is served." })
+    }),
+    size: fixedSize(448)
+  },
+  coin: {
+    says: "nothing: the control",
+    layer: ({ seed }) => Effect.succeed(judgeCoin.layer(seed)),
+    size: fixedSize(64)
+  }
 }
 
-const named = ({ judge }: JudgeSettings): Effect.Effect<Named, BadInput> =>
-  Object.hasOwn(judges, judge)
-    ? Effect.succeed(judges[judge]!)
-    : Effect.fail(new BadInput({ message: `There is no judge "${judge}": --judge is one of ${Object.keys(judges).join(", ")}.` }))
-
-/**
- * The judge that the settings name, and the size that they say, or in which it sees best, pixels of a side. What is
- * missing or unknown is said before anything is fetched or built.
- */
-export const openJudge = Effect.fn("openJudge")(function*(settings: JudgeSettings, style: ProgressStyle) {
-  const judge = yield* named(settings)
-  yield* judge.layer(settings)
-  const kind = judge.kind?.(settings)
-  const own = kind === undefined || settings.judge_model === ""
-    ? settings
-    : { ...settings, judge_model: (yield* resolveModel(settings.judge_model, kind, { style })).folder }
-  return {
-    layer: yield* judge.layer(own),
-    size: settings.render_size > 0 ? settings.render_size : yield* judge.size(own)
-  }
-})
-
-/** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param work at most */
-export const forecast = Effect.fnUntraced(function*(settings: JudgeSettings, work: Work) {
-  const { asks } = yield* named(settings)
-  if (asks === undefined) return undefined
-  const { calls, of, use } = asks(settings, work)
-  const { model, price } = yield* askedModel(of)
-  if (price.input === 0 && price.output === 0) return undefined
-  const dollars = calls * costOf(price, use.inputTokens, use.outputTokens) / 1e9
-  return `${model} may be asked ${calls} times for up to ${work.pairs} pairs: about $${dollars.toFixed(2)}, ` +
-    `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
-})
+/** For --help. */
+export const judgesHelp: string = Object.entries(judges).map(([name, { says }]) => `${name}: ${says.replaceAll("`", "")}`).join("; ")

@@ -7,6 +7,7 @@ import { parse } from "yaml"
 import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
 import { judgedObjectives } from "../objectives/objectives.ts"
+import { judgesHelp } from "./judges.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
@@ -28,8 +29,8 @@ export const settings = {
   ],
   model_revision: [orElse(Schema.String, ""), "branch, tag or commit of a policy of the Hub; empty takes main"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json, .jsonl or .ndjson file, or `embedded`"],
-  judge: [orElse(Schema.NonEmptyString, "clip"), "who says which drawing is better: clip, siglip, pickscore, hps, imagereward, dino (likeness to a reference picture), claude (paid), openai (any compatible server), list (the guide model, all drawings of a prompt in one call), checklist (the guide model, requirement by requirement), defects (the guide model, by what is wrong), cascade (clip, and the guide model where it is not sure), human (you) or coin (a control)"],
-  judge_model: [orElse(Schema.String, ""), "clip, siglip, pickscore, hps, imagereward, dino: the checkpoint folder, or a model of the Hub as owner/name or owner/name@revision; else the guide model's name; empty takes the default, where there is one"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), `who says which drawing is better, and by what. ${judgesHelp}`],
+  judge_model: [orElse(Schema.String, ""), "judges by a model's scores: the checkpoint folder, or a model of the Hub as owner/name or owner/name@revision; else the guide model's name; empty takes the default, where there is one"],
   guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "the guide model of list, checklist, defects and cascade: claude's, or the one that --judge-model names at OPENAI_BASE_URL"],
   judge_format: [
     orElse(Schema.Literals(["json_schema", "json_object", "plain"]), "json_schema"),

@@ -2,7 +2,8 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { guidedJudges } from "../../src/wiring/guided-judges.ts"
+import type { JudgeSettings } from "../../src/wiring/judge-row.ts"
+import { judges } from "../../src/wiring/judges.ts"
 import { type ClaudeServer, startClaudeServer } from "../support/claude-server.ts"
 import { commandLine } from "../support/command-line.ts"
 
@@ -66,8 +67,8 @@ it("vequinox train --judge defects says what it may cost, and costs as much as w
 }, 60_000)
 
 it("calls at most: two a list, one a drawing, and for a checklist one a prompt", () => {
-  const calls = (judge: keyof typeof guidedJudges, k: number, judge_orders: 1 | 2 = 2) =>
-    guidedJudges[judge].estimate({ judge_orders }, { prompts: 10, k, pairs: 10 * k * (k - 1) / 2 }).calls
+  const calls = (judge: string, k: number, judge_orders: 1 | 2 = 2) =>
+    judges[judge]!.asks!({ judge_orders } as JudgeSettings, { prompts: 10, k, pairs: 10 * k * (k - 1) / 2 }).calls
   assert.strictEqual(calls("claude", 4), 120)
   assert.strictEqual(calls("list", 4), 20)
   assert.strictEqual(calls("list", 4, 1), 10)

@@ -6,12 +6,9 @@ import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
 import * as JudgeClip from "../../../layers/judge/clip.ts"
 import * as JudgeDino from "../../../layers/judge/dino.ts"
-import * as JudgeHps from "../../../layers/judge/hps.ts"
-import * as JudgeImageReward from "../../../layers/judge/imagereward.ts"
-import * as JudgePickscore from "../../../layers/judge/pickscore.ts"
-import * as JudgeSiglip from "../../../layers/judge/siglip.ts"
+import * as Scorers from "../../../layers/judge/scorers.ts"
 import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
-import { judgeOf } from "../../../layers/judge/scores.ts"
+import { judgeOf, scoreJudge } from "../../../layers/judge/scores.ts"
 import { Picture } from "../../../src/domain.ts"
 import { encodePng } from "../../../src/drawing/png.ts"
 import { Judge } from "../../../src/stages/Judge.ts"
@@ -42,11 +39,14 @@ const references = write("references.jsonl", [
   { prompt: "nothing", image: write("broken.png", "no picture") }
 ].map((line) => `${JSON.stringify(line)}\n`).join("\n"))
 
-const siglip = (name: string) => JudgeSiglip.layer({ model: golden(name), tieMargin: 1e-3 }).pipe(Layer.provide(runtime))
-const pickscore = JudgePickscore.layer({ model: golden("pickscore") }).pipe(Layer.provide(runtime))
+const siglip = (name: string) => Scorers.layer("siglip", { model: golden(name), tieMargin: 1e-3 }).pipe(Layer.provide(runtime))
+const pickscore = Scorers.layer("pickscore", { model: golden("pickscore") }).pipe(Layer.provide(runtime))
 const dino = JudgeDino.layer({ model: golden("dinov2"), references }).pipe(Layer.provide(runtime))
-const hps = JudgeHps.layer({ model: golden("hps"), heads: { vision: 4, text: 2 } }).pipe(Layer.provide(runtime))
-const imageReward = JudgeImageReward.layer({ model: golden("image-reward"), headWidth: 4 }).pipe(Layer.provide(runtime))
+/** Its files do not say how wide a head is; a published model's is known. */
+const tiny = (name: Scorers.ModelName, open: Parameters<typeof scoreJudge>[0]["open"]) =>
+  scoreJudge({ open, name, tieMargin: 0, version: `${name}-1` })
+const hps = tiny("hps", Scorers.models.hps.open(golden("hps"), { vision: 4, text: 2 })).pipe(Layer.provide(runtime))
+const imageReward = tiny("imagereward", Scorers.models.imagereward.open(golden("image-reward"), 4)).pipe(Layer.provide(runtime))
 
 type Scores = ReadonlyArray<ReadonlyArray<number>>
 const few = [0.05, 0.4, 0.95].map((share) => inked(share))
@@ -183,7 +183,7 @@ describe("what cannot be used is said in one sentence", () => {
     const folder = path.join(work, name)
     fs.cpSync(golden("siglip"), folder, { recursive: true })
     change(folder)
-    return JudgeSiglip.layer({ model: folder })
+    return Scorers.layer("siglip", { model: folder })
   }
   const edit = (file: string, change: (json: any) => void) => (folder: string) => {
     const at = path.join(folder, file)
@@ -192,7 +192,7 @@ describe("what cannot be used is said in one sentence", () => {
     fs.writeFileSync(at, JSON.stringify(json))
   }
   const cases: ReadonlyArray<readonly [string, Layer.Layer<Judge, { readonly message: string }, OnnxRuntime>, RegExp]> = [
-    ["another family", JudgeSiglip.layer({ model: golden("dinov2") }), /is of the family "dinov2", not "siglip": give a folder such as google\//],
+    ["another family", Scorers.layer("siglip", { model: golden("dinov2") }), /is of the family "dinov2", not "siglip": give a folder such as google\//],
     ["a SigLIP as CLIP", JudgeClip.layer({ model: golden("siglip") }), /is of the family "siglip", not "clip"/],
     ["a CLIP as DINOv2", JudgeDino.layer({ model: golden("pickscore"), references }), /is of the family "clip", not "dinov2"/],
     ["shapes that disagree", broken("shapes", edit("config.json", (json) => json.vision_config.intermediate_size++)),

@@ -1,0 +1,127 @@
+/** What the command line knows of a judge: a row of the registry (judges.ts), and the two shapes that most rows have. */
+import { Effect, Layer } from "effect"
+import type { Use } from "../../layers/guide/allowance.ts"
+import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
+import type { Guide } from "../../layers/guide/guide.ts"
+import { layer as scorerLayer, type ModelName, models } from "../../layers/judge/scorers.ts"
+import type { OnnxError, OnnxRuntime } from "../../layers/onnx/runtime.ts"
+import type { ModelKind } from "../model/hub/model-kind.ts"
+import type { CheckpointInvalid } from "../model/model-folder.ts"
+import { readPreprocessing } from "../scorers/preprocessing.ts"
+import type { Judge, JudgeStopped } from "../stages/Judge.ts"
+import { BadInput } from "../system/errors.ts"
+import type { FileProblem } from "../system/files.ts"
+import { guideLayer } from "./guides.ts"
+import type { SettingName, TrainConfig } from "./settings.ts"
+
+/** All that a judge may need beside its name. */
+export const judgeSettings = [
+  "judge",
+  "judge_model",
+  "judge_references",
+  "judge_orders",
+  "judge_timeout",
+  "judge_batch",
+  "judge_cache",
+  "guide",
+  "judge_format",
+  "human_on",
+  "human_port",
+  "judge_input_price",
+  "judge_output_price",
+  "checklist_file",
+  "cascade_confidence",
+  "budget_usd",
+  "judge_free",
+  "tie_margin",
+  "render_size",
+  "seed"
+] as const satisfies ReadonlyArray<SettingName>
+
+export type JudgeSettings = Pick<TrainConfig, typeof judgeSettings[number]>
+
+export type JudgeLayer = Layer.Layer<
+  Judge,
+  CheckpointInvalid | FileProblem | OnnxError | AnswersFailed | JudgeStopped,
+  OnnxRuntime
+>
+
+/** What a run may judge, at most. */
+export interface Work {
+  /** Prompts, each as often as it is drawn for. */
+  readonly prompts: number
+  /** Drawings of each. */
+  readonly k: number
+  readonly pairs: number
+}
+
+export interface Estimate {
+  /** At most. */
+  readonly calls: number
+  /** About what one call takes: rubric, request and small pictures in, a filled form out. */
+  readonly use: Use
+}
+
+export interface JudgeRow {
+  /** What it decides by, for --help and README's table: a phrase without a full stop. */
+  readonly says: string
+  /** What --judge-model is a checkpoint of, where it is not a name. */
+  readonly kind?: (settings: JudgeSettings) => ModelKind | undefined
+  /** What is missing is said before anything is built. */
+  readonly layer: (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>
+  /** Pixels of a drawing's side, as it sees best. */
+  readonly size: (settings: JudgeSettings) => Effect.Effect<number, CheckpointInvalid>
+  /** Of a judge that is paid: what it asks at most, and the settings of the guide model that it asks. */
+  readonly asks?: (settings: JudgeSettings, work: Work) => Estimate & { readonly of: JudgeSettings }
+}
+
+export const fixedSize = (pixels: number) => () => Effect.succeed(pixels)
+
+/** What the checkpoint resizes pictures to, at least 224. */
+export const ownSize = ({ judge_model }: JudgeSettings) =>
+  Effect.map(readPreprocessing(judge_model, { size: 224, mean: [0, 0, 0], std: [1, 1, 1] }), ({ resized }) => Math.max(224, resized))
+
+/** The checkpoint folder, or what to give where there is none. */
+export const folderOf = (judge: string, { judge_model }: JudgeSettings, { instead }: ModelKind): Effect.Effect<string, BadInput> =>
+  judge_model !== "" ? Effect.succeed(judge_model) : Effect.fail(
+    new BadInput({ message: `--judge ${judge} needs its checkpoint: ${instead} as --judge-model.` })
+  )
+
+export interface Scored extends Pick<JudgeRow, "says" | "size"> {
+  /** Where --tie-margin stands for the model's own. */
+  readonly margin?: boolean
+  /** The checkpoint where none is given. */
+  readonly embedded?: string
+}
+
+/** A judge by a model's scores: a row of layers/judge/scorers.ts. */
+export const scored = (name: ModelName, { embedded, margin = false, says, size }: Scored): JudgeRow => {
+  const { files } = models[name]
+  return {
+    says,
+    size,
+    kind: () => files,
+    layer: (settings) =>
+      Effect.map(
+        embedded !== undefined && settings.judge_model === "" ? Effect.succeed(embedded) : folderOf(name, settings, files),
+        (model) => scorerLayer(name, { model, ...(margin ? { tieMargin: settings.tie_margin } : {}) })
+      )
+  }
+}
+
+export interface Guided extends Pick<JudgeRow, "says"> {
+  readonly judge: (settings: JudgeSettings) => Effect.Effect<Layer.Layer<Judge, never, Guide>, BadInput>
+  readonly estimate: (settings: JudgeSettings, work: Work) => Estimate
+  /** The settings of its guide model, where they are not the run's. */
+  readonly of?: (settings: JudgeSettings) => JudgeSettings
+}
+
+/** A judge that asks a guide model, which can read more than CLIP was trained on. */
+export const guided = ({ estimate, judge, of = (settings) => settings, says }: Guided): JudgeRow & Required<Pick<JudgeRow, "asks">> => ({
+  says,
+  size: fixedSize(448),
+  layer: Effect.fnUntraced(function*(settings) {
+    return (yield* judge(of(settings))).pipe(Layer.provide(yield* guideLayer(of(settings))))
+  }),
+  asks: (settings, work) => ({ ...estimate(settings, work), of: of(settings) })
+})

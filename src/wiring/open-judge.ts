@@ -1,0 +1,43 @@
+/** The judge that the settings name, opened, and what it may cost. */
+import { Effect } from "effect"
+import { costOf } from "../../layers/guide/prices.ts"
+import { resolveModel } from "../model/hub/resolve-model.ts"
+import { BadInput } from "../system/errors.ts"
+import type { ProgressStyle } from "../system/progress.ts"
+import { askedModel } from "./guides.ts"
+import type { JudgeRow, JudgeSettings, Work } from "./judge-row.ts"
+import { judges } from "./judges.ts"
+
+const named = ({ judge }: JudgeSettings): Effect.Effect<JudgeRow, BadInput> =>
+  Object.hasOwn(judges, judge)
+    ? Effect.succeed(judges[judge]!)
+    : Effect.fail(new BadInput({ message: `There is no judge "${judge}": --judge is one of ${Object.keys(judges).join(", ")}.` }))
+
+/**
+ * The judge that the settings name, and the size that they say, or in which it sees best, pixels of a side. What is
+ * missing or unknown is said before anything is fetched or built.
+ */
+export const openJudge = Effect.fn("openJudge")(function*(settings: JudgeSettings, style: ProgressStyle) {
+  const judge = yield* named(settings)
+  yield* judge.layer(settings)
+  const kind = judge.kind?.(settings)
+  const own = kind === undefined || settings.judge_model === ""
+    ? settings
+    : { ...settings, judge_model: (yield* resolveModel(settings.judge_model, kind, { style })).folder }
+  return {
+    layer: yield* judge.layer(own),
+    size: settings.render_size > 0 ? settings.render_size : yield* judge.size(own)
+  }
+})
+
+/** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param work at most */
+export const forecast = Effect.fnUntraced(function*(settings: JudgeSettings, work: Work) {
+  const { asks } = yield* named(settings)
+  if (asks === undefined) return undefined
+  const { calls, of, use } = asks(settings, work)
+  const { model, price } = yield* askedModel(of)
+  if (price.input === 0 && price.output === 0) return undefined
+  const dollars = calls * costOf(price, use.inputTokens, use.outputTokens) / 1e9
+  return `${model} may be asked ${calls} times for up to ${work.pairs} pairs: about $${dollars.toFixed(2)}, ` +
+    `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
+})
