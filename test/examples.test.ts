@@ -10,8 +10,8 @@ const files = readdirSync(new URL("examples", root)).filter((name) => name.endsW
 describe("examples", () => {
   for (const name of files) {
     it(`node examples/${name}`, async () => {
-      const { stdout } = await promisify(execFile)(process.execPath, [`examples/${name}`], { cwd: root, timeout: 50_000 })
+      const { stdout } = await promisify(execFile)(process.execPath, [`examples/${name}`], { cwd: root, timeout: 300_000 })
       assert.isAbove(stdout.trim().length, 0)
-    })
+    }, 300_000)
   }
 })
