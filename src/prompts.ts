@@ -100,5 +100,5 @@ const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jso
 
 /** The prompt wants letters in the drawing, so the gate must not turn them away. */
 export const asksForText = ({ text }: Prompt): boolean =>
-  /\b(text|words?|letters?|lettering|says|saying|labell?ed|caption(ed)?|sign that reads|that reads|spell(s|ing)?)\b|"[^"]+"|“[^”]+”|(^|\s)'[^']+'(?=$|[\s.,;!?])/i
+  /\b(text|words?|letters?|lettering|says|saying|labell?ed|caption(ed)?|sign that reads|that reads|spell(s|ing)?)\b|"[^"]+"|“[^“”]+”|(^|\s)'[^']+'(?=$|[\s.,;!?])/i
     .test(text)

@@ -15,6 +15,9 @@ export const longestJson = 65_536
 /** Characters that are tried altogether: each bracket may take as long as the text is long. */
 const mostTried = 1e6
 
+/** A bracket that an object or a list may begin with. */
+const opening = /\{(?=\s{0,99}["}])|\[(?=\s{0,99}[\][{"tfn\d-])/g
+
 /**
  * The JSON object or list in an answer that says more: what comes after its thoughts (`<think>`), without the fence,
  * tags or words around it. The text as it is where none is found, and nothing where the thoughts never end.
@@ -26,7 +29,7 @@ export const jsonIn = (text: string): string => {
   const said = end < 0 ? text : text.slice(end + thought.length)
   const ends = { "[": said.lastIndexOf("]"), "{": said.lastIndexOf("}") }
   let tried = 0
-  for (const { 0: open, index } of said.matchAll(/[[{]/g)) {
+  for (const { 0: open, index } of said.matchAll(opening)) {
     const length = ends[open as "[" | "{"] + 1 - index
     if (length < 2 || length > longestJson) continue
     if ((tried += length) > mostTried) break

@@ -7,6 +7,7 @@
  */
 import { SaxesParser } from "saxes"
 import type { RejectReason } from "../domain.ts"
+import { declarations, urlTargets } from "./css.ts"
 import { expandedSize, type Referencing } from "./id-references.ts"
 import { editors, elements, filterPrimitives, numeric, placing, silent, textElements } from "./vocabulary.ts"
 
@@ -75,7 +76,7 @@ const references = (local: string, value: string): Array<string> => {
   if (local === "href") {
     return value.trim().startsWith("#") ? [value.trim().slice(1)] : refuse("forbidden", `href="${value.slice(0, 40)}" leaves the drawing`)
   }
-  return [...value.matchAll(/url\(\s*(['"]?)(.*?)\1\s*\)/gi)].map(([, , target = ""]) =>
+  return urlTargets(value).map((target) =>
     target.startsWith("#") ? target.slice(1) : refuse("forbidden", `url(${target.slice(0, 40)}) leaves the drawing`)
   )
 }
@@ -100,7 +101,7 @@ const checkProperty = (name: string, value: string): ReadonlyArray<number> => {
 /** `a: b; c: d`, with or without selectors and braces around it. Imports, escapes and comments could hide a property. */
 const checkStyle = (css: string): void => {
   if (/@|\\|\/\*|expression|javascript:/i.test(css)) refuse("forbidden", "style holds more than selectors and properties")
-  for (const [, name = "", value = ""] of css.matchAll(/([\w-]+)\s*:\s*([^;{}]*)/g)) checkProperty(name, value)
+  for (const [name, value] of declarations(css)) checkProperty(name, value)
 }
 
 const checkAspect = (width: number | undefined, height: number | undefined): void => {
