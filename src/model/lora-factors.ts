@@ -9,6 +9,7 @@ import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, type DecoderCheckpoint, needFloat, openWeights, readJson, type WeightFiles } from "./model-folder.ts"
 import { type LoraConfig, factorsOf, loraNames } from "../engine/weights/parameters.ts"
+import { TimeLimitPassed, within } from "../system/time-limit.ts"
 
 const Patterns = Schema.optionalKey(Schema.NullOr(Schema.Record(Schema.String, Schema.Finite)))
 const Strings = Schema.Union([Schema.String, Schema.Array(Schema.String)])
@@ -73,23 +74,29 @@ export const openFactors = Effect.fn("openFactors")(function*(folder: string, ba
     return yield* refuse(` was made with init_lora_weights = ${JSON.stringify(all["init_lora_weights"])}, which changes the base: ${elsewhere}`)
   }
   const json = yield* readJson(folder, "adapter_config.json", FactorsJson)
+  const linear = [...base.index].filter(([name, { shape }]) => name.endsWith(".weight") && shape.length === 2)
+    .map(([name, { shape }]) => ({ module: name.slice(0, -".weight".length), shape }))
+  const at = path.join(folder, "adapter_config.json")
   const rules = yield* Effect.try({
-    try: () => rulesOf(json),
+    // Its patterns are regular expressions of a stranger's: an ordinary one takes microseconds, a hostile one for ever.
+    try: () => within(patternSeconds, () => rulesOf(json, linear.map(({ module }) => module))),
     catch: (cause) =>
-      new CheckpointInvalid({ message: `${path.join(folder, "adapter_config.json")} has a pattern that is none: ${(cause as Error).message}.` })
+      new CheckpointInvalid({
+        message: cause instanceof TimeLimitPassed
+          ? `${at} has patterns that cannot be matched within ${patternSeconds} s: write the names of modules instead.`
+          : `${at} has a pattern that is none: ${(cause as Error).message}.`
+      })
   })
   const files = yield* openWeights(folder, "adapter_model.safetensors")
   const made = json.base_model_name_or_path
   const other = (what: string) =>
     refuse(` is not an adapter of ${base.folder}${made ? `, it was made for ${made}` : ""}: ${what}`)
-  const linear = [...base.index].filter(([name, { shape }]) => name.endsWith(".weight") && shape.length === 2)
-    .map(([name, { shape }]) => ({ module: name.slice(0, -".weight".length), shape }))
   const known = new Set<string>()
   const modules: Array<string> = []
   for (const { module, shape: [out, width] } of linear) {
     const { A, B } = loraNames(module)
-    if (!files.index.has(A) && !files.index.has(B) && !rules.targeted(module)) continue
-    const r = rules.r(module)
+    const { r, targeted } = rules.get(module)!
+    if (!files.index.has(A) && !files.index.has(B) && !targeted) continue
     for (const [name, wanted] of [[A, [r, width]], [B, [out, r]]] as const) {
       const found = files.index.get(name)
       if (found?.shape.join() !== wanted.join()) {
@@ -106,15 +113,15 @@ export const openFactors = Effect.fn("openFactors")(function*(folder: string, ba
   const unknown = [...files.index.keys()].find((name) => !known.has(name))
   if (unknown !== undefined) return yield* other(`the base has no linear module for its tensor ${unknown}`)
   if (modules.length === 0) return yield* other("it adapts none of its modules")
-  const apart = (value: (module: string) => number, usual: number) =>
-    Object.fromEntries(modules.map((module) => [module, value(module)] as const).filter(([, own]) => own !== usual))
+  const apart = (value: "r" | "alpha", usual: number) =>
+    Object.fromEntries(modules.map((module) => [module, rules.get(module)![value]] as const).filter(([, own]) => own !== usual))
   const lora: LoraConfig = {
     r: json.r,
     alpha: json.lora_alpha,
     targets: targetsOf(modules, linear.map(({ module }) => module)),
     rankStabilized: json.use_rslora ?? false,
-    ranks: apart(rules.r, json.r),
-    alphas: apart(rules.alpha, json.lora_alpha)
+    ranks: apart("r", json.r),
+    alphas: apart("alpha", json.lora_alpha)
   }
   return { files, lora, modules } satisfies FactorFiles as FactorFiles
 })
@@ -132,8 +139,18 @@ const pattern = (text: string, around: (text: string) => string): RegExp => {
   return new RegExp(around(text))
 }
 
-/** What adapter_config.json says of a module, by PEFT's rules: patterns are regular expressions for the end of a name. */
-const rulesOf = (json: typeof FactorsJson.Type) => {
+/** Seconds for all patterns on all modules. */
+const patternSeconds = 2
+
+interface Rule {
+  readonly r: number
+  readonly alpha: number
+  /** The file says that it is adapted. */
+  readonly targeted: boolean
+}
+
+/** What adapter_config.json says of each module, by PEFT's rules: patterns are regular expressions for the end of a name. */
+const rulesOf = (json: typeof FactorsJson.Type, modules: ReadonlyArray<string>): ReadonlyMap<string, Rule> => {
   const compile = (patterns: Readonly<Record<string, number>> | null | undefined) =>
     Object.entries(patterns ?? {}).map(([key, value]) => [pattern(key, (text) => `^(.*\\.)?(${text})$`), value] as const)
   const [ranks, alphas] = [compile(json.rank_pattern), compile(json.alpha_pattern)]
@@ -146,9 +163,9 @@ const rulesOf = (json: typeof FactorsJson.Type) => {
     : ((whole) => (module) => whole.test(module))(pattern(targets, (text) => `^(?:${text})$`))
   // Where layers are left out, the file alone says which.
   const complete = isUnset(json.exclude_modules) && isUnset(json.layers_to_transform)
-  return {
-    r: (module: string) => first(ranks, module) ?? json.r,
-    alpha: (module: string) => first(alphas, module) ?? json.lora_alpha,
-    targeted: (module: string) => complete && named(module)
-  }
+  return new Map(modules.map((module) => [module, {
+    r: first(ranks, module) ?? json.r,
+    alpha: first(alphas, module) ?? json.lora_alpha,
+    targeted: complete && named(module)
+  }]))
 }

@@ -203,6 +203,15 @@ describe("what is refused, in one sentence, before anything is written", () => {
     ["another method", { peft_type: "IA3" }, () => {}, /is a IA3 adapter: only LORA adapters are read/],
     ["a rank that the tensors have not", { r: 8 }, () => {}, /_proj\.lora_A\.weight is \[4,\d+\], but the base asks for \[8,\d+\]/],
     ["a pattern that is none", { rank_pattern: { "(": 2 } }, () => {}, /has a pattern that is none/],
+    ...(["rank_pattern", "alpha_pattern", "target_modules"] as const).map((name) => {
+      const endless = "(([a-z0-9._])*)*!"
+      return [
+        `a pattern of ${name} that never ends`,
+        { [name]: name === "target_modules" ? endless : { [endless]: 2 } },
+        () => {},
+        /adapter_config\.json has patterns that cannot be matched within 2 s: write the names of modules instead\.$/
+      ] as const
+    }),
     ["a tensor that is missing", {}, (tensors) => tensors.delete(q0), /q_proj\.lora_A\.weight is missing/],
     ["a module that is missing whole", {}, (tensors) => {
       for (const name of Object.values(loraNames("model.layers.1.mlp.up_proj"))) tensors.delete(name)
