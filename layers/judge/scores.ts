@@ -17,6 +17,7 @@ import type { PairScorer, TextScorer } from "../../src/scorers/family.ts"
 import { Judge, JudgeRefused } from "../../src/stages/Judge.ts"
 import type { Item } from "../onnx/scorer-program.ts"
 import { type OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
+import { tokenizing } from "../../src/model/tokenizer/limits.ts"
 
 /** A picture's score as a drawing of a prompt, in logits. */
 export type Score = (prompt: Prompt, picture: Picture) => Effect.Effect<number, OnnxError | JudgeRefused>
@@ -91,6 +92,8 @@ export const startScorer = Effect.fnUntraced(function*(checkpoint: ScorerCheckpo
 
 const itemOf = ({ rgba, width }: Picture): Item => ({ picture: { rgba, size: width } })
 
+const reading = <A>(work: () => A) => Effect.mapError(tokenizing(work), ({ message }) => new JudgeRefused({ message }))
+
 /** Scores of pictures against texts. Lives as long as the scope. */
 const textScores = Effect.fnUntraced(function*(
   { checkpoint, score, tokenize }: TextScorer<ScorerCheckpoint>
@@ -99,7 +102,7 @@ const textScores = Effect.fnUntraced(function*(
   const ofText = yield* answering({
     keyOf: (text: string) => text,
     atOnce: 1, // texts are few, and a row by itself is the same whoever else asks
-    run: (texts) => program.run("texts", texts.map((text) => ({ text: tokenize(text) })))
+    run: (texts) => Effect.flatMap(reading(() => texts.map((text) => ({ text: tokenize(text) }))), (items) => program.run("texts", items))
   })
   const scoreOf: Score = (prompt, picture) =>
     Effect.map(Effect.all([ofText(prompt.text), ofPicture(picture)], { concurrency: 2 }), ([t, p]) => score(t, p))
@@ -114,7 +117,10 @@ const pairScores = Effect.fnUntraced(function*({ checkpoint, tokenize }: PairSco
     atOnce: Infinity,
     run: (pairs) =>
       Effect.map(
-        program.run("pairs", pairs.map(({ picture, text }) => ({ ...itemOf(picture), text: tokenize(text) }))),
+        Effect.flatMap(
+          reading(() => pairs.map(({ picture, text }) => ({ ...itemOf(picture), text: tokenize(text) }))),
+          (items) => program.run("pairs", items)
+        ),
         (rows) => rows.map(([score]) => score!)
       )
   })

@@ -11,6 +11,7 @@ import { candidateSeed, Sampler, SamplerFailed } from "../../src/stages/Sampler.
 import { type PolicyTokenizer, promptIds, type PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
 import type { Device } from "../onnx/session.ts"
 import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
+import { tokenizing } from "../../src/model/tokenizer/limits.ts"
 
 export interface SamplerOnnxOptions {
   readonly checkpoint: DecoderCheckpoint
@@ -60,13 +61,16 @@ export const layer = (options: SamplerOnnxOptions) =>
           cache: options.cache,
           progress: options.quantizing
         })
+      const tokenTexts = yield* tokenizing(() => tokenizer.tokenTexts).pipe(
+        Effect.mapError(({ message }) => new SamplerFailed({ message }))
+      )
       const program = yield* startProgram("sampler", {
         checkpoint,
         lora,
         quantized,
         maxLength,
         maxNumSeqs,
-        tokenTexts: tokenizer.tokenTexts,
+        tokenTexts,
         device: runtime.device,
         spinning: runtime.spinning,
         threads: runtime.threads
@@ -76,7 +80,7 @@ export const layer = (options: SamplerOnnxOptions) =>
           const seeds = prompts.map((prompt) =>
             Array.from({ length: k }, (_, index) => candidateSeed(seed, step, prompt, index))
           )
-          const tokens = prompts.map((prompt) => promptIds(tokenizer, format, prompt.text))
+          const tokens = yield* tokenizing(() => prompts.map((prompt) => promptIds(tokenizer, format, prompt.text)))
           const long = tokens.findIndex((ids) => ids.length >= maxLength)
           if (long >= 0) {
             return yield* new SamplerFailed({
@@ -92,7 +96,7 @@ export const layer = (options: SamplerOnnxOptions) =>
             eosIds: tokenizer.eosIds,
             wellFormedAfter: options.stopMalformed ? format.prefill : undefined
           })
-          return groups.map((group, n) =>
+          return yield* tokenizing(() => groups.map((group, n) =>
             group.map(({ exactLogps, finish, ids, logps }, index) =>
               new Candidate({
                 prompt: prompts[n]!,
@@ -108,9 +112,9 @@ export const layer = (options: SamplerOnnxOptions) =>
                 finish
               })
             )
-          )
+          ))
         },
-        Effect.catchTag("OnnxError", ({ message }) => Effect.fail(new SamplerFailed({ message })))
+        Effect.catchTag(["OnnxError", "CheckpointInvalid"], ({ message }) => Effect.fail(new SamplerFailed({ message })))
       )
       return Sampler.of({ name: "onnx", sample })
     })

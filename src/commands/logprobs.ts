@@ -12,6 +12,7 @@ import * as Flags from "../wiring/flags.ts"
 import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { trainerDefaults } from "../wiring/trainer-defaults.ts"
+import { tokenizing } from "../model/tokenizer/limits.ts"
 
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
 /**
@@ -42,10 +43,11 @@ export const logprobs = Command.make("logprobs", {
       : isIds(text)
       ? text
       : tokenizer.encode(prompt ? tokenizer.chat(text) : text.map(({ content }) => content).join(""))
-  const sequences = rows.map(({ completion, prompt }): Sequence => {
-    const start = tokens(prompt, true)
-    return { ids: [...start, ...tokens(completion, false)], promptLength: start.length }
-  })
+  const sequences = yield* Effect.forEach(rows, ({ completion, prompt }) =>
+    tokenizing((): Sequence => {
+      const start = tokens(prompt, true)
+      return { ids: [...start, ...tokens(completion, false)], promptLength: start.length }
+    }))
   const empty = sequences.findIndex(({ promptLength }) => promptLength === 0)
   if (empty >= 0) {
     return yield* new BadInput({ message: `${o.input}, row ${empty + 1}: the prompt is empty; the first token has no log-probability.` })

@@ -22,6 +22,7 @@ import * as Flags from "../wiring/flags.ts"
 import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { trainerDefaults } from "../wiring/trainer-defaults.ts"
+import { tokenizing } from "../model/tokenizer/limits.ts"
 
 const Row = Schema.Struct({ prompt: Schema.String, completion: Schema.String })
 
@@ -49,11 +50,12 @@ export const sft = Command.make("sft", {
   const { base, checkpoint, folder, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
   yield* needFreeFolder(o.out, "--out", { "--model": folder })
   const { prefill } = defaultFormat
-  const whole = rows.map(({ completion, prompt }): Sequence => {
-    const start = promptIds(tokenizer, defaultFormat, prompt)
-    const rest = completion.startsWith(prefill) ? completion.slice(prefill.length) : completion
-    return { ids: [...start, ...tokenizer.encode(rest), ...tokenizer.eosIds.slice(0, 1)], promptLength: start.length }
-  })
+  const whole = yield* Effect.forEach(rows, ({ completion, prompt }) =>
+    tokenizing((): Sequence => {
+      const start = promptIds(tokenizer, defaultFormat, prompt)
+      const rest = completion.startsWith(prefill) ? completion.slice(prefill.length) : completion
+      return { ids: [...start, ...tokenizer.encode(rest), ...tokenizer.eosIds.slice(0, 1)], promptLength: start.length }
+    }))
   const sequences = whole.filter(({ ids }) => ids.length <= o.maxLength)
   const tooLong = whole.length - sequences.length
   if (sequences.length === 0) {

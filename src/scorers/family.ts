@@ -9,6 +9,8 @@ import { Effect, Schema } from "effect"
 import { CheckpointInvalid, needFloat, readJson, readTensor, type WeightFiles } from "../model/model-folder.ts"
 import { activations, type TowerConfig } from "../engine/nets/encoder.ts"
 import { parametersOf } from "../engine/weights/parameters.ts"
+import { within } from "../system/time-limit.ts"
+import { limitedIn, openSeconds, secondsFor } from "../model/tokenizer/limits.ts"
 import { graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "./graphs.ts"
 
 /** An opened family that embeds pictures and texts apart, as CLIP does. */
@@ -73,19 +75,26 @@ export const readScalar = Effect.fnUntraced(function*(given: string, files: Weig
 
 const AnyJson = Schema.Record(Schema.String, Schema.Unknown)
 
-/** tokenizer.json and tokenizer_config.json of a folder. */
+/** tokenizer.json and tokenizer_config.json of a folder. `encode` throws `CheckpointInvalid` for a text that it never ends with. */
 export const readTokenizer = Effect.fnUntraced(function*(folder: string) {
   const json = yield* readJson(folder, "tokenizer.json", AnyJson)
   const config = fs.existsSync(path.join(folder, "tokenizer_config.json"))
     ? yield* readJson(folder, "tokenizer_config.json", AnyJson)
     : {}
-  return yield* Effect.try({
-    try: () => new Tokenizer(json, config),
+  const tokenizer = yield* Effect.try({
+    try: () => within(openSeconds, () => new Tokenizer(json, config)),
     catch: (cause) =>
       new CheckpointInvalid({
         message: `${path.join(folder, "tokenizer.json")} holds no tokenizer that is known here: ${(cause as Error).message}.`
       })
   })
+  const limited = limitedIn(folder)
+  return {
+    encode: (text: string, options: { readonly add_special_tokens?: boolean } = {}) =>
+      limited("the tokenizer", () => tokenizer.encode(text, options), secondsFor(text.length)),
+    token_to_id: (token: string) => tokenizer.token_to_id(token),
+    get_vocab: (added: boolean) => tokenizer.get_vocab(added)
+  }
 })
 
 /** Settings with a default: transformers leaves out what equals its own. */

@@ -6,11 +6,13 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { Template } from "@huggingface/jinja"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, readJson } from "../model-folder.ts"
+import { within } from "../../system/time-limit.ts"
 import { correctBytes } from "./byte-fallback.ts"
+import { openTemplate } from "./chat-template.ts"
+import { limitedIn, openSeconds, secondsFor } from "./limits.ts"
 
 export interface PromptFormat {
   /** Text of the system message; none when empty. */
@@ -30,6 +32,10 @@ export interface Message {
   readonly content: string
 }
 
+/**
+ * Its functions throw `CheckpointInvalid` where the folder's tokenizer or template does not come to an end with a text, or
+ * refuses it: `tokenizing` (limits.ts) makes that a failure.
+ */
 export interface PolicyTokenizer {
   readonly encode: (text: string) => Array<number>
   readonly decode: (ids: ReadonlyArray<number>) => string
@@ -50,11 +56,11 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
   const config = yield* readJson(folder, "tokenizer_config.json", AnyObject)
   const source = yield* chatTemplate(folder, config)
   const template = yield* Effect.try({
-    try: () => new Template(source),
+    try: () => within(secondsFor(0), () => openTemplate(source)),
     catch: (cause) => new CheckpointInvalid({ message: `${folder}: the chat template is broken: ${(cause as Error).message}.` })
   })
   const tokenizer = yield* Effect.try({
-    try: () => new Tokenizer(json, config),
+    try: () => within(openSeconds, () => new Tokenizer(json, config)),
     catch: (cause) =>
       new CheckpointInvalid({ message: `${path.join(folder, "tokenizer.json")} is not a tokenizer: ${(cause as Error).message}.` })
   })
@@ -67,25 +73,28 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
   // Left out here, not by the library: it looks each token up in a list, and Gemma's has thousands.
   const special = new Set<number>()
   for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.add(id)
+  const limited = limitedIn(folder)
   const decode = (given: ReadonlyArray<number>) => {
     const ids = given.filter((id) => id < size && !special.has(id)) // a model may have more rows than its tokenizer tokens
     return ids.length === 0 ? "" : tokenizer.decode(ids, { clean_up_tokenization_spaces: false })
   }
   let texts: ReadonlyArray<string> | undefined
   return {
-    encode: (text) => (text === "" ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids),
-    decode,
+    encode: (text) =>
+      text === "" ? [] : limited("the tokenizer", () => tokenizer.encode(text, { add_special_tokens: false }).ids, secondsFor(text.length)),
+    decode: (ids) => limited("the tokenizer", () => decode(ids), secondsFor(ids.length)),
     chat: (messages) =>
-      template.render({
-        messages,
-        add_generation_prompt: true,
-        enable_thinking: false, // Qwen3's switch: drawings need no thinking block
-        bos_token: text(config["bos_token"]),
-        eos_token: text(config["eos_token"])
-      }),
+      limited("the chat template", () =>
+        template({
+          messages,
+          add_generation_prompt: true,
+          enable_thinking: false, // Qwen3's switch: drawings need no thinking block
+          bos_token: text(config["bos_token"]),
+          eos_token: text(config["eos_token"])
+        }), secondsFor(messages.reduce((sum, { content }) => sum + content.length, 0))),
     eosIds,
     get tokenTexts() {
-      return texts ??= Array.from({ length: size }, (_, id) => decode([id]))
+      return texts ??= limited("the tokenizer", () => Array.from({ length: size }, (_, id) => decode([id])), openSeconds)
     }
   } satisfies PolicyTokenizer as PolicyTokenizer
 })

@@ -3,7 +3,6 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { createHash } from "node:crypto"
-import { Effect, Layer } from "effect"
 import * as JudgeClip from "../../../layers/judge/clip.ts"
 import * as JudgeDino from "../../../layers/judge/dino.ts"
 import * as Scorers from "../../../layers/judge/scorers.ts"
@@ -15,6 +14,7 @@ import { Judge } from "../../../src/stages/Judge.ts"
 import { judgeContract } from "../../stages/Judge.contract.ts"
 import { inked, prompt } from "../../stages/make.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
+import { Context, Effect, Layer } from "effect"
 
 const golden = (name: string) => path.join(import.meta.dirname, "../../golden", name)
 const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
@@ -214,6 +214,16 @@ describe("what cannot be used is said in one sentence", () => {
       references: write("c.jsonl", "{\"prompt\":\"a\",\"image\":\"pictures/cat.png\"}\n{\"prompt\":\"a\",\"image\":\"pictures/dot.svg\"}")
     }), /c\.jsonl, line 2: "a" has a reference already/]
   ]
+  it.effect("a text that its tokenizer never comes to an end with", () =>
+    Effect.gen(function*() {
+      const endless = { type: "Split", pattern: { Regex: "(([a-z])*)*!" }, behavior: "Isolated", invert: false }
+      const judge = broken("endless", edit("tokenizer.json", (json) => json.pre_tokenizer = endless)).pipe(Layer.provide(runtime))
+      const refused = yield* Effect.scoped(Effect.flatMap(Layer.build(judge), (context) =>
+        Effect.flip(Context.get(context, Judge).compare(prompt("a".repeat(60)), shown, pictureOf(1)))))
+      assert.strictEqual(refused._tag, "JudgeRefused")
+      assert.match(refused.message, /endless: the tokenizer took longer than 4 s for one text: take another model, or mend it\.$/)
+    }))
+
   it.effect.each(cases)("%s", ([, judge, expected]) =>
     Effect.map(failure(judge), (message) => {
       assert.match(message, expected)
