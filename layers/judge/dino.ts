@@ -5,15 +5,13 @@
  * ours makes a difference of 0.05 in the cosine one logit.
  */
 import { Effect, Layer } from "effect"
-import { readBytes } from "../../src/system/files.ts"
 import { type ModelKind, safetensors } from "../../src/model/hub/model-kind.ts"
 import { dinov2Config, openDinov2 } from "../../src/scorers/dinov2.ts"
 import { dot } from "../../src/scorers/family.ts"
 import type { Dinov2Checkpoint } from "../../src/scorers/graphs.ts"
 import { readReferences, type References } from "../../src/scorers/references.ts"
 import { Judge, JudgeRefused } from "../../src/stages/Judge.ts"
-import { drawSquare } from "../renderer/draw-square.ts"
-import type { Item } from "../onnx/scorer-program.ts"
+import { openReferencePictures } from "./reference-pictures.ts"
 import { answering, judgeOf, type Score, scorerOf, shortHash, startScorer } from "./scores.ts"
 
 export interface DinoOptions {
@@ -41,40 +39,13 @@ export const files: ModelKind = {
   instead: "give facebook/dinov2-small, say, or a folder"
 }
 
-const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)
-
-/** A PNG as a drawing that shows it pixel by pixel, and its longer side; throws where it is none. */
-const pngDrawing = (png: Buffer): { readonly svg: string; readonly size: number } => {
-  if (png.length < 24 || !png.subarray(0, 8).equals(signature)) throw new Error("it is not a PNG")
-  const [width, height] = [png.readUInt32BE(16), png.readUInt32BE(20)] // IHDR is the first chunk
-  const size = Math.max(width, height)
-  if (size < 1 || size > 4096) throw new Error(`it has ${width} x ${height} pixels, and 4096 are the most`)
-  return {
-    svg: `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">` +
-      `<image width="${width}" height="${height}" href="data:image/png;base64,${png.toString("base64")}"/></svg>`,
-    size
-  }
-}
-
-/** A reference as the model will see it: an SVG in the model's own size, a PNG in its own. */
-const drawReference = Effect.fnUntraced(function*(file: string, side: number) {
-  const bytes = yield* Effect.mapError(readBytes(file), ({ message }) => new JudgeRefused({ message }))
-  return yield* Effect.try({
-    try: () => {
-      const { size, svg } = /\.png$/i.test(file) ? pngDrawing(bytes) : { svg: bytes.toString("utf8"), size: side }
-      return { picture: { rgba: drawSquare(svg, size), size } } satisfies Item
-    },
-    catch: (cause) => new JudgeRefused({ message: `The reference ${file} cannot be drawn: ${(cause as Error).message}.` })
-  })
-})
-
 const dinoScores = Effect.fnUntraced(function*(checkpoint: Dinov2Checkpoint, { images }: References, temperature: number) {
   const { ofPicture, program } = yield* startScorer(checkpoint)
+  const draw = yield* openReferencePictures(checkpoint.preprocessing.resized)
   const ofFile = yield* answering({
     keyOf: (file: string) => file,
     atOnce: 1,
-    run: ([file]) =>
-      Effect.flatMap(drawReference(file!, checkpoint.preprocessing.resized), (item) => program.run("pictures", [item]))
+    run: ([file]) => Effect.flatMap(draw(file!), (item) => program.run("pictures", [item]))
   })
   const score: Score = Effect.fnUntraced(function*(prompt, picture) {
     const file = images.get(prompt.text)

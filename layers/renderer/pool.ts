@@ -16,8 +16,8 @@ import type { Duplex } from "node:stream"
 import { fileURLToPath } from "node:url"
 import type { KillReason } from "../../src/domain.ts"
 import { programBeside } from "../../src/system/program.ts"
-import { type Answer, decodeAnswers, encodeCalls, wire } from "./wire.ts"
 import { processUsage } from "./process-usage.ts"
+import { type Answer, type Call, decodeAnswers, encodeCalls, wire } from "./wire.ts"
 
 export interface PoolOptions {
   /** At work at a time. */
@@ -43,9 +43,7 @@ export type PoolResult =
   /** Says nothing about the drawing: no process can be started, each is ended from outside, or the pool was closed. */
   | { readonly _tag: "Unavailable"; readonly message: string }
 
-interface Job {
-  readonly svg: string
-  readonly letters: boolean
+interface Job extends Omit<Call, "id"> {
   readonly resolve: (result: PoolResult) => void
   /** Processes that somebody else ended while it was in work. */
   readonly endedFromOutside: number
@@ -87,7 +85,7 @@ export class RendererPool {
   readonly #folder: string
   readonly #members = new Set<Member>()
   readonly #waiting: Array<Job> = []
-  /** By letters and text: drawings that are waiting or in work. */
+  /** By all that is asked: drawings that are waiting or in work. */
   readonly #pending = new Map<string, Promise<PoolResult>>()
   readonly #exits = new Set<Promise<void>>()
   #next = 0
@@ -103,13 +101,21 @@ export class RendererPool {
 
   /** Never rejects; the pixels are not to be written to. @param letters whether letters are drawn */
   render(svg: string, letters = false): Promise<PoolResult> {
-    const key = `${letters} ${svg}`
+    return this.#draw({ svg, letters, png: false, size: this.#options.size })
+  }
+
+  /** As `render`, a PNG on white. @param size pixels of a side of the picture */
+  renderPng(png: Buffer, size: number): Promise<PoolResult> {
+    return this.#draw({ svg: png.toString("base64"), letters: false, png: true, size })
+  }
+
+  #draw(call: Omit<Call, "id">): Promise<PoolResult> {
+    const key = `${call.letters} ${call.png} ${call.size} ${call.svg}`
     const known = this.#pending.get(key)
     if (known !== undefined) return known
     const answer = new Promise<PoolResult>((resolve) => {
       this.#waiting.push({
-        svg,
-        letters,
+        ...call,
         endedFromOutside: 0,
         resolve: (result) => {
           this.#pending.delete(key)
@@ -219,7 +225,7 @@ export class RendererPool {
       const jobs = this.#waiting.splice(0, Math.min(share, window - member.jobs.length)).map((job) => ({ ...job, id: this.#next++ }))
       if (member.jobs.length === 0) this.#begin(member)
       member.jobs.push(...jobs)
-      member.calls.write(encodeCalls(jobs, this.#options.size))
+      member.calls.write(encodeCalls(jobs))
       this.#watch ??= setInterval(() => this.#look(), lookEvery)
     }
   }

@@ -5,6 +5,7 @@
 import * as fs from "node:fs"
 import { Worker } from "node:worker_threads"
 import { drawSquare } from "./draw-square.ts"
+import { pngDrawing } from "./png-drawing.ts"
 import { type Answer, type Call, encodeAnswer, nextCall, wire } from "./wire.ts"
 
 /**
@@ -14,8 +15,9 @@ import { type Answer, type Call, encodeAnswer, nextCall, wire } from "./wire.ts"
  */
 const reachesOut = /<!(?!--|\[CDATA\[)|<(?:[^\s<>/]*:)?(?:image|feImage)(?![\w.:-])/i
 
-const render = ({ id, letters, size, svg }: Call): Answer => {
+const render = ({ id, letters, png, size, svg }: Call): Answer => {
   try {
+    if (png) return { _tag: "Pixels", id, rgba: drawSquare(pngDrawing(Buffer.from(svg, "base64")), size) }
     if (reachesOut.test(svg)) throw new Error("it holds a declaration or an image")
     return { _tag: "Pixels", id, rgba: drawSquare(svg, size, letters) }
   } catch (cause) {

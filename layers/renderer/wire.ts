@@ -2,7 +2,7 @@
  * What the renderer's processes say to one another: calls down, answers up, each with the length of what follows. Numbers
  * are little-endian uint32.
  *
- *     call    id, size in pixels plus 2^31 for letters, bytes of SVG, SVG as UTF-8
+ *     call    id, size in pixels plus 2^31 for letters or 2^30 for a PNG, bytes, and SVG as UTF-8 or the PNG in base64
  *     answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and
  *             pixels: runs, see `encodePixels` · error: a message as UTF-8
  */
@@ -10,8 +10,10 @@ import * as fs from "node:fs"
 
 export interface Call {
   readonly id: number
+  /** An SVG, or where `png` is set a PNG in base64. */
   readonly svg: string
-  /** Pixels of a side. */
+  readonly png: boolean
+  /** Pixels of a side, less than 2^30. */
   readonly size: number
   /** Letters are drawn, in the one font there is; else they leave nothing. */
   readonly letters: boolean
@@ -35,16 +37,16 @@ const header = (a: number, b: number, c: number): Buffer => {
   return bytes
 }
 
-const withLetters = 2 ** 31
+const [withLetters, isPng] = [2 ** 31, 2 ** 30]
 
-/** Several calls in one piece. @param size pixels of a side */
-export const encodeCalls = (calls: ReadonlyArray<Omit<Call, "size">>, size: number): Uint8Array => {
+/** Several calls in one piece. */
+export const encodeCalls = (calls: ReadonlyArray<Call>): Uint8Array => {
   const lengths = calls.map(({ svg }) => Buffer.byteLength(svg))
   const bytes = Buffer.allocUnsafe(lengths.reduce((total, length) => total + headerLength + length, 0))
   let at = 0
-  calls.forEach(({ id, letters, svg }, n) => {
+  calls.forEach(({ id, letters, png, size, svg }, n) => {
     at = bytes.writeUInt32LE(id, at)
-    at = bytes.writeUInt32LE(size + (letters ? withLetters : 0), at)
+    at = bytes.writeUInt32LE(size + (letters ? withLetters : 0) + (png ? isPng : 0), at)
     at = bytes.writeUInt32LE(lengths[n]!, at)
     at += bytes.write(svg, at)
   })
@@ -57,7 +59,13 @@ export const nextCall = (): Call | undefined => {
   if (head === undefined) return undefined
   const size = head.readUInt32LE(4)
   const text = read(head.readUInt32LE(8))
-  return text && { id: head.readUInt32LE(0), size: size % withLetters, letters: size >= withLetters, svg: text.toString("utf8") }
+  return text && {
+    id: head.readUInt32LE(0),
+    size: size % isPng,
+    letters: size >= withLetters,
+    png: size % withLetters >= isPng,
+    svg: text.toString("utf8")
+  }
 }
 
 const read = (length: number): Buffer | undefined => {

@@ -15,6 +15,7 @@ import { judgeContract } from "../../stages/Judge.contract.ts"
 import { inked, prompt } from "../../stages/make.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
 import { Context, Effect, Layer } from "effect"
+import { hostile } from "../renderer/hostile.ts"
 
 const golden = (name: string) => path.join(import.meta.dirname, "../../golden", name)
 const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
@@ -36,7 +37,11 @@ write("pictures/dot.svg", wide)
 const references = write("references.jsonl", [
   { prompt: "a cat", image: "pictures/cat.png" },
   { prompt: "a dot", image: "pictures/dot.svg" },
-  { prompt: "nothing", image: write("broken.png", "no picture") }
+  { prompt: "nothing", image: write("broken.png", "no picture") },
+  { prompt: "a crash", image: write("crash.svg", hostile["filtered far away"]!) },
+  { prompt: "a page", image: write("page.svg", "<html/>") },
+  { prompt: "a leak", image: write("leak.svg", `<svg xmlns="http://www.w3.org/2000/svg"><image href="pictures/cat.png"/></svg>`) },
+  { prompt: "a dot from an editor", image: write("editor.svg", `<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "svg11.dtd">${wide}`) }
 ].map((line) => `${JSON.stringify(line)}\n`).join("\n"))
 
 const siglip = (name: string) => Scorers.layer("siglip", { model: golden(name), tieMargin: 1e-3 }).pipe(Layer.provide(runtime))
@@ -165,6 +170,23 @@ layer(dino)("dino", (it) => {
       const broken = yield* Effect.flip(compare(prompt("nothing"), shown, pictureOf(1)))
       assert.strictEqual(broken._tag, "JudgeRefused")
       assert.match(broken.message, /broken\.png cannot be drawn: it is not a PNG/)
+    }))
+
+  it.effect("refuses a reference that ends the process that draws it, and draws the others", () =>
+    Effect.gen(function*() {
+      const { compare } = yield* Judge
+      const cases = [
+        ["a crash", /^The reference \S+crash\.svg cannot be drawn: the renderer ended with SIG[A-Z]+\.$/],
+        ["a page", /^The reference \S+page\.svg cannot be drawn: there is no <svg> element, or it is cut off\.$/],
+        ["a leak", /^The reference \S+leak\.svg cannot be drawn: it holds a declaration or an image\.$/]
+      ] as const
+      for (const [text, expected] of cases) {
+        const refused = yield* Effect.flip(compare(prompt(text), shown, pictureOf(1)))
+        assert.strictEqual(refused._tag, "JudgeRefused")
+        assert.match(refused.message, expected)
+      }
+      const { outcome } = yield* compare(prompt("a dot from an editor"), pictureOf(1), shown)
+      assert.include(["A", "B", "tie"], outcome)
     }))
 })
 
