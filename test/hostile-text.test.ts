@@ -1,12 +1,26 @@
 /**
  * Whatever strangers wrote (a model, a file, a server), reading it takes time in proportion to its length. Each reader is a
  * row: it is given families of hostile texts of length n and 8 n. A quadratic reader takes 64 times as long for the second.
+ * What a library reads, or runs, and no reading bounds (chat templates, tokenizers, patterns of adapters) has a limit of time
+ * instead, with tests beside those of its folder.
  */
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { asksForText, promptOf } from "../src/prompts.ts"
+import { Effect, Schema } from "effect"
+import { decoderConfig } from "../src/model/decoder-config.ts"
+import { readRows } from "../src/system/files.ts"
+import { retryAfter } from "../src/system/http-failure.ts"
+import { isRevision, parseModelId } from "../src/model/hub/model-id.ts"
+import { parseHeader } from "../src/engine/weights/safetensors.ts"
+import { asksForText, promptOf, readPrompts } from "../src/prompts.ts"
+import { readRequirements } from "../layers/guide/requirements.ts"
+import { parseCaption } from "../src/scenes/index.ts"
+import { readReferences } from "../src/scorers/references.ts"
 import { extractSvg, gate } from "../src/drawing/gate.ts"
 import { TimeLimitPassed, within } from "../src/system/time-limit.ts"
 import { jsonIn } from "../layers/guide/json-in.ts"
+import { scratchFolder } from "./support/scratch-folder.ts"
 
 interface Reader {
   /** Reads the text, and may refuse it: throw, or return anything. */
@@ -15,7 +29,7 @@ interface Reader {
   readonly pieces?: ReadonlyArray<string>
   /** What stands around the repeated piece. Default: nothing. */
   readonly around?: ReadonlyArray<readonly [before: string, after: string]>
-  /** Length of the shorter text. Default 4,000: eight times that is the longest drawing that is read. */
+  /** Length of the shorter text. Default 2,000: eight times that is no longer than the longest drawing that is read. */
   readonly length?: number
 }
 
@@ -30,6 +44,15 @@ const pieces = [
   "<!--", "<!-- -", "-->", "<![CDATA[", "]]>", "<?", "&a;", "&amp;", "&#0;", "&#x", "<think>", "</think>",
   "url(", "URL( ", "url('", "url(\"", "url(#a", "url('#a'", "url(\"a') ", "url(#a)", "url('#a' ", "filter:", "filter ", "none ", "nan", "infinit"
 ] as const
+
+const scratch = scratchFolder("hostile-text")
+
+/** Reads the text from a file. */
+const file = (name: string, read: (file: string) => Effect.Effect<unknown, unknown>) => (text: string) => {
+  const at = path.join(scratch, name)
+  fs.writeFileSync(at, text)
+  return Effect.runSync(Effect.exit(read(at)))
+}
 
 const readers: Readonly<Record<string, Reader>> = {
   "extractSvg": { read: extractSvg, around: [["", ""], ["<svg>", ""], ["<svg ", "</svg>"], ["<svg><!--", ""]] },
@@ -48,7 +71,22 @@ const readers: Readonly<Record<string, Reader>> = {
     ]
   },
   "asksForText": { read: (text) => asksForText(promptOf(text)), around: [["", ""], ["“", ""], ["\"", ""], [" '", ""]] },
-  "jsonIn": { read: jsonIn, around: [["", ""], ["", "}"], ["", "]"], ["{", "}"], ["<think>", ""], ["</think>", ""], ["{\"", "\"}"]] }
+  "jsonIn": { read: jsonIn, around: [["", ""], ["", "}"], ["", "]"], ["{", "}"], ["<think>", ""], ["</think>", ""], ["{\"", "\"}"]] },
+  "prompts, lines": { read: file("a.txt", (at) => readPrompts(at, 2)) },
+  "prompts, CSV": { read: file("a.csv", (at) => readPrompts(at, 2)), around: [["", ""], ["prompt\n", ""], ["prompt,b\n\"", "\""]] },
+  "prompts, JSONL": { read: file("a.jsonl", (at) => readPrompts(at, 2)), around: [["", ""], ["{\"prompt\":\"", "\"}"]], pieces: ["{\"prompt\":\"a\"}\n"] },
+  "prompts, JSON": { read: file("a.json", (at) => readPrompts(at, 2)), around: [["[", "]"]], pieces: ["\"a\","] },
+  "rows": { read: file("rows.jsonl", (at) => readRows(at, Schema.Struct({ a: Schema.Finite }))), pieces: ["{\"a\":0}\n"] },
+  "requirements": { read: file("q.json", readRequirements), around: [["", ""], ["[", "]"]], pieces: ["{\"prompt\":\"a\",\"requirements\":[\"b\"]}\n"] },
+  "references": { read: file("references.jsonl", readReferences), around: [["", ""], ["{\"prompt\":\"a\",\"image\":\"", "\"}"]] },
+  "captions": { read: parseCaption, around: [["", ""], ["a red ", ""]], pieces: ["a red circle and ", "an "] },
+  "safetensors headers": {
+    read: (text) => parseHeader(new TextEncoder().encode(text), 1e6),
+    around: [["", ""], ["{\"", "\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}"]]
+  },
+  "config.json": { read: (text) => Effect.runSync(Effect.exit(decoderConfig({ model_type: text, architectures: [text] }))) },
+  "models on the Hub": { read: (text) => [parseModelId(text), isRevision(text)], around: [["", ""], ["a/", ""], ["a/b@", ""]] },
+  "retry-after": { read: (text) => retryAfter({ get: () => text } as unknown as Headers) }
 }
 
 /** Times as long as for the shorter text, at most: 8 is linear, 64 quadratic. */
@@ -72,7 +110,7 @@ const timeOf = (read: () => unknown, tries: number): number => {
   return least
 }
 
-const isLinear = ({ length = 4000, read }: Reader, make: (length: number) => string): boolean => {
+const isLinear = ({ length = 2000, read }: Reader, make: (length: number) => string): boolean => {
   const [short, long] = [make(length), make(8 * length)]
   for (const tries of [1, 3, 10]) {
     const time = timeOf(() => read(long), tries)

@@ -9,6 +9,8 @@ const [most, mostPerCharacter] = [200_000, 100]
 
 /** Longer templates are refused, characters: the longest that models come with have a tenth of that. */
 const longest = 262_144
+/** Longer runs of spaces are refused: the library's time grows with their square. */
+const longestRun = 1000
 
 interface Value {
   readonly type: string
@@ -125,6 +127,9 @@ const charactersOf = (value: unknown): number =>
 /** @returns renders the template; both throw an `Error` that says why not */
 export const openTemplate = (source: string): (variables: Readonly<Record<string, unknown>>) => string => {
   if (source.length > longest) throw new Error(`it has ${source.length} characters, and ${longest} are the most`)
+  for (const [run] of source.matchAll(/\s+/g)) {
+    if (run.length > longestRun) throw new Error(`it has ${run.length} spaces in a row, and ${longestRun} are the most`)
+  }
   const { parsed } = new Template(source)
   return (variables) => {
     const environment = new Environment()
