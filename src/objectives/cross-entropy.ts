@@ -4,6 +4,7 @@ import type { Objective } from "./objective.ts"
 export const crossEntropy: Objective = {
   learnsFrom: "completions",
   reference: false,
+  reads: [],
   title: "Supervised fine-tuning",
   source: "maximum likelihood; TRL's SFTTrainer with completion_only_loss",
   loss: (g, _, { tokens }) => g.sum(g.mul(tokens, g.input("scale", "float32", [1])), [0], true),

@@ -23,6 +23,7 @@ const bent = (bend: "Softplus" | "Relu", marginOf: (settings: ObjectiveSettings)
 export const sigmoid = pairObjective({
   title: "Online DPO",
   source: "DPO, Rafailov et al. 2023, eq. 7 (arXiv:2305.18290); labelSmoothing > 0 is Mitchell's conservative DPO",
+  reads: ["labelSmoothing"],
   labelWeights: ({ labelSmoothing: e }, label) => {
     const right = label * (1 - e) + (1 - label) * e
     return { right, wrong: 1 - right }
@@ -34,6 +35,7 @@ export const sigmoid = pairObjective({
 export const robust = pairObjective({
   title: "Online robust DPO",
   source: "Chowdhury et al. 2024 (arXiv:2403.00409); ours: its expectation over a soft label",
+  reads: ["labelSmoothing"],
   labelWeights: ({ labelSmoothing: e }, label) => {
     const right = (label * (1 - e) - (1 - label) * e) / (1 - 2 * e)
     return { right, wrong: 1 - right }
@@ -48,6 +50,7 @@ export const robust = pairObjective({
 export const raoKupper = pairObjective({
   title: "Online DPO with ties",
   source: "Rao & Kupper's model of wins and ties as a DPO loss, Chen et al. 2024 (arXiv:2409.17431); not in TRL",
+  reads: ["nu"],
   labelWeights: (settings, label) => (label === 0.5 ? { right: 1, wrong: 1 } : plainWeights(settings, label)),
   pairLoss: bent("Softplus", ({ nu }) => Math.log(nu))
 })

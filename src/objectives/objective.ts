@@ -17,7 +17,7 @@ export interface Example {
   readonly weight: number
 }
 
-/** Settings of all objectives; each row says which it reads. */
+/** Settings of all objectives; each row says which it `reads`. */
 export interface ObjectiveSettings {
   /** Strength of the implicit reward, > 0; larger holds the policy nearer to the reference. */
   readonly beta: number
@@ -68,6 +68,8 @@ export interface Objective {
   readonly learnsFrom: "preferences" | "advantages" | "completions"
   /** Whether its graph reads the reference's log-probabilities; where not, they are not computed. */
   readonly reference: boolean
+  /** The settings that change its loss or its metrics; the others mean nothing under it. */
+  readonly reads: ReadonlyArray<keyof ObjectiveSettings>
   /** What a run that minimises it does, in two or three words: "Online DPO". */
   readonly title: string
   /** Paper and equation, and where ours differs. */

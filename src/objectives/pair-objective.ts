@@ -25,6 +25,8 @@ export interface LabelWeights {
 export interface PairRow {
   readonly title: string
   readonly source: string
+  /** Besides `beta`, which every objective of pairs reads. */
+  readonly reads?: ReadonlyArray<keyof ObjectiveSettings>
   /** @param label P(chosen is the better one), [0.5, 1] */
   readonly labelWeights: (settings: ObjectiveSettings, label: number) => LabelWeights
   /** The loss of each pair, [pair]. */
@@ -35,13 +37,14 @@ export interface PairRow {
 export const plainWeights = (_: ObjectiveSettings, label: number): LabelWeights => ({ right: label, wrong: 1 - label })
 
 /** The objective Σ weight · loss / Σ weight over pairs. */
-export const pairObjective = ({ labelWeights, pairLoss, source, title }: PairRow): Objective & PairRow => ({
+export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, title }: PairRow): Objective & PairRow => ({
   title,
   source,
   labelWeights,
   pairLoss,
   learnsFrom: "preferences",
   reference: true,
+  reads: ["beta", ...reads],
   loss: (g, settings, { lengths, logps, reference }) => {
     const chosen = g.input("chosen", "int64", ["pair"])
     const rejected = g.input("rejected", "int64", ["pair"])

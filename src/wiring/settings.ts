@@ -6,8 +6,9 @@ import { Effect, Schema } from "effect"
 import { parse } from "yaml"
 import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
-import { judgedObjectives } from "../objectives/objectives.ts"
 import { judgesHelp } from "./judges.ts"
+import { judgedObjectives, type ObjectiveName, objectiveOf } from "../objectives/objectives.ts"
+import type { ObjectiveSettings } from "../objectives/objective.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
@@ -74,7 +75,7 @@ export const settings = {
     "weigh pairs by how far apart the two drawings are, and by how different the prompt's drawings are"
   ],
   invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
-  stale_weight: [orElse(real(0, 1), 1), "weight of a pair, to the power of its age in versions"],
+  stale_weight: [orElse(real(0, 1), 1), "weight of a pair or an advantage, to the power of its age in versions"],
   temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself, 0 is greedy"],
   top_k: [orElse(int(0, 1e9), 0), "keep the k likeliest tokens; 0 keeps all"],
   top_p: [orElse(real(0, 1), 1), "keep the likeliest tokens that reach this probability"],
@@ -148,8 +149,28 @@ const flagNames: Readonly<Record<string, string>> = Object.fromEntries(
 /** `max_staleness` is given as `--max-staleness`. */
 export const flagOf = (name: SettingName): string => flagNames[name] ?? name.replaceAll("_", "-")
 
+const objectiveSettings: Readonly<Record<keyof ObjectiveSettings, SettingName>> = {
+  beta: "beta",
+  labelSmoothing: "label_smoothing",
+  nu: "rao_kupper_nu"
+}
+
+/** What becomes of pairs: these mean nothing where no pair is trained. */
+const settingsOfPairs: ReadonlyArray<SettingName> = ["pair_selection", "ties", "labels", "pair_weighting", "invalid_pair_weight"]
+
+/** Settings that an objective does not look at. */
+const unreadBy = (lossType: ObjectiveName): ReadonlyArray<SettingName> => {
+  const { learnsFrom, reads } = objectiveOf({ lossType })
+  return [
+    ...(Object.keys(objectiveSettings) as Array<keyof ObjectiveSettings>).flatMap((own) => reads.includes(own) ? [] : [objectiveSettings[own]]),
+    ...learnsFrom === "preferences" ? [] : settingsOfPairs
+  ]
+}
+
 /**
  * Defaults, overlaid by the YAML file, overlaid by the flags.
+ *
+ * Fails where a setting is given that the objective does not look at: who gives it believes that it does something.
  *
  * @param given values of the flags that were set, as text or as what the flag parsed to
  * @param stored settings that stand for the defaults: those of a run that goes on
@@ -176,9 +197,18 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
       })
     ))
   }
-  return yield* Schema.decodeUnknownEffect(TrainConfig)({ ...stored, ...merged }).pipe(
+  const config = yield* Schema.decodeUnknownEffect(TrainConfig)({ ...stored, ...merged }).pipe(
     Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
   )
+  const unread = unreadBy(config.loss_type).find((name) => name in merged)
+  if (unread !== undefined) {
+    const readers = judgedObjectives.filter((lossType) => !unreadBy(lossType).includes(unread))
+    return yield* new ConfigInvalid({
+      message: `${unread in given ? `--${flagOf(unread)}` : `${file}: ${unread}`} means nothing with loss_type ${config.loss_type}: ` +
+        `leave it out, or choose a loss_type that reads it (${readers.join(", ")}).`
+    })
+  }
+  return config
 })
 
 const readYaml = Effect.fnUntraced(function*(file: string) {

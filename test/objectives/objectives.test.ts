@@ -22,13 +22,13 @@ const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
     [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))]))
 
 /** Loss over some of a batch's examples, and its gradient by token. */
-const compute = async (name: ObjectiveName, examples: ReadonlyArray<Example>, all: ReadonlyArray<Example>, logps = tokens) => {
+const compute = async (name: ObjectiveName, examples: ReadonlyArray<Example>, all: ReadonlyArray<Example>, logps = tokens, chosen = settings) => {
   const objective = objectiveOf({ lossType: name })
   const g = new Graph()
   const token = g.input("tokens", "float32", ["token"])
   const zeros = g.input("zeros", "float32", ["sequence"])
   const sums = sumBySequence(g, token, g.input("segments", "int64", ["token"]), zeros)
-  const loss = objective.loss(g, settings, {
+  const loss = objective.loss(g, chosen, {
     tokens: token,
     logps: sums,
     reference: g.input("reference", "float32", ["sequence"]),
@@ -44,7 +44,7 @@ const compute = async (name: ObjectiveName, examples: ReadonlyArray<Example>, al
     zeros: float32([3], new Float32Array(3)),
     reference: float32([3], Float32Array.from(reference)),
     lengths: float32([3], Float32Array.of(2, 3, 1)),
-    ...tensors(objective.feeds(settings, { examples, batch }))
+    ...tensors(objective.feeds(chosen, { examples, batch }))
   })
   await session.release()
   return { loss: Number(out["loss"]!.data[0]), slope: Array.from(out["slope"]!.data, Number) }
@@ -60,6 +60,21 @@ describe.each(Object.keys(objectives) as Array<ObjectiveName>)("objective %s", (
       const width = 0.01
       assert.closeTo(slope[n]!, (await at(width) - await at(-width)) / (2 * width), 2e-3)
     }
+  })
+
+  it("reads the settings that it says, and no others", async () => {
+    // Labels of which each setting makes something else; 0.5 is a tie.
+    const examples = objectiveOf({ lossType: name }).learnsFrom === "preferences"
+      ? [1, 0.75, 0.5].map((signal): Example => ({ members: [0, 1], signal, weight: 1 }))
+      : examplesOf(name)
+    const given = await compute(name, examples, examples)
+    const changed: ObjectiveSettings = { beta: 0.4, labelSmoothing: 0.2, nu: 4 }
+    const read: Array<string> = []
+    for (const setting of Object.keys(settings) as Array<keyof ObjectiveSettings>) {
+      const { loss, slope } = await compute(name, examples, examples, tokens, { ...settings, [setting]: changed[setting] })
+      if (loss !== given.loss || slope.some((x, t) => x !== given.slope[t])) read.push(setting)
+    }
+    assert.sameMembers([...objectiveOf({ lossType: name }).reads], read)
   })
 
   it("says where it comes from, and its metrics are finite", () => {
