@@ -67,7 +67,7 @@ export const train = <E = never, R = never>(
 ): Stream.Stream<StepOutcome, PipelineError | E, Stages | R> =>
   Stream.unwrap(Effect.gen(function*() {
     const places = yield* Semaphore.make((yield* Judge).concurrency)
-    const report = yield* makeReport
+    const report = yield* makeReport(config)
     return Stream.fromIterable(batchesOf(config, prompts)).pipe(
       Stream.mapEffect(sampleBatch(config)),
       Stream.buffer({ capacity }),

@@ -24,7 +24,7 @@ export const sequential = Effect.fn("pipeline.sequential")(function*(
 ): Effect.fn.Return<ReadonlyArray<StepOutcome>, PipelineError, Stages> {
   const sampler = yield* Sampler
   const renderer = yield* Renderer
-  const report = yield* makeReport
+  const report = yield* makeReport(config)
   const turn = yield* Semaphore.make(1)
   const oneByOne: InTurn = Semaphore.withPermit(turn)
   const outcomes: Array<StepOutcome> = []

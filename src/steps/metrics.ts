@@ -3,6 +3,7 @@ import { Clock, Effect, Ref } from "effect"
 import { type Drawing, type JudgedPair, KillReason, type Lesson, RejectReason, type Rollout, type StepReport, type Verdict } from "../domain.ts"
 import { allPairs, isDuplicate } from "../lessons/pairs.ts"
 import { ageOf } from "../lessons/staleness.ts"
+import type { LessonOptions } from "../lessons/options.ts"
 import { hasCycle } from "../lessons/order.ts"
 import type { Taken } from "../stages/PreferenceBuffer.ts"
 import type { Optimized } from "./optimize.ts"
@@ -58,9 +59,9 @@ const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> 
   }
 }
 
-/** Preferences count as pairs; a run that learns from advantages counts those. */
-const lessonMetrics = (made: ReadonlyArray<Lesson>, { lessons, stale }: Taken, step: number): Record<string, number> => {
-  const kind = [...made, ...lessons].some(({ _tag }) => _tag === "Advantage") ? "advantages" : "pairs"
+/** Preferences count as pairs; a run that learns from advantages counts those, in a step without any too. */
+const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray<Lesson>, { lessons, stale }: Taken, step: number): Record<string, number> => {
+  const kind = learnsFrom === "advantages" ? "advantages" : "pairs"
   return {
     [kind === "pairs" ? "pairs/preferences" : "advantages/made"]: made.length,
     [`${kind}/trained`]: lessons.length,
@@ -79,6 +80,7 @@ const lessonMetrics = (made: ReadonlyArray<Lesson>, { lessons, stale }: Taken, s
  * and `advantages/made` were made of this rollout, `.../trained` came out of the buffer, `.../age` is in versions.
  */
 export const outcomeOf = (
+  learnsFrom: LessonOptions["lessons"],
   { metrics, rollout, taken, trainSeconds }: Optimized,
   clock: { readonly step: number; readonly wait: number }
 ): StepOutcome => {
@@ -109,7 +111,7 @@ export const outcomeOf = (
       "pairs/duplicate": count(possible, isDuplicate),
       "pairs/invalid": count(verdicts, ({ outcome }) => outcome === "invalid"),
       "pairs/gate": count(verdicts, ({ by, outcome }) => by === "gate" && outcome !== "invalid"),
-      ...lessonMetrics(lessons, taken, step),
+      ...lessonMetrics(learnsFrom, lessons, taken, step),
       "seconds/sample": seconds.sample,
       "seconds/render": seconds.render,
       "seconds/judge": seconds.judge,
@@ -121,7 +123,7 @@ export const outcomeOf = (
 }
 
 /** Makes outcomes of the optimizer's steps and times them: one for each run, from its start on. */
-export const makeReport = Effect.gen(function*() {
+export const makeReport = Effect.fnUntraced(function*({ lessons }: Pick<LessonOptions, "lessons">) {
   const reported = yield* Ref.make(yield* Clock.currentTimeMillis)
   return Effect.fnUntraced(function*<E, R>(work: Effect.Effect<Optimized, E, R>) {
     const before = yield* Ref.get(reported)
@@ -129,6 +131,6 @@ export const makeReport = Effect.gen(function*() {
     const optimized = yield* work
     const ended = yield* Clock.currentTimeMillis
     yield* Ref.set(reported, ended)
-    return outcomeOf(optimized, { step: (ended - before) / 1000, wait: (started - before) / 1000 })
+    return outcomeOf(lessons, optimized, { step: (ended - before) / 1000, wait: (started - before) / 1000 })
   })
 })
