@@ -17,6 +17,12 @@ export interface Fault {
   readonly example: string | null
 }
 
+export interface LessonCounts {
+  readonly trained: number
+  readonly stale: number
+  readonly waiting: number
+}
+
 export interface RunRecords {
   /** What SQLite finds wrong with the file; empty when nothing. */
   readonly damage: ReadonlyArray<string>
@@ -24,7 +30,9 @@ export interface RunRecords {
   readonly costs: ReadonlyArray<{ readonly judge: string; readonly answers: number; readonly usd: number }>
   readonly drawings: number
   readonly pairs: number
-  readonly preferences: { readonly trained: number; readonly stale: number; readonly waiting: number }
+  /** What training was or will be given: pairs, or single drawings with an advantage. */
+  readonly preferences: LessonCounts
+  readonly advantages: LessonCounts
 }
 
 const faults = [
@@ -34,17 +42,22 @@ const faults = [
    WHERE outcome = 'failed' GROUP BY judged_by`,
   `SELECT 'invalid' AS kind, 'both drawings' AS reason, count(*) AS count, NULL AS example FROM verdicts
    WHERE outcome = 'invalid' HAVING count(*) > 0`,
+  `SELECT 'stale' AS kind, 'drawn too many versions ago' AS reason, count(*) AS count, NULL AS example FROM preferences
+   WHERE dropped_at_step IS NOT NULL HAVING count(*) > 0`,
   `SELECT 'stale' AS kind, 'drawn too many versions ago' AS reason, count(*) AS count, NULL AS example FROM lessons
-   WHERE dropped_at_step IS NOT NULL HAVING count(*) > 0`
+   WHERE rejected IS NULL AND dropped_at_step IS NOT NULL HAVING count(*) > 0`
 ]
 const costs = `SELECT judged_by AS judge, sum(answers) AS answers, sum(usd) AS usd FROM costs GROUP BY judged_by ORDER BY judged_by`
 const counts = {
   drawings: "SELECT count(*) AS n FROM candidates",
-  pairs: "SELECT count(*) AS n FROM verdicts",
-  trained: "SELECT count(*) AS n FROM lessons WHERE consumed_by_step IS NOT NULL",
-  stale: "SELECT count(*) AS n FROM lessons WHERE dropped_at_step IS NOT NULL",
-  waiting: "SELECT count(*) AS n FROM lessons WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL"
+  pairs: "SELECT count(*) AS n FROM verdicts"
 }
+const lessonCounts = (lessons: string) =>
+  `SELECT count(consumed_by_step) AS trained, count(dropped_at_step) AS stale,
+     count(*) FILTER (WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL) AS waiting FROM ${lessons}`
+/** Databases from before advantages have a table of preferences; later ones have a view of that name. */
+const preferences = lessonCounts("preferences")
+const advantages = lessonCounts("lessons WHERE rejected IS NULL")
 
 type Row = Readonly<Record<string, SQLOutputValue>>
 const text = (value: SQLOutputValue | undefined): string | null => (value === null || value === undefined ? null : String(value))
@@ -74,6 +87,10 @@ export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProb
   reading(file, (rows) => {
     const damage = rows("PRAGMA quick_check(5)").map((row) => String(Object.values(row)[0])).filter((line) => line !== "ok")
     const count = (sql: string) => Number(rows(sql)[0]?.["n"] ?? 0)
+    const lessons = (sql: string): LessonCounts => {
+      const [row] = rows(sql)
+      return { trained: Number(row?.["trained"] ?? 0), stale: Number(row?.["stale"] ?? 0), waiting: Number(row?.["waiting"] ?? 0) }
+    }
     return {
       damage,
       faults: faults.flatMap(rows).map(({ count, example, kind, reason }) => ({
@@ -85,7 +102,8 @@ export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProb
       costs: rows(costs).map(({ answers, judge, usd }) => ({ judge: String(judge), answers: Number(answers), usd: Number(usd) })),
       drawings: count(counts.drawings),
       pairs: count(counts.pairs),
-      preferences: { trained: count(counts.trained), stale: count(counts.stale), waiting: count(counts.waiting) }
+      preferences: lessons(preferences),
+      advantages: lessons(advantages)
     }
   })
 
@@ -93,13 +111,17 @@ export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProb
 export const readReports = (file: string): Effect.Effect<ReadonlyArray<StoredReport>, FileProblem> =>
   reading(file, (rows) => decodeReports(rows(storedReports)))
 
-/** One judged pair and what became of it: `judge-pairs` reads such rows. */
-const judged = `
+const advantageOf = (side: "a" | "b") =>
+  `(SELECT signal FROM lessons l WHERE l.rejected IS NULL AND l.step = v.step AND l.prompt_id = v.prompt_id AND l.candidate = v.${side})`
+
+/** One judged pair and what became of it: `judge-pairs` reads such rows. @param lessons whether the database has that table */
+const judged = (lessons: boolean) => `
   SELECT v.step, ca.policy_version, ca.prompt, ca.svg AS a_svg, cb.svg AS b_svg, v.a AS a_index, v.b AS b_index,
     lower(ca.rendering) AS a_outcome, ca.reason AS a_reason, ca.picture_hash AS a_picture,
     lower(cb.rendering) AS b_outcome, cb.reason AS b_reason, cb.picture_hash AS b_picture,
     v.judged_by AS "by", v.outcome AS verdict, v.confidence, v.score_a, v.score_b, v.reason, v.cost_usd,
     CASE p.chosen WHEN v.a THEN 'a' WHEN v.b THEN 'b' END AS chosen, p.label, p.weight,
+    ${lessons ? advantageOf("a") : "NULL"} AS a_advantage, ${lessons ? advantageOf("b") : "NULL"} AS b_advantage,
     p.consumed_by_step AS trained_at_step, p.dropped_at_step
   FROM verdicts v
   JOIN candidates ca ON ca.step = v.step AND ca.prompt_id = v.prompt_id AND ca.idx = v.a
@@ -110,4 +132,4 @@ const judged = `
 
 /** All judged pairs, those that the gate decided included, in the order of steps, prompts and positions. */
 export const readJudgedPairs = (file: string): Effect.Effect<ReadonlyArray<Row>, FileProblem> =>
-  reading(file, (rows) => rows(judged).map((row) => ({ ...row })))
+  reading(file, (rows) => rows(judged(rows("SELECT 1 FROM sqlite_master WHERE name = 'lessons'").length > 0)).map((row) => ({ ...row })))

@@ -3,19 +3,21 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { type Fault, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
+import { type Fault, type LessonCounts, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import * as Flags from "../wiring/flags.ts"
 import { unfinishedReport } from "../wiring/unfinished-report.ts"
 
+const noLessons: LessonCounts = { trained: 0, stale: 0, waiting: 0 }
 const none: RunRecords = {
   damage: [],
   faults: [],
   costs: [],
   drawings: 0,
   pairs: 0,
-  preferences: { trained: 0, stale: 0, waiting: 0 }
+  preferences: noLessons,
+  advantages: noLessons
 }
 
 /** Records of the database, as far as it can be read; what is wrong with it is part of the answer. */
@@ -36,6 +38,17 @@ const percent = (share: number | undefined) => share === undefined ? "unknown" :
 const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
 const figure = (value: number | undefined, digits: number) => value === undefined ? "unknown" : value.toFixed(digits)
 
+const uses = ({ stale, trained, waiting }: LessonCounts) => `${trained} trained, ${stale} stale, ${waiting} waiting`
+
+const progressOf = (last: Readonly<Record<string, number>>): string =>
+  last["advantages/trained"] === undefined
+    ? `margin ${figure(last["rewards/margins"], 4)}, accuracy ${percent(last["rewards/accuracies"])}`
+    : `${plural(last["advantages/trained"], "advantage")} of mean size ${figure(last["advantages/abs"], 4)}`
+
+/** A run learns from the pairs themselves, or from single drawings. */
+const learned = ({ advantages, preferences }: Pick<RunRecords, "advantages" | "preferences">): string =>
+  advantages.trained + advantages.stale + advantages.waiting > 0 ? `. Drawings with an advantage: ${uses(advantages)}` : `, ${uses(preferences)}`
+
 const faultLine = ({ count, example, kind, reason }: Fault) =>
   `  ${String(count).padStart(6)}  ${kind}: ${reason}${example === null ? "" : ` (${example.replace(/\p{Cc}/gu, " ").slice(0, 90)})`}`
 
@@ -47,15 +60,14 @@ const next = ({ checkpoints, damage, finished, path, steps }: Health): string =>
 }
 
 const lines = (health: Health): ReadonlyArray<string> => {
-  const { checkpoints, costs, costUsd, damage, drawings, faults, judge, last, pairs, path, preferences, steps } = health
+  const { advantages, checkpoints, costs, costUsd, damage, drawings, faults, judge, last, pairs, path, preferences, steps } = health
   return [
     path,
     `Steps: ${steps.done}${steps.asked === null ? "" : ` of ${steps.asked}`}, judged by ${judge ?? "unknown"}.`,
     ...(last === null ? [] : [
-      `Last step ${last["step"]}: loss ${figure(last["loss"], 4)}, margin ${figure(last["rewards/margins"], 4)}, ` +
-        `accuracy ${percent(last["rewards/accuracies"])}, drawings that render ${percent(last["svg/valid"])}.`
+      `Last step ${last["step"]}: loss ${figure(last["loss"], 4)}, ${progressOf(last)}, drawings that render ${percent(last["svg/valid"])}.`
     ]),
-    `Drawings: ${drawings}. Pairs: ${pairs} decided, ${preferences.trained} trained, ${preferences.stale} stale, ${preferences.waiting} waiting.`,
+    `Drawings: ${drawings}. Pairs: ${pairs} decided${learned({ advantages, preferences })}.`,
     `Costs: ${costUsd.toFixed(4)} USD${costs.length === 0 ? "" : ` (${costs.map(({ answers, judge, usd }) => `${judge}: ${plural(answers, "answer")}, ${usd.toFixed(4)} USD`).join("; ")})`}.`,
     ...(faults.length === 0 ? ["Faults: none."] : ["Faults:", ...faults.map(faultLine)]),
     ...(checkpoints.length === 0 ? ["Checkpoints: none."] : [

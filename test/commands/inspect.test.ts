@@ -1,12 +1,16 @@
 /** `vequinox inspect` on run folders that are whole, stopped, and damaged in every way it knows. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as bufferSqlite from "../../layers/buffer/sqlite.ts"
 import { RunDatabase } from "../../layers/store/run-database.ts"
-import { readRunRecords } from "../../layers/store/run-records.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
+import { readJudgedPairs, readRunRecords } from "../../layers/store/run-records.ts"
+import type { Rollout } from "../../src/domain.ts"
+import { lessonsOf } from "../../src/lessons/teach.ts"
+import { defaultPipeline } from "../../src/steps/config.ts"
 import { writeCheckpoint } from "../../src/run/checkpoints.ts"
 import { writeFile } from "../../src/system/files.ts"
 import { readPairRows } from "../../src/evaluation/pair-rows.ts"
@@ -20,15 +24,16 @@ import { rollout } from "../stages/make.ts"
 const { remove, vequinox, work } = commandLine()
 afterAll(remove)
 
-const line = (step: number) => JSON.stringify({ step, policyVersion: step, loss: 0.7 - step / 10, "rewards/margins": step, "svg/valid": 0.5 }) + "\n"
+const line = (step: number, more: object = { "rewards/margins": step }) =>
+  JSON.stringify({ step, policyVersion: step, loss: 0.7 - step / 10, "svg/valid": 0.5, ...more }) + "\n"
 const damaged = (folder: string, name: string, change: (bytes: Buffer) => Buffer) =>
   fs.writeFileSync(path.join(folder, name), change(fs.readFileSync(path.join(folder, name))))
 
 /** A run of two steps of five, with checkpoints after both. */
-const makeRun = Effect.fnUntraced(function*(name: string) {
+const makeRun = Effect.fnUntraced(function*(name: string, made: (step: number) => Rollout = rollout, last?: object) {
   const run = yield* openRunFolder(path.join(work, name), 0, new Date(0))
   yield* writeFile(run.file("config.json"), JSON.stringify({ max_steps: 5, judge: "test" }))
-  fs.writeFileSync(run.file("metrics.jsonl"), line(0) + line(1))
+  fs.writeFileSync(run.file("metrics.jsonl"), line(0) + line(1, last))
   const parameters = new Map([["w", { shape: [2], data: Float32Array.of(1, 2) }]])
   for (const version of [1, 2]) {
     const state = { version, updates: version, parameters, moments: new Map() }
@@ -36,9 +41,9 @@ const makeRun = Effect.fnUntraced(function*(name: string) {
   }
   yield* Effect.gen(function*() {
     const { put, take } = yield* PreferenceBuffer
-    yield* put(rollout(0))
+    yield* put(made(0))
     yield* take(0)
-    yield* put(rollout(1))
+    yield* put(made(1))
   }).pipe(Effect.provide(bufferSqlite.layer({ path: run.file("run.db"), maxStaleness: 0, staleWeight: 1 })))
   return run.path
 })
@@ -91,6 +96,38 @@ describe("inspect", () => {
       assert.match((yield* report("late.html")).stderr, /has finished: its report is .*report\.html/)
       assert.deepStrictEqual(["early.html", "late.html"].filter((name) => fs.existsSync(path.join(work, name))), [])
     }), 120_000)
+
+  it.live("tells drawings with an advantage from pairs, and exports them", () =>
+    Effect.gen(function*() {
+      const options = { ...defaultPipeline, k: 3, lessons: "advantages" } as const
+      const made = (step: number): Rollout => ({ ...rollout(step), lessons: lessonsOf(options, [rollout(step).pairs]) })
+      const run = yield* makeRun("advantages", made, { "advantages/trained": 3, "advantages/abs": 1 / 3 })
+      const rows = path.join(work, "advantages.jsonl")
+      const { code, stderr, stdout } = yield* Effect.promise(() => vequinox({}, "inspect", run, "--export", rows))
+      assert.strictEqual(code, 0, stderr)
+      assert.match(stdout, /Last step 1: loss 0\.6000, 3 advantages of mean size 0\.3333, drawings that render 50\.0 %/)
+      assert.match(stdout, /Pairs: 6 decided\. Drawings with an advantage: 3 trained, 0 stale, 3 waiting\./)
+      const exported = fs.readFileSync(rows, "utf8").trim().split("\n").map((text) => JSON.parse(text))
+      // 0 beats 1, 0 and 2 tie, 2 beats 1: rewards 3/4, 0, 3/4, mean 1/2.
+      assert.deepStrictEqual(exported.slice(0, 3).map(({ a_advantage, b_advantage, chosen }) => [a_advantage, b_advantage, chosen]), [
+        [0.25, -0.5, null],
+        [0.25, 0.25, null],
+        [-0.5, 0.25, null]
+      ])
+      assert.strictEqual((yield* readPairRows(rows)).length, 6)
+    }), 30_000)
+
+  it.live("reads a database from before advantages as it is", () =>
+    Effect.gen(function*() {
+      const file = path.join(work, "older.db")
+      const db = new DatabaseSync(file)
+      db.exec(fs.readFileSync(path.join(import.meta.dirname, "../golden/run-schema-2.sql"), "utf8"))
+      db.close()
+      const { advantages, preferences } = yield* readRunRecords(file)
+      assert.deepStrictEqual([preferences, advantages], [{ trained: 2, stale: 0, waiting: 2 }, { trained: 0, stale: 0, waiting: 0 }])
+      const pairs = yield* readJudgedPairs(file)
+      assert.deepStrictEqual(pairs.map(({ a_advantage, chosen }) => [chosen, a_advantage]).slice(0, 3), [["a", null], [null, null], ["b", null]])
+    }))
 
   it.live("names what is damaged and what is whole instead", () =>
     Effect.gen(function*() {
