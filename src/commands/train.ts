@@ -2,7 +2,7 @@
 import * as path from "node:path"
 import { Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { Summary } from "../run/summary.ts"
+import { learned, type Summary } from "../run/summary.ts"
 import { progressStyle } from "../system/progress.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openRun } from "../wiring/open-run.ts"
@@ -33,20 +33,23 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
   yield* Stream.runForEach(run.outcomes, ({ metrics, step }) => json ? Console.log(JSON.stringify({ step, ...metrics })) : Effect.void)
   const summary = yield* run.summary
   yield* Console.log(json ? JSON.stringify(summary) : closing(summary, run.folder))
-}, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again. Settings take TRL's names, with hyphens or underscores"))
+}, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again: online DPO, or another objective (--loss-type). Settings take TRL's names, with hyphens or underscores"))
 
 export const train = trainCommand({})
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`
 
-const closing = ({ pairs, steps, validity, winRate: w }: Summary, run: string) =>
-  [
+const closing = (summary: Summary, run: string) => {
+  const { steps, validity, winRate: w } = summary
+  const { lesson, lessons, title } = learned(summary)
+  return [
     ...(w.n === 0
-      ? [`${steps} steps, ${pairs} pairs. No held-out prompts, so no win rate.`]
+      ? [`${title}: ${steps} steps, ${lessons} ${lesson}s. No held-out prompts, so no win rate.`]
       : [
-        `After ${steps} steps and ${pairs} pairs the policy beats the one that it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
+        `${title}: after ${steps} steps and ${lessons} ${lesson}s the policy beats the one that it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
         `[${percent(w.lower)}, ${percent(w.upper)}] (${w.scorer}).`,
         `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`
       ]),
     `Look: ${path.join(run, "report.html")}`
   ].join("\n")
+}

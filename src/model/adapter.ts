@@ -15,23 +15,29 @@ export interface Base {
   readonly revision: string | null
 }
 
+/** A model card. */
+export interface Card {
+  /** Besides lora, svg and vequinox: how it was trained. */
+  readonly tags: ReadonlyArray<string>
+  /** Below its front matter. */
+  readonly text: string
+}
+
 /**
  * The files of the folder, by name.
  *
  * vLLM and llama.cpp's converter load them as they are, but know one scale for all modules, and llama.cpp no rsLoRA:
  * what started from an adapter with patterns, or with rsLoRA, is merged for them.
- *
- * @param card text of the model card below its front matter
  */
 export const adapterFiles = (
   parameters: Parameters,
   lora: LoraConfig,
   base: Base,
-  card = ""
+  card: Card = { tags: [], text: "" }
 ): ReadonlyArray<readonly [string, string | Uint8Array]> => [
   ["adapter_config.json", JSON.stringify(adapterConfig(lora, base), null, 2) + "\n"],
   ["adapter_model.safetensors", encodeSafetensors(parameters)],
-  ["README.md", frontMatter(base) + card]
+  ["README.md", frontMatter(base, card.tags) + card.text]
 ]
 
 const adapterConfig = (lora: LoraConfig, base: Base) => ({
@@ -54,8 +60,8 @@ const adapterConfig = (lora: LoraConfig, base: Base) => ({
   modules_to_save: null
 })
 
-const frontMatter = (base: Base): string =>
-  `---\nbase_model: ${base.name}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- dpo\n- svg\n- vequinox\n---\n`
+const frontMatter = (base: Base, tags: ReadonlyArray<string>): string =>
+  `---\nbase_model: ${base.name}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n${["lora", ...tags, "svg", "vequinox"].map((tag) => `- ${tag}\n`).join("")}---\n`
 
 export interface Adapter {
   readonly lora: LoraConfig

@@ -28,3 +28,5 @@ const names = Object.keys(objectives) as Array<ObjectiveName>
 
 /** Those that a run of the pipeline can minimise: they learn from what a judge says. */
 export const judgedObjectives = names.filter((name) => objectives[name].learnsFrom !== "completions")
+
+export const isObjective = (name: unknown): name is ObjectiveName => typeof name === "string" && Object.hasOwn(objectives, name)

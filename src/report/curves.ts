@@ -23,7 +23,7 @@ const panels: ReadonlyArray<Panel> = [
     unit: "share",
     series: [["accuracy", key("rewards/accuracies")]]
   },
-  { title: "Loss", note: "mean over the step’s pairs", series: [["loss", key("loss")]] },
+  { title: "Loss", note: "mean over what the step trained", series: [["loss", key("loss")]] },
   {
     title: "Rewards",
     note: "β × log-probability ratio to the reference",
@@ -32,8 +32,9 @@ const panels: ReadonlyArray<Panel> = [
   {
     title: "Log-probabilities",
     note: "nats a drawing",
-    series: [["chosen", key("logps/chosen")], ["rejected", key("logps/rejected")]]
+    series: [["chosen", key("logps/chosen")], ["rejected", key("logps/rejected")], ["better", key("logps/better")], ["worse", key("logps/worse")]]
   },
+  { title: "Advantages", note: "how far from their prompt’s mean reward drawings are", series: [["size", key("advantages/abs")]] },
   { title: "KL to the reference", note: "nats", series: [["KL", key("objective/kl")]] },
   {
     title: "Valid and distinct",
@@ -61,9 +62,9 @@ const panels: ReadonlyArray<Panel> = [
     series: [["both orders agree", key("judge/swap_consistency")], ["prompts with a cycle", key("judge/cycle_rate")]]
   },
   {
-    title: "Preference pairs",
-    note: "a step; gate: settled by validity alone",
-    series: [["preferences", key("pairs/preferences")], ["by the gate", key("pairs/gate")]]
+    title: "Lessons",
+    note: "a step; by the gate: pairs settled by validity alone",
+    series: [["preferences", key("pairs/preferences")], ["advantages", key("advantages/made")], ["by the gate", key("pairs/gate")]]
   },
   { title: "Gradient norm", note: "before clipping", series: [["norm", key("grad_norm")]] }
 ]

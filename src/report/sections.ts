@@ -3,6 +3,7 @@ import { grouped } from "./curves.ts"
 import { counted, dollars, duration, type Html, html, integer, interval, number, percent } from "./html.ts"
 import type { WinRate } from "../evaluation/held-out.ts"
 import type { MetricsRow, ReportData, ReportSummary } from "./data.ts"
+import { learned } from "../run/summary.ts"
 
 const tile = (label: string, value: Html | string, detail: Html | string = ""): Html =>
   html`<div class="tile"><dt>${label}</dt><dd>${value}<small>${detail}</small></dd></div>`
@@ -26,10 +27,11 @@ const result = ({ winRate }: ReportSummary): Html =>
 <p class="note">${meaning(winRate)} Scored by ${winRate.scorer}; ties count one half; 95${"\u202f"}% Wilson interval.</p>`
 
 export const headline = ({ command, finished, summary, title }: ReportData): Html => {
-  const { alarms, costUsd, diversity, length, pairs, seconds, steps, validity, winRate } = summary
+  const { alarms, costUsd, diversity, length, objective, seconds, steps, validity, winRate } = summary
+  const { lesson, lessons, source, title: method } = learned(summary)
   return html`<header>
 <h1>${title}</h1>
-<p class="trained">Online DPO: ${counted(steps, "step")}, ${counted(pairs, "preference pair")}. <code>${command}</code></p>
+<p class="trained"><span title="${objective}: ${source}">${method}</span>: ${counted(steps, "step")}, ${counted(lessons, lesson)}. <code>${command}</code></p>
 ${
     !finished
     && html`<p class="warning"><b>Interrupted.</b> The run has not come to its end; the numbers are those of the steps up to here.</p>`
@@ -41,7 +43,7 @@ ${winRate.n > 0 && tile("Win rate", percent(winRate.value), html`${interval(winR
 ${validity !== undefined && tile("Valid drawings", change(validity), "held-out prompts")}
 ${diversity !== undefined && tile("Distinct drawings", change(diversity), "of those that rendered")}
 ${length !== undefined && tile("Length", change(length, integer), "tokens a drawing")}
-${tile("Pairs trained", integer(pairs), counted(steps, "step"))}
+${tile(lesson === "preference pair" ? "Pairs trained" : "Drawings trained", integer(lessons), counted(steps, "step"))}
 ${tile("Time", duration(seconds), "wall clock")}
 ${tile("Cost", dollars(costUsd), "paid to judges")}
 </dl>
@@ -73,7 +75,8 @@ const meanings: Readonly<Record<string, string>> = {
 const otherFaults: Readonly<Record<string, string>> = {
   "judge/failed": "answers of the judge that were no verdict",
   "pairs/invalid": "pairs of which neither drawing rendered",
-  "pairs/stale": "pairs too old to be trained"
+  "pairs/stale": "pairs too old to be trained",
+  "advantages/stale": "drawings too old to be trained"
 }
 
 const sum = (rows: ReadonlyArray<MetricsRow>, name: string): number =>

@@ -60,7 +60,7 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   const folder = folderOf(run, state.version)
   yield* removeFolder(folder)
   const files = [
-    ...parameterFiles(state.parameters, lora, base, ""),
+    ...parameterFiles(state.parameters, lora, base),
     [momentsFile, encodeSafetensors(state.moments)] as const,
     ...earlier.map(({ parameters, version }) => [`policy-${version}.safetensors`, encodeSafetensors(parameters)] as const)
   ]

@@ -8,7 +8,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
-import type { Base } from "../model/adapter.ts"
+import type { Base, Card } from "../model/adapter.ts"
 import type { Preference, StepReport } from "../domain.ts"
 import { explain, FileProblem, writeFile } from "../system/files.ts"
 import { parameterFiles } from "../model/parameter-files.ts"
@@ -88,7 +88,7 @@ export const writeAdapter = (
   state: OptimizerState,
   lora: LoraConfig | undefined,
   base: Base,
-  card: string
+  card: Card
 ) =>
   Effect.forEach(
     parameterFiles(state.parameters, lora, base, card),

@@ -1,16 +1,21 @@
-/** The model card's text below its front matter (adapter/README.md). */
-import type { Base } from "../model/adapter.ts"
-import type { Summary } from "./summary.ts"
+/** The model card of a run (adapter/README.md). */
+import type { Base, Card } from "../model/adapter.ts"
+import { learned, type Summary } from "./summary.ts"
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
-export const modelCard = (summary: Summary, base: Base): string => {
-  const { diversity, pairs, seconds, steps, validity, winRate } = summary
+/** "Online DPO" within a sentence. */
+const inSentence = (title: string): string => title[0]!.toLowerCase() + title.slice(1)
+
+export const modelCard = (summary: Summary, base: Base): Card => {
+  const { diversity, objective, seconds, steps, validity, winRate } = summary
+  const { lesson, lessons, source, title } = learned(summary)
   const revision = base.revision === null ? "" : `, revision="${base.revision}"`
-  return `
+  const text = `
 # SVG adapter for ${base.name}
 
-A LoRA adapter trained by online DPO with vequinox: ${steps} steps on ${pairs} preference pairs in ${Math.round(seconds)} s.
+A LoRA adapter trained by ${inSentence(title)} with vequinox: ${steps} steps on ${lessons} ${lesson}s in ${Math.round(seconds)} s.
+Objective: \`${objective}\`. ${source}.
 
 | on held-out prompts, equal seeds | before | after |
 |---|---|---|
@@ -26,4 +31,6 @@ from transformers import AutoModelForCausalLM
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("${base.name}"${revision}), "adapter")
 \`\`\`
 `
+  // TRL's names where TRL has the method: online-dpo.
+  return { text, tags: [title.toLowerCase().replaceAll(" ", "-")] }
 }

@@ -1,11 +1,16 @@
 import type { Alarm } from "../domain.ts"
 import type { WinRate } from "../evaluation/held-out.ts"
+import { type ObjectiveName, objectiveOf } from "../objectives/objectives.ts"
 
 /** summary.json. */
 export interface Summary {
+  /** What was minimised: a row of the table of objectives. */
+  readonly objective: ObjectiveName
   readonly steps: number
-  /** Preference pairs trained. */
+  /** Preference pairs trained; 0 where the objective learns from advantages. */
   readonly pairs: number
+  /** Advantages trained, each of one drawing; 0 where the objective learns from pairs. */
+  readonly advantages: number
   /** Wall clock, evaluation included. */
   readonly seconds: number
   readonly winRate: WinRate
@@ -20,4 +25,12 @@ export interface Summary {
   readonly faults: Readonly<Record<string, number>>
   /** What a person should look into, with the step at which it was seen. */
   readonly alarms: ReadonlyArray<Alarm>
+}
+
+/** What a run was and what it learned from, as people call it: "Online DPO" from 9000 things, each a "preference pair". */
+export const learned = ({ advantages, objective, pairs }: Pick<Summary, "objective" | "pairs" | "advantages">) => {
+  const { learnsFrom, source, title } = objectiveOf({ lossType: objective })
+  return learnsFrom === "advantages"
+    ? { title, source, lessons: advantages, lesson: "judged drawing" }
+    : { title, source, lessons: pairs, lesson: "preference pair" }
 }

@@ -21,6 +21,7 @@ import { writeFile } from "../system/files.ts"
 import { failedInARow, failuresAfter, watchJudge } from "../evaluation/judge-watch.ts"
 import type { StepOutcome } from "../steps/metrics.ts"
 import { modelCard } from "./model-card.ts"
+import type { ObjectiveName } from "../objectives/objectives.ts"
 import type { LoraConfig } from "../engine/weights/parameters.ts"
 import { train } from "../pipeline.ts"
 import type { Progress } from "../system/progress.ts"
@@ -38,6 +39,8 @@ export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
   readonly prompts: PromptSet
   readonly run: RunFolder
+  /** What the optimizer minimises; `pipeline.lessons` are what it learns from. */
+  readonly objective: ObjectiveName
   readonly lora: LoraConfig | undefined
   readonly base: Base
   /** The policy as the run began, version 0. */
@@ -71,7 +74,7 @@ export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, num
   const sums: Record<string, number> = {}
   for (const { metrics } of reports) {
     for (const [name, value] of Object.entries(metrics)) {
-      if (!/^(svg\/(rejected|killed)\/|judge\/failed|pairs\/(invalid|stale))/.test(name) || value === 0) continue
+      if (!/^(svg\/(rejected|killed)\/|judge\/failed|pairs\/invalid|(pairs|advantages)\/stale)/.test(name) || value === 0) continue
       sums[name] = (sums[name] ?? 0) + value
     }
   }
@@ -174,8 +177,10 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   ).filter(({ n }) => n > 0)
   const all = yield* Ref.get(reports)
   const summary: Summary = {
+    objective: o.objective,
     steps: all.length,
     pairs: total(all, "pairs/trained"),
+    advantages: total(all, "advantages/trained"),
     seconds: yield* seconds,
     winRate: rates[0] ?? winRate("none", []),
     otherWinRates: rates.slice(1),
@@ -205,6 +210,7 @@ const describe = (metrics: Readonly<Record<string, number>>): string => {
     ...show("loss", "loss", 3),
     ...show("margin", "rewards/margins"),
     ...show("valid", "svg/valid"),
-    ...show("pairs", "pairs/trained", 0)
+    ...show("pairs", "pairs/trained", 0),
+    ...show("advantages", "advantages/trained", 0)
   ].join("  ")
 }

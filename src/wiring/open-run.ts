@@ -156,6 +156,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
         pipeline,
         prompts,
         run,
+        objective: c.loss_type,
         lora: trained.lora,
         base: c.model_name_or_path === "embedded" ? { name: "vequinox/models/policy", revision: null } : policy.base,
         initial,

@@ -43,8 +43,10 @@ const report = (changes: Partial<ReportData> = {}): ReportData => ({
   title: "a run",
   command: "vequinox train",
   summary: {
+    objective: "sigmoid",
     steps: 300,
     pairs: 9000,
+    advantages: 0,
     seconds: 1043,
     winRate: { value: 0.711, lower: 0.652, upper: 0.763, n: 256, scorer: "scene check" },
     otherWinRates: [{ value: 0.66, lower: 0.6, upper: 0.72, n: 256, scorer: "another" }],
@@ -84,7 +86,7 @@ const panelTitles = [
   "Completion length",
   "Entropy",
   "Judge",
-  "Preference pairs",
+  "Lessons",
   "Gradient norm"
 ]
 
@@ -105,6 +107,19 @@ describe("renderReport", () => {
     assert.include(of({ lower: 0.45 }), "no difference was shown")
     assert.include(of({ value: 0.4, lower: 0.3, upper: 0.49 }), "training hurt")
     assert.include(of({ value: 0, lower: 0, upper: 1, n: 0, scorer: "none" }), "No drawings of held-out prompts were compared")
+  })
+
+  it("says what was minimised and what was learned from", () => {
+    assert.include(visible(page()).replace(/<[^>]*>/g, ""), "Online DPO: 300 steps, 9,000 preference pairs.")
+    const metrics = [{ step: 0, loss: 0.1, "advantages/abs": 0.25, "advantages/made": 64, "logps/better": -80, "logps/worse": -85, "pairs/gate": 3 }]
+    const { summary } = report()
+    const other = page({ metrics, summary: { ...summary, objective: "reinforce", pairs: 0, advantages: 1200, faults: { "advantages/stale": 2 } } })
+    const text = visible(other).replace(/<[^>]*>/g, " ")
+    assert.match(text, /Policy gradient *: 300 steps, 1,200 judged drawings\./)
+    assert.match(text, /Drawings trained *1,200/)
+    assert.match(text, /advantages\/stale *2 *drawings too old to be trained/)
+    assert.notMatch(text, /DPO|preference pair/)
+    assert.deepStrictEqual(titles(other, 3), ["Loss", "Log-probabilities", "Advantages", "Lessons", "Other faults the run survived"])
   })
 
   it("has every section and every panel, in this order", () => {

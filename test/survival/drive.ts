@@ -1,6 +1,7 @@
 /**
  * The checkpoint and commit path as a run has it, with stages that cost nothing: the same process can be killed, or refused
- * by its disk, at every system call. `node drive.ts FOLDER [late-rename]` begins a run there, or goes on with it.
+ * by its disk, at every system call. `node drive.ts FOLDER [late-rename] [advantages]` begins a run
+ * there, or goes on with it.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -41,7 +42,7 @@ const sha256 = (data: string | Uint8Array) => createHash("sha256").update(data).
 const tables = {
   candidates: "step, prompt_id, idx, svg, rendering",
   verdicts: "step, prompt_id, a, b, outcome, confidence",
-  preferences: "step, prompt_id, chosen, rejected, weight, consumed_by_step, dropped_at_step",
+  lessons: "step, prompt_id, candidate, rejected, signal, weight, consumed_by_step, dropped_at_step",
   judgments: "step, prompt_id, shown, verdicts",
   checkpoints: "step, sha256, pairs"
 }
@@ -49,8 +50,12 @@ const tables = {
 const rows = Effect.flatMap(RunDatabase, ({ read }) =>
   read((db) => Object.entries(tables).map(([table, columns]) => db.prepare(`SELECT ${columns} FROM ${table} ORDER BY 1, 2, 3`).all())))
 
+/** What a driven run learns from, and the objective that its card names. */
+const objectives = { preferences: "sigmoid", advantages: "reinforce" } as const
+export type Lessons = keyof typeof objectives
+
 /** @param saveTotalLimit checkpoints kept */
-export const drive = (folder: string, saveTotalLimit = 2) =>
+export const drive = (folder: string, saveTotalLimit = 2, lessons: Lessons = "preferences") =>
   Effect.gen(function*() {
     const run = runFolder(folder)
     yield* lockRun(run)
@@ -70,10 +75,11 @@ export const drive = (folder: string, saveTotalLimit = 2) =>
     yield* runTraining({
       pipeline: {
         ...defaultPipeline, steps, firstStep: from.version, oldestVersion: found?.earlier[0]?.version, seed: 3,
-        promptsPerStep: 2, promptsPerBatch: 2, k: 3, maxStaleness
+        promptsPerStep: 2, promptsPerBatch: 2, k: 3, maxStaleness, lessons
       },
       prompts: { train: ["a sun", "a plum", "a wheel", "a coin"].map(promptOf), heldOut: [promptOf("a moon")] },
       run,
+      objective: objectives[lessons],
       lora: undefined,
       base: { name: "circles", revision: null },
       initial,
@@ -115,9 +121,9 @@ const renameLate = () => {
 }
 
 if (import.meta.main) {
-  const [folder = "", mutant] = process.argv.slice(2)
-  if (mutant === "late-rename") renameLate()
-  await Effect.runPromise(Effect.andThen(Effect.sync(() => fs.mkdirSync(folder, { recursive: true })), drive(folder))).then(
+  const [folder = "", ...how] = process.argv.slice(2)
+  if (how.includes("late-rename")) renameLate()
+  await Effect.runPromise(Effect.andThen(Effect.sync(() => fs.mkdirSync(folder, { recursive: true })), drive(folder, 2, how.includes("advantages") ? "advantages" : "preferences"))).then(
     (driven) => console.log(JSON.stringify(driven)),
     (error: Error) => {
       console.error(error.message)

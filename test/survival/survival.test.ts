@@ -12,7 +12,7 @@ import { RunDatabase } from "../../layers/store/run-database.ts"
 import { lockRun } from "../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
 import { RunState } from "../../src/stages/RunState.ts"
-import { drive, type Driven, steps } from "./drive.ts"
+import { drive, type Driven, type Lessons, steps } from "./drive.ts"
 import { hasStrace, type Point, sweep, trace } from "./sweep.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
@@ -22,7 +22,7 @@ const made = (name: string): string => {
   fs.mkdirSync(path.join(work, name))
   return path.join(work, name)
 }
-const go = (folder: string, saveTotalLimit?: number): Promise<Driven> => Effect.runPromise(drive(folder, saveTotalLimit))
+const go = (folder: string, saveTotalLimit?: number, lessons?: Lessons): Promise<Driven> => Effect.runPromise(drive(folder, saveTotalLimit, lessons))
 const stateIn = (file: string) => runStateSqlite.layer.pipe(Layer.provide(RunDatabase.layer({ path: file })))
 const copy = (from: string, name: string): string => {
   fs.cpSync(from, path.join(work, name), { recursive: true })
@@ -77,6 +77,24 @@ describe("checkpoints", () => {
     }
   })
 
+  it("of a run that learns from advantages lead to the same result too, and nothing in its folder speaks of pairs", async () => {
+    const folder = made("advantages")
+    const { result } = await go(folder, 0, "advantages")
+    for (const broken of [[3], [3, 2], [3, 2, 1]]) {
+      const again = copy(folder, `advantages-${broken.length}`)
+      for (const step of broken) fs.truncateSync(path.join(again, `checkpoints/step-${step}/model.safetensors`), 40)
+      assert.deepStrictEqual(await go(again, 0, "advantages").then(({ from, result }) => ({ from, result })), { from: steps - broken.length, result })
+    }
+    assert.notStrictEqual(result, whole.result)
+    assert.strictEqual(fs.readFileSync(path.join(folder, "preferences.jsonl"), "utf8"), "")
+    const { advantages, objective, pairs } = JSON.parse(fs.readFileSync(path.join(folder, "summary.json"), "utf8"))
+    const db = new DatabaseSync(path.join(folder, "run.db"), { readOnly: true })
+    const trained = db.prepare("SELECT count(*) AS n FROM lessons WHERE consumed_by_step IS NOT NULL").get()!["n"]
+    db.close()
+    assert.deepStrictEqual([objective, pairs, advantages], ["reinforce", 0, trained])
+    assert.isAbove(advantages, 0)
+  })
+
   it("are pruned but for the newest two", () => {
     const known = [5, 4, 3, 2] // beside a new one
     assert.deepStrictEqual([0, 1, 2, 3, 9].map((limit) => pruned(known, limit)), [[], [4, 3, 2], [4, 3, 2], [3, 2], []])
@@ -107,11 +125,11 @@ describe("the folder of a run", () => {
       db.exec(sql)
       db.close()
     }
-    change("DROP TABLE judgments; DROP TABLE calls; DROP TABLE killed; DROP TABLE reports; DROP TABLE checkpoints; DROP TABLE faults; UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    change("DROP VIEW preferences; DROP TABLE lessons; CREATE TABLE preferences (id, step, prompt_id, chosen, rejected, label, weight, consumed_by_step, dropped_at_step); DROP TABLE judgments; DROP TABLE calls; DROP TABLE killed; DROP TABLE reports; DROP TABLE checkpoints; DROP TABLE faults; UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     assert.deepStrictEqual(await Effect.runPromise(use), [])
-    change("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
+    change("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
     const error = await Effect.runPromise(Effect.flip(use))
-    assert.match(error.message, /written by a newer vequinox \(schema 3, this one knows 2\): update vequinox/)
+    assert.match(error.message, /written by a newer vequinox \(schema 4, this one knows 3\): update vequinox/)
   })
 })
 
@@ -147,6 +165,7 @@ describe.skipIf(!hasStrace())("struck at a system call", () => {
     const full = await sweep(made("ENOSPC"), [of("write", /step-2\.part/)[0]!], "ENOSPC")
     assert.deepStrictEqual([...refused.wrong, ...full.wrong], [])
     assert.deepStrictEqual([refused.said, full.said], [1, 1])
+    assert.deepStrictEqual((await sweep(made("advantages-kill"), [commits.at(-2)!], "kill", "advantages")).wrong, [])
   })
 
   it("a checkpoint that is committed before it is there would be caught", async () => {

@@ -1,13 +1,14 @@
 /**
  * SIGKILL, EIO or ENOSPC at every system call with which drive.ts changes its run folder, one kind of call at a time, by
- * strace: it counts the calls of each kind by themselves. `node test/survival/sweep.ts [kill|EIO|ENOSPC] [kinds] [mutant]`.
+ * strace: it counts the calls of each kind by themselves. `node test/survival/sweep.ts [kill|EIO|ENOSPC] [kinds] [how]`, where `how` is
+ * what drive.ts takes: `late-rename`, `advantages`.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { drive, type Driven } from "./drive.ts"
+import { drive, type Driven, type Lessons } from "./drive.ts"
 
 /** Calls that change what is on disk. */
 export const kinds = [
@@ -35,10 +36,10 @@ const environment = () => {
   return env
 }
 
-const strace = (folder: string, options: ReadonlyArray<string>, mutant: string) => {
+const strace = (folder: string, options: ReadonlyArray<string>, how: string) => {
   const { signal, status, stderr } = spawnSync(
     "strace",
-    ["-qq", ...options, process.execPath, driver, folder, mutant],
+    ["-qq", ...options, process.execPath, driver, folder, ...how.split(" ")],
     { encoding: "utf8", maxBuffer: 1e8, env: environment() }
   )
   return { killed: signal === "SIGKILL" || status === 137, status, stderr }
@@ -53,9 +54,9 @@ export interface Point {
 }
 
 /** Calls of one run, alone, that touch its folder and change something: the main thread's, which does all of them. */
-export const trace = (folder: string, mutant = ""): ReadonlyArray<Point> => {
+export const trace = (folder: string, how = ""): ReadonlyArray<Point> => {
   const file = `${folder}.trace`
-  strace(folder, ["-y", "-o", file, "-e", `trace=${kinds.join()}`], mutant)
+  strace(folder, ["-y", "-o", file, "-e", `trace=${kinds.join()}`], how)
   const counts = new Map<string, number>()
   return fs.readFileSync(file, "utf8").split("\n").flatMap((line) => {
     const kind = /^(\w+)\(/.exec(line)?.[1] as Kind | undefined
@@ -77,8 +78,9 @@ export interface Outcome {
 }
 
 /** Strikes one run at each of the points, then goes on with each and compares. */
-export const sweep = async (work: string, points: ReadonlyArray<Point>, blow: Blow, mutant = ""): Promise<Outcome> => {
-  const go = (folder: string): Promise<Driven> => Effect.runPromise(drive(folder))
+export const sweep = async (work: string, points: ReadonlyArray<Point>, blow: Blow, how = ""): Promise<Outcome> => {
+  const lessons: Lessons = how.includes("advantages") ? "advantages" : "preferences"
+  const go = (folder: string): Promise<Driven> => Effect.runPromise(drive(folder, 2, lessons))
   fs.mkdirSync(path.join(work, "whole"))
   const { result } = await go(path.join(work, "whole"))
   const wrong: Array<string> = []
@@ -86,7 +88,7 @@ export const sweep = async (work: string, points: ReadonlyArray<Point>, blow: Bl
   for (const { call, kind, n } of points) {
     const folder = path.join(work, `${kind}-${n}`)
     const inject = blow === "kill" ? "signal=KILL" : `error=${blow}`
-    const ended = strace(folder, ["-o", "/dev/null", "-e", `trace=${kind}`, "-e", `inject=${kind}:${inject}:when=${n}`], mutant)
+    const ended = strace(folder, ["-o", "/dev/null", "-e", `trace=${kind}`, "-e", `inject=${kind}:${inject}:when=${n}`], how)
     const at = `${blow} at ${call}`
     if (blow === "kill" ? ended.killed : ended.status !== 0) struck++
     if (blow !== "kill" && ended.status !== 0) {
@@ -108,15 +110,15 @@ export const sweep = async (work: string, points: ReadonlyArray<Point>, blow: Bl
 }
 
 if (import.meta.main) {
-  const [blow = "kill", only = kinds.join(), mutant = ""] = process.argv.slice(2)
+  const [blow = "kill", only = kinds.join(), how = ""] = process.argv.slice(2)
   const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-sweep-"))
-  const all = trace(path.join(work, "traced"), mutant)
+  const all = trace(path.join(work, "traced"), how)
   console.log(`${all.length} points: ${kinds.map((kind) => `${all.filter((point) => point.kind === kind).length} ${kind}`).join(", ")}`)
   for (const kind of only.split(",")) {
     const points = all.filter((point) => point.kind === kind)
     const under = path.join(work, kind)
     fs.mkdirSync(under)
-    const { said, struck, wrong } = await sweep(under, points, blow as Blow, mutant)
+    const { said, struck, wrong } = await sweep(under, points, blow as Blow, how)
     console.log(`${blow} at ${kind}: ${points.length} points, ${struck} struck, ${blow === "kill" ? "" : `${said} said why, `}${wrong.length} wrong`)
     for (const line of wrong) console.log(`  ${line}`)
     if (wrong.length > 0) process.exitCode = 1
