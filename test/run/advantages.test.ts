@@ -1,0 +1,66 @@
+/** A run that learns from advantages, as a person starts it: real processes with the embedded policy and judge. */
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { assert, describe, it } from "@effect/vitest"
+import { scratchFolder } from "../support/scratch-folder.ts"
+
+const work = scratchFolder("advantages")
+const main = path.resolve(import.meta.dirname, "../../src/main.ts")
+
+/** @param until kills the process once its output holds this so many times */
+const vequinox = (args: ReadonlyArray<string>, until?: { readonly said: string; readonly times: number }) =>
+  new Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
+    const child = spawn(process.execPath, [main, ...args], { cwd: work, env: { PATH: process.env["PATH"] } })
+    let [stdout, stderr] = ["", ""]
+    child.stdout.on("data", (text) => {
+      stdout += text
+      if (until !== undefined && stdout.split(until.said).length > until.times) child.kill("SIGKILL")
+    })
+    child.stderr.on("data", (text) => (stderr += text))
+    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
+  })
+
+const settings = "--loss-type reinforce --steps 3 --prompts-per-step 4 --k 3 --eval-prompts 4 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
+const text = (run: string, name: string) => fs.readFileSync(path.join(run, name), "utf8")
+const adapterOf = (run: string) => fs.readFileSync(path.join(run, "adapter/adapter_model.safetensors"))
+const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(run, "metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line))
+const timeless = (rows: ReadonlyArray<Record<string, number>>) =>
+  rows.map((row) => Object.entries(row).filter(([name]) => !name.startsWith("seconds/")))
+
+describe("train --loss-type reinforce", () => {
+  it("leaves a run folder that speaks of advantages, and killed and resumed the same adapter, bit for bit", async () => {
+    const [alone, struck] = [path.join(work, "alone"), path.join(work, "struck")]
+    const ended = await vequinox(["train", ...settings, "--out", alone])
+    assert.strictEqual(ended.code, 0, ended.stderr)
+
+    const metrics = metricsOf(alone)
+    assert.lengthOf(metrics, 3)
+    for (const name of ["loss", "grad_norm", "advantages/mean", "advantages/abs", "advantages/made", "advantages/trained", "logps/better", "logps/worse", "svg/valid"]) {
+      assert.isNumber(metrics[0]![name], name)
+    }
+    assert.isEmpty(metrics.flatMap(Object.keys).filter((name) => /^rewards\/|^objective\/kl$|^beta$|^pairs\/(preferences|trained|stale)$/.test(name)))
+    const db = new DatabaseSync(path.join(alone, "run.db"), { readOnly: true })
+    const counts = db.prepare("SELECT count(*) AS all_, count(rejected) AS pairs, count(consumed_by_step) AS trained FROM lessons").get()!
+    db.close()
+    const summary = JSON.parse(text(alone, "summary.json"))
+    assert.deepStrictEqual(summary, JSON.parse(ended.stdout.trim().split("\n").at(-1)!))
+    assert.deepInclude(summary, { objective: "reinforce", steps: 3, pairs: 0, advantages: counts["trained"] })
+    assert.deepStrictEqual([counts["pairs"], counts["all_"]], [0, counts["trained"]])
+    assert.isAbove(summary.advantages, 0)
+    assert.strictEqual(text(alone, "preferences.jsonl"), "")
+    assert.include(text(alone, "adapter/README.md"), "trained by policy gradient with vequinox")
+    assert.include(text(alone, "report.html"), "Policy gradient</span>: 3 steps")
+    for (const file of ["adapter/README.md", "report.html"]) assert.notMatch(text(alone, file), /online DPO|preference pair/i)
+
+    const killed = await vequinox(["train", ...settings, "--out", struck], { said: "\"step\":", times: 2 })
+    assert.strictEqual(killed.signal, "SIGKILL", killed.stderr)
+    assert.isFalse(fs.existsSync(path.join(struck, "adapter")))
+    const resumed = await vequinox(["train", "--resume", struck])
+    assert.strictEqual(resumed.code, 0, resumed.stderr)
+    assert.match(resumed.stdout, /^Policy gradient: after 3 steps and \d+ judged drawings the policy/)
+    assert.isTrue(adapterOf(struck).equals(adapterOf(alone)))
+    assert.deepStrictEqual(timeless(metricsOf(struck)), timeless(metrics))
+  }, 240_000)
+})
