@@ -4,6 +4,23 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Stream } from "effect"
+import * as bufferMemory from "../../layers/buffer/memory.ts"
+import * as judgeFake from "../../layers/judge/fake.ts"
+import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
+import * as optimizerOnnx from "../../layers/optimizer/onnx.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
+import * as samplerOnnx from "../../layers/sampler/onnx.ts"
+import type { Drawing } from "../../src/domain.ts"
+import { plain } from "../../src/engine/sampling/sampling.ts"
+import { initialAdapter } from "../../src/engine/weights/parameters.ts"
+import { allLinear, modulesOf } from "../../src/engine/nets/transformer.ts"
+import { openDecoder } from "../../src/model/model-folder.ts"
+import { defaultFormat, openTokenizer } from "../../src/model/tokenizer/tokenizer.ts"
+import { defaultPipeline, train } from "../../src/pipeline.ts"
+import { promptOf } from "../../src/prompts.ts"
+import { Policy } from "../../src/stages/Policy.ts"
+import { trainerDefaults } from "../../src/wiring/trainer-defaults.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("advantages")
@@ -63,4 +80,41 @@ describe("train --loss-type reinforce", () => {
     assert.isTrue(adapterOf(struck).equals(adapterOf(alone)))
     assert.deepStrictEqual(timeless(metricsOf(struck)), timeless(metrics))
   }, 240_000)
+})
+
+describe("the policy gradient", () => {
+  it.live("raises the mean reward of a judge that prefers less ink", () =>
+    Effect.gen(function*() {
+      const folder = path.join(import.meta.dirname, "../../models/policy")
+      const [checkpoint, tokenizer] = [yield* openDecoder(folder), yield* openTokenizer(folder)]
+      const lora = { r: 8, alpha: 16, targets: allLinear }
+      const initial = { version: 0, updates: 0, parameters: initialAdapter(modulesOf(checkpoint.config), lora, 1), moments: new Map() }
+      const [maxNewTokens, maxLength] = [100, 160]
+      const stages = Layer.mergeAll(
+        samplerOnnx.layer({
+          checkpoint, tokenizer, format: defaultFormat, lora, sampling: plain, maxNewTokens, maxLength, stop: "</svg>", stopMalformed: false,
+          maxNumSeqs: 32, precision: "float32", cache: work, quantizing: () => Effect.succeed(() => Effect.void)
+        }),
+        optimizerOnnx.layer({
+          checkpoint, lora, initial, ...trainerDefaults(maxLength, 1024, { learningRate: 3e-3, maxGradNorm: 1 }),
+          objective: { lossType: "reinforce", beta: 0.1, labelSmoothing: 0, nu: 3 }
+        }),
+        rendererResvg.layer({ size: 32 }),
+        judgeFake.layer({ target: 0 }),
+        bufferMemory.layer({ maxStaleness: 0, staleWeight: 1 }),
+        Policy.layer(initial, 1)
+      ).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1 })))
+      const steps = 12
+      const config = { ...defaultPipeline, steps, k: 4, promptsPerStep: 8, promptsPerBatch: 8, maxStaleness: 0, lessons: "advantages" } as const
+      const prompts = ["a red circle", "a blue square", "a green tree", "a yellow star", "a cat", "a house", "a boat", "a flower"].map(promptOf)
+      const outcomes = yield* Stream.runCollect(train(config, prompts)).pipe(Effect.provide(stages))
+      /** Less the share of ink; a drawing that does not render, which loses to any that does, has as little as can be. */
+      const reward = ({ rendering }: Drawing) => rendering._tag === "Rendered" ? -judgeFake.ink(rendering.picture) : -1
+      const mean = (from: number, to: number) => {
+        const rewards = outcomes.slice(from, to).flatMap(({ rollout }) => rollout.drawings.map(reward))
+        return rewards.reduce((a, b) => a + b, 0) / rewards.length
+      }
+      const [before, after] = [mean(0, 2), mean(steps - 2, steps)]
+      assert.isAbove(after, before + 0.04, `${before} before, ${after} after`)
+    }), 240_000)
 })
