@@ -164,7 +164,7 @@ export interface Rollout extends JudgedStep {
   readonly lessons: ReadonlyArray<Lesson>
 }
 
-/** One line of metrics.jsonl: TRL's names, and `step`, `policyVersion`, `judge/*`, `svg/*`, `pairs/*`, `seconds/*`. */
+/** One line of metrics.jsonl: TRL's names, and `step`, `policyVersion`, `judge/*`, `svg/*`, `pairs/*`, `advantages/*`, `seconds/*`. */
 export interface StepReport {
   readonly step: number
   readonly policyVersion: number

@@ -2,7 +2,7 @@
  * A run folder (`runs/<name>/`): what it holds and in which order it is written. Other tools rely on these names.
  *
  * config.json first, metrics.jsonl and preferences.jsonl step by step, checkpoints/step-N/ whole or not at all, and last
- * adapter/, summary.json and report.html. run.db is what a run that was stopped goes on from; run.lock is held by the
+ * adapter/, summary.json and report.html. preferences.jsonl is empty where a run learns from advantages. run.db is what a run that was stopped goes on from; run.lock is held by the
  * process that works here.
  */
 import * as fs from "node:fs"

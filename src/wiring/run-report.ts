@@ -27,7 +27,7 @@ const view = Effect.fnUntraced(function*({ candidate, rendering }: Drawing, scor
 
 /** What began the run, as far as a line can say it. */
 export const commandOf = (config: Readonly<Record<string, unknown>>): string =>
-  `vequinox train --seed ${String(config["seed"])} --steps ${String(config["max_steps"])}`
+  `vequinox train --loss-type ${String(config["loss_type"] ?? "sigmoid")} --seed ${String(config["seed"])} --steps ${String(config["max_steps"])}`
 
 export const writeReport = Effect.fn("writeReport")(function*(
   run: RunFolder,
