@@ -3,7 +3,7 @@ import * as os from "node:os"
 import { Effect } from "effect"
 import { SamplerProgram } from "../layers/onnx/sampler-program.ts"
 import { openDecoder } from "../src/model/model-folder.ts"
-import { embeddedModel } from "../src/system/package.ts"
+import { embedded } from "../src/system/installed.ts"
 import { plain } from "../src/engine/sampling/sampling.ts"
 import { embeddedPrompts } from "../src/prompts.ts"
 import { defaultFormat, openTokenizer, promptIds } from "../src/model/tokenizer/tokenizer.ts"
@@ -13,8 +13,8 @@ const k = 4
 const newTokens = 64
 
 export const benchSampler = async (threads = os.availableParallelism()) => {
-  const checkpoint = await Effect.runPromise(openDecoder(embeddedModel("policy")))
-  const tokenizer = await Effect.runPromise(openTokenizer(embeddedModel("policy")))
+  const checkpoint = await Effect.runPromise(openDecoder(embedded("policy")))
+  const tokenizer = await Effect.runPromise(openTokenizer(embedded("policy")))
   const { train } = embeddedPrompts(0)
   const sampler = new SamplerProgram({
     checkpoint,

@@ -1,11 +1,11 @@
 /** resvg, which may abort, hang or eat memory: hostile drawings are drawn in a child process, a user's own anywhere. */
-import { fileURLToPath } from "node:url"
 import { Resvg } from "@resvg/resvg-js"
+import { embedded } from "../../src/system/installed.ts"
 
 /** The one font there is, whatever family a drawing names: pictures must not depend on the machine. */
 const font = {
   loadSystemFonts: false,
-  fontFiles: [fileURLToPath(new URL("../../models/font/DejaVuSans.ttf", import.meta.url))],
+  fontFiles: [embedded("font/DejaVuSans.ttf")],
   defaultFontFamily: "DejaVu Sans"
 }
 

@@ -10,11 +10,11 @@ import { openDecoder } from "../model/model-folder.ts"
 import { resolveConfig } from "../wiring/settings.ts"
 import { explain } from "../system/files.ts"
 import { fits, published } from "../wiring/fits.ts"
-import { atLeast, failed, type Machine, machinePage, obstacle, passed, shownAddress } from "../wiring/machine.ts"
+import { failed, type Machine, machinePage, obstacle, passed, shownAddress } from "../wiring/machine.ts"
 import { openClip } from "../scorers/clip.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { openTokenizer } from "../model/tokenizer/tokenizer.ts"
-import { embeddedModel, nodeWanted } from "../system/package.ts"
+import { atLeast, embedded, nodeWanted } from "../system/installed.ts"
 import * as Flags from "../wiring/flags.ts"
 import { cacheFolder } from "../wiring/guides.ts"
 
@@ -57,7 +57,7 @@ const keyNames = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN"]
 const addressNames = ["ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"]
 
 export const examine = Effect.gen(function*() {
-  const policy = yield* Effect.result(openDecoder(embeddedModel("policy")))
+  const policy = yield* Effect.result(openDecoder(embedded("policy")))
   const defaults = yield* resolveConfig(undefined, {})
   const free = freeMemory()
   const limit = process.constrainedMemory()
@@ -83,9 +83,9 @@ export const examine = Effect.gen(function*() {
     keys: Object.fromEntries(keys),
     addresses: Object.fromEntries(addresses.filter(([, text]) => text !== "").map(([name, text]) => [name, shownAddress(text)])),
     models: {
-      policy: yield* checked(Effect.andThen(Effect.fromResult(policy), openTokenizer(embeddedModel("policy")))),
-      clip: yield* checked(openClip(embeddedModel("clip"))),
-      "clip-heldout": yield* checked(openClip(embeddedModel("clip-heldout")))
+      policy: yield* checked(Effect.andThen(Effect.fromResult(policy), openTokenizer(embedded("policy")))),
+      clip: yield* checked(openClip(embedded("clip"))),
+      "clip-heldout": yield* checked(openClip(embedded("clip-heldout")))
     },
     loraR: sizes.r,
     fits: [

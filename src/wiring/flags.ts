@@ -1,6 +1,7 @@
 /** Flags that several subcommands share, each with its description, range and default in one place. */
+
 import { Flag } from "effect/cli"
-import { embeddedModel } from "../system/package.ts"
+import { embedded } from "../system/installed.ts"
 import { int } from "../system/ranges.ts"
 import { numberFlag, numberSetting, trlNamed } from "./setting-flags.ts"
 
@@ -8,7 +9,7 @@ export const model = Flag.String("model").pipe(
   Flag.withAlias("m"),
   trlNamed("model"),
   Flag.withDescription("policy: a Hugging Face checkpoint folder, or a model of the Hub as owner/name (default: the embedded one)"),
-  Flag.withDefault(embeddedModel("policy"))
+  Flag.withDefault(embedded("policy"))
 )
 export const revision = Flag.String("revision").pipe(
   trlNamed("revision"),

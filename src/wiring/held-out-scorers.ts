@@ -7,7 +7,7 @@ import type { Picture } from "../domain.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import { resize } from "../drawing/resize.ts"
 import { checkScene, parseCaption } from "../scenes/index.ts"
-import { embeddedModel } from "../system/package.ts"
+import { embedded } from "../system/installed.ts"
 
 /** Pixels of a side in which the scene check was measured. */
 const side = 64
@@ -34,6 +34,6 @@ export const heldOutScorers: Effect.Effect<
   CheckpointInvalid | OnnxError,
   OnnxRuntime | Scope.Scope
 > = Effect.map(
-  judgeClip.scorer("held-out CLIP", { model: embeddedModel("clip-heldout") }),
+  judgeClip.scorer("held-out CLIP", { model: embedded("clip-heldout") }),
   (clip) => [sceneScorer, clip]
 )

@@ -15,13 +15,13 @@ import * as judgeHuman from "../../layers/judge/human.ts"
 import * as judgeList from "../../layers/judge/list.ts"
 import { Judge } from "../stages/Judge.ts"
 import { BadInput } from "../system/errors.ts"
-import { embeddedModel } from "../system/package.ts"
+import { embedded } from "../system/installed.ts"
 import { answersLayer } from "./guides.ts"
 import { fixedSize, folderOf, guided, type JudgeRow, type JudgeSettings, ownSize, scored } from "./judge-row.ts"
 
 const clip = scored("clip", {
   says: "the scores of the embedded CLIP, or of the one in `--judge-model`",
-  embedded: embeddedModel("clip"),
+  embedded: embedded("clip"),
   margin: true,
   size: ({ judge_model }) => Effect.succeed(judge_model === "" ? 64 : 224) // the embedded one was trained on 64
 })

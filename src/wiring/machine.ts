@@ -34,14 +34,6 @@ export interface Machine {
 export const passed: Check = { ok: true, why: undefined }
 export const failed = (why: string): Check => ({ ok: false, why: why.split("\n")[0]!.replace(/\.$/, "") })
 
-/** Whether `version` (v24.1.0) satisfies `wanted` (>=22.19): at least that, number by number. */
-export const atLeast = (version: string, wanted: string): boolean => {
-  const numbers = (text: string) => text.replace(/^\D+/, "").split(".").map((part) => Number.parseInt(part, 10))
-  const [have, need] = [numbers(version), numbers(wanted)]
-  const differs = need.findIndex((n, i) => n !== (have[i] ?? 0))
-  return differs < 0 || (have[differs] ?? 0) > need[differs]!
-}
-
 /** The address as it may be shown: user, password, query and fragment can hold secrets. */
 export const shownAddress = (text: string): string => {
   const url = URL.parse(text)

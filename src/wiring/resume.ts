@@ -14,7 +14,7 @@ import { explain, FileProblem, readText } from "../system/files.ts"
 import type { PromptSet } from "../prompts.ts"
 import { type RunFolder, runFolder } from "../run/folder.ts"
 import { BadInput } from "../system/errors.ts"
-import { onnxVersion, resvgVersion, version } from "../system/package.ts"
+import { onnxVersion, resvgVersion, version } from "../system/installed.ts"
 
 /** Settings that no number of the run depends on. */
 const free: ReadonlySet<SettingName> = new Set([

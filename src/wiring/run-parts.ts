@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import { lockRun } from "../../layers/store/run-lock.ts"
 import { embeddedPrompts, promptSet, readPrompts } from "../prompts.ts"
 import { BadInput } from "../system/errors.ts"
-import { embeddedModel } from "../system/package.ts"
+import { embedded } from "../system/installed.ts"
 import type { ProgressStyle } from "../system/progress.ts"
 import { openJudge } from "./open-judge.ts"
 import { type PlacedLayers, replaces } from "./own-layers.ts"
@@ -70,7 +70,7 @@ const judgeOf = Effect.fnUntraced(function*(c: TrainConfig, { layers, style }: R
 const policyOf = (c: TrainConfig, before: Begun | undefined, style: ProgressStyle) => {
   const commit = before?.config["model_commit"]
   if (typeof commit === "string") return openPolicy(`${c.model_name_or_path.split("@")[0]}@${commit}`, "", style)
-  return openPolicy(c.model_name_or_path === "embedded" ? embeddedModel("policy") : c.model_name_or_path, c.model_revision, style)
+  return openPolicy(c.model_name_or_path === "embedded" ? embedded("policy") : c.model_name_or_path, c.model_revision, style)
 }
 
 /** @param before the run that goes on, where it was under way: what its numbers depend on must be as it was */

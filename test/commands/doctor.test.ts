@@ -7,8 +7,9 @@ import { TestConsole } from "effect/testing"
 import { afterAll } from "vitest"
 import { tell } from "../../src/commands/doctor.ts"
 import { fits, published } from "../../src/wiring/fits.ts"
-import { atLeast, failed, type Machine, machinePage, obstacle, passed, shownAddress } from "../../src/wiring/machine.ts"
+import { failed, type Machine, machinePage, obstacle, passed, shownAddress } from "../../src/wiring/machine.ts"
 import { parameterCount, samplerBytes, scorerBytes } from "../../src/engine/training/memory.ts"
+import { atLeast } from "../../src/system/installed.ts"
 import { commandLine } from "../support/command-line.ts"
 
 const { remove, vequinox, work } = commandLine()
