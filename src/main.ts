@@ -1,2 +1,11 @@
 #!/usr/bin/env node
-import "./commands/vequinox.ts"
+/** Where the command line starts. A Node that is too old for the rest is told so before the rest is loaded. */
+import { atLeast, packageJson } from "./system/installed.ts"
+
+const wanted = packageJson.engines.node
+if (atLeast(process.version, wanted)) {
+  await import("./commands/vequinox.ts")
+} else {
+  process.stderr.write(`vequinox needs Node ${wanted} and this is Node ${process.version}: install a newer one.\n`)
+  process.exitCode = 1
+}

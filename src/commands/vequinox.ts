@@ -1,4 +1,4 @@
-/** The command line: wiring only. */
+/** `vequinox`: every command. */
 import { Command } from "effect/cli"
 import { runProcess } from "../system/command-line.ts"
 import { version } from "../system/installed.ts"
@@ -13,6 +13,7 @@ import { render } from "./render.ts"
 import { sample } from "./sample.ts"
 import { sft } from "./sft.ts"
 import { train } from "./train.ts"
+import { version } from "../wiring/flags.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
