@@ -4,14 +4,12 @@
  *     node examples/01-dry-run-with-fakes.ts
  */
 import { Console, Effect, Layer, Stream } from "effect"
-import * as BufferMemory from "../layers/buffer/memory.ts"
-import * as JudgeFake from "../layers/judge/fake.ts"
-import * as OptimizerFake from "../layers/optimizer/fake.ts"
-import * as RendererCircles from "../layers/renderer/circles.ts"
-import * as SamplerFake from "../layers/sampler/fake.ts"
-import { type Drawing, Prompt } from "../src/domain.ts"
-import { defaultPipeline, train } from "../src/pipeline.ts"
-import { Policy } from "../src/stages/Policy.ts"
+import { defaultPipeline, type Drawing, Policy, Prompt, train } from "vequinox"
+import * as BufferMemory from "vequinox/layers/buffer/memory"
+import * as JudgeFake from "vequinox/layers/judge/fake"
+import * as OptimizerFake from "vequinox/layers/optimizer/fake"
+import * as RendererCircles from "vequinox/layers/renderer/circles"
+import * as SamplerFake from "vequinox/layers/sampler/fake"
 
 const prompts = ["a plum", "a moon", "a coin", "a wheel", "a button", "a pancake"]
   .map((text) => new Prompt({ id: text, text }))

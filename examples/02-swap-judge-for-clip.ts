@@ -3,18 +3,14 @@
  *
  *     node examples/02-swap-judge-for-clip.ts
  */
-import * as path from "node:path"
 import { Console, Effect, Layer } from "effect"
-import * as JudgeClip from "../layers/judge/clip.ts"
-import { OnnxRuntime } from "../layers/onnx/runtime.ts"
-import * as RendererResvg from "../layers/renderer/resvg.ts"
-import { random } from "../src/engine/random.ts"
-import { promptOf } from "../src/prompts.ts"
-import { drawFlawed, drawScene, parseCaption } from "../src/scenes/index.ts"
-import { Judge } from "../src/stages/Judge.ts"
-import { Renderer } from "../src/stages/Renderer.ts"
+import { embedded, Judge, promptOf, Renderer } from "vequinox"
+import * as JudgeClip from "vequinox/layers/judge/clip"
+import { OnnxRuntime } from "vequinox/layers/onnx/runtime"
+import * as RendererResvg from "vequinox/layers/renderer/resvg"
+import { drawFlawed, drawScene, parseCaption, random } from "vequinox/scenes"
 
-const judge = JudgeClip.layer({ model: path.join(import.meta.dirname, "../models/clip") }) // <- the line
+const judge = JudgeClip.layer({ model: embedded("clip") }) // <- the line
 const stages = Layer.mergeAll(RendererResvg.layer({ size: 64 }), judge.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0))))
 
 const texts = ["a red pelican riding a blue bicycle", "a cat", "three green stars", "a yellow circle above a black square"]

@@ -5,14 +5,11 @@
  *     node examples/03-custom-judge.ts
  */
 import { Console, Effect, Layer, Stream } from "effect"
-import * as BufferMemory from "../layers/buffer/memory.ts"
-import * as OptimizerFake from "../layers/optimizer/fake.ts"
-import * as RendererCircles from "../layers/renderer/circles.ts"
-import * as SamplerFake from "../layers/sampler/fake.ts"
-import { isPreference, type Picture, Prompt, Verdict } from "../src/domain.ts"
-import { defaultPipeline, train } from "../src/pipeline.ts"
-import { Judge } from "../src/stages/Judge.ts"
-import { Policy } from "../src/stages/Policy.ts"
+import { defaultPipeline, isPreference, Judge, type Picture, Policy, Prompt, train, Verdict } from "vequinox"
+import * as BufferMemory from "vequinox/layers/buffer/memory"
+import * as OptimizerFake from "vequinox/layers/optimizer/fake"
+import * as RendererCircles from "vequinox/layers/renderer/circles"
+import * as SamplerFake from "vequinox/layers/sampler/fake"
 
 /** Share of pixels in which green is well above red and blue. */
 const green = ({ height, rgba, width }: Picture) => {

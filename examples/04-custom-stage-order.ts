@@ -5,14 +5,10 @@
  *     node examples/04-custom-stage-order.ts
  */
 import { Console, Effect, Layer, Stream } from "effect"
-import * as JudgeFake from "../layers/judge/fake.ts"
-import * as RendererCircles from "../layers/renderer/circles.ts"
-import * as SamplerFake from "../layers/sampler/fake.ts"
-import { type Candidate, type Picture, Prompt } from "../src/domain.ts"
-import { withJudgeRetry } from "../src/lessons/decide.ts"
-import { Judge } from "../src/stages/Judge.ts"
-import { Renderer } from "../src/stages/Renderer.ts"
-import { Sampler } from "../src/stages/Sampler.ts"
+import { type Candidate, Judge, type Picture, Prompt, Renderer, Sampler, withJudgeRetry } from "vequinox"
+import * as JudgeFake from "vequinox/layers/judge/fake"
+import * as RendererCircles from "vequinox/layers/renderer/circles"
+import * as SamplerFake from "vequinox/layers/sampler/fake"
 
 const policy = SamplerFake.initialPolicy(0.5)
 

@@ -8,7 +8,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Console, Effect, Stream } from "effect"
-import { run } from "../src/index.ts"
+import { run } from "vequinox"
 import { judgeGreen } from "./03-custom-judge.ts"
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-"))

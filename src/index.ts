@@ -3,6 +3,7 @@
  * stream over layers of one's choice. Layers are imported one by one: `vequinox/layers/judge/clip`.
  */
 export * from "./domain.ts"
+export { withJudgeRetry } from "./lessons/decide.ts"
 export { defaultPipeline, type PipelineConfig, type PipelineError, type Stages, type StepOutcome, train } from "./pipeline.ts"
 export { embeddedPrompts, promptOf, readPrompts } from "./prompts.ts"
 export * from "./stages/Judge.ts"
@@ -14,3 +15,4 @@ export * from "./stages/Sampler.ts"
 export type { OwnLayers, RunServices, RunStart } from "./wiring/own-layers.ts"
 export { type Run, run, type RunError, type RunOptions } from "./wiring/run.ts"
 export { RunStopped } from "./wiring/run-outcomes.ts"
+export { embedded } from "./system/installed.ts"

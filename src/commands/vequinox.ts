@@ -13,7 +13,6 @@ import { render } from "./render.ts"
 import { sample } from "./sample.ts"
 import { sft } from "./sft.ts"
 import { train } from "./train.ts"
-import { version } from "../wiring/flags.ts"
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
