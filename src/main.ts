@@ -2,6 +2,12 @@
 /** Where the command line starts. A Node that is too old for the rest is told so before the rest is loaded. */
 import { atLeast, packageJson } from "./system/installed.ts"
 
+/** Node 22 says of node:sqlite that it is experimental there. Whoever runs a command cannot do anything about it. */
+const { emitWarning } = process
+process.emitWarning = (warning: string | Error, ...how: ReadonlyArray<unknown>) => {
+  if (!String(warning).startsWith("SQLite is an experimental feature")) Reflect.apply(emitWarning, process, [warning, ...how])
+}
+
 const wanted = packageJson.engines.node
 if (atLeast(process.version, wanted)) {
   await import("./commands/vequinox.ts")
