@@ -17,10 +17,14 @@ try {
   const tarball = await pack(folder)
   for (const [program, ...args] of [
     ["publint", "run", tarball, "--strict"],
-    ["attw", tarball, "--profile", "esm-only", "--format", "table-flipped", "--no-summary", "--include-entrypoints", ...layers]
+    ["attw", tarball, "--profile", "esm-only", "--format", "ascii", "--include-entrypoints", ...layers]
   ] as const) {
-    const { status } = spawnSync(path.join(checkout, "node_modules/.bin", program), args, { stdio: "inherit" })
-    if (status !== 0) process.exitCode = 1
+    const { status, stderr, stdout } = spawnSync(path.join(checkout, "node_modules/.bin", program), args, { encoding: "utf8" })
+    if (status === 0) console.log(`${program}: the package is sound`)
+    else {
+      console.error(stdout + stderr)
+      process.exitCode = 1
+    }
   }
 } finally {
   fs.rmSync(folder, { recursive: true })

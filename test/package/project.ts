@@ -55,12 +55,12 @@ export interface Project {
  * An empty project on a Node of its own, which comes from npm's package `node`.
  *
  * @param at folder for both
- * @param major the newest of which is taken
+ * @param version whole, or a major of which the newest is taken
  */
-export const emptyProject = async (at: string, major: number): Promise<Project> => {
-  const [tools, folder] = [path.join(at, `node-${major}`), path.join(at, `project-${major}`)]
+export const emptyProject = async (at: string, version: string): Promise<Project> => {
+  const [tools, folder] = [path.join(at, `node-${version}`), path.join(at, `project-${version}`)]
   for (const made of [tools, folder]) fs.mkdirSync(made)
-  await output(run("npm", ["install", "--prefix", tools, "--no-audit", "--no-fund", `node@${major}`], tools, environment()))
+  await output(run("npm", ["install", "--prefix", tools, "--no-audit", "--no-fund", `node@${version}`], tools, environment()))
   fs.writeFileSync(path.join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }))
   const env = { ...environment(path.join(tools, "node_modules/node/bin")), XDG_CACHE_HOME: path.join(at, "cache") }
   return { folder, run: (program, ...args) => run(program, args, folder, env) }
