@@ -11,17 +11,22 @@
       runtime = pkgs: nixpkgs.lib.makeLibraryPath [ pkgs.stdenv.cc.cc.lib ];
       vequinox = pkgs: pkgs.writeShellApplication {
         name = "vequinox";
-        runtimeInputs = [ pkgs.nodejs_24 pkgs.pnpm_10 ];
+        runtimeInputs = [ pkgs.coreutils pkgs.gnugrep pkgs.nodejs_24 pkgs.pnpm_10 ];
         text = ''
           export LD_LIBRARY_PATH="${runtime pkgs}''${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-          work="''${VEQUINOX_HOME:-$PWD}"
-          if [ ! -f "$work/package.json" ]; then
-            mkdir -p "$work/vequinox"
-            cp -r --no-preserve=mode ${self}/. "$work/vequinox"
-            work="$work/vequinox"
+          if grep -qs '"name": "vequinox"' package.json; then exec pnpm run vequinox "$@"; fi
+          # Elsewhere it runs here all the same, from a copy: npm's packages go beside the sources, and the store is read-only.
+          copy="''${XDG_CACHE_HOME:-$HOME/.cache}/vequinox/${baseNameOf self}"
+          if [ ! -d "$copy" ]; then
+            mkdir -p "$(dirname "$copy")"
+            part="$(mktemp -d "$copy.XXXXXX")"
+            trap 'rm -rf "$part"' EXIT
+            cp -r --no-preserve=mode ${self}/. "$part"
+            (cd "$part" && pnpm install --prod --frozen-lockfile >&2)
+            # Where another process was first, its copy stays.
+            mv -T "$part" "$copy" 2> /dev/null || rm -rf "$part"
           fi
-          cd "$work"
-          exec pnpm run vequinox "$@"
+          exec node "$copy/src/main.ts" "$@"
         '';
       };
     in {
