@@ -112,10 +112,10 @@ for (const node of ["22.19.0", "24"]) {
         })
 
         for (const [module, moduleResolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]]) {
-          it(`checks a user's program and all declarations under ${moduleResolution}`, async () => {
+          it(`checks a user's program, the examples and all declarations under ${moduleResolution}`, async () => {
             fs.writeFileSync(path.join(project.folder, "tsconfig.json"), JSON.stringify({
               compilerOptions: { target: "ES2024", module, moduleResolution, strict: true, noEmit: true, skipLibCheck: false, types: ["node"] },
-              files: ["consumer.ts"]
+              files: ["consumer.ts", ...examples]
             }))
             const said = await project.run("npx", "tsc")
             assert.deepStrictEqual(said, { code: 0, stdout: "", stderr: "" })
