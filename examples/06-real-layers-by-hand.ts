@@ -28,7 +28,7 @@ export const main = Effect.gen(function*() {
       checkpoint,
       lora,
       initial,
-      loss: { lossType: "sigmoid", beta: 0.1, labelSmoothing: 0 },
+      objective: { lossType: "sigmoid", beta: 0.1, labelSmoothing: 0 },
       options: {
         learningRate: 1e-3,
         schedulerType: "constant",
