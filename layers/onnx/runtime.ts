@@ -154,10 +154,6 @@ const notEnough = (what: string, bytes: number, free: number, besides: number) =
   })
 }
 
-/** Fails where this process cannot get so many bytes: for what is read before there is a runtime. */
-export const needMemory = (what: string, bytes: number): Effect.Effect<void, NotEnoughMemory> =>
-  Effect.suspend(() => bytes <= freeMemory() ? Effect.void : Effect.fail(notEnough(what, bytes, freeMemory(), 0)))
-
 /** Linux counts its file cache as used; it is given back on demand. */
 const reclaimable = (): number => Math.max(0, process.availableMemory() - os.freemem())
 
