@@ -7,7 +7,7 @@ import { type Calibration, calibrate as measure } from "../evaluation/calibrate.
 import { isGross, knownPairs } from "../evaluation/known-pairs.ts"
 import { resolveConfig } from "../wiring/settings.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
-import type { Interval } from "../evaluation/statistics.ts"
+import { type Interval, percent } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags } from "../wiring/judge-flags.ts"
 import { openJudge } from "../wiring/open-judge.ts"
@@ -38,7 +38,6 @@ export const calibrate = Command.make("calibrate", {
   )
 })).pipe(Command.withDescription("Measure a judge on pairs with a known winner"))
 
-const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
 const interval = ({ lower, upper, value }: Interval): string =>
   `${percent(value).padStart(7)}  [${percent(lower)}, ${percent(upper)}]`
 

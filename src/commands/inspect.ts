@@ -5,6 +5,7 @@ import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { type Fault, type LessonCounts, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
+import { percent } from "../evaluation/statistics.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import * as Flags from "../wiring/flags.ts"
 import { unfinishedReport } from "../wiring/unfinished-report.ts"
@@ -34,7 +35,7 @@ interface Health extends Omit<FolderHealth, "damage">, RunRecords {
   readonly costUsd: number
 }
 
-const percent = (share: number | undefined) => share === undefined ? "unknown" : `${(100 * share).toFixed(1)} %`
+const share = (value: number | undefined) => value === undefined ? "unknown" : percent(value)
 const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
 const figure = (value: number | undefined, digits: number) => value === undefined ? "unknown" : value.toFixed(digits)
 
@@ -42,7 +43,7 @@ const uses = ({ stale, trained, waiting }: LessonCounts) => `${trained} trained,
 
 const progressOf = (last: Readonly<Record<string, number>>): string =>
   last["advantages/trained"] === undefined
-    ? `margin ${figure(last["rewards/margins"], 4)}, accuracy ${percent(last["rewards/accuracies"])}`
+    ? `margin ${figure(last["rewards/margins"], 4)}, accuracy ${share(last["rewards/accuracies"])}`
     : `${plural(last["advantages/trained"], "advantage")} of mean size ${figure(last["advantages/abs"], 4)}`
 
 /** A run learns from the pairs themselves, or from single drawings. */
@@ -65,7 +66,7 @@ const lines = (health: Health): ReadonlyArray<string> => {
     path,
     `Steps: ${steps.done}${steps.asked === null ? "" : ` of ${steps.asked}`}, judged by ${judge ?? "unknown"}.`,
     ...(last === null ? [] : [
-      `Last step ${last["step"]}: loss ${figure(last["loss"], 4)}, ${progressOf(last)}, drawings that render ${percent(last["svg/valid"])}.`
+      `Last step ${last["step"]}: loss ${figure(last["loss"], 4)}, ${progressOf(last)}, drawings that render ${share(last["svg/valid"])}.`
     ]),
     `Drawings: ${drawings}. Pairs: ${pairs} decided${learned({ advantages, preferences })}.`,
     `Costs: ${costUsd.toFixed(4)} USD${costs.length === 0 ? "" : ` (${costs.map(({ answers, judge, usd }) => `${judge}: ${plural(answers, "answer")}, ${usd.toFixed(4)} USD`).join("; ")})`}.`,

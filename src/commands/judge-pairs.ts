@@ -12,8 +12,8 @@ import { makeProgress, progressStyle } from "../system/progress.ts"
 import { asksForText, promptOf } from "../prompts.ts"
 import { Judge } from "../stages/Judge.ts"
 import { Renderer } from "../stages/Renderer.ts"
-import { cohenKappa, wilson } from "../evaluation/statistics.ts"
 import { BadInput } from "../system/errors.ts"
+import { cohenKappa, percent, wilson } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags } from "../wiring/judge-flags.ts"
 import { forecast, openJudge } from "../wiring/open-judge.ts"
@@ -142,7 +142,6 @@ const summaryOf = (rows: ReadonlyArray<JudgedRow>) => {
 }
 
 const dollars = (usd: number) => `$${usd.toFixed(4)}`
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`
 const sentence = ({ agreement, costUsd, failed, kappa, pairs, ties }: ReturnType<typeof summaryOf>, judge: string): string =>
   `${pairs} pairs judged by ${judge}: ${ties} ties, ${failed} failed, ${dollars(costUsd)}` + (agreement === null ? "." :
     `; agrees with the earlier labels on ${percent(agreement.value)} of ${agreement.n} ` +

@@ -1,4 +1,4 @@
-/** Intervals for shares: how sure a win rate is. */
+/** Shares, how sure one is of them, and how they are written. */
 
 export interface Interval {
   /** The share itself, in [0, 1]. */
@@ -6,6 +6,9 @@ export interface Interval {
   readonly lower: number
   readonly upper: number
 }
+
+/** A share in plain text, to a tenth: `62.5 %`. */
+export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
 /**
  * Wilson's score interval for a share (Wilson 1927); 0 to 1 when n is 0.

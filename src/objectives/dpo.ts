@@ -52,7 +52,7 @@ export const raoKupper = pairObjective({
   source: "Rao & Kupper's model of wins and ties as a DPO loss, Chen et al. 2024 (arXiv:2409.17431); not in TRL",
   reads: ["nu"],
   labelWeights: (settings, label) => (label === 0.5 ? { right: 1, wrong: 1 } : plainWeights(settings, label)),
-  pairLoss: bent("Softplus", ({ nu }) => Math.log(nu))
+  pairLoss: bent("Softplus", ({ nu = 3 }) => Math.log(nu))
 })
 
 /** u max(0, 1 - βd) + v max(0, 1 + βd). */

@@ -23,8 +23,8 @@ export interface ObjectiveSettings {
   readonly beta: number
   /** Chance that a label is wrong: [0, 0.5). */
   readonly labelSmoothing: number
-  /** How much stronger one must be to win rather than tie, > 1. */
-  readonly nu: number
+  /** How much stronger one must be to win rather than tie, > 1. Default 3. */
+  readonly nu?: number
 }
 
 /** What the policy says of the sequences of one run, in the graph. */

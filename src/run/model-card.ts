@@ -1,8 +1,7 @@
 /** The model card of a run (adapter/README.md). */
+import { percent } from "../evaluation/statistics.ts"
 import type { Base, Card } from "../model/adapter.ts"
 import { learned, type Summary } from "./summary.ts"
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
 /** "Online DPO" within a sentence. */
 const inSentence = (title: string): string => title[0]!.toLowerCase() + title.slice(1)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { cohenKappa, wilson } from "../../src/evaluation/statistics.ts"
+import { cohenKappa, percent, wilson } from "../../src/evaluation/statistics.ts"
 
 describe("wilson", () => {
   // All but the first from Newcombe 1998, table I, method 3, whose z has more digits.
@@ -39,6 +39,10 @@ describe("wilson", () => {
   it("knows nothing of nothing", () => {
     assert.deepStrictEqual(wilson(0, 0), { value: 0, lower: 0, upper: 1 })
   })
+})
+
+it("percent has one digit after the point, and keeps a minus", () => {
+  assert.deepStrictEqual([0, 0.625, 1, -0.0312].map(percent), ["0.0 %", "62.5 %", "100.0 %", "-3.1 %"])
 })
 
 describe("cohenKappa", () => {
