@@ -6,9 +6,8 @@ import { Effect, Semaphore } from "effect"
 import type { Drawing, JudgedPair, Prompt } from "./domain.ts"
 import { comparePrompt, type InTurn } from "./lessons/compare.ts"
 import type { PipelineError, Stages } from "./pipeline.ts"
-import { asksForText } from "./prompts.ts"
 import { Policy } from "./stages/Policy.ts"
-import { Renderer } from "./stages/Renderer.ts"
+import { renderCandidate } from "./stages/render-for.ts"
 import { Sampler } from "./stages/Sampler.ts"
 import { promptsOfStep } from "./steps/batches.ts"
 import type { PipelineConfig } from "./steps/config.ts"
@@ -23,7 +22,6 @@ export const sequential = Effect.fn("pipeline.sequential")(function*(
   prompts: ReadonlyArray<Prompt>
 ): Effect.fn.Return<ReadonlyArray<StepOutcome>, PipelineError, Stages> {
   const sampler = yield* Sampler
-  const renderer = yield* Renderer
   const report = yield* makeReport(config)
   const turn = yield* Semaphore.make(1)
   const oneByOne: InTurn = Semaphore.withPermit(turn)
@@ -40,10 +38,7 @@ export const sequential = Effect.fn("pipeline.sequential")(function*(
       const candidates = yield* sampler.sample({ step, prompts: batch, k: config.k, seed: config.seed, policy })
       for (const [n, prompt] of batch.entries()) {
         const drawings: Array<Drawing> = []
-        for (const candidate of candidates[n]!) {
-          const rendering = yield* renderer.render(candidate.svg, { allowText: asksForText(prompt) })
-          drawings.push({ candidate, rendering })
-        }
+        for (const candidate of candidates[n]!) drawings.push(yield* renderCandidate(candidate))
         const decided = yield* comparePrompt(config, prompt, drawings, pairCounters(config, step, prompt), oneByOne)
         all.push(...drawings)
         pairs.push(...decided)

@@ -9,10 +9,10 @@ import { resolveConfig } from "../wiring/settings.ts"
 import { type JudgedRow, judgedRow, openResults, type PairRow, readPairRows } from "../evaluation/pair-rows.ts"
 import { decideRenderings } from "../lessons/decide.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
-import { asksForText, promptOf } from "../prompts.ts"
+import { promptOf } from "../prompts.ts"
 import { Judge } from "../stages/Judge.ts"
-import { Renderer } from "../stages/Renderer.ts"
 import { BadInput } from "../system/errors.ts"
+import { renderFor } from "../stages/render-for.ts"
 import { cohenKappa, percent, wilson } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags } from "../wiring/judge-flags.ts"
@@ -43,7 +43,6 @@ export const judgePairs = Command.make("judge-pairs", {
   const pairs = yield* pairsOf({ pairs: file, run })
   yield* Effect.gen(function*() {
     const judge = yield* Judge
-    const renderer = yield* Renderer
     const results = Option.isSome(out)
       ? yield* openResults(out.value, pairs, judge.identity)
       : { done: [], append: (row: JudgedRow) => Console.log(JSON.stringify(row)) }
@@ -58,14 +57,12 @@ export const judgePairs = Command.make("judge-pairs", {
     if (cost !== undefined && left.length > 0) yield* progress.note(cost)
     const pictures = yield* Cache.make({
       capacity: remembered,
-      lookup: (key: string) => renderer.render(key.slice(1), { allowText: key.startsWith("t") })
+      lookup: ({ prompt, svg }: { readonly prompt: string; readonly svg: string }) => renderFor(promptOf(prompt), svg)
     })
     const ask = Effect.fnUntraced(function*(pair: PairRow) {
-      const prompt = promptOf(pair.prompt)
-      const [a, b] = yield* Effect.forEach(pair.svgs, (svg) => Cache.get(pictures, (asksForText(prompt) ? "t" : "-") + svg), {
-        concurrency: 2
-      })
-      return judgedRow(pair, yield* decideRenderings(prompt, a!, b!), judge.identity)
+      const { prompt, svgs } = pair
+      const [a, b] = yield* Effect.forEach(svgs, (svg) => Cache.get(pictures, { prompt, svg }), { concurrency: 2 })
+      return judgedRow(pair, yield* decideRenderings(promptOf(prompt), a!, b!), judge.identity)
     })
     // A judge that stops ends the work in its turn: what was decided before is written.
     yield* Stream.fromIterable(left).pipe(

@@ -8,9 +8,9 @@ import type { Rendering, Verdict } from "../domain.ts"
 import { readText } from "../system/files.ts"
 import { decideRenderings } from "../lessons/decide.ts"
 import { progressStyle } from "../system/progress.ts"
-import { asksForText, promptOf } from "../prompts.ts"
-import { Renderer } from "../stages/Renderer.ts"
 import { BadInput } from "../system/errors.ts"
+import { promptOf } from "../prompts.ts"
+import { renderFor } from "../stages/render-for.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags } from "../wiring/judge-flags.ts"
 import { openJudge } from "../wiring/open-judge.ts"
@@ -28,9 +28,7 @@ export const judge = Command.make("judge", {
   const texts = [yield* readText(fileA), yield* readText(fileB)] as const
   const prompt = promptOf(text)
   yield* Effect.gen(function*() {
-    const renderer = yield* Renderer
-    const render = (svg: string) => renderer.render(svg, { allowText: asksForText(prompt) })
-    const [a, b] = yield* Effect.all([render(texts[0]), render(texts[1])], { concurrency: 2 })
+    const [a, b] = yield* Effect.all([renderFor(prompt, texts[0]), renderFor(prompt, texts[1])], { concurrency: 2 })
     const verdict = yield* decideRenderings(prompt, a, b, 3) // somebody is waiting
     if (verdict.outcome === "failed") {
       return yield* new BadInput({ message: `The pair was not judged: ${verdict.reason ?? "the judge gave no reason"}.` })

@@ -2,9 +2,8 @@
 import { Clock, Effect } from "effect"
 import type { Outcome, Verdict } from "../domain.ts"
 import { decideRenderings } from "../lessons/decide.ts"
-import { asksForText } from "../prompts.ts"
 import { Judge } from "../stages/Judge.ts"
-import { Renderer } from "../stages/Renderer.ts"
+import { renderFor } from "../stages/render-for.ts"
 import { type Interval, wilson } from "./statistics.ts"
 import { type ErrorName, errorNames, isGross, isTextCheat, type KnownPair, some } from "./known-pairs.ts"
 
@@ -67,13 +66,11 @@ export const calibrate = Effect.fn("calibrate")(function*(
   onAnswer: (done: number) => Effect.Effect<void> = () => Effect.void
 ) {
   const judge = yield* Judge
-  const renderer = yield* Renderer
   const repeated = new Set(some(pairs, 50, seed))
   let done = 0
   const asked = yield* Effect.forEach(pairs, Effect.fnUntraced(function*(pair) {
-    const options = { allowText: asksForText(pair.prompt) }
-    const good = yield* renderer.render(pair.good, options)
-    const bad = yield* renderer.render(pair.bad, options)
+    const good = yield* renderFor(pair.prompt, pair.good)
+    const bad = yield* renderFor(pair.prompt, pair.bad)
     const seconds: Array<number> = []
     const timed = Effect.fnUntraced(function*(goodFirst: boolean) {
       const from = yield* Clock.currentTimeMillis

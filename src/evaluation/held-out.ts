@@ -4,10 +4,9 @@
  */
 import { Effect } from "effect"
 import type { Drawing, Prompt } from "../domain.ts"
-import { asksForText } from "../prompts.ts"
 import { wilson, type Interval } from "./statistics.ts"
 import type { PolicySnapshot } from "../stages/Policy.ts"
-import { Renderer } from "../stages/Renderer.ts"
+import { renderCandidate } from "../stages/render-for.ts"
 import { Sampler } from "../stages/Sampler.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 
@@ -21,7 +20,6 @@ export const drawHeldOut = Effect.fn("drawHeldOut")(function*(
   options: { readonly seed: number; readonly promptsPerBatch: number }
 ) {
   const sampler = yield* Sampler
-  const renderer = yield* Renderer
   const drawings: Array<Drawing> = []
   for (let at = 0; at < prompts.length; at += options.promptsPerBatch) {
     const groups = yield* sampler.sample({
@@ -31,10 +29,7 @@ export const drawHeldOut = Effect.fn("drawHeldOut")(function*(
       seed: options.seed,
       policy
     })
-    drawings.push(
-      ...yield* Effect.forEach(groups.flat(), (candidate) =>
-        Effect.map(renderer.render(candidate.svg, { allowText: asksForText(candidate.prompt) }), (rendering) => ({ candidate, rendering })), { concurrency: 4 })
-    )
+    drawings.push(...yield* Effect.forEach(groups.flat(), renderCandidate, { concurrency: 4 }))
   }
   return drawings
 })

@@ -1,8 +1,7 @@
 /** Renderer: from text to pixels. */
 import { Effect } from "effect"
 import type { Drawing } from "../domain.ts"
-import { asksForText } from "../prompts.ts"
-import { Renderer } from "../stages/Renderer.ts"
+import { renderCandidate } from "../stages/render-for.ts"
 import type { Batch } from "./batches.ts"
 import type { PipelineConfig } from "./config.ts"
 import type { Sampled } from "./sample.ts"
@@ -18,15 +17,9 @@ export interface Rendered extends Batch {
 /** Text to pixels. A drawing that is rejected or kills its renderer stays in the batch. */
 export const renderBatch = ({ renderConcurrency }: PipelineConfig) =>
   Effect.fn("pipeline.render")(function*({ candidates, ...batch }: Sampled) {
-    const renderer = yield* Renderer
-    const [rendered, renderSeconds] = yield* seconds(Effect.forEach(
-      candidates.flat(),
-      (candidate) =>
-        renderer.render(candidate.svg, { allowText: asksForText(candidate.prompt) }).pipe(
-          Effect.map((rendering): Drawing => ({ candidate, rendering }))
-        ),
-      { concurrency: renderConcurrency }
-    ))
+    const [rendered, renderSeconds] = yield* seconds(
+      Effect.forEach(candidates.flat(), renderCandidate, { concurrency: renderConcurrency })
+    )
     let next = 0
     const drawings = candidates.map((group) => rendered.slice(next, next += group.length))
     return { ...batch, drawings, renderSeconds } satisfies Rendered

@@ -3,10 +3,9 @@ import { Effect } from "effect"
 import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import type { Drawing } from "../domain.ts"
 import { writeFile } from "../system/files.ts"
-import { asksForText } from "../prompts.ts"
 import { type DrawingView, renderReport } from "../report/report.ts"
 import type { RunFolder } from "../run/folder.ts"
-import { Renderer } from "../stages/Renderer.ts"
+import { renderFor } from "../stages/render-for.ts"
 import { encodePng } from "../drawing/png.ts"
 import type { RunResult } from "../run/training-run.ts"
 
@@ -20,7 +19,7 @@ const view = Effect.fnUntraced(function*({ candidate, rendering }: Drawing, scor
   if (rendering._tag !== "Rendered") {
     return { png: undefined, outcome: `${rendering._tag.toLowerCase()}: ${rendering.reason}`, score: undefined }
   }
-  const large = yield* (yield* Renderer).render(candidate.svg, { allowText: asksForText(candidate.prompt) })
+  const large = yield* renderFor(candidate.prompt, candidate.svg)
   const picture = large._tag === "Rendered" ? large.picture : rendering.picture
   return { png: encodePng(picture.width, picture.height, picture.rgba), outcome: "rendered", score }
 })
