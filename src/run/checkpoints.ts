@@ -6,7 +6,6 @@
  * Order: every file is synced, then the folder, renamed, then the folder above; only then is the checkpoint committed. A
  * folder that was not committed is none, and goes.
  */
-import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
@@ -17,6 +16,7 @@ import { explain, FileProblem, syncFolder, writeFile, writeFolder } from "../sys
 import type { LoraConfig } from "../engine/weights/parameters.ts"
 import { encodeSafetensors } from "../engine/weights/safetensors.ts"
 import type { Parameters } from "../engine/weights/tensor.ts"
+import { checkFiles, type Manifest, manifestFile, sha256 } from "./checkpoint-files.ts"
 import type { RunFolder } from "./folder.ts"
 import type { OptimizerState } from "../stages/Optimizer.ts"
 import type { PolicySnapshot } from "../stages/Policy.ts"
@@ -33,22 +33,11 @@ export interface CheckpointContent {
   readonly earlier: ReadonlyArray<PolicySnapshot>
 }
 
-const State = Schema.Struct({
-  version: Schema.Int,
-  updates: Schema.Int,
-  /** Of the parameters' file, hex; `files` has it too. */
-  sha256: Schema.String,
-  /** SHA-256 of every other file by its name, hex. */
-  files: Schema.Record(Schema.String, Schema.String)
-})
-const decodeState = Schema.decodeUnknownSync(Schema.fromJsonString(State))
-
 const momentsFile = "optimizer.safetensors"
 const versionFile = /^policy-(\d+)\.safetensors$/
 
 const checkpointsIn = (run: RunFolder): string => run.file("checkpoints")
 const folderOf = (run: RunFolder, step: number): string => path.join(checkpointsIn(run), `step-${step}`)
-const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex")
 
 /** On disk when this returns, to be committed under the hash that comes back. A folder in its place goes first. */
 export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
@@ -66,45 +55,27 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   ]
   const hashes = Object.fromEntries(files.map(([name, bytes]) => [name, sha256(bytes)]))
   const { updates, version } = state
-  const manifest = JSON.stringify({ version, updates, sha256: hashes[weightsFile(lora)]!, files: hashes }, null, 2) + "\n"
+  const content: Manifest = { version, updates, sha256: hashes[weightsFile(lora)]!, files: hashes }
+  const manifest = JSON.stringify(content, null, 2) + "\n"
   yield* writeFolder(folder, (part) =>
-    Effect.forEach([...files, ["state.json", manifest] as const], ([name, bytes]) => writeFile(path.join(part, name), bytes), { discard: true }))
+    Effect.forEach([...files, [manifestFile, manifest] as const], ([name, bytes]) => writeFile(path.join(part, name), bytes), { discard: true }))
   return { folder, sha256: sha256(manifest) }
 })
 
-/** SHA-256 of a file of any size, hex. */
-const hashFile = (file: string): string => {
-  const hash = createHash("sha256")
-  const piece = new Uint8Array(2 ** 20)
-  const fd = fs.openSync(file, "r")
-  try {
-    for (let got = fs.readSync(fd, piece); got > 0; got = fs.readSync(fd, piece)) hash.update(piece.subarray(0, got))
-  } finally {
-    fs.closeSync(fd)
-  }
-  return hash.digest("hex")
-}
-
 /** Fails with `CheckpointDamaged` where it is not there or not what was committed, else where it cannot be read. */
-const verify = (folder: string, committed: string) =>
-  Effect.try({
-    try: () => {
-      const manifest = fs.readFileSync(path.join(folder, "state.json"))
-      if (sha256(manifest) !== committed) return "state.json"
-      const { files } = decodeState(manifest.toString("utf8"))
-      return Object.entries(files).find(([name, hash]) => hashFile(path.join(folder, name)) !== hash)?.[0]
-    },
-    catch: (cause) => {
-      const { code, path: file } = cause as NodeJS.ErrnoException
-      return code === "ENOENT" || code === "ENOTDIR"
-        ? new CheckpointDamaged({ message: `The checkpoint ${folder} has no ${path.basename(file ?? "state.json")}` })
-        : new FileProblem({ message: `The checkpoint ${folder} cannot be read: ${explain(cause)}.` })
-    }
-  }).pipe(Effect.flatMap((changed) =>
-    changed === undefined
-      ? Effect.void
-      : Effect.fail(new CheckpointDamaged({ message: `The checkpoint ${folder} is damaged: ${changed} is not as it was written` }))
-  ))
+const verify = Effect.fnUntraced(function*(folder: string, committed: string) {
+  const { fault, manifest } = yield* Effect.sync(() => checkFiles(folder, committed))
+  switch (fault?.kind) {
+    case "missing":
+      return yield* new CheckpointDamaged({ message: `The checkpoint ${folder} has no ${fault.file}` })
+    case "changed":
+      return yield* new CheckpointDamaged({ message: `The checkpoint ${folder} is damaged: ${fault.file} ${fault.text}` })
+    case "unread":
+      return yield* new FileProblem({ message: `The checkpoint ${folder} cannot be used: ${fault.file} ${fault.text}.` })
+    default:
+      return manifest!
+  }
+})
 
 /**
  * @param order names of the parameters as the run has them: sums over them are made in this order, so it decides bits
@@ -116,10 +87,9 @@ const openCheckpoint = Effect.fn("openCheckpoint")(function*(
   order: ReadonlyArray<string>
 ) {
   const folder = folderOf(run, step)
-  yield* verify(folder, sha256)
+  const { updates, version } = yield* verify(folder, sha256)
   const read = (file: string) => Effect.map(openWeights(folder, file), readParameters)
   const inOrder = (found: Parameters): Parameters => new Map(order.map((name) => [name, found.get(name)!]))
-  const { updates, version } = decodeState(fs.readFileSync(path.join(folder, "state.json"), "utf8"))
   const versions = fs.readdirSync(folder).flatMap((name) => versionFile.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b)
   return {
     state: { version, updates, parameters: inOrder(yield* read(weightsFile(lora))), moments: yield* read(momentsFile) },

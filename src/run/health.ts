@@ -1,9 +1,9 @@
 /** What the files of a run folder say about it: how far it came, what is whole and what is not. Only reads. */
-import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
 import { explain, FileProblem } from "../system/files.ts"
+import { checkFiles } from "./checkpoint-files.ts"
 
 type Numbers = Readonly<Record<string, number>>
 
@@ -30,27 +30,9 @@ export interface FolderHealth {
   readonly damage: ReadonlyArray<string>
 }
 
-const sha256 = (file: string): string => createHash("sha256").update(fs.readFileSync(file)).digest("hex")
-
 const checkpoint = (folder: string, name: string): CheckpointHealth => {
-  const file = (at: string) => path.join(folder, name, at)
-  let state: { readonly version?: unknown; readonly files?: Readonly<Record<string, string>> }
-  try {
-    state = Object(JSON.parse(fs.readFileSync(file("state.json"), "utf8")))
-  } catch {
-    return { name, version: null, damage: "its state.json cannot be read" }
-  }
-  const version = typeof state.version === "number" ? state.version : null
-  if (version === null) return { name, version, damage: "its state.json names no version" }
-  for (const [at, hash] of Object.entries(state.files ?? {})) {
-    if (!fs.existsSync(file(at))) return { name, version, damage: `${at} is missing` }
-    try {
-      if (sha256(file(at)) !== hash) return { name, version, damage: `${at} is not the one that state.json was written for` }
-    } catch (cause) {
-      return { name, version, damage: `${at} cannot be read: ${explain(cause)}` }
-    }
-  }
-  return { name, version }
+  const { fault, manifest } = checkFiles(path.join(folder, name))
+  return { name, version: manifest?.version ?? null, ...(fault === undefined ? {} : { damage: `${fault.file} ${fault.text}` }) }
 }
 
 /** The lines of metrics.jsonl that can be read, the last one of each step, and what is wrong with the others. */
