@@ -3,8 +3,9 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { readDecidedPairs } from "../../layers/store/run-pairs.ts"
+import { type Fault, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
-import { type Fault, type LessonCounts, readJudgedPairs, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
 import { percent } from "../evaluation/statistics.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import * as Flags from "../wiring/flags.ts"
@@ -107,7 +108,7 @@ export const inspect = Command.make("inspect", {
   if (json) yield* Console.log(JSON.stringify(health))
   else yield* Effect.forEach(lines(health), (line) => Console.log(line))
   if (Option.isSome(to)) {
-    const rows = fs.existsSync(database) ? yield* readJudgedPairs(database) : []
+    const rows = fs.existsSync(database) ? yield* readDecidedPairs(database) : []
     yield* writeNewFile(to.value, rows.map((row) => JSON.stringify(row) + "\n").join(""), "--export")
     if (!json) yield* Console.log(`${plural(rows.length, "judged pair")} written to ${to.value}.`)
   }

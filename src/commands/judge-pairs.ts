@@ -4,7 +4,7 @@ import { Cache, Console, Effect, Layer, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import * as rendererResvg from "../../layers/renderer/resvg.ts"
-import { readRunPairs } from "../../layers/store/run-pairs.ts"
+import { readJudgedPairs } from "../../layers/store/run-pairs.ts"
 import { resolveConfig } from "../wiring/settings.ts"
 import { type JudgedRow, judgedRow, openResults, type PairRow, readPairRows } from "../evaluation/pair-rows.ts"
 import { decideRenderings } from "../lessons/decide.ts"
@@ -105,14 +105,14 @@ const pairsOf = Effect.fnUntraced(function*({ pairs, run }: Record<"pairs" | "ru
     return yield* new BadInput({ message: "Give either --pairs FILE.jsonl or --run RUN: what is to be judged." })
   }
   if (Option.isSome(pairs)) return yield* readPairRows(pairs.value)
-  const found = yield* readRunPairs(Option.getOrThrow(run))
-  return found.map(({ a, b, judged_by, outcome, prompt, step, svg_a, svg_b }): PairRow => ({
+  const found = yield* readJudgedPairs(Option.getOrThrow(run))
+  return found.map(({ a_index, a_svg, b_index, b_svg, by, prompt, step, verdict }): PairRow => ({
     prompt,
-    a,
-    b,
+    a: a_index,
+    b: b_index,
     step,
-    svgs: [svg_a, svg_b],
-    earlier: { by: judged_by, verdict: outcome }
+    svgs: [a_svg, b_svg],
+    earlier: { by, verdict }
   }))
 })
 

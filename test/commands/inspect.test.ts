@@ -7,7 +7,8 @@ import { Effect, Layer } from "effect"
 import * as bufferSqlite from "../../layers/buffer/sqlite.ts"
 import { RunDatabase } from "../../layers/store/run-database.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
-import { readJudgedPairs, readRunRecords } from "../../layers/store/run-records.ts"
+import { readDecidedPairs } from "../../layers/store/run-pairs.ts"
+import { readRunRecords } from "../../layers/store/run-records.ts"
 import type { Rollout } from "../../src/domain.ts"
 import { lessonsOf } from "../../src/lessons/teach.ts"
 import { defaultPipeline } from "../../src/steps/config.ts"
@@ -125,7 +126,7 @@ describe("inspect", () => {
       db.close()
       const { advantages, preferences } = yield* readRunRecords(file)
       assert.deepStrictEqual([preferences, advantages], [{ trained: 2, stale: 0, waiting: 2 }, { trained: 0, stale: 0, waiting: 0 }])
-      const pairs = yield* readJudgedPairs(file)
+      const pairs = yield* readDecidedPairs(file)
       assert.deepStrictEqual(pairs.map(({ a_advantage, chosen }) => [chosen, a_advantage]).slice(0, 3), [["a", null], [null, null], ["b", null]])
     }))
 
