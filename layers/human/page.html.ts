@@ -1,5 +1,6 @@
 /** The page on which a person judges: one file, nothing loaded from elsewhere, in the report's style. */
 import { html, trusted } from "../../src/report/html.ts"
+import { pageOf } from "../../src/report/page.ts"
 import { style as reportStyle } from "../../src/report/style.css.ts"
 
 export const contentPolicy =
@@ -107,20 +108,7 @@ const client = String.raw`"use strict"
 }
 `
 
-export const page = (): string =>
-  html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${contentPolicy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>vequinox: which drawing is better?</title>
-<link rel="icon" href="data:,">
-<style>${trusted(reportStyle)}${trusted(style)}</style>
-</head>
-<body>
-<main>
+const body = html`<main>
 <header>
 <h1>Which drawing is better?</h1>
 <p><b id="waiting">0</b> waiting · <b id="answered">0</b> answered</p>
@@ -139,7 +127,14 @@ export const page = (): string =>
 </div>
 </main>
 <footer>Judge by what you see and what was asked for. The last choice can be taken back for three seconds, or until the next one.</footer>
-<script>${trusted(client)}</script>
-</body>
-</html>
-`.markup
+<script>${trusted(client)}</script>`
+
+export const page = (): string =>
+  pageOf({
+    title: "vequinox: which drawing is better?",
+    policy: contentPolicy,
+    style: reportStyle + style,
+    head: html`<link rel="icon" href="data:,">
+`,
+    body
+  })

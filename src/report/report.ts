@@ -6,6 +6,7 @@ import { curves, curvesOf } from "./curves.ts"
 import type { ReportData } from "./data.ts"
 import { examplesGrid } from "./examples.ts"
 import { html, json, trusted } from "./html.ts"
+import { pageOf } from "./page.ts"
 import { faults, headline, otherScorers, settings, timings } from "./sections.ts"
 import { style } from "./style.css.ts"
 
@@ -19,18 +20,7 @@ const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sc
 
 export const renderReport = (data: ReportData): string => {
   const charts = curvesOf(data.metrics)
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${data.title}</title>
-<style>${trusted(uPlotFile("dist/uPlot.min.css"))}${trusted(style)}</style>
-</head>
-<body>
-<main>
+  const body = html`<main>
 ${headline(data)}
 ${examplesGrid(data.examples)}
 ${curves(charts)}
@@ -45,8 +35,6 @@ ${settings(data.config)}
 uPlot
 ${trusted(uPlotFile("LICENSE"))}-->
 <script>${trusted(uPlotFile("dist/uPlot.iife.min.js"))}</script>
-<script>${trusted(client)}</script>
-</body>
-</html>
-`.markup
+<script>${trusted(client)}</script>`
+  return pageOf({ title: data.title, policy, style: uPlotFile("dist/uPlot.min.css") + style, body })
 }
