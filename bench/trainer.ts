@@ -84,7 +84,7 @@ export const writeRandomCheckpoint = (folder: string, c: DecoderConfig): void =>
  * One float32 product [512, 1024] x [1024, 3072], the best of many: what the machine can do today, in GF a second and in GF
  * a second of processor time.
  */
-export const matmulPeak = async (threads: number): Promise<{ readonly wall: number; readonly cpu: number }> => {
+const matmulPeak = async (threads: number): Promise<{ readonly wall: number; readonly cpu: number }> => {
   const [m, k, n] = [512, 1024, 3072]
   const g = new Graph()
   const x = g.input("x", "float32", [m, k])
@@ -114,7 +114,7 @@ export const matmulPeak = async (threads: number): Promise<{ readonly wall: numb
  *
  * @param completion tokens that are scored, of all `tokens`
  */
-export const usefulGigaflops = (c: DecoderConfig, tokens: number, length: number, completion: number, r: number): number => {
+const usefulGigaflops = (c: DecoderConfig, tokens: number, length: number, completion: number, r: number): number => {
   const modules = modulesOf(c)
   const matrices = modules.reduce((n, { in: width, out }) => n + width * out, 0)
   const lora = modules.reduce((n, { in: width, out }) => n + r * (width + out), 0)

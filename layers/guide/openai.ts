@@ -32,7 +32,7 @@ import {
 } from "./transport.ts"
 
 /** `json_schema` is held by the server; `json_object` and `plain` put the schema into the words. */
-export const answerFormats = ["json_schema", "json_object", "plain"] as const
+const answerFormats = ["json_schema", "json_object", "plain"] as const
 export type AnswerFormat = typeof answerFormats[number]
 
 export interface OpenAIOptions {

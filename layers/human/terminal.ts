@@ -28,7 +28,7 @@ const keys: Readonly<Record<string, Choice | "undo">> = {
 /** Control characters could move the cursor: a prompt is shown as plain text. */
 const plain = (text: string): string => text.replace(/\p{Cc}+/gu, " ")
 
-export const drawn = ({ left, prompt, right }: Shown, { answered, waiting }: DeskState, columns: number, rows: number): string => {
+const drawn = ({ left, prompt, right }: Shown, { answered, waiting }: DeskState, columns: number, rows: number): string => {
   const half = Math.max(1, Math.floor((columns - gap.length - 1) / 2))
   const pictures = [left, right].map((picture) => halfBlocks(picture, half, Math.max(1, rows - 5)))
   const width = Math.max(...pictures.map(([line]) => line!.split("▀").length - 1))

@@ -56,7 +56,7 @@ const valueOf = (name: string) =>
 const keyNames = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN"]
 const addressNames = ["ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"]
 
-export const examine = Effect.gen(function*() {
+const examine = Effect.gen(function*() {
   const policy = yield* Effect.result(openDecoder(embedded("policy")))
   const defaults = yield* resolveConfig(undefined, {})
   const free = freeMemory()

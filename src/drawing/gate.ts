@@ -22,7 +22,7 @@ export type GateResult =
   | { readonly ok: true }
   | { readonly ok: false; readonly reason: RejectReason; readonly detail: string }
 
-export const limits = {
+const limits = {
   /** UTF-16 code units. */
   length: 32_768,
   elements: 1500,

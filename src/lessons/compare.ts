@@ -58,7 +58,7 @@ export const swissRounds = (k: number): number => Math.ceil(Math.log2(k))
  * that it has not met. Two that are left over because they have met swap partners with a pair of the round, the lowest
  * that allows it; whoever then finds nobody sits out.
  */
-export const swissRound = (
+const swissRound = (
   drawings: ReadonlyArray<Drawing>,
   judged: ReadonlyArray<JudgedPair>,
   seeding: ReadonlyArray<number>

@@ -12,7 +12,7 @@ import type { DrawingPair } from "./pairs.ts"
 const runRetries = 40
 
 /** As long as the judge says, else 0.5 s, 1 s, 2 s ... capped at 30 s and jittered; JudgeBusy only. */
-export const judgeRetry = (times = runRetries) =>
+const judgeRetry = (times = runRetries) =>
   Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")]).pipe(
     Schedule.jittered,
     Schedule.upTo({ times }),

@@ -8,7 +8,7 @@ type Part = Html | string | number | false | undefined | ReadonlyArray<Html>
 
 const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;", "'": "&#39;" }
 
-export const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => entities[character]!)
+const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => entities[character]!)
 
 const written = (part: Part): string => {
   if (part === undefined || part === false) return ""

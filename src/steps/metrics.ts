@@ -79,7 +79,7 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
  * from. `sampling/*` are there where the sampler is quantized, measured on one candidate of each batch. `pairs/preferences`
  * and `advantages/made` were made of this rollout, `.../trained` came out of the buffer, `.../age` is in versions.
  */
-export const outcomeOf = (
+const outcomeOf = (
   learnsFrom: LessonOptions["lessons"],
   { metrics, rollout, taken, trainSeconds }: Optimized,
   clock: { readonly step: number; readonly wait: number }

@@ -9,7 +9,7 @@ import { Redacted } from "effect"
  * Characters from which on a key is hidden. A shorter one ("test", "EMPTY", "A") is a word that servers which ask for no key
  * are given; it protects nothing, and hidden it would tear holes into every text.
  */
-export const leastHidden = 8
+const leastHidden = 8
 
 const mark = "…"
 

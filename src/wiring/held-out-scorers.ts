@@ -19,7 +19,7 @@ const small = ({ height, rgba, width }: Picture) => ({
 })
 
 /** The grammar's own check of colours, counts and relations, on the pixels; it knows only the grammar's prompts. */
-export const sceneScorer: Scorer = {
+const sceneScorer: Scorer = {
   name: "scene check",
   score: (prompt, picture) =>
     Effect.sync(() => {

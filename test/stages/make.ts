@@ -5,7 +5,7 @@ import { Candidate, type Drawing, JudgedPair, Picture, Preference, Prompt, type 
 export const prompt = (text: string): Prompt => new Prompt({ id: `id of ${text}`, text })
 
 /** A square picture with one grey, 0 black .. 255 white, on its left half. */
-export const picture = (grey: number, size = 8): Picture => {
+const picture = (grey: number, size = 8): Picture => {
   const rgba = new Uint8Array(size * size * 4).fill(255)
   for (let p = 0; p < size * size; p++) if (p % size < size / 2) rgba.fill(grey, p * 4, p * 4 + 3)
   return new Picture({ hash: createHash("sha256").update(rgba).digest("hex"), width: size, height: size, rgba })

@@ -2,10 +2,10 @@
 import type * as http from "node:http"
 import { random, shuffled } from "../../src/engine/random.ts"
 
-export const callFaults = ["500", "529", "408", "reset", "html"] as const
+const callFaults = ["500", "529", "408", "reset", "html"] as const
 /** Of the making: the batch is made and its answer lost, in two ways, or the connection ends before it is made. */
 export const createFaults = ["made-reset", "made-html", "unmade-reset", "529"] as const
-export const resultsFaults = ["cut", "short", "garbled", "500"] as const
+const resultsFaults = ["cut", "short", "garbled", "500"] as const
 export const requestFaults = ["api_error", "overloaded_error", "expired", "canceled", "missing", "refusal", "max_tokens", "no-message"] as const
 
 export interface BatchServerOptions {

@@ -4,7 +4,7 @@ import { inflateSync } from "node:zlib"
 import { Effect, Queue, Option, Terminal } from "effect"
 
 /** Sum of all RGB bytes of a PNG as this project writes them: RGB, no filter, one IDAT. */
-export const brightness = (png: Buffer): number => {
+const brightness = (png: Buffer): number => {
   if (png[25] !== 2) throw new Error("not RGB")
   const idat = png.indexOf("IDAT")
   const rows = inflateSync(png.subarray(idat + 4, idat + 4 + png.readUInt32BE(idat - 4)))

@@ -11,7 +11,7 @@ import { Effect } from "effect"
 import { drive, type Driven, type Lessons } from "./drive.ts"
 
 /** Calls that change what is on disk. */
-export const kinds = [
+const kinds = [
   "openat", "mkdir", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "chmod", "unlink", "unlinkat", "rmdir"
 ] as const
 export type Kind = typeof kinds[number]

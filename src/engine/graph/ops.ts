@@ -47,7 +47,7 @@ export type Vjp = (
 ) => ReadonlyArray<Value | undefined>
 
 /** The shape two operands have after broadcasting. */
-export const broadcast = (a: Shape, b: Shape): Shape => {
+const broadcast = (a: Shape, b: Shape): Shape => {
   const rank = Math.max(a.length, b.length)
   return Array.from({ length: rank }, (_, i) => {
     const x = a[a.length - rank + i] ?? 1

@@ -22,7 +22,7 @@ export interface AdamWState {
 export const initialState = (): AdamWState => ({ step: 0, moments: new Map() })
 
 /** Norms and biases are not decayed, as in transformers' Trainer. */
-export const decays = (name: string): boolean => !/norm|bias|embedding|logit_scale/.test(name)
+const decays = (name: string): boolean => !/norm|bias|embedding|logit_scale/.test(name)
 
 /** One update of `parameters`, in place. Parameters without a gradient stay as they are. */
 export const adamwStep = (
@@ -57,7 +57,7 @@ const moment = (state: AdamWState, name: string, shape: ReadonlyArray<number>): 
 }
 
 /** Euclidean norm over all gradients together. */
-export const globalNorm = (gradients: ReadonlyMap<string, Float32Array>): number => {
+const globalNorm = (gradients: ReadonlyMap<string, Float32Array>): number => {
   let sum = 0
   for (const g of gradients.values()) for (let i = 0; i < g.length; i++) sum += g[i]! * g[i]!
   return Math.sqrt(sum)

@@ -69,7 +69,7 @@ export interface QuantizedMatrix {
   readonly scales: Float32Array
 }
 
-export const blocksOf = (width: number, block: number): number => Math.ceil(width / block)
+const blocksOf = (width: number, block: number): number => Math.ceil(width / block)
 
 /** Axes of what is stored: [rows, blocks, bytes of a block] and [rows, blocks]; `dynamic_int8` [width, rows] and [rows]. */
 export const quantizedShapes = (precision: QuantizedPrecision, rows: number, width: number) => {

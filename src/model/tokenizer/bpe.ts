@@ -14,7 +14,7 @@ export interface BpeOptions {
 }
 
 /** GPT-2's printable stand-in for each of the 256 bytes. */
-export const byteAlphabet: ReadonlyArray<string> = (() => {
+const byteAlphabet: ReadonlyArray<string> = (() => {
   const printable = (b: number) => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174
   let shifted = 256
   return Array.from({ length: 256 }, (_, b) => String.fromCharCode(printable(b) ? b : shifted++))
