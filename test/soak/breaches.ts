@@ -50,7 +50,7 @@ const comment = Buffer.concat([Buffer.from([0, 0, 0, 4]), Buffer.from("tEXtSVG!"
 
 export const breaches: ReadonlyArray<Breach> = [
   { name: "a label from a failed verdict", breaks: /^Invariant 1: a preference does not come from an A or a B/, plant: sql(`UPDATE verdicts SET outcome = 'failed' WHERE rowid = (${judged})`) },
-  { name: "a label the other way round", breaks: /^Invariant 1: a preference does not/, plant: sql("UPDATE preferences SET chosen = rejected, rejected = chosen WHERE id = (SELECT min(id) FROM preferences)") },
+  { name: "a label the other way round", breaks: /^Invariant 1: a preference does not/, plant: sql("UPDATE lessons SET candidate = rejected, rejected = candidate WHERE id = (SELECT min(id) FROM lessons)") },
   { name: "a verdict that nobody gave", breaks: /^Invariant 1: a verdict is not the judgment/, plant: sql("UPDATE judgments SET verdicts = json_replace(verdicts, '$[0].outcome', CASE json_extract(verdicts, '$[0].outcome') WHEN 'A' THEN 'B' ELSE 'A' END)") },
   { name: "an invalid drawing that a judge preferred", breaks: /^Invariant 1: a preference of the gate/, plant: sql(`UPDATE verdicts SET judged_by = 'gate' WHERE rowid = (${judged})`) },
   { name: "a line of preferences.jsonl twice", breaks: /^Invariant 1: preferences\.jsonl/, plant: edit("preferences.jsonl", (text) => text.split("\n")[0] + "\n" + text) },
@@ -65,10 +65,12 @@ export const breaches: ReadonlyArray<Breach> = [
   },
   { name: "words in a picture's file", breaks: /^Invariant 2: the judge was sent something beside the pixels/, plant: (_run, account) => inPicture(account, (png) => Buffer.concat([png.subarray(0, 33), comment, png.subarray(33)])) },
   { name: "a drawing of another policy version", breaks: /^Invariant 3: a drawing was not made/, plant: sql("UPDATE candidates SET policy_version = policy_version + 1 WHERE rowid = (SELECT min(rowid) FROM candidates)") },
-  { name: "a preference trained too late", breaks: /^Invariant 3: a preference was trained/, plant: sql("UPDATE preferences SET consumed_by_step = consumed_by_step + 2 WHERE id = (SELECT min(id) FROM preferences)") },
+  { name: "a lesson trained too late", breaks: /^Invariant 3: a lesson was trained/, plant: sql("UPDATE lessons SET consumed_by_step = consumed_by_step + 2 WHERE id = (SELECT min(id) FROM lessons)") },
   { name: "a trainer that sees other tokens", breaks: /^Invariant 4 and 8: at step 0/, plant: inLine(0, (row) => (row["logps/chosen"]! -= 0.1)) },
-  { name: "a preference twice", breaks: /^Invariant 5: a preference is there twice/, plant: sql("INSERT INTO preferences SELECT NULL, step, prompt_id, chosen, rejected, label, weight, consumed_by_step, dropped_at_step FROM preferences LIMIT 1") },
-  { name: "a preference that was never used", breaks: /^Invariant 5: a preference is neither/, plant: sql("UPDATE preferences SET consumed_by_step = NULL WHERE id = (SELECT min(id) FROM preferences)") },
+  { name: "a lesson twice", breaks: /^Invariant 5: a lesson is there twice/, plant: sql("INSERT INTO lessons SELECT NULL, step, prompt_id, candidate, rejected, signal, weight, consumed_by_step, dropped_at_step FROM lessons LIMIT 1") },
+  { name: "a lesson that was never used", breaks: /^Invariant 5: a lesson is neither/, plant: sql("UPDATE lessons SET consumed_by_step = NULL WHERE id = (SELECT min(id) FROM lessons)") },
+  { name: "an advantage among preferences", breaks: /^Invariant 6: a lesson is not one that/, plant: sql("UPDATE lessons SET rejected = NULL WHERE id = (SELECT min(id) FROM lessons)") },
+  { name: "more pairs than were trained", breaks: /^Invariant 6: summary\.json has 0 pairs/, plant: inSummary({ pairs: 0 }) },
   { name: "a judgment lost", breaks: /^Invariant 5: the questions that were asked/, plant: sql("DELETE FROM judgments WHERE rowid = (SELECT min(rowid) FROM judgments)") },
   { name: "a judgment twice", breaks: /^Invariant 5: a pair was judged twice/, plant: sql("INSERT INTO judgments SELECT key || 'x', step, prompt_id, shown, judge, verdicts FROM judgments LIMIT 1") },
   { name: "a call without an end", breaks: /^Invariant 5: a call has no end/, plant: sql("UPDATE calls SET state = 'asked' WHERE id = 1") },
@@ -99,6 +101,21 @@ export const breaches: ReadonlyArray<Breach> = [
   { name: "a run without an end", breaks: /^Invariant 5: the run has no end/, plant: (run) => fs.rmSync(path.join(run, "report.html")) }
 ]
 
+/** What a run that learns from advantages can have wrong besides. */
+export const advantageBreaches: ReadonlyArray<Breach> = [
+  { name: "an advantage from another verdict", breaks: /^Invariant 1: an advantage does not come/, plant: sql("UPDATE verdicts SET outcome = CASE outcome WHEN 'A' THEN 'B' ELSE 'A' END WHERE rowid = (SELECT min(rowid) FROM verdicts WHERE outcome IN ('A', 'B'))") },
+  { name: "an advantage with the other sign", breaks: /^Invariant 1: an advantage does not come/, plant: sql("UPDATE lessons SET signal = -signal WHERE id = (SELECT min(id) FROM lessons)") },
+  { name: "an advantage from a failed verdict", breaks: /^Invariant 1: an advantage does not come/, plant: sql("UPDATE verdicts SET outcome = 'failed' WHERE rowid = (SELECT min(rowid) FROM verdicts WHERE outcome IN ('A', 'B'))") },
+  { name: "an advantage lost", breaks: /^Invariant 1: an advantage does not come/, plant: sql("DELETE FROM lessons WHERE id = (SELECT min(id) FROM lessons)") },
+  { name: "an advantage trained too late", breaks: /^Invariant 3: a lesson was trained/, plant: sql("UPDATE lessons SET consumed_by_step = consumed_by_step + 3 WHERE id = (SELECT min(id) FROM lessons)") },
+  { name: "an advantage that was never used", breaks: /^Invariant 5: a lesson is neither/, plant: sql("UPDATE lessons SET consumed_by_step = NULL WHERE id = (SELECT min(id) FROM lessons)") },
+  { name: "an advantage that a step does not count", breaks: /^Invariant 6: advantages\/trained of step 0/, plant: inLine(0, (row) => (row["advantages/trained"]! += 1)) },
+  { name: "advantages that the summary calls pairs", breaks: /^Invariant 6: summary\.json has 9 pairs and 0 advantages/, plant: inSummary({ pairs: 9, advantages: 0 }) }
+]
+
+/** One that a run without a model cannot show. */
+export const otherTokens: Breach = { name: "a better drawing with other tokens", breaks: /^Invariant 4 and 8: at step 0 .* of the better drawings/, plant: inLine(0, (row) => (row["logps/better"]! -= 100)) }
+
 /** Differences of two runs that came to the same, planted in one of them, by the part that shows it. */
 export const changes: Readonly<Record<string, (run: string) => void>> = {
   adapter: flip(() => "adapter/adapter_model.safetensors"),
@@ -107,5 +124,5 @@ export const changes: Readonly<Record<string, (run: string) => void>> = {
   "summary.json": inSummary({ steps: 0 }),
   candidates: sql("UPDATE candidates SET seed = seed + 1"),
   verdicts: sql("UPDATE verdicts SET confidence = confidence / 2 WHERE confidence > 0"),
-  preferences: sql("UPDATE preferences SET weight = 2")
+  lessons: sql("UPDATE lessons SET weight = 2")
 }

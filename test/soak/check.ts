@@ -23,6 +23,7 @@ export interface Expected {
   readonly k: number
   /** Share of hostile drawings. */
   readonly hostile: number
+  readonly lossType: "sigmoid" | "reinforce"
 }
 
 /** What the judge server says of a run. */
@@ -96,6 +97,39 @@ const labelsFromVerdicts = ({ all, run }: Facts, need: Need): void => {
   need(written.join("\n") === stored.join("\n"), "preferences.jsonl does not hold the preferences of run.db")
 }
 
+/** An advantage and its drawing. */
+const weighed = `
+  SELECT l.step, l.prompt_id, l.candidate, l.signal, l.consumed_by_step, c.policy_version, c.logps
+  FROM lessons l LEFT JOIN candidates c ON c.step = l.step AND c.prompt_id = l.prompt_id AND c.idx = l.candidate
+  WHERE l.rejected IS NULL ORDER BY l.id`
+
+/** Nothing that a drawing's reward is a share of comparisons can be nearer to another number than this. */
+const tiny = 1e-12
+
+/** Recomputed from the verdicts alone: the share of its comparisons that a drawing won, less the mean of its prompt. */
+const advantagesFromVerdicts = ({ all }: Facts, need: Need): void => {
+  const rows = all(weighed)
+  if (rows.length === 0) return
+  const stored = new Map(rows.map(({ candidate, prompt_id, signal, step }) => [`${step} ${prompt_id} ${candidate}`, Number(signal)]))
+  const expected = new Map<string, number>()
+  const wins: Readonly<Record<string, number>> = { A: 1, tie: 0.5, B: 0 }
+  const answers = all("SELECT step, prompt_id, a, b, outcome FROM verdicts WHERE outcome IN ('A', 'B', 'tie')")
+  for (const [at, own] of Map.groupBy(answers, ({ prompt_id, step }) => `${step} ${prompt_id}`)) {
+    const shares = new Map<unknown, ReadonlyArray<number>>()
+    for (const { a, b, outcome } of own) {
+      const win = wins[String(outcome)]!
+      shares.set(a, [...shares.get(a) ?? [], win]).set(b, [...shares.get(b) ?? [], 1 - win])
+    }
+    const rewards = [...shares].map(([index, won]) => [index, sum(won) / won.length] as const)
+    const mean = sum(rewards.map(([, reward]) => reward)) / rewards.length
+    for (const [index, reward] of rewards) if (Math.abs(reward - mean) > tiny) expected.set(`${at} ${index}`, reward - mean)
+  }
+  need(
+    sameSet(stored.keys(), expected.keys()) && [...stored].every(([at, signal]) => Math.abs(signal - expected.get(at)!) <= tiny),
+    "an advantage does not come from the verdicts about its prompt's drawings"
+  )
+}
+
 /** Chunks of a PNG, by name. */
 const chunksOf = (png: Buffer): ReadonlyArray<string> => {
   const names: Array<string> = []
@@ -122,8 +156,8 @@ const fresh = ({ all, expected: { maxStaleness } }: Facts, need: Need): void => 
   const rows = all("SELECT DISTINCT step, policy_version FROM candidates")
   need(rows.every(({ policy_version, step }) => policy_version === Math.max(0, Number(step) - maxStaleness)), "a drawing was not made from the policy version that its step asks for")
   need(
-    all(labels).every(({ consumed_by_step, policy_version }) => consumed_by_step === null || (Number(consumed_by_step) - Number(policy_version) >= 0 && Number(consumed_by_step) - Number(policy_version) <= maxStaleness)),
-    "a preference was trained when it was older than is allowed"
+    [...all(labels), ...all(weighed)].every(({ consumed_by_step, policy_version }) => consumed_by_step === null || (Number(consumed_by_step) - Number(policy_version) >= 0 && Number(consumed_by_step) - Number(policy_version) <= maxStaleness)),
+    "a lesson was trained when it was older than is allowed"
   )
 }
 
@@ -132,11 +166,17 @@ const tolerance = 1e-4
 
 /** Where the trainer saw the very parameters that the drawings were made from, its sums over their tokens are the sampler's. */
 const agreement = ({ all, metrics }: Facts, need: Need): void => {
-  const rows = Map.groupBy(all(labels), ({ consumed_by_step }) => consumed_by_step)
-  for (const [step, own] of rows) {
-    if (step === null || own.some(({ policy_version }) => policy_version !== step)) continue
-    for (const side of ["chosen", "rejected"] as const) {
-      const logps = own.map((row) => JSON.parse(String(row[`${side}_logps`])) as ReadonlyArray<number>)
+  const advantages = all(weighed)
+  /** Whose log-probabilities a metric is the mean of. */
+  const sides: ReadonlyArray<readonly [side: string, rows: ReadonlyArray<Row>, column: string]> = [
+    ...(["chosen", "rejected"] as const).map((side) => [side, all(labels), `${side}_logps`] as const),
+    ["better", advantages.filter(({ signal }) => Number(signal) > 0), "logps"],
+    ["worse", advantages.filter(({ signal }) => Number(signal) < 0), "logps"]
+  ]
+  for (const [side, rows, column] of sides) {
+    for (const [step, own] of Map.groupBy(rows, ({ consumed_by_step }) => consumed_by_step)) {
+      if (step === null || own.some(({ policy_version }) => policy_version !== step)) continue
+      const logps = own.map((row) => JSON.parse(String(row[column])) as ReadonlyArray<number>)
       const sampled = sum(logps.map(sum)) / own.length
       const tokens = sum(logps.map(({ length }) => length)) / own.length
       const trained = metrics[Number(step)]?.[`logps/${side}`] ?? NaN
@@ -149,8 +189,8 @@ const agreement = ({ all, metrics }: Facts, need: Need): void => {
 const keyOf = (question: string, inVain: number): string => hashOf([question, inVain])
 
 const paidOnce = ({ account, all, expected, one, run }: Facts, need: Need): void => {
-  need(one("SELECT count(*) FROM preferences WHERE (consumed_by_step IS NULL) = (dropped_at_step IS NULL)") === 0, "a preference is neither trained nor dropped, or both")
-  need(one("SELECT count(*) FROM (SELECT DISTINCT step, prompt_id, chosen, rejected FROM preferences)") === one("SELECT count(*) FROM preferences"), "a preference is there twice")
+  need(one("SELECT count(*) FROM lessons WHERE (consumed_by_step IS NULL) = (dropped_at_step IS NULL)") === 0, "a lesson is neither trained nor dropped, or both")
+  need(one("SELECT count(*) FROM (SELECT DISTINCT step, prompt_id, candidate, rejected FROM lessons)") === one("SELECT count(*) FROM lessons"), "a lesson is there twice")
   need(
     one(`SELECT count(*) FROM judgments`) === one("SELECT count(*) FROM (SELECT DISTINCT step, prompt_id, shown FROM judgments)") &&
       one("SELECT count(*) FROM judgments j WHERE NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.step = j.step AND v.prompt_id = j.prompt_id AND v.a = json_extract(j.shown, '$[0][0]') AND v.b = json_extract(j.shown, '$[1][0]'))") === 0,
@@ -178,13 +218,21 @@ const paidOnce = ({ account, all, expected, one, run }: Facts, need: Need): void
 }
 
 const counted = ({ all, expected, metrics, one, run }: Facts, need: Need): void => {
-  const { faults } = JSON.parse(fs.readFileSync(path.join(run, "summary.json"), "utf8")) as { readonly faults: Readonly<Record<string, number>> }
+  const { advantages, faults, pairs } = JSON.parse(fs.readFileSync(path.join(run, "summary.json"), "utf8")) as {
+    readonly faults: Readonly<Record<string, number>>
+    readonly pairs: number
+    readonly advantages: number
+  }
   need(metrics.length === expected.steps && metrics.every(({ step }, n) => step === n), "metrics.jsonl does not have each step once")
   need(one("SELECT count(*) FROM reports") === expected.steps, "a step has no report")
   const drawings = all("SELECT step, seed, svg, rendering, reason, detail, picture_hash FROM candidates")
   need(drawings.length === expected.steps * expected.promptsPerStep * expected.k, "a drawing is not stored")
   need(drawings.every(({ detail, picture_hash, reason, rendering }) => rendering === "Rendered" ? picture_hash !== null : reason !== null && detail !== null), "a drawing is stored without what became of it")
   need(drawings.every(({ seed, svg }) => (hostileFor(Number(seed), expected.hostile) ?? svg) === svg), "a hostile drawing is not stored as it was drawn")
+  const kind = expected.lossType === "sigmoid" ? "pairs" : "advantages"
+  const of = kind === "pairs" ? "rejected IS NOT NULL" : "rejected IS NULL"
+  need(one(`SELECT count(*) FROM lessons WHERE NOT (${of})`) === 0, "a lesson is not one that the objective learns from")
+  const lessons = (column: string, step: number) => one(`SELECT count(*) FROM lessons WHERE ${of} AND ${column} = ${step}`)
   for (const [step, own] of metrics.entries()) {
     const verdicts = (where: string) => one(`SELECT count(*) FROM verdicts WHERE step = ${step} AND ${where}`)
     const rows: Readonly<Record<string, number>> = {
@@ -193,9 +241,9 @@ const counted = ({ all, expected, metrics, one, run }: Facts, need: Need): void 
       "judge/ties": verdicts("outcome = 'tie'"),
       "pairs/invalid": verdicts("outcome = 'invalid'"),
       "pairs/gate": verdicts("judged_by = 'gate' AND outcome <> 'invalid'"),
-      "pairs/preferences": one(`SELECT count(*) FROM preferences WHERE step = ${step}`),
-      "pairs/trained": one(`SELECT count(*) FROM preferences WHERE consumed_by_step = ${step}`),
-      "pairs/stale": one(`SELECT count(*) FROM preferences WHERE dropped_at_step = ${step}`)
+      [`${kind}/${kind === "pairs" ? "preferences" : "made"}`]: lessons("step", step),
+      [`${kind}/trained`]: lessons("consumed_by_step", step),
+      [`${kind}/stale`]: lessons("dropped_at_step", step)
     }
     for (const [name, count] of Object.entries(rows)) need(own[name] === count, `${name} of step ${step} is ${own[name]}, but run.db has ${count}`)
     for (const [name, count] of Object.entries(own)) {
@@ -207,11 +255,13 @@ const counted = ({ all, expected, metrics, one, run }: Facts, need: Need): void 
     const invalid = sum(Object.entries(own).filter(([name]) => /^svg\/(rejected|killed)\//.test(name)).map(([, count]) => count))
     need(invalid === drawings.filter(({ rendering, step: at }) => at === step && rendering !== "Rendered").length, `an invalid drawing of step ${step} is not counted`)
   }
-  const names = [...new Set(metrics.flatMap((own) => Object.keys(own)))].filter((name) => /^(svg\/(rejected|killed)\/|judge\/failed$|pairs\/(invalid|stale)$)/.test(name))
+  const names = [...new Set(metrics.flatMap((own) => Object.keys(own)))].filter((name) => /^(svg\/(rejected|killed)\/|judge\/failed$|pairs\/invalid$|(pairs|advantages)\/stale$)/.test(name))
   for (const name of names) {
     const total = sum(metrics.map((own) => own[name] ?? 0))
     need((faults[name] ?? 0) === total, `summary.json counts ${faults[name] ?? 0} ${name}, the steps ${total}`)
   }
+  const trained = (where: string) => one(`SELECT count(*) FROM lessons WHERE consumed_by_step IS NOT NULL AND rejected IS ${where}`)
+  need(pairs === trained("NOT NULL") && advantages === trained("NULL"), `summary.json has ${pairs} pairs and ${advantages} advantages, which run.db does not`)
   need((faults["judge/in_doubt"] ?? 0) === one("SELECT count(*) FROM calls WHERE state = 'in doubt'"), "summary.json does not count the calls in doubt")
 }
 
@@ -237,6 +287,7 @@ const whole = ({ all, run }: Facts, need: Need): void => {
 
 const checks: ReadonlyArray<readonly [invariant: string, check: (facts: Facts, need: Need) => void]> = [
   ["1", labelsFromVerdicts],
+  ["1", advantagesFromVerdicts],
   ["2", pixelsOnly],
   ["3", fresh],
   ["4 and 8", agreement],

@@ -97,7 +97,7 @@ const drive = async (plan: Plan, folder: string, temporary: string, striking?: S
   }
   const begin = Object.entries({
     steps: plan.steps, seed: plan.seed, k: plan.k, "prompts-per-step": plan.promptsPerStep, "max-staleness": plan.maxStaleness, "save-steps": plan.saveSteps,
-    "save-total-limit": 2, "eval-prompts": 4, "trust-pairs": 4, "max-new-tokens": 120, "render-size": renderSize, judge: "claude", "judge-timeout": 3,
+    "save-total-limit": 2, "eval-prompts": 4, "trust-pairs": 4, "max-new-tokens": 120, "render-size": renderSize, judge: "claude", "judge-timeout": 3, "loss-type": plan.lossType,
     "budget-usd": 1000, out: run
   }).flatMap(([name, value]) => [`--${name}`, String(value)])
   const ends: Array<Driven["ends"][number]> = []
@@ -148,7 +148,7 @@ export const cycle = async (plan: Plan, folder: string, temporary: string, disk:
   const blows = disk === "none" ? plan.blows.filter(({ kind }) => kind !== "disk") : plan.blows
   const alone = await drive(plan, at("alone"), temporary)
   const seconds = alone.ends.at(-1)!.ended.seconds
-  say(`left alone: ${seconds.toFixed(1)} s, ${plan.steps} steps at staleness ${plan.maxStaleness}`)
+  say(`left alone: ${seconds.toFixed(1)} s, ${plan.steps} steps of ${plan.lossType} at staleness ${plan.maxStaleness}`)
   const struck = alone.broken.length > 0 ? undefined : await drive({ ...plan, blows }, at("struck"), temporary, { seconds, disk, say })
   const both = [alone, ...struck === undefined ? [] : [struck]]
   const wrong = both.flatMap((driven, n) => {

@@ -2,7 +2,8 @@
  * `pnpm run soak [--minutes 20] [--kills N] [--seed 0] [--json] [--keep FOLDER]`: real training runs (onnxruntime, the embedded model, the
  * renderer's processes, SQLite) against a judge server that fails in every way, with hostile drawings among the policy's own,
  * killed, interrupted and without space on their disk, each compared with the same run left alone. Ends with a table of
- * figures, and exit code 1 where an invariant was broken, each named in a sentence; `--keep` copies the last cycle's runs.
+ * figures, and exit code 1 where an invariant was broken, each named in a sentence; `--keep` copies the runs of the last cycle of each
+ * objective into a folder of its name.
  * With `--kills` the only blow is SIGKILL, and it ends once so many have fallen, or the time is over.
  */
 import { spawnSync } from "node:child_process"
@@ -101,7 +102,7 @@ const soak = async (work: string, disk: DiskKind): Promise<Figures> => {
         `${total(({ faults }) => Object.values(faults).reduce((a, b) => a + b, 0))} faulty answers, ${Object.values(hostile).reduce((a, b) => a + b, 0)} hostile drawings, ` +
         `${each.broken.length === 0 ? "nothing broken" : `${each.broken.length} broken`}; ${clock()}`
     )
-    const keep = values.keep ?? (each.broken.length > 0 ? fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-soak-broken-")) : undefined)
+    const keep = values.keep !== undefined ? path.join(values.keep, plan.lossType) : (each.broken.length > 0 ? fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-soak-broken-")) : undefined)
     if (keep !== undefined) {
       fs.rmSync(keep, { recursive: true, force: true })
       fs.cpSync(folder, keep, { recursive: true })

@@ -45,6 +45,7 @@ export const planOf = (seed: number, cycle: number, kind: PlanKind): Plan => {
     saveSteps: 1 + integer(draw, long ? 5 : 3),
     promptsPerStep: 4,
     k: 3,
+    lossType: cycle % 3 === 1 ? "reinforce" : "sigmoid",
     hostile: 0.2 + 0.2 * draw(),
     faults: 0.1 + 0.3 * draw(),
     unanswerable: 0.04,

@@ -13,8 +13,8 @@ const tables: Readonly<Record<string, string>> = {
     CASE reason WHEN 'deadline' THEN '' ELSE detail END AS detail FROM candidates ORDER BY 1, 2, 3`,
   verdicts: `SELECT step, prompt_id, a, b, outcome, confidence, judged_by, CASE outcome WHEN 'failed' THEN '' ELSE reason END AS reason
     FROM verdicts ORDER BY 1, 2, 3, 4`,
-  preferences: `SELECT step, prompt_id, chosen, rejected, label, weight, consumed_by_step, dropped_at_step
-    FROM preferences ORDER BY 1, 2, 3, 4`
+  lessons: `SELECT step, prompt_id, candidate, rejected, signal, weight, consumed_by_step, dropped_at_step
+    FROM lessons ORDER BY 1, 2, 3, 4`
 }
 
 /** What a run came to, part by part, as text that may be compared. */

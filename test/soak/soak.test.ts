@@ -3,9 +3,11 @@ import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { Effect } from "effect"
 import { afterAll, assert, describe, it } from "vitest"
-import { breaches, changes } from "./breaches.ts"
-import { type Account, broken } from "./check.ts"
+import { drive, steps } from "../survival/drive.ts"
+import { advantageBreaches, breaches, changes, otherTokens } from "./breaches.ts"
+import { type Account, broken, type Expected } from "./check.ts"
 import { runIn, wrongEnd } from "./cycle.ts"
 import type { Figures } from "./main.ts"
 import { type Plan, planOf } from "./plan.ts"
@@ -13,7 +15,9 @@ import type { Ended } from "./processes.ts"
 import { differences } from "./same.ts"
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "vequinox-soak-test-"))
-const kept = path.join(work, "kept")
+const keep = path.join(work, "kept")
+/** The last cycle that learned from preferences; the first one does. */
+const kept = path.join(keep, "sigmoid")
 afterAll(() => fs.rmSync(work, { recursive: true, force: true }))
 
 /** A copy of the kept run that was left alone. */
@@ -29,7 +33,7 @@ describe("a soak of two minutes", () => {
     const { stderr, stdout } = await new Promise<{ readonly stdout: string; readonly stderr: string }>((resolve) =>
       execFile(
         process.execPath,
-        [path.join(import.meta.dirname, "./main.ts"), "--minutes", "2", "--json", "--seed", String(seed), "--keep", kept],
+        [path.join(import.meta.dirname, "./main.ts"), "--minutes", "2", "--json", "--seed", String(seed), "--keep", keep],
         { maxBuffer: 1e8 },
         (_error, stdout, stderr) => resolve({ stdout, stderr })
       )
@@ -53,6 +57,36 @@ describe("a soak of two minutes", () => {
     for (const [n, { breaks, name, plant }] of breaches.entries()) {
       const run = copyOf(`breach-${n}`)
       const found = broken(run, plan, plant(run, account) ?? account)
+      assert.isTrue(found.some((sentence) => breaks.test(sentence)), `${name}: ${found.join(" ")}`)
+    }
+  })
+
+  it("would have seen a trainer that sees other tokens in a run that learns from advantages, where the time was enough for one", ({ skip }) => {
+    const other = path.join(keep, "reinforce")
+    if (!fs.existsSync(other)) skip("there was only one cycle")
+    const [plan, account] = ["plan.json", "alone/account.json"].map((name) => JSON.parse(fs.readFileSync(path.join(other, name), "utf8"))) as [Plan, Account]
+    for (const { breaks, plant } of [...advantageBreaches, otherTokens]) {
+      const copy = fs.mkdtempSync(path.join(work, "reinforce-"))
+      fs.cpSync(path.join(other, "alone"), copy, { recursive: true })
+      plant(path.join(copy, "run"), account)
+      assert.isTrue(broken(path.join(copy, "run"), plan, account).some((sentence) => breaks.test(sentence)), String(breaks))
+    }
+  })
+
+  it("would have seen every breach that is planted in a run that learns from advantages", async () => {
+    // Nobody asked a server here and no model was trained, so only what is said of lessons counts.
+    const whole = path.join(work, "driven")
+    fs.mkdirSync(whole)
+    await Effect.runPromise(drive(whole, 0, "advantages"))
+    const account: Account = { charged: {}, useless: [], usd: 0, bodies: [] }
+    const expected: Expected = { steps, maxStaleness: 1, promptsPerStep: 2, k: 3, hostile: 0, lossType: "reinforce" }
+    const before = broken(whole, expected, account)
+    assert.isEmpty(before.filter((sentence) => /lesson|advantage/.test(sentence)), before.join(" "))
+    for (const [n, { breaks, name, plant }] of advantageBreaches.entries()) {
+      const run = path.join(work, `driven-${n}`)
+      fs.cpSync(whole, run, { recursive: true })
+      plant(run, account)
+      const found = broken(run, expected, account)
       assert.isTrue(found.some((sentence) => breaks.test(sentence)), `${name}: ${found.join(" ")}`)
     }
   })
