@@ -3,8 +3,9 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { resolveConfig } from "../src/wiring/settings.ts"
-import { embeddedPrompts, readPrompts } from "../src/prompts.ts"
+import { asksForText, embeddedPrompts, readPrompts } from "../src/prompts.ts"
 import { combination, isHeldOut, parseCaption } from "../src/scenes/index.ts"
+import { prompt } from "./stages/make.ts"
 import { scratchFolder } from "./support/scratch-folder.ts"
 
 const work = scratchFolder("prompts")
@@ -85,4 +86,13 @@ describe("settings", () => {
       const error = yield* Effect.flip(resolveConfig(written("c.yaml", "learning-rate: 1\n"), {}))
       assert.include(error.message, "did you mean \"learning_rate\"?")
     }))
+})
+
+describe("asksForText", () => {
+  for (const text of ["the word HELLO", "a sign that reads STOP", "a card that says \"hi\"", "the letter A", "a banner 'open'"]) {
+    it(`yes: ${text}`, () => assert.isTrue(asksForText(prompt(text))))
+  }
+  for (const text of ["a cat", "a sword", "a textile shop", "the dog's bone and the cat's hat", "a stop sign"]) {
+    it(`no: ${text}`, () => assert.isFalse(asksForText(prompt(text))))
+  }
 })
