@@ -43,9 +43,9 @@ const dear = ({ guide }: JudgeSettings) => pairs(guide, "", (settings) => (clips
 export const judges: Readonly<Record<string, JudgeRow>> = {
   clip,
   siglip: scored("siglip", { says: "SigLIP's scores", margin: true, size: ownSize }),
-  pickscore: scored("pickscore", { says: "PickScore's, which people's choices taught", size: ownSize }),
-  hps: scored("hps", { says: "HPSv2's", size: fixedSize(224) }),
-  imagereward: scored("imagereward", { says: "ImageReward's", size: fixedSize(224) }),
+  pickscore: scored("pickscore", { says: "PickScore's scores, which people's choices taught it", size: ownSize }),
+  hps: scored("hps", { says: "HPSv2's scores", size: fixedSize(224) }),
+  imagereward: scored("imagereward", { says: "ImageReward's scores", size: fixedSize(224) }),
   dino: {
     says: "likeness to a reference picture of the prompt (`--judge-references`)",
     kind: () => judgeDino.files,

@@ -1,0 +1,24 @@
+/** The registry of judges, and what is made of it. */
+import * as fs from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { judges } from "../../src/wiring/judges.ts"
+import { openJudge } from "../../src/wiring/open-judge.ts"
+import { resolveConfig, settings } from "../../src/wiring/settings.ts"
+import { readme, table, tableIn } from "../support/judges-table.ts"
+
+describe("the registry of judges", () => {
+  it("is README's table; node test/support/judges-table.ts writes it", () => {
+    assert.strictEqual(tableIn(fs.readFileSync(readme, "utf8")), table())
+  })
+
+  it("is what --help says", () => {
+    for (const [name, { says }] of Object.entries(judges)) assert.include(settings.judge[1], `${name}: ${says.replaceAll("`", "")}`)
+  })
+
+  it.effect("is what an unknown name is compared with", () =>
+    Effect.gen(function*() {
+      const { message } = yield* Effect.flip(openJudge(yield* resolveConfig(undefined, { judge: "toString" }), "none"))
+      assert.strictEqual(message, `There is no judge "toString": --judge is one of ${Object.keys(judges).join(", ")}.`)
+    }))
+})
