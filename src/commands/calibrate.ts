@@ -1,8 +1,6 @@
 /** `vequinox calibrate`: how often a judge is right on pairs with a known winner, and how steady its answers are. */
-import { Console, Effect, Layer } from "effect"
+import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
-import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { type Calibration, calibrate as measure } from "../evaluation/calibrate.ts"
 import { isGross, knownPairs } from "../evaluation/known-pairs.ts"
 import { resolveConfig } from "../wiring/settings.ts"
@@ -10,7 +8,7 @@ import { makeProgress, progressStyle } from "../system/progress.ts"
 import { type Interval, percent } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags } from "../wiring/judge-flags.ts"
-import { openJudge } from "../wiring/open-judge.ts"
+import { openJudging } from "../wiring/judging.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const calibrate = Command.make("calibrate", {
@@ -22,7 +20,7 @@ export const calibrate = Command.make("calibrate", {
   json: Flags.json
 }, Effect.fn(function*({ json, pairs: each, ...flags }) {
   const settings = yield* resolveConfig(undefined, givenSettings(flags))
-  const { layer, size } = yield* openJudge(settings, progressStyle(json))
+  const { stages } = yield* openJudging(settings, progressStyle(json))
   const pairs = knownPairs(each, settings.seed)
   yield* Effect.gen(function*() {
     const progress = yield* makeProgress(progressStyle(json), "pair", pairs.length)
@@ -31,10 +29,7 @@ export const calibrate = Command.make("calibrate", {
     yield* Console.log(json ? JSON.stringify(result) : table(result))
   }).pipe(
     Effect.scoped,
-    Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size }),
-      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { overlap: false })))
-    ))
+    Effect.provide(stages)
   )
 })).pipe(Command.withDescription("Measure a judge on pairs with a known winner"))
 

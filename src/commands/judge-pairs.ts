@@ -1,9 +1,7 @@
 /** `vequinox judge-pairs`: many pairs judged offline, from a file or from a run, and compared with what was said of them before. */
 import * as os from "node:os"
-import { Cache, Console, Effect, Layer, Option, Stream } from "effect"
+import { Cache, Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
-import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { readJudgedPairs } from "../../layers/store/run-pairs.ts"
 import { resolveConfig } from "../wiring/settings.ts"
 import { type JudgedRow, judgedRow, openResults, type PairRow, readPairRows } from "../evaluation/pair-rows.ts"
@@ -16,7 +14,8 @@ import { renderFor } from "../stages/render-for.ts"
 import { cohenKappa, percent, wilson } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags } from "../wiring/judge-flags.ts"
-import { forecast, openJudge } from "../wiring/open-judge.ts"
+import { openJudging } from "../wiring/judging.ts"
+import { forecast } from "../wiring/open-judge.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 /** Bytes that the pictures of pairs under way may take: a batch keeps many waiting. */
@@ -39,7 +38,7 @@ export const judgePairs = Command.make("judge-pairs", {
   json: Flags.json
 }, Effect.fn(function*({ json, out, pairs: file, run, ...flags }) {
   const settings = yield* resolveConfig(undefined, givenSettings(flags))
-  const { layer, size } = yield* openJudge(settings, progressStyle(json))
+  const { size, stages } = yield* openJudging(settings, progressStyle(json))
   const pairs = yield* pairsOf({ pairs: file, run })
   yield* Effect.gen(function*() {
     const judge = yield* Judge
@@ -93,10 +92,7 @@ export const judgePairs = Command.make("judge-pairs", {
     yield* json && Option.isSome(out) ? Console.log(text) : Console.error(text)
   }).pipe(
     Effect.scoped,
-    Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size }),
-      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { overlap: false })))
-    ))
+    Effect.provide(stages)
   )
 })).pipe(Command.withDescription("Judge many pairs offline, or a run's pairs again, and compare with the earlier labels"))
 

@@ -1,8 +1,6 @@
 /** `vequinox judge`: which of two SVG files draws the prompt better, and how sure the judge is. */
-import { Console, Effect, Layer } from "effect"
+import { Console, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
-import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { resolveConfig } from "../wiring/settings.ts"
 import type { Rendering, Verdict } from "../domain.ts"
 import { readText } from "../system/files.ts"
@@ -13,7 +11,7 @@ import { promptOf } from "../prompts.ts"
 import { renderFor } from "../stages/render-for.ts"
 import * as Flags from "../wiring/flags.ts"
 import { judgeFlags } from "../wiring/judge-flags.ts"
-import { openJudge } from "../wiring/open-judge.ts"
+import { openJudging } from "../wiring/judging.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const judge = Command.make("judge", {
@@ -24,7 +22,7 @@ export const judge = Command.make("judge", {
   json: Flags.json
 }, Effect.fn(function*({ a: fileA, b: fileB, json, prompt: text, ...flags }) {
   const settings = yield* resolveConfig(undefined, givenSettings(flags))
-  const { layer, size } = yield* openJudge(settings, progressStyle(json))
+  const { stages } = yield* openJudging(settings, progressStyle(json))
   const texts = [yield* readText(fileA), yield* readText(fileB)] as const
   const prompt = promptOf(text)
   yield* Effect.gen(function*() {
@@ -36,10 +34,7 @@ export const judge = Command.make("judge", {
     yield* Console.log(json ? JSON.stringify(row(verdict, a, b)) : sentence(verdict, a, b))
   }).pipe(
     Effect.scoped,
-    Effect.provide(Layer.mergeAll(
-      rendererResvg.layer({ size }),
-      layer.pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { overlap: false })))
-    ))
+    Effect.provide(stages)
   )
 })).pipe(Command.withDescription("Say which of two drawings is better"))
 
