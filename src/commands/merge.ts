@@ -7,27 +7,11 @@ import { resolveModel } from "../model/hub/resolve-model.ts"
 import { openFactors } from "../model/lora-factors.ts"
 import { writeMerged } from "../model/merge.ts"
 import { needFreeFolder } from "../system/outputs.ts"
+import { parseBytes } from "../system/bytes.ts"
 import { progressStyle } from "../system/progress.ts"
 import * as Flags from "../wiring/flags.ts"
 
 const dtypes = { f32: "F32", bf16: "BF16", f16: "F16", same: undefined } as const
-
-const units: Readonly<Record<string, number>> = {
-  "": 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30
-}
-
-/** "5GB", "500 MiB" or a number of bytes; none when it is no size over 0. */
-export const parseBytes = (text: string): Option.Option<number> => {
-  const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
-  const bytes = Math.floor(Number(number) * (units[(unit ?? "").toUpperCase()] ?? NaN))
-  return bytes > 0 ? Option.some(bytes) : Option.none()
-}
 
 export const merge = Command.make("merge", {
   model: Flags.model,
