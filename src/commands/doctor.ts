@@ -1,7 +1,7 @@
 /** `vequinox doctor`: what this machine can do. */
 import { Console, Effect, Schema } from "effect"
 import { Command } from "effect/cli"
-import { examine } from "../wiring/examine.ts"
+import { examine } from "../wiring/examine-machine.ts"
 import * as Flags from "../wiring/flags.ts"
 import { type Machine, machinePage, obstacle } from "../wiring/machine.ts"
 

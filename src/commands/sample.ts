@@ -19,7 +19,7 @@ import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 import { numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
-import { quantizedCache, tellQuantizing } from "../wiring/quantizing.ts"
+import { quantizedCache, tellQuantizing } from "../wiring/quantized-cache.ts"
 
 export const sample = Command.make("sample", {
   texts: Argument.String("prompt").pipe(Argument.withDescription("what to draw"), Argument.variadic()),

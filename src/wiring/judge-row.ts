@@ -11,7 +11,7 @@ import { readPreprocessing } from "../scorers/preprocessing.ts"
 import type { Judge, JudgeStopped } from "../stages/Judge.ts"
 import { BadInput } from "../system/errors.ts"
 import type { FileProblem } from "../system/files.ts"
-import { guideLayer } from "./guides.ts"
+import { guideLayer } from "./guide-model.ts"
 import type { SettingName, TrainConfig } from "./settings.ts"
 
 /** All that a judge may need beside its name. */

@@ -16,7 +16,7 @@ import * as judgeList from "../../layers/judge/list.ts"
 import { Judge } from "../stages/Judge.ts"
 import { BadInput } from "../system/errors.ts"
 import { embedded } from "../system/installed.ts"
-import { answersLayer } from "./guides.ts"
+import { answersLayer } from "./guide-model.ts"
 import { fixedSize, folderOf, guided, type JudgeRow, type JudgeSettings, ownSize, scored } from "./judge-row.ts"
 
 const clip = scored("clip", {

@@ -1,5 +1,5 @@
 /** What `vequinox doctor` found on a machine: its shape, what is wrong with it in one sentence, and the page for people. */
-import type { Fit } from "./fits.ts"
+import type { Fit } from "./models-that-fit.ts"
 
 /** Works, or why it does not. */
 export interface Check {

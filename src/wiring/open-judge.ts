@@ -4,7 +4,7 @@ import { costOf } from "../../layers/guide/prices.ts"
 import { resolveModel } from "../model/hub/resolve-model.ts"
 import { BadInput } from "../system/errors.ts"
 import type { ProgressStyle } from "../system/progress.ts"
-import { askedModel } from "./guides.ts"
+import { askedModel } from "./guide-model.ts"
 import type { JudgeRow, JudgeSettings, Work } from "./judge-row.ts"
 import { judges } from "./judges.ts"
 

@@ -16,9 +16,10 @@ import type { Summary } from "../run/summary.ts"
 import { runTraining } from "../run/training-run.ts"
 import { Judge } from "../stages/Judge.ts"
 import { RunState } from "../stages/RunState.ts"
+import type { PipelineConfig } from "../steps/config.ts"
 import type { StepOutcome } from "../steps/metrics.ts"
 import { FileProblem, readText, writeFile } from "../system/files.ts"
-import { makeProgress } from "../system/progress.ts"
+import { makeProgress, type Progress } from "../system/progress.ts"
 import { heldOutScorers } from "./held-out-scorers.ts"
 import { forecast } from "./open-judge.ts"
 import { replaces } from "./own-layers.ts"
@@ -53,6 +54,21 @@ const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined
     threads: Number(before?.config["threads_used"] ?? c.threads),
     overlap: c.max_staleness > 0
   })
+
+/** The arithmetic of another machine may differ in its last bits. */
+const tellMachine = ({ config }: Begun, machine: string, say: Say) =>
+  config["machine"] === machine
+    ? Effect.void
+    : say(`The run began on another machine (${String(config["machine"])}): from here on its last bits may be others than they would have been.`)
+
+/** What the judge may cost at most, before anything is spent. */
+const noteCost = Effect.fnUntraced(function*(c: TrainConfig, pipeline: PipelineConfig, { note }: Progress) {
+  const drawn = (c.max_steps - pipeline.firstStep) * c.prompts_per_step
+  const cost = yield* forecast(c, { prompts: drawn, k: c.num_generations, pairs: drawn * mostPairs(pipeline) })
+  if (cost === undefined) return
+  yield* note(cost)
+  if (c.judge_batch) yield* note("Asked in batches, each step may wait up to 24 hours for its judgments.")
+})
 
 /** It was finished before; what it came to is in its folder. */
 const finishedRun = (run: RunFolder) => ({
@@ -123,15 +139,13 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     const { identity, name } = yield* Judge
     if (before !== undefined) yield* needJudge(before, identity)
     const progress = yield* makeProgress(request.style, "step", c.max_steps, from.version)
-    if (before !== undefined && before.config["machine"] !== facts.machine) {
-      yield* say(`The run began on another machine (${String(before.config["machine"])}): from here on its last bits may be others than they would have been.`)
-    }
+    if (before !== undefined) yield* tellMachine(before, facts.machine, say)
     for (const message of refused) {
       yield* say(`${message}: the run goes on from step ${from.version}${found === undefined ? ", the beginning" : ""}.`)
       yield* state.count("checkpoint/refused")
     }
     if (before !== undefined) yield* state.count("run/resumed")
-    const choice = before === undefined ? runtime.choice : before.config["device_choice"]
+    const choice = String(before === undefined ? runtime.choice : before.config["device_choice"])
     const resolved = {
       ...settings, ...overruled(own, request, name), asked: before?.config["asked"] ?? askedFor(c, taken), ...origin,
       model: policy.folder, model_commit: policy.base.revision, judge_identity: identity,
@@ -141,14 +155,9 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     yield* Ref.set(underWay, true)
 
     yield* progress.note(
-      `${run.path}: ${from.version === 0 ? "" : `from step ${from.version} to `}${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${String(choice)}.`
+      `${run.path}: ${from.version === 0 ? "" : `from step ${from.version} to `}${c.max_steps} steps, ${c.prompts_per_step} prompts x ${c.num_generations} candidates, judge ${name}, ${choice}.`
     )
-    const [drawn, k] = [(c.max_steps - from.version) * c.prompts_per_step, c.num_generations]
-    const cost = replaces(request.layers.judge) ? undefined : yield* forecast(c, { prompts: drawn, k, pairs: drawn * mostPairs(pipeline) })
-    if (cost !== undefined) yield* progress.note(cost)
-    if (cost !== undefined && c.judge_batch) {
-      yield* progress.note("Asked in batches, each step may wait up to 24 hours for its judgments.")
-    }
+    if (!replaces(request.layers.judge)) yield* noteCost(c, pipeline, progress)
     const scorers = yield* heldOutScorers
 
     const work = Effect.fnUntraced(function*(onStep: (outcome: StepOutcome) => Effect.Effect<void>) {

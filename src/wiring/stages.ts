@@ -13,7 +13,7 @@ import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
 import type { ProgressStyle } from "../system/progress.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
 import { type PlacedLayers, put, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
-import { quantizedCache, tellQuantizing } from "./quantizing.ts"
+import { quantizedCache, tellQuantizing } from "./quantized-cache.ts"
 
 export interface StageParts extends RunStart {
   /** The adapter that training started from; undefined: the reference has none. */

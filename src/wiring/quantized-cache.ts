@@ -2,7 +2,7 @@
 import * as path from "node:path"
 import { Effect } from "effect"
 import { bytes, makeProgress, type ProgressStyle } from "../system/progress.ts"
-import { cacheFolder } from "./guides.ts"
+import { cacheFolder } from "./cache-folder.ts"
 
 export const quantizedCache = Effect.map(cacheFolder, (folder) => path.join(folder, "quantized"))
 

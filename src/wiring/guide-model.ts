@@ -1,5 +1,4 @@
 /** The guide model behind the judges that ask one: its transport, key, price, budget and stored answers. */
-import * as os from "node:os"
 import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option } from "effect"
 import { Answers } from "../../layers/guide/answers.ts"
@@ -11,6 +10,7 @@ import { isPublicApi, makeOpenAI } from "../../layers/guide/openai.ts"
 import { batchPrice, type Price, prices } from "../../layers/guide/prices.ts"
 import type { TrainConfig } from "./settings.ts"
 import { BadInput } from "../system/errors.ts"
+import { cacheFolder } from "./cache-folder.ts"
 
 export type GuideSettings = Pick<
   TrainConfig,
@@ -122,13 +122,6 @@ export const askedModel: (settings: GuideSettings) => Effect.Effect<AskedModel, 
     return yield* settings.guide === "claude" ? claude(settings) : openai(settings)
   },
   Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
-)
-
-/** Where what all runs share is kept. */
-export const cacheFolder = Config.String("XDG_CACHE_HOME").pipe(
-  Config.withDefault(path.join(os.homedir(), ".cache")),
-  Config.map((folder) => path.join(folder, "vequinox")),
-  Effect.mapError(({ message }) => new BadInput({ message }))
 )
 
 /** Answers that all runs share, so that none is paid, or given, twice. */

@@ -11,9 +11,9 @@ import { openClip } from "../scorers/clip.ts"
 import { Renderer } from "../stages/Renderer.ts"
 import { explain } from "../system/files.ts"
 import { atLeast, embedded, nodeWanted } from "../system/installed.ts"
-import { fits, published } from "./fits.ts"
-import { cacheFolder } from "./guides.ts"
 import { failed, type Machine, passed, shownAddress } from "./machine.ts"
+import { fits, published } from "./models-that-fit.ts"
+import { cacheFolder } from "./cache-folder.ts"
 import { resolveConfig } from "./settings.ts"
 
 const checked = <A, E extends { readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
