@@ -79,6 +79,17 @@ export const readNumberedRows = Effect.fnUntraced(function*<A>(file: string, row
 export const readRows = <A>(file: string, row: Schema.Codec<A, unknown>) =>
   Effect.map(readNumberedRows(file, row), (rows) => rows.map(({ row }) => row))
 
+/** Throws. On disk when this returns, where that is asked for; its folder is not synced. @param flags of `open` */
+export const writeThrough = (file: string, data: string | Uint8Array, flags: "w" | "wx", durable: boolean): void => {
+  const fd = fs.openSync(file, flags)
+  try {
+    fs.writeFileSync(fd, data)
+    if (durable) fs.fsyncSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
 /**
  * Whole or not at all: written beside, synced, renamed; folders are made as needed. On disk when this returns.
  *
@@ -90,13 +101,7 @@ export const writeFile = (file: string, data: string | Uint8Array, durable = tru
       makeFolder(path.dirname(file))
       const part = `${file}.part`
       try {
-        const fd = fs.openSync(part, "w")
-        try {
-          fs.writeFileSync(fd, data)
-          if (durable) fs.fsyncSync(fd)
-        } finally {
-          fs.closeSync(fd)
-        }
+        writeThrough(part, data, "w", durable)
         fs.renameSync(part, file)
         if (durable) syncFolder(path.dirname(file))
       } catch (cause) {

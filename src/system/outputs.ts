@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { explain, FileProblem, syncFolder } from "./files.ts"
+import { explain, FileProblem, syncFolder, writeThrough } from "./files.ts"
 import { isFree, makeFolders, removeFolders } from "./folders.ts"
 
 /** The path without symbolic links and dots, also where its end does not exist yet. */
@@ -96,13 +96,7 @@ export const writeNewFile = (file: string, data: string | Uint8Array, flag: stri
       makeFolders(folder)
       const part = path.join(folder, `.vequinox-${randomBytes(6).toString("hex")}.part`)
       try {
-        const fd = fs.openSync(part, "wx")
-        try {
-          fs.writeFileSync(fd, data)
-          if (durable) fs.fsyncSync(fd)
-        } finally {
-          fs.closeSync(fd)
-        }
+        writeThrough(part, data, "wx", durable)
         claim(part, file)
       } finally {
         fs.rmSync(part, { force: true })
