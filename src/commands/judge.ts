@@ -4,6 +4,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { resolveConfig } from "../wiring/settings.ts"
 import type { Rendering, Verdict } from "../domain.ts"
 import { readText } from "../system/files.ts"
+import { verdictColumns } from "../evaluation/pair-rows.ts"
 import { decideRenderings } from "../lessons/decide.ts"
 import { progressStyle } from "../system/progress.ts"
 import { BadInput } from "../system/errors.ts"
@@ -42,12 +43,7 @@ const problem = (rendering: Rendering): string | null =>
   rendering._tag === "Rendered" ? null : `${rendering._tag.toLowerCase()}: ${rendering.reason}`
 
 const row = (verdict: Verdict, a: Rendering, b: Rendering) => ({
-  verdict: verdict.outcome,
-  confidence: verdict.confidence,
-  scores: verdict.scores ?? null,
-  by: verdict.by,
-  reason: verdict.reason ?? null,
-  costUsd: verdict.costUsd ?? 0,
+  ...verdictColumns(verdict),
   problems: [problem(a), problem(b)]
 })
 

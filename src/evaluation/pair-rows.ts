@@ -77,17 +77,16 @@ const JudgedRow = Schema.Struct({
 })
 export type JudgedRow = typeof JudgedRow.Type
 
+/** A verdict as a row of JSON has it. */
+export const verdictColumns = ({ by, confidence, costUsd, outcome, reason, scores }: Verdict) =>
+  ({ verdict: outcome, confidence, scores: scores ?? null, by, reason: reason ?? null, costUsd: costUsd ?? 0 })
+
 export const judgedRow = ({ a, b, earlier, prompt, step }: PairRow, verdict: Verdict, judge: string): JudgedRow => ({
   prompt,
   a,
   b,
   ...(step === undefined ? {} : { step }),
-  verdict: verdict.outcome,
-  confidence: verdict.confidence,
-  scores: verdict.scores ?? null,
-  by: verdict.by,
-  reason: verdict.reason ?? null,
-  costUsd: verdict.costUsd ?? 0,
+  ...verdictColumns(verdict),
   judge,
   ...(earlier === undefined ? {} : { earlier })
 })
