@@ -13,7 +13,6 @@ export const floors = [
   ["layers/store", "layers/onnx"],
   ["src/report"],
   ["src/run"],
-  ["src/sequential"],
   ["src/pipeline"],
   ["src/steps"],
   ["src/evaluation"],

@@ -8,7 +8,7 @@
  * Every box is a service; layers/ has the implementations. Ordering rules:
  *
  * 1. Rollout n is drawn from policy version `max(oldestVersion, n - maxStaleness)`, waiting until it was published.
- *    No number depends on how fast a stage is; at `maxStaleness` 0 the run is steps/sequential.ts, bit for bit.
+ *    No number depends on how fast a stage is; at `maxStaleness` 0 the run is test/sequential.ts, bit for bit.
  * 2. The optimizer's step n stores rollout n, takes what the buffer allows, trains, publishes version n + 1.
  *    Rollouts arrive in order, so it never sees a later one.
  * 3. Batches keep their order everywhere. The sampler works on one at a time; the judge on up to two, so that the next

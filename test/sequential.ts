@@ -3,18 +3,18 @@
  * equal, bit for bit, at `maxStaleness` 0; `config.maxStaleness` is not looked at.
  */
 import { Effect, Semaphore } from "effect"
-import type { Drawing, JudgedPair, Prompt } from "./domain.ts"
-import { comparePrompt, type InTurn } from "./lessons/compare.ts"
-import type { PipelineError, Stages } from "./pipeline.ts"
-import { Policy } from "./stages/Policy.ts"
-import { renderCandidate } from "./stages/render-for.ts"
-import { Sampler } from "./stages/Sampler.ts"
-import { promptsOfStep } from "./steps/batches.ts"
-import type { PipelineConfig } from "./steps/config.ts"
-import { pairCounters } from "./steps/judge.ts"
-import { makeReport, type StepOutcome } from "./steps/metrics.ts"
-import { optimize } from "./steps/optimize.ts"
-import { teach } from "./steps/teach.ts"
+import type { Drawing, JudgedPair, Prompt } from "../src/domain.ts"
+import { comparePrompt, type InTurn } from "../src/lessons/compare.ts"
+import type { PipelineError, Stages } from "../src/pipeline.ts"
+import { Policy } from "../src/stages/Policy.ts"
+import { renderCandidate } from "../src/stages/render-for.ts"
+import { Sampler } from "../src/stages/Sampler.ts"
+import { promptsOfStep } from "../src/steps/batches.ts"
+import type { PipelineConfig } from "../src/steps/config.ts"
+import { pairCounters } from "../src/steps/judge.ts"
+import { makeReport, type StepOutcome } from "../src/steps/metrics.ts"
+import { optimize } from "../src/steps/optimize.ts"
+import { teach } from "../src/steps/teach.ts"
 
 /** Every outcome, at the end. Prompts must be distinct. */
 export const sequential = Effect.fn("pipeline.sequential")(function*(
