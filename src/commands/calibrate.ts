@@ -7,8 +7,8 @@ import { resolveConfig } from "../wiring/settings.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
 import { type Interval, percent } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
-import { judgeFlags } from "../wiring/judge-flags.ts"
-import { openJudging } from "../wiring/judging.ts"
+import { judgeFlags } from "../wiring/judges/judge-flags.ts"
+import { openJudging } from "../wiring/judges/judging.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const calibrate = Command.make("calibrate", {

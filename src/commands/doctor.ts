@@ -1,9 +1,9 @@
 /** `vequinox doctor`: what this machine can do. */
 import { Console, Effect, Schema } from "effect"
 import { Command } from "effect/cli"
-import { examine } from "../wiring/examine-machine.ts"
+import { examine } from "../wiring/machine/examine-machine.ts"
 import * as Flags from "../wiring/flags.ts"
-import { type Machine, machinePage, obstacle } from "../wiring/machine.ts"
+import { type Machine, machinePage, obstacle } from "../wiring/machine/machine.ts"
 
 /** The main job cannot run on this machine; the message says what to do. */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { message: Schema.String }) {}

@@ -9,7 +9,7 @@ import { needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { percent } from "../evaluation/statistics.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import * as Flags from "../wiring/flags.ts"
-import { unfinishedReport } from "../wiring/unfinished-report.ts"
+import { unfinishedReport } from "../wiring/run/unfinished-report.ts"
 
 const noLessons: LessonCounts = { trained: 0, stale: 0, waiting: 0 }
 const none: RunRecords = {

@@ -13,9 +13,9 @@ import { BadInput } from "../system/errors.ts"
 import { renderFor } from "../stages/render-for.ts"
 import { cohenKappa, percent, wilson } from "../evaluation/statistics.ts"
 import * as Flags from "../wiring/flags.ts"
-import { judgeFlags } from "../wiring/judge-flags.ts"
-import { openJudging } from "../wiring/judging.ts"
-import { forecast } from "../wiring/open-judge.ts"
+import { judgeFlags } from "../wiring/judges/judge-flags.ts"
+import { openJudging } from "../wiring/judges/judging.ts"
+import { forecast } from "../wiring/judges/open-judge.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 /** Bytes that the pictures of pairs under way may take: a batch keeps many waiting. */

@@ -11,8 +11,8 @@ import { BadInput } from "../system/errors.ts"
 import { promptOf } from "../prompts.ts"
 import { renderFor } from "../stages/render-for.ts"
 import * as Flags from "../wiring/flags.ts"
-import { judgeFlags } from "../wiring/judge-flags.ts"
-import { openJudging } from "../wiring/judging.ts"
+import { judgeFlags } from "../wiring/judges/judge-flags.ts"
+import { openJudging } from "../wiring/judges/judging.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
 export const judge = Command.make("judge", {

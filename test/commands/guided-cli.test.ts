@@ -2,8 +2,8 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import type { JudgeSettings } from "../../src/wiring/judge-row.ts"
-import { judges } from "../../src/wiring/judges.ts"
+import type { JudgeSettings } from "../../src/wiring/judges/judge-row.ts"
+import { judges } from "../../src/wiring/judges/judges.ts"
 import { type ClaudeServer, startClaudeServer } from "../support/claude-server.ts"
 import { commandLine } from "../support/command-line.ts"
 

@@ -5,7 +5,7 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { judges } from "../../src/wiring/judges.ts"
+import { judges } from "../../src/wiring/judges/judges.ts"
 
 export const readme = path.resolve(import.meta.dirname, "../../README.md")
 const head = ["| `--judge` | decides by |", "|---|---|"].join("\n")

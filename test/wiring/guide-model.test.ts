@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect } from "effect"
-import { askedModel, type GuideSettings } from "../../src/wiring/guide-model.ts"
+import { askedModel, type GuideSettings } from "../../src/wiring/judges/guide-model.ts"
 
 const settings: GuideSettings = {
   budget_usd: 5,

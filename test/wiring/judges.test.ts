@@ -2,8 +2,8 @@
 import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { judges } from "../../src/wiring/judges.ts"
-import { openJudge } from "../../src/wiring/open-judge.ts"
+import { judges } from "../../src/wiring/judges/judges.ts"
+import { openJudge } from "../../src/wiring/judges/open-judge.ts"
 import { resolveConfig, settings } from "../../src/wiring/settings.ts"
 import { readme, table, tableIn } from "../support/judges-table.ts"
 

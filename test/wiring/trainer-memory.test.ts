@@ -1,9 +1,9 @@
 /** How --memory-gb shapes a run's trainer. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { fittingRuns } from "../../src/wiring/trainer-memory.ts"
+import { fittingRuns } from "../../src/wiring/run/trainer-memory.ts"
 import { resolveConfig } from "../../src/wiring/settings.ts"
-import { published } from "../../src/wiring/models-that-fit.ts"
+import { published } from "../../src/wiring/machine/models-that-fit.ts"
 import { allLinear } from "../../src/engine/nets/transformer.ts"
 
 const lora = { r: 16, alpha: 32, targets: allLinear }

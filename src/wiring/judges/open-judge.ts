@@ -1,9 +1,9 @@
 /** The judge that the settings name, opened, and what it may cost. */
 import { Effect } from "effect"
-import { costOf } from "../../layers/guide/prices.ts"
-import { resolveModel } from "../model/hub/resolve-model.ts"
-import { BadInput } from "../system/errors.ts"
-import type { ProgressStyle } from "../system/progress.ts"
+import { costOf } from "../../../layers/guide/prices.ts"
+import { resolveModel } from "../../model/hub/resolve-model.ts"
+import { BadInput } from "../../system/errors.ts"
+import type { ProgressStyle } from "../../system/progress.ts"
 import { askedModel } from "./guide-model.ts"
 import type { JudgeRow, JudgeSettings, Work } from "./judge-row.ts"
 import { judges } from "./judges.ts"

@@ -1,13 +1,13 @@
 /** The scorers that compare before with after, and watch the judge: none of them trains. */
 import { Effect, type Scope } from "effect"
-import * as judgeClip from "../../layers/judge/clip.ts"
-import type { OnnxError, OnnxRuntime } from "../../layers/onnx/runtime.ts"
-import type { CheckpointInvalid } from "../model/model-folder.ts"
-import type { Picture } from "../domain.ts"
-import type { Scorer } from "../stages/Scorer.ts"
-import { resize } from "../drawing/resize.ts"
-import { checkScene, parseCaption } from "../scenes/index.ts"
-import { embedded } from "../system/installed.ts"
+import * as judgeClip from "../../../layers/judge/clip.ts"
+import type { OnnxError, OnnxRuntime } from "../../../layers/onnx/runtime.ts"
+import type { CheckpointInvalid } from "../../model/model-folder.ts"
+import type { Picture } from "../../domain.ts"
+import type { Scorer } from "../../stages/Scorer.ts"
+import { resize } from "../../drawing/resize.ts"
+import { checkScene, parseCaption } from "../../scenes/index.ts"
+import { embedded } from "../../system/installed.ts"
 
 /** Pixels of a side in which the scene check was measured. */
 const side = 64

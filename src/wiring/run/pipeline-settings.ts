@@ -1,7 +1,7 @@
 /** The settings of a run as the pipeline takes them. */
-import { objectiveOf } from "../objectives/objectives.ts"
-import type { PipelineConfig } from "../steps/config.ts"
-import type { TrainConfig } from "./settings.ts"
+import { objectiveOf } from "../../objectives/objectives.ts"
+import type { PipelineConfig } from "../../steps/config.ts"
+import type { TrainConfig } from "../settings.ts"
 
 /**
  * @param firstStep the version that the run goes on from; 0 at its beginning

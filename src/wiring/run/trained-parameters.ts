@@ -1,12 +1,12 @@
 /** What a run trains, and from where. */
 import * as path from "node:path"
 import { Effect } from "effect"
-import { openAdapter } from "../model/adapter.ts"
-import { type DecoderCheckpoint, openWeights, readParameters, weightsHash } from "../model/model-folder.ts"
-import { resolveConfig, type TrainConfig } from "./settings.ts"
-import { factorsOf, initialAdapter, type LoraConfig } from "../engine/weights/parameters.ts"
-import { allLinear, modulesOf } from "../engine/nets/transformer.ts"
-import { BadInput } from "../system/errors.ts"
+import { openAdapter } from "../../model/adapter.ts"
+import { type DecoderCheckpoint, openWeights, readParameters, weightsHash } from "../../model/model-folder.ts"
+import { resolveConfig, type TrainConfig } from "../settings.ts"
+import { factorsOf, initialAdapter, type LoraConfig } from "../../engine/weights/parameters.ts"
+import { allLinear, modulesOf } from "../../engine/nets/transformer.ts"
+import { BadInput } from "../../system/errors.ts"
 import { fittingRuns } from "./trainer-memory.ts"
 
 /** The settings that an adapter brings with it. */

@@ -1,8 +1,8 @@
 /** A run's work as the stream of its steps, and what they came to. */
 import { Cause, Deferred, Effect, Exit, Queue, Ref, Schema, Stream } from "effect"
-import type { RunFolder } from "../run/folder.ts"
-import type { Summary } from "../run/summary.ts"
-import type { StepOutcome } from "../steps/metrics.ts"
+import type { RunFolder } from "../../run/folder.ts"
+import type { Summary } from "../../run/summary.ts"
+import type { StepOutcome } from "../../steps/metrics.ts"
 
 /** The run was stopped before its last step, so it has no summary; the message says how it goes on. */
 export class RunStopped extends Schema.TaggedError<RunStopped>()("RunStopped", {

@@ -1,6 +1,6 @@
 /** The settings of a run as the optimizer takes them. */
-import type { OptimizerOnnxOptions } from "../../layers/optimizer/onnx.ts"
-import type { TrainConfig } from "./settings.ts"
+import type { OptimizerOnnxOptions } from "../../../layers/optimizer/onnx.ts"
+import type { TrainConfig } from "../settings.ts"
 
 export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objective" | "options"> => ({
   objective: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu },

@@ -1,8 +1,8 @@
 /** What a command needs that asks a judge outside a run: the judge that the settings name, and a renderer of its size. */
 import { Effect, Layer } from "effect"
-import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
-import * as rendererResvg from "../../layers/renderer/resvg.ts"
-import type { ProgressStyle } from "../system/progress.ts"
+import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
+import * as rendererResvg from "../../../layers/renderer/resvg.ts"
+import type { ProgressStyle } from "../../system/progress.ts"
 import type { JudgeSettings } from "./judge-row.ts"
 import { openJudge } from "./open-judge.ts"
 

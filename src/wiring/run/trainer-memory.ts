@@ -1,11 +1,11 @@
 /** How a run's trainer fits into the memory that it may take. */
 import { Effect } from "effect"
-import { freeMemory, NotEnoughMemory } from "../../layers/onnx/runtime.ts"
-import type { TrainConfig } from "./settings.ts"
-import { parameterCount, planTrainer, samplerBytes } from "../engine/training/memory.ts"
-import type { LoraConfig } from "../engine/weights/parameters.ts"
-import { autoPrecision } from "../engine/weights/quantization.ts"
-import type { DecoderConfig } from "../engine/nets/transformer.ts"
+import { freeMemory, NotEnoughMemory } from "../../../layers/onnx/runtime.ts"
+import type { TrainConfig } from "../settings.ts"
+import { parameterCount, planTrainer, samplerBytes } from "../../engine/training/memory.ts"
+import type { LoraConfig } from "../../engine/weights/parameters.ts"
+import { autoPrecision } from "../../engine/weights/quantization.ts"
+import type { DecoderConfig } from "../../engine/nets/transformer.ts"
 
 /**
  * What config.json holds in place of the runs that were asked for: they depend on the memory of the day, and a resumed run

@@ -1,13 +1,13 @@
 /** Gathers a run's result into report.html. */
 import { Effect } from "effect"
-import * as rendererResvg from "../../layers/renderer/resvg.ts"
-import type { Drawing } from "../domain.ts"
-import { writeFile } from "../system/files.ts"
-import { type DrawingView, renderReport } from "../report/report.ts"
-import type { RunFolder } from "../run/folder.ts"
-import { renderFor } from "../stages/render-for.ts"
-import { encodePng } from "../drawing/png.ts"
-import type { RunResult } from "../run/training-run.ts"
+import * as rendererResvg from "../../../layers/renderer/resvg.ts"
+import type { Drawing } from "../../domain.ts"
+import { writeFile } from "../../system/files.ts"
+import { type DrawingView, renderReport } from "../../report/report.ts"
+import type { RunFolder } from "../../run/folder.ts"
+import { renderFor } from "../../stages/render-for.ts"
+import { encodePng } from "../../drawing/png.ts"
+import type { RunResult } from "../../run/training-run.ts"
 
 /** Pixels of a picture's side in the report; the judge saw smaller ones. */
 const size = 160

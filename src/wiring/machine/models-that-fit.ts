@@ -1,7 +1,7 @@
 /** Which models fit into memory, by the estimates that a run itself is held to (src/engine/training/memory.ts). */
-import { parameterCount, planTrainer, samplerBytes } from "../engine/training/memory.ts"
-import { autoPrecision, type SamplerPrecision } from "../engine/weights/quantization.ts"
-import { allLinear, type DecoderConfig } from "../engine/nets/transformer.ts"
+import { parameterCount, planTrainer, samplerBytes } from "../../engine/training/memory.ts"
+import { autoPrecision, type SamplerPrecision } from "../../engine/weights/quantization.ts"
+import { allLinear, type DecoderConfig } from "../../engine/nets/transformer.ts"
 
 type Shape = Pick<DecoderConfig, "hidden" | "intermediate" | "layers" | "heads" | "kvHeads" | "headDim">
 

@@ -1,11 +1,11 @@
 /** A whole run in code, with every default but what is given: the path that `vequinox train` goes. */
 import { Effect, Exit, type Layer, Scope } from "effect"
-import type { ProgressStyle } from "../system/progress.ts"
-import { BadInput } from "../system/errors.ts"
+import type { ProgressStyle } from "../../system/progress.ts"
+import { BadInput } from "../../system/errors.ts"
 import { openRun } from "./open-run.ts"
 import type { OwnLayers, PlacedLayers, RunServices } from "./own-layers.ts"
 import type { Outcomes } from "./run-outcomes.ts"
-import { settings, type TrainConfig } from "./settings.ts"
+import { settings, type TrainConfig } from "../settings.ts"
 
 /**
  * Settings under their names (those of TRL, of --config and of config.json), and layers of one's own.

@@ -1,16 +1,16 @@
 /** The guide model behind the judges that ask one: its transport, key, price, budget and stored answers. */
 import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option } from "effect"
-import { Answers } from "../../layers/guide/answers.ts"
-import type { AnswersFailed } from "../../layers/guide/answers-failed.ts"
-import { makeClaude } from "../../layers/guide/claude.ts"
-import * as claudeBatches from "../../layers/guide/claude-batches.ts"
-import { Guide } from "../../layers/guide/guide.ts"
-import { isPublicApi, makeOpenAI } from "../../layers/guide/openai.ts"
-import { batchPrice, type Price, prices } from "../../layers/guide/prices.ts"
-import type { TrainConfig } from "./settings.ts"
-import { BadInput } from "../system/errors.ts"
-import { cacheFolder } from "./cache-folder.ts"
+import { Answers } from "../../../layers/guide/answers.ts"
+import type { AnswersFailed } from "../../../layers/guide/answers-failed.ts"
+import { makeClaude } from "../../../layers/guide/claude.ts"
+import * as claudeBatches from "../../../layers/guide/claude-batches.ts"
+import { Guide } from "../../../layers/guide/guide.ts"
+import { isPublicApi, makeOpenAI } from "../../../layers/guide/openai.ts"
+import { batchPrice, type Price, prices } from "../../../layers/guide/prices.ts"
+import type { TrainConfig } from "../settings.ts"
+import { BadInput } from "../../system/errors.ts"
+import { cacheFolder } from "../cache-folder.ts"
 
 export type GuideSettings = Pick<
   TrainConfig,
