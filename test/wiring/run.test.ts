@@ -50,7 +50,7 @@ describe("run", () => {
       assert.strictEqual(summary.steps, 3)
       assert.strictEqual(steps[0], 0)
       assert.strictEqual(steps.at(-1), 2)
-      assert.isAbove(sampled, 3)
+      assert.isAtLeast(sampled, 3)
       for (const name of ["adapter/adapter_model.safetensors", "report.html", "summary.json", "checkpoints/step-3/state.json"]) {
         assert.isTrue(fs.existsSync(path.join(output_dir, name)), name)
       }
