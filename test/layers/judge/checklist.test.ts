@@ -1,29 +1,17 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
 import { checklistRubric, decompositionRubric } from "../../../layers/guide/checklist-rubric.ts"
 import * as JudgeChecklist from "../../../layers/judge/checklist.ts"
 import { readRequirements } from "../../../layers/guide/requirements.ts"
 import { Judge } from "../../../src/stages/Judge.ts"
 import { type ClaudeServer, startClaudeServer } from "../../support/claude-server.ts"
-import { judgeContract } from "../../stages/Judge.contract.ts"
 import { pair } from "../../support/scene-pairs.ts"
-import { decodes, drawings, faulty, guidedAt, withQuickRetry, withServer } from "../guide/guided.ts"
+import { betterWins, contractAt, decodes, drawings, guidedAt, survivesFaults, withQuickRetry, withServer } from "../guide/guided.ts"
 
-describe("against an honest server", () => {
-  let server: ClaudeServer
-  beforeAll(async () => {
-    server = await startClaudeServer()
-  })
-  afterAll(() => server.close())
-  judgeContract(
-    "checklist",
-    Layer.unwrap(Effect.sync(() => guidedAt(server.url, JudgeChecklist.layer()))),
-    [pair(0).good, pair(0).bad, pair(1).good]
-  )
-})
+contractAt("checklist", () => startClaudeServer(), (url) => guidedAt(url, JudgeChecklist.layer()))
 
 const allPairs = (server: ClaudeServer, n: number, many: number, budgetUsd?: number) =>
   Effect.gen(function*() {
@@ -45,17 +33,13 @@ it.live("pays for a prompt's requirements once and for each drawing once, and th
 it.live("prefers the drawing that meets more, and names what only one of them meets", () =>
   withServer({}, (server) =>
     Effect.gen(function*() {
-      const { compare } = yield* Judge
       let [named, evident] = [0, 0]
-      for (let n = 0; n < 8; n++) {
-        const { bad, good, prompt } = pair(n)
-        const { confidence, outcome, reason, scores } = yield* n % 2 === 0 ? compare(prompt, good, bad) : compare(prompt, bad, good)
-        assert.strictEqual(outcome, n % 2 === 0 ? "A" : "B", `${prompt.text}: ${reason}`)
+      yield* betterWins(8, ({ confidence, reason, scores }, n) => {
         assert.closeTo(confidence, Math.abs(scores![0] - scores![1]), 1e-12)
         assert.match(reason!, n % 2 === 0 ? /\d and \d of \d met \| .*only A: / : /\| only B: /)
         named += reason!.split("Has each thing its shape and colour?").length - 1
         evident += reason!.split("Has each thing its shape and colour? (A: figure measures").length - 1
-      }
+      })
       assert.isAbove(named, 0)
       assert.strictEqual(evident, named) // whatever the order in which the model answers
     }).pipe(Effect.provide(guidedAt(server.url, JudgeChecklist.layer())))))
@@ -72,18 +56,7 @@ it.live("as many met is a tie, whichever they are", () =>
     }).pipe(Effect.provide(guidedAt(server.url, JudgeChecklist.layer({ requirements }))))
   }))
 
-it.live("loses nothing and believes no fault at 30 % faults", () =>
-  withServer(faulty, (server) =>
-    Effect.gen(function*() {
-      const { compare } = yield* Judge
-      const verdicts = yield* Effect.forEach(
-        Array.from({ length: 12 }, (_, n) => pair(n)),
-        ({ bad, good, prompt }) => withQuickRetry(compare(prompt, bad, good)),
-        { concurrency: 16 }
-      )
-      for (const { outcome, reason } of verdicts) assert.strictEqual(outcome, "B", reason)
-      assert.isAtLeast(verdicts.reduce((sum, { costUsd }) => sum + costUsd!, 0), server.billed().usd - 1e-9)
-    }).pipe(Effect.provide(guidedAt(server.url, JudgeChecklist.layer(), { unusableAnswers: 50 })))))
+survivesFaults(JudgeChecklist.layer())
 
 it.live("stops at the budget", () =>
   withServer({}, (server) =>

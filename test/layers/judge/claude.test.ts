@@ -1,43 +1,26 @@
 import * as path from "node:path"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer, Option } from "effect"
 import { Answers } from "../../../layers/guide/answers.ts"
 import * as JudgeClaude from "../../../layers/judge/claude.ts"
 import { Judge } from "../../../src/stages/Judge.ts"
-import { type ClaudeServer, faultKinds, startClaudeServer } from "../../support/claude-server.ts"
-import { judgeContract } from "../../stages/Judge.contract.ts"
+import { faultKinds, startClaudeServer } from "../../support/claude-server.ts"
 import { pair } from "../../support/scene-pairs.ts"
-import { model, withQuickRetry, withServer } from "../guide/guided.ts"
+import { betterWins, contractAt, model, withQuickRetry, withServer } from "../guide/guided.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
 
 const judgeAt = (url: string, more: Partial<JudgeClaude.JudgeClaudeOptions> = {}) =>
   JudgeClaude.layer({ ...model, baseUrl: url, ...more }).pipe(Layer.provide(Answers.layerMemory))
 
-describe("against an honest server", () => {
-  let server: ClaudeServer
-  const pictures = [pair(0).good, pair(0).bad, pair(1).good]
-  beforeAll(async () => {
-    server = await startClaudeServer()
-  })
-  afterAll(() => server.close())
-  judgeContract(
-    "claude",
-    Layer.unwrap(Effect.sync(() => judgeAt(server.url))),
-    pictures
-  )
-})
+contractAt("claude", () => startClaudeServer(), judgeAt)
 
 it.live("prefers the drawing that is right, names why, and says what it cost", () =>
   withServer({}, (server) =>
     Effect.gen(function*() {
-      const { compare } = yield* Judge
-      for (let n = 0; n < 12; n++) {
-        const { bad, good, prompt } = pair(n)
-        const verdict = yield* n % 2 === 0 ? compare(prompt, good, bad) : compare(prompt, bad, good)
-        assert.strictEqual(verdict.outcome, n % 2 === 0 ? "A" : "B", prompt.text)
-        assert.match(verdict.reason!, /semantic match: .*\| drawing validity: .*\| clean shapes: .*\| safety: /)
-        assert.closeTo(verdict.costUsd!, 2 * (1200 + 5 * 180) / 1e6, 1e-12)
-      }
+      yield* betterWins(12, ({ costUsd, reason }) => {
+        assert.match(reason!, /semantic match: .*\| drawing validity: .*\| clean shapes: .*\| safety: /)
+        assert.closeTo(costUsd!, 2 * (1200 + 5 * 180) / 1e6, 1e-12)
+      })
       assert.closeTo(server.billed().usd, 12 * 2 * 2100 / 1e6, 1e-9)
     }).pipe(Effect.provide(judgeAt(server.url)))))
 

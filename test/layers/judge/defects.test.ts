@@ -1,26 +1,14 @@
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Schema } from "effect"
 import { defectsRubric } from "../../../layers/guide/defects-rubric.ts"
 import { type Ask, sharing } from "../../../layers/guide/sharing.ts"
 import * as JudgeDefects from "../../../layers/judge/defects.ts"
 import { Judge, JudgeBusy, type JudgeError } from "../../../src/stages/Judge.ts"
-import { type ClaudeServer, startClaudeServer } from "../../support/claude-server.ts"
-import { judgeContract } from "../../stages/Judge.contract.ts"
+import { startClaudeServer } from "../../support/claude-server.ts"
 import { pair } from "../../support/scene-pairs.ts"
-import { decodes, drawings, faulty, guidedAt, withQuickRetry, withServer } from "../guide/guided.ts"
+import { betterWins, contractAt, decodes, drawings, guidedAt, survivesFaults, withServer } from "../guide/guided.ts"
 
-describe("against an honest server", () => {
-  let server: ClaudeServer
-  beforeAll(async () => {
-    server = await startClaudeServer()
-  })
-  afterAll(() => server.close())
-  judgeContract(
-    "defects",
-    Layer.unwrap(Effect.sync(() => guidedAt(server.url, JudgeDefects.layer()))),
-    [pair(0).good, pair(0).bad, pair(1).good]
-  )
-})
+contractAt("defects", () => startClaudeServer(), (url) => guidedAt(url, JudgeDefects.layer()))
 
 it.live("pays for each drawing once, though asked about all pairs at once, and the verdicts add up to the bill", () =>
   withServer({ latency: 20 }, (server) =>
@@ -40,15 +28,9 @@ it.live("pays for each drawing once, though asked about all pairs at once, and t
 
 it.live("prefers the drawing with less wrong, and says what is", () =>
   withServer({}, (server) =>
-    Effect.gen(function*() {
-      const { compare } = yield* Judge
-      for (let n = 0; n < 8; n++) {
-        const { bad, good, prompt } = pair(n)
-        const { outcome, reason } = yield* n % 2 === 0 ? compare(prompt, good, bad) : compare(prompt, bad, good)
-        assert.strictEqual(outcome, n % 2 === 0 ? "A" : "B", prompt.text)
-        assert.match(reason!, /^A: .* \| B: /)
-        assert.match(reason!, /(artifact|misalignment) \d+: \w/)
-      }
+    betterWins(8, ({ reason }) => {
+      assert.match(reason!, /^A: .* \| B: /)
+      assert.match(reason!, /(artifact|misalignment) \d+: \w/)
     }).pipe(Effect.provide(guidedAt(server.url, JudgeDefects.layer())))))
 
 it.live("scores closer than the margin tie", () =>
@@ -61,18 +43,7 @@ it.live("scores closer than the margin tie", () =>
     }).pipe(Effect.provide(guidedAt(server.url, JudgeDefects.layer({ tieMargin: 1000 }))))
   }))
 
-it.live("loses nothing and believes no fault at 30 % faults", () =>
-  withServer(faulty, (server) =>
-    Effect.gen(function*() {
-      const { compare } = yield* Judge
-      const verdicts = yield* Effect.forEach(
-        Array.from({ length: 12 }, (_, n) => pair(n)),
-        ({ bad, good, prompt }) => withQuickRetry(compare(prompt, bad, good)),
-        { concurrency: 16 }
-      )
-      for (const { outcome, reason } of verdicts) assert.strictEqual(outcome, "B", reason)
-      assert.isAtLeast(verdicts.reduce((sum, { costUsd }) => sum + costUsd!, 0), server.billed().usd - 1e-9)
-    }).pipe(Effect.provide(guidedAt(server.url, JudgeDefects.layer(), { unusableAnswers: 50 })))))
+survivesFaults(JudgeDefects.layer())
 
 it.live("stops at the budget", () =>
   withServer({}, (server) =>

@@ -1,25 +1,13 @@
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
 import { listRubric } from "../../../layers/guide/list-rubric.ts"
 import * as JudgeList from "../../../layers/judge/list.ts"
 import { Judge } from "../../../src/stages/Judge.ts"
 import { type ClaudeServer, startClaudeServer } from "../../support/claude-server.ts"
-import { judgeContract } from "../../stages/Judge.contract.ts"
 import { pair } from "../../support/scene-pairs.ts"
-import { decodes, drawings, faulty, guidedAt, withQuickRetry, withServer } from "../guide/guided.ts"
+import { betterWins, contractAt, decodes, drawings, faulty, guidedAt, withQuickRetry, withServer } from "../guide/guided.ts"
 
-describe("against an honest server", () => {
-  let server: ClaudeServer
-  beforeAll(async () => {
-    server = await startClaudeServer()
-  })
-  afterAll(() => server.close())
-  judgeContract(
-    "list",
-    Layer.unwrap(Effect.sync(() => guidedAt(server.url, JudgeList.layer()))),
-    [pair(0).good, pair(0).bad, pair(1).good]
-  )
-})
+contractAt("list", () => startClaudeServer(), (url) => guidedAt(url, JudgeList.layer()))
 
 const shownHashes = (server: ClaudeServer) =>
   server.bodies.map(({ body }) => body.messages[0]!.content.flatMap((part) => (part.type === "image" ? [part.source.data] : [])))
@@ -57,15 +45,7 @@ it.live("asks about K drawings in two calls, reversed, and orders every pair by 
 
 it.live("prefers the drawing that is right wherever it stands", () =>
   withServer({}, (server) =>
-    Effect.gen(function*() {
-      const { compare } = yield* Judge
-      for (let n = 0; n < 8; n++) {
-        const { bad, good, prompt } = pair(n)
-        const { costUsd, outcome } = yield* n % 2 === 0 ? compare(prompt, good, bad) : compare(prompt, bad, good)
-        assert.strictEqual(outcome, n % 2 === 0 ? "A" : "B", prompt.text)
-        assert.closeTo(costUsd!, 2 * 2100 / 1e6, 1e-12)
-      }
-    }).pipe(Effect.provide(guidedAt(server.url, JudgeList.layer())))))
+    betterWins(8, ({ costUsd }) => assert.closeTo(costUsd!, 2 * 2100 / 1e6, 1e-12)).pipe(Effect.provide(guidedAt(server.url, JudgeList.layer())))))
 
 it.live("a favourite place never becomes a label: pairs on which the orders disagree are ties", () =>
   withServer({ firstPlaceBonus: 10 }, (server) => {

@@ -1,13 +1,13 @@
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Option, Redacted, Schedule } from "effect"
 import { Answers } from "../../../layers/guide/answers.ts"
 import * as JudgeOpenAI from "../../../layers/judge/openai.ts"
 import { Judge, type JudgeError } from "../../../src/stages/Judge.ts"
 import { faultKinds, type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../../support/openai-server.ts"
 import { pair } from "../../support/scene-pairs.ts"
-import { judgeContract } from "../../stages/Judge.contract.ts"
+import { betterWins, contractAt } from "../guide/guided.ts"
 
 const options = { model: "a-vision-model", price: { input: 1, output: 5 } } as const
 const judgeAt = (url: string, more: Partial<JudgeOpenAI.JudgeOpenAIOptions> = {}) =>
@@ -28,26 +28,13 @@ const ask = (n = 0, again = 200) =>
     })
   })
 
-describe("against an honest server", () => {
-  let server: OpenAIServer
-  beforeAll(async () => {
-    server = await startOpenAIServer()
-  })
-  afterAll(() => server.close())
-  judgeContract("openai", Layer.unwrap(Effect.sync(() => judgeAt(server.url))), [pair(0).good, pair(0).bad, pair(1).good])
-})
+contractAt("openai", () => startOpenAIServer(), (url) => judgeAt(url))
 
 it.live("prefers the drawing that is right, and says what it cost", () =>
   withServer({}, (server) =>
-    Effect.gen(function*() {
-      const { compare } = yield* Judge
-      for (let n = 0; n < 8; n++) {
-        const { bad, good, prompt } = pair(n)
-        const verdict = yield* n % 2 === 0 ? compare(prompt, good, bad) : compare(prompt, bad, good)
-        assert.strictEqual(verdict.outcome, n % 2 === 0 ? "A" : "B", prompt.text)
-        assert.strictEqual(verdict.by, "openai")
-        assert.closeTo(verdict.costUsd!, 2 * (1200 + 5 * 180) / 1e6, 1e-12)
-      }
+    betterWins(8, ({ by, costUsd }) => {
+      assert.strictEqual(by, "openai")
+      assert.closeTo(costUsd!, 2 * (1200 + 5 * 180) / 1e6, 1e-12)
     }).pipe(Effect.provide(judgeAt(server.url)))))
 
 it.live("sends pixels and the prompt, the form of the answer, the key where there is one, and no header more", () =>
