@@ -4,19 +4,14 @@ import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { type ClaudeServer, type ClaudeServerOptions, startClaudeServer } from "../support/claude-server.ts"
 import { commandLine } from "../support/command-line.ts"
+import { during } from "../support/loopback.ts"
 
 const { remove, vequinox, work } = commandLine()
 afterAll(remove)
 
 const secret = "sk-ant-secret-of-the-test"
-const withServer = async (o: ClaudeServerOptions, use: (server: ClaudeServer, env: Record<string, string>) => Promise<void>) => {
-  const server = await startClaudeServer(o)
-  try {
-    await use(server, { ANTHROPIC_API_KEY: secret, ANTHROPIC_BASE_URL: server.url })
-  } finally {
-    await server.close()
-  }
-}
+const withServer = (o: ClaudeServerOptions, use: (server: ClaudeServer, env: Record<string, string>) => Promise<void>) =>
+  during(startClaudeServer(o), (server) => use(server, { ANTHROPIC_API_KEY: secret, ANTHROPIC_BASE_URL: server.url }))
 const tiny = ["--steps", "3", "--prompts-per-step", "4", "--k", "3", "--eval-prompts", "4", "--judge", "claude"]
 const lines = (file: string) => fs.readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line))
 

@@ -4,6 +4,7 @@ import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { Effect } from "effect"
 import { commandLine } from "../support/command-line.ts"
+import { during } from "../support/loopback.ts"
 import { type Answer, withEcho } from "../support/echo-proxy.ts"
 import { type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../support/openai-server.ts"
 
@@ -11,14 +12,8 @@ const { remove, vequinox, work } = commandLine()
 afterAll(remove)
 
 const secret = "sk-secret-of-the-test"
-const withServer = async (o: OpenAIServerOptions, use: (server: OpenAIServer, env: Record<string, string>) => Promise<void>) => {
-  const server = await startOpenAIServer(o)
-  try {
-    await use(server, { OPENAI_API_KEY: secret, OPENAI_BASE_URL: server.url })
-  } finally {
-    await server.close()
-  }
-}
+const withServer = (o: OpenAIServerOptions, use: (server: OpenAIServer, env: Record<string, string>) => Promise<void>) =>
+  during(startOpenAIServer(o), (server) => use(server, { OPENAI_API_KEY: secret, OPENAI_BASE_URL: server.url }))
 const model = ["--judge", "openai", "--judge-model", "qwen-vl"]
 const draw = (name: string, colour: string) => {
   const file = path.join(work, name)

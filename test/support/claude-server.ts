@@ -4,10 +4,10 @@
  */
 import { createHash } from "node:crypto"
 import * as http from "node:http"
-import type { AddressInfo } from "node:net"
 import { type BatchServer, type BatchServerOptions, makeBatchServer } from "./claude-batches.ts"
 import { random } from "../../src/engine/random.ts"
 import { honestAnswer, type Shown } from "./honest-eyes.ts"
+import { type Faults, listening } from "./loopback.ts"
 
 export const faultKinds = [
   "429", "500", "529", "408", "reset", "stall", "truncated", "malformed", "empty", "html", "null", "wrong-shape",
@@ -15,21 +15,13 @@ export const faultKinds = [
 ] as const
 export type FaultKind = typeof faultKinds[number]
 
-export interface ClaudeServerOptions {
-  /** Share of requests that fail, spread evenly over `kinds`. */
-  readonly faults?: number
-  readonly kinds?: ReadonlyArray<FaultKind>
+export interface ClaudeServerOptions extends Faults<FaultKind> {
   /** Most that befall requests of one Idempotency-Key in a row. No limit where it is not given. */
   readonly faultsInARow?: number
-  readonly seed?: number
-  /** Milliseconds until an answer. */
-  readonly latency?: number
   /** Milliseconds that a 429 asks to wait. */
   readonly retryAfter?: number
   /** Every request is answered with this error. */
   readonly always?: { readonly status: number; readonly message: string }
-  /** Tokens that are counted for each that was used. Default 1. */
-  readonly counts?: number
   /** How batches go. */
   readonly batches?: BatchServerOptions
   /**
@@ -217,9 +209,9 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
       }
     }
   })
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { close, url } = await listening(server)
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url,
     requests: () => requests,
     busy: () => ({ held: held / 1000, asked: asked / 1000 }),
     billed: () => ({ answers, usd: microUsd / 1e6 }),
@@ -229,10 +221,6 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     faults: () => counts,
     batches,
     bodies,
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      })
+    close
   }
 }

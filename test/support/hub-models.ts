@@ -5,6 +5,7 @@ import { ConfigProvider, Effect } from "effect"
 import { policyKind } from "../../src/model/hub/model-kind.ts"
 import { resolveModel } from "../../src/model/hub/resolve-model.ts"
 import { filesOf, type HubServer, type HubServerOptions, sharded, startHubServer } from "./hub-server.ts"
+import { during } from "./loopback.ts"
 import { scratchFolder } from "./scratch-folder.ts"
 
 export const work = scratchFolder("hub")
@@ -32,12 +33,11 @@ export interface Place {
 }
 
 /** With a server and an empty cache of its own. */
-export const withHub = async (options: HubServerOptions, use: (place: Place) => Promise<void>) => {
-  const server = await startHubServer({ token, ...options })
+export const withHub = (options: HubServerOptions, use: (place: Place) => Promise<void>) => {
   const home = path.join(work, `home-${homes++}`)
   const repo = path.join(home, "hub/models--tiny--policy")
-  try {
-    await use({
+  return during(startHubServer({ token, ...options }), (server) =>
+    use({
       server,
       repo,
       resolve: (text, revision = "", env = {}) =>
@@ -48,10 +48,7 @@ export const withHub = async (options: HubServerOptions, use: (place: Place) => 
           )
         ),
       cached: (folder) => fs.existsSync(path.join(repo, folder)) ? fs.readdirSync(path.join(repo, folder)).sort() : []
-    })
-  } finally {
-    await server.close()
-  }
+    }))
 }
 
 /** What most servers of these tests offer. */

@@ -3,9 +3,9 @@
  * told to fail in every way that servers of this kind do, and to know only some of the settings.
  */
 import * as http from "node:http"
-import type { AddressInfo } from "node:net"
 import { random } from "../../src/engine/random.ts"
 import { honestAnswer, type Shown } from "./honest-eyes.ts"
+import { type Faults, listening } from "./loopback.ts"
 
 export const faultKinds = [
   "429", "500", "503", "408", "reset", "stall", "truncated", "malformed", "empty", "html", "null", "wrong-shape",
@@ -13,21 +13,13 @@ export const faultKinds = [
 ] as const
 export type FaultKind = typeof faultKinds[number]
 
-export interface OpenAIServerOptions {
-  /** Share of requests that fail, spread evenly over `kinds`. */
-  readonly faults?: number
-  readonly kinds?: ReadonlyArray<FaultKind>
-  readonly seed?: number
-  /** Milliseconds until an answer. */
-  readonly latency?: number
+export interface OpenAIServerOptions extends Faults<FaultKind> {
   /** Every request is answered with this. */
   readonly always?: { readonly status: number; readonly body: unknown; readonly headers?: Record<string, string> }
   /** Another key is turned away, and repeated. */
   readonly key?: string
   /** Settings that are refused by name. */
   readonly refuses?: ReadonlyArray<string>
-  /** Tokens that are counted for each that was used. Default 1. */
-  readonly counts?: number
   /** Tokens that an answer has where the request sets no limit. Default 180. */
   readonly unlimited?: number
   /** How many tokens were used is not told. */
@@ -166,17 +158,13 @@ export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<Op
       }
     }
   })
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { close, url } = await listening(server)
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    url: `${url}/v1`,
     requests: () => requests,
     usd: () => usd,
     faults: () => counts,
     seen,
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      })
+    close
   }
 }

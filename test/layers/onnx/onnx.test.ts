@@ -1,6 +1,5 @@
 /** The onnxruntime layers on the embedded policy: contracts, agreement of sampler and trainer, the run's invariants. */
 import * as fs from "node:fs"
-import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Stream } from "effect"
 import * as BufferMemory from "../../../layers/buffer/memory.ts"
@@ -9,30 +8,22 @@ import { freeMemory, OnnxRuntime, probeDevice, startProgram } from "../../../lay
 import * as OptimizerOnnx from "../../../layers/optimizer/onnx.ts"
 import * as RendererResvg from "../../../layers/renderer/resvg.ts"
 import * as SamplerOnnx from "../../../layers/sampler/onnx.ts"
-import { openDecoder } from "../../../src/model/model-folder.ts"
 import { trainerDefaults } from "../../../src/wiring/trainer-defaults.ts"
 import { Preference } from "../../../src/domain.ts"
-import { initialAdapter } from "../../../src/engine/weights/parameters.ts"
 import { type SamplerPrecision, samplerPrecisions } from "../../../src/engine/weights/quantization.ts"
-import { plain } from "../../../src/engine/sampling/sampling.ts"
-import { modulesOf } from "../../../src/engine/nets/transformer.ts"
 import { defaultPipeline, train } from "../../../src/pipeline.ts"
 import { promptOf } from "../../../src/prompts.ts"
 import { sequential } from "../../sequential.ts"
 import { Optimizer, type OptimizerState } from "../../../src/stages/Optimizer.ts"
 import { Policy } from "../../../src/stages/Policy.ts"
 import { Sampler } from "../../../src/stages/Sampler.ts"
-import { defaultFormat, openTokenizer, promptIds } from "../../../src/model/tokenizer/tokenizer.ts"
+import { defaultFormat, promptIds } from "../../../src/model/tokenizer/tokenizer.ts"
 import { optimizerContract } from "../../stages/Optimizer.contract.ts"
 import { samplerContract } from "../../stages/Sampler.contract.ts"
 import { candidate, verdict } from "../../stages/make.ts"
+import { checkpoint, lora, parameters, sampling, tokenizer } from "../../support/embedded-policy.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
 
-const folder = path.join(import.meta.dirname, "../../../models/policy")
-const checkpoint = await Effect.runPromise(openDecoder(folder))
-const tokenizer = await Effect.runPromise(openTokenizer(folder))
-const lora = { r: 4, alpha: 8, targets: ["q_proj", "v_proj", "down_proj"] }
-const parameters = initialAdapter(modulesOf(checkpoint.config), lora, 1)
 const initial: OptimizerState = { version: 0, updates: 0, parameters, moments: new Map() }
 const runtime = OnnxRuntime.layer("cpu", 0, { threads: 1 })
 
@@ -40,19 +31,10 @@ const cache = scratchFolder("test")
 
 const sampler = (precision: SamplerPrecision, maxNumSeqs = 16) =>
   SamplerOnnx.layer({
-    checkpoint,
-    tokenizer,
-    format: defaultFormat,
-    lora,
-    sampling: plain,
-    maxNewTokens: 100,
-    maxLength: 160,
-    stop: "</svg>",
-    stopMalformed: false,
+    ...sampling,
     maxNumSeqs,
     precision,
-    cache,
-    quantizing: () => Effect.succeed(() => Effect.void)
+    cache
   }).pipe(Layer.provide(runtime))
 
 const optimizer = (state: OptimizerState = initial) =>

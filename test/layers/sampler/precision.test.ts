@@ -5,10 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
 import * as SamplerOnnx from "../../../layers/sampler/onnx.ts"
-import { openDecoder } from "../../../src/model/model-folder.ts"
 import type { Candidate } from "../../../src/domain.ts"
 import { plain } from "../../../src/engine/sampling/sampling.ts"
-import { initialAdapter } from "../../../src/engine/weights/parameters.ts"
 import { quantizedShapes } from "../../../src/engine/weights/quantization.ts"
 import { gaussian, random } from "../../../src/engine/random.ts"
 import { copyParameters } from "../../../src/engine/weights/tensor.ts"
@@ -16,32 +14,18 @@ import { modulesOf } from "../../../src/engine/nets/transformer.ts"
 import { promptOf } from "../../../src/prompts.ts"
 import { quantizedWeights } from "../../../src/model/quantized-weights.ts"
 import { Sampler } from "../../../src/stages/Sampler.ts"
-import { defaultFormat, openTokenizer } from "../../../src/model/tokenizer/tokenizer.ts"
+import { checkpoint, parameters, sampling } from "../../support/embedded-policy.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
 
-const folder = path.join(import.meta.dirname, "../../../models/policy")
-const checkpoint = await Effect.runPromise(openDecoder(folder))
-const tokenizer = await Effect.runPromise(openTokenizer(folder))
-const lora = { r: 4, alpha: 8, targets: ["q_proj", "v_proj", "down_proj"] }
-const parameters = initialAdapter(modulesOf(checkpoint.config), lora, 1)
 const work = scratchFolder("test")
 
 const prompts = ["a pelican", "a red cat riding a blue bicycle", "three green stars", "a fish"].map(promptOf)
 const layerOf = (changes: Partial<SamplerOnnx.SamplerOnnxOptions>) =>
   SamplerOnnx.layer({
-    checkpoint,
-    tokenizer,
-    format: defaultFormat,
-    lora,
-    sampling: plain,
-    maxNewTokens: 100,
-    maxLength: 160,
-    stop: "</svg>",
-    stopMalformed: false,
+    ...sampling,
     maxNumSeqs: 12,
     precision: "float32",
     cache: work,
-    quantizing: () => Effect.succeed(() => Effect.void),
     ...changes
   }).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1 })))
 const drawn = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}) =>
