@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { type ClaudeServer, type ClaudeServerOptions, startClaudeServer } from "../support/claude-server.ts"
-import { commandLine } from "../support/command-line.ts"
+import { commandLine, type Ended, refusedInOneLine } from "../support/command-line.ts"
 import { during } from "../support/loopback.ts"
 
 const { remove, vequinox, work } = commandLine()
@@ -79,13 +79,7 @@ describe.concurrent("vequinox judge --judge claude", () => {
       assert.closeTo(answer.costUsd, 0.0042, 1e-9)
     }))
 
-  const refused = async (result: Promise<{ code: number; stdout: string; stderr: string }>, expected: RegExp) => {
-    const { code, stderr, stdout } = await result
-    assert.notStrictEqual(code, 0, stdout)
-    assert.match(stderr, expected)
-    assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
-    assert.notInclude(stderr + stdout, secret)
-  }
+  const refused = (result: Promise<Ended>, expected: RegExp) => refusedInOneLine(result, expected, secret)
 
   it("no key", () => refused(vequinox({}, ...ask(blue, red)), /set ANTHROPIC_API_KEY/))
   it("a wrong key", () =>

@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { Effect } from "effect"
-import { commandLine } from "../support/command-line.ts"
+import { commandLine, type Ended, refusedInOneLine } from "../support/command-line.ts"
 import { during } from "../support/loopback.ts"
 import { type Answer, withEcho } from "../support/echo-proxy.ts"
 import { type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../support/openai-server.ts"
@@ -116,13 +116,7 @@ it("cascade asks the guide model of one's choice where CLIP is not sure", () =>
   }))
 
 describe.concurrent("says in one sentence what is wrong", () => {
-  const refused = async (result: Promise<{ code: number; stdout: string; stderr: string }>, expected: RegExp) => {
-    const { code, stderr, stdout } = await result
-    assert.notStrictEqual(code, 0, stdout)
-    assert.match(stderr, expected)
-    assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
-    assert.notInclude(stderr + stdout, secret)
-  }
+  const refused = (result: Promise<Ended>, expected: RegExp) => refusedInOneLine(result, expected, secret)
   it("a wrong key, which the server repeats", () =>
     withServer({ key: "another" }, (_server, env) =>
       refused(vequinox(env, ...ask(...model)), /does not accept the key \(Incorrect API key provided: …\): check OPENAI_API_KEY/)))

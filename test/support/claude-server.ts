@@ -7,7 +7,7 @@ import * as http from "node:http"
 import { type BatchServer, type BatchServerOptions, makeBatchServer } from "./claude-batches.ts"
 import { random } from "../../src/engine/random.ts"
 import { honestAnswer, type Shown } from "./honest-eyes.ts"
-import { type Faults, listening } from "./loopback.ts"
+import { answersNonsense, type Faults, listening } from "./loopback.ts"
 
 export const faultKinds = [
   "429", "500", "529", "408", "reset", "stall", "truncated", "malformed", "empty", "html", "null", "wrong-shape",
@@ -139,6 +139,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     const answer = (body: RequestBody, fault: FaultKind | undefined) => {
       if (always !== undefined) return failed(always.status, "error", always.message)
       bodies.push({ headers: request.headers, body })
+      if (answersNonsense(fault, request, response)) return
       switch (fault) {
         case "429":
           return failed(429, "rate_limit_error", "slow down", waitPlease())
@@ -148,16 +149,6 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
           return failed(529, "overloaded_error", "overloaded", waitPlease())
         case "408":
           return failed(408, "timeout_error", "too slow")
-        case "reset":
-          return request.socket.destroy()
-        case "empty":
-          return json(200, "")
-        case "html":
-          return response.writeHead(200, { "content-type": "text/html" }).end("<html>A proxy</html>")
-        case "null":
-          return json(200, "null")
-        case "wrong-shape":
-          return json(200, { ok: true })
       }
       const once = String(request.headers["idempotency-key"])
       const again = idempotent ? given.get(once) : undefined

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { assert } from "vitest"
 
 export interface Ended {
   readonly code: number
@@ -24,4 +25,13 @@ export const commandLine = () => {
       )
     )
   return { work, vequinox, remove: () => fs.rmSync(work, { recursive: true, force: true }) }
+}
+
+/** A command that must fail, in one sentence that does not hold the secret. */
+export const refusedInOneLine = async (result: Promise<Ended>, expected: RegExp, secret: string): Promise<void> => {
+  const { code, stderr, stdout } = await result
+  assert.notStrictEqual(code, 0, stdout)
+  assert.match(stderr, expected)
+  assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
+  assert.notInclude(stderr + stdout, secret)
 }

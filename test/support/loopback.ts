@@ -27,6 +27,16 @@ export const listening = async (server: http.Server) => {
   }
 }
 
+/** Answers with what is in no API's form, where the fault asks for that; says whether it did. */
+export const answersNonsense = (fault: string | undefined, request: http.IncomingMessage, response: http.ServerResponse): boolean => {
+  const bodies: Readonly<Record<string, string>> = { empty: "", null: "null", "wrong-shape": "{\"ok\":true}", html: "<html>A proxy</html>" }
+  if (fault === "reset") request.socket.destroy()
+  else if (fault !== undefined && fault in bodies) {
+    response.writeHead(200, { "content-type": fault === "html" ? "text/html" : "application/json" }).end(bodies[fault])
+  } else return false
+  return true
+}
+
 /** A server for as long as it is used. */
 export const during = async <S extends { readonly close: () => Promise<void> }>(starting: Promise<S>, use: (server: S) => Promise<void>) => {
   const server = await starting

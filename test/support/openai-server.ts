@@ -5,7 +5,7 @@
 import * as http from "node:http"
 import { random } from "../../src/engine/random.ts"
 import { honestAnswer, type Shown } from "./honest-eyes.ts"
-import { type Faults, listening } from "./loopback.ts"
+import { answersNonsense, type Faults, listening } from "./loopback.ts"
 
 export const faultKinds = [
   "429", "500", "503", "408", "reset", "stall", "truncated", "malformed", "empty", "html", "null", "wrong-shape",
@@ -107,6 +107,7 @@ export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<Op
       }
       const unknown = refuses.find((name) => name in body)
       if (unknown !== undefined) return failed(400, `${unknown} not supported`)
+      if (answersNonsense(fault, request, response)) return
       switch (fault) {
         case "429":
           return failed(429, "slow down", { code: "rate_limit_exceeded" }, { "retry-after-ms": "5" })
@@ -116,8 +117,6 @@ export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<Op
           return failed(503, "Loading model")
         case "408":
           return failed(408, "too slow")
-        case "reset":
-          return request.socket.destroy()
         case "stall":
           response.writeHead(200, { "content-type": "application/json" }).write("{\"id\":")
           return
@@ -129,14 +128,6 @@ export const startOpenAIServer = async (o: OpenAIServerOptions = {}): Promise<Op
         }
         case "malformed":
           return json(200, completion("stop", { content: "{}" }).slice(0, -9))
-        case "empty":
-          return json(200, "")
-        case "html":
-          return response.writeHead(200, { "content-type": "text/html" }).end("<html>A proxy</html>")
-        case "null":
-          return json(200, "null")
-        case "wrong-shape":
-          return json(200, { ok: true })
         case "no-choice":
           return json(200, { id: "chatcmpl-test", choices: [] })
         case "content_filter":
