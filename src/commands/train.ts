@@ -2,6 +2,7 @@
 import * as path from "node:path"
 import { Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
+import { percent } from "../evaluation/statistics.ts"
 import { learned, type Summary } from "../run/summary.ts"
 import { progressStyle } from "../system/progress.ts"
 import * as Flags from "../wiring/flags.ts"
@@ -36,8 +37,6 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
 }, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again: online DPO, or another objective (--loss-type). Settings take TRL's names, with hyphens or underscores"))
 
 export const train = trainCommand({})
-
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`
 
 const closing = (summary: Summary, run: string) => {
   const { steps, validity, winRate: w } = summary

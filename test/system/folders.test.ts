@@ -42,7 +42,7 @@ describe("makeFolders", () => {
 })
 
 describe("writeFolder", () => {
-  const module = path.resolve(import.meta.dirname, "../src/files.ts")
+  const module = path.resolve(import.meta.dirname, "../../src/system/files.ts")
   const script = (folder: string) => `
     import { Effect } from "effect"
     import { writeFile, writeFolder } from ${JSON.stringify(module)}
@@ -69,7 +69,7 @@ describe("writeFolder", () => {
 })
 
 it("no other function makes folders and those above them", () => {
-  const root = path.resolve(import.meta.dirname, "..")
+  const root = path.resolve(import.meta.dirname, "../..")
   const sources = ["src", "layers"].flatMap((folder) =>
     fs.readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts")).map((name) => path.join(root, folder, name)))
   assert.deepStrictEqual(sources.filter((file) => /mkdir(Sync)?\([^)]*recursive/.test(fs.readFileSync(file, "utf8"))), [])
