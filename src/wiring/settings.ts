@@ -149,7 +149,8 @@ const flagNames: Readonly<Record<string, string>> = Object.fromEntries(
 /** `max_staleness` is given as `--max-staleness`. */
 export const flagOf = (name: SettingName): string => flagNames[name] ?? name.replaceAll("_", "-")
 
-const objectiveSettings: Readonly<Record<keyof ObjectiveSettings, SettingName>> = {
+/** An objective's settings by their names here. */
+export const objectiveSettings: Readonly<Record<keyof ObjectiveSettings, SettingName>> = {
   beta: "beta",
   labelSmoothing: "label_smoothing",
   nu: "rao_kupper_nu"

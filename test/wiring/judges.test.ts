@@ -1,15 +1,14 @@
 /** The registry of judges, and what is made of it. */
-import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { judges } from "../../src/wiring/judges/judges.ts"
 import { openJudge } from "../../src/wiring/judges/open-judge.ts"
 import { resolveConfig, settings } from "../../src/wiring/settings.ts"
-import { readme, table, tableIn } from "../support/judges-table.ts"
+import { tableIn, tableOf, tables } from "../support/docs-tables.ts"
 
 describe("the registry of judges", () => {
-  it("is README's table; node test/support/judges-table.ts writes it", () => {
-    assert.strictEqual(tableIn(fs.readFileSync(readme, "utf8")), table())
+  it("is the table of docs/judges.md; node test/support/docs-tables.ts writes it", () => {
+    assert.strictEqual(tableIn(tables.judges), tableOf(tables.judges))
   })
 
   it("is what --help says", () => {

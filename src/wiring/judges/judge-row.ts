@@ -63,7 +63,7 @@ export interface Estimate {
 }
 
 export interface JudgeRow {
-  /** What it decides by, for --help and README's table: a phrase without a full stop. */
+  /** What it decides by, for --help and the table of docs/judges.md: a phrase without a full stop. */
   readonly says: string
   /** What --judge-model is a checkpoint of, where it is not a name. */
   readonly kind?: (settings: JudgeSettings) => ModelKind | undefined

@@ -1,6 +1,6 @@
 /**
  * The judges that --judge names, a row each: what it says of itself, its layer, the size in which it sees best and, where it is
- * paid, how much it asks. --help and README's table come from here (node test/support/judges-table.ts writes the table).
+ * paid, how much it asks. --help and the table of docs/judges.md come from here (node test/support/docs-tables.ts writes it).
  */
 import { NodeTerminal } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
