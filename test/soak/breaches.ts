@@ -66,7 +66,7 @@ export const breaches: ReadonlyArray<Breach> = [
   { name: "words in a picture's file", breaks: /^Invariant 2: the judge was sent something beside the pixels/, plant: (_run, account) => inPicture(account, (png) => Buffer.concat([png.subarray(0, 33), comment, png.subarray(33)])) },
   { name: "a drawing of another policy version", breaks: /^Invariant 3: a drawing was not made/, plant: sql("UPDATE candidates SET policy_version = policy_version + 1 WHERE rowid = (SELECT min(rowid) FROM candidates)") },
   { name: "a lesson trained too late", breaks: /^Invariant 3: a lesson was trained/, plant: sql("UPDATE lessons SET consumed_by_step = consumed_by_step + 2 WHERE id = (SELECT min(id) FROM lessons)") },
-  { name: "a trainer that sees other tokens", breaks: /^Invariant 4 and 8: at step 0/, plant: inLine(0, (row) => (row["logps/chosen"]! -= 0.1)) },
+  { name: "a trainer that sees other tokens", breaks: /^Invariant 4 and 11: at step 0/, plant: inLine(0, (row) => (row["logps/chosen"]! -= 0.1)) },
   { name: "a lesson twice", breaks: /^Invariant 5: a lesson is there twice/, plant: sql("INSERT INTO lessons SELECT NULL, step, prompt_id, candidate, rejected, signal, weight, consumed_by_step, dropped_at_step FROM lessons LIMIT 1") },
   { name: "a lesson that was never used", breaks: /^Invariant 5: a lesson is neither/, plant: sql("UPDATE lessons SET consumed_by_step = NULL WHERE id = (SELECT min(id) FROM lessons)") },
   { name: "an advantage among preferences", breaks: /^Invariant 6: a lesson is not one that/, plant: sql("UPDATE lessons SET rejected = NULL WHERE id = (SELECT min(id) FROM lessons)") },
@@ -114,7 +114,7 @@ export const advantageBreaches: ReadonlyArray<Breach> = [
 ]
 
 /** One that a run without a model cannot show. */
-export const otherTokens: Breach = { name: "a better drawing with other tokens", breaks: /^Invariant 4 and 8: at step 0 .* of the better drawings/, plant: inLine(0, (row) => (row["logps/better"]! -= 100)) }
+export const otherTokens: Breach = { name: "a better drawing with other tokens", breaks: /^Invariant 4 and 11: at step 0 .* of the better drawings/, plant: inLine(0, (row) => (row["logps/better"]! -= 100)) }
 
 /** Differences of two runs that came to the same, planted in one of them, by the part that shows it. */
 export const changes: Readonly<Record<string, (run: string) => void>> = {

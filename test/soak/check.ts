@@ -290,7 +290,7 @@ const checks: ReadonlyArray<readonly [invariant: string, check: (facts: Facts, n
   ["1", advantagesFromVerdicts],
   ["2", pixelsOnly],
   ["3", fresh],
-  ["4 and 8", agreement],
+  ["4 and 11", agreement],
   ["5", paidOnce],
   ["5", whole],
   ["6", counted]
