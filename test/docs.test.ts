@@ -168,6 +168,34 @@ describe("tables", () => {
   }
 })
 
+describe("CONTRIBUTING.md", () => {
+  const document = { file: "CONTRIBUTING.md", text: fs.readFileSync(path.join(root, "CONTRIBUTING.md"), "utf8") }
+  const invariants = [...document.text.matchAll(/^(\d+)\. \*\*([\s\S]*?)(?=^\d+\. \*\*|^## )/gm)].map(([text, number]) => ({ number, text }))
+
+  it("numbers the invariants from 1, each with a test", () => {
+    assert.deepStrictEqual(invariants.map(({ number }) => number), invariants.map((_, n) => String(n + 1)))
+    assert.isAtLeast(invariants.length, 11)
+    for (const { text } of invariants) assert.match(text, /`test\/[\w/.-]+\.ts`/)
+  })
+
+  it("has every invariant that is cited", () => {
+    const cited = ["src", "layers", "test", "bench", "examples"].flatMap((folder) =>
+      fs.readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"))
+        .flatMap((file) => [...fs.readFileSync(path.join(root, folder, file), "utf8").matchAll(/\binvariants? (\d+(?: and \d+)*)/gi)])
+        .flatMap(([, numbers = ""]) => numbers.split(" and ")))
+    assert.isAbove(cited.length, 10)
+    assert.deepStrictEqual([...new Set(cited)].filter((number) => !invariants.some((invariant) => invariant.number === number)), [])
+  })
+
+  it("and README.md and docs/ name files that are there", () => {
+    const named = [document, ...all].flatMap((each) =>
+      spansOf(each).filter((span) => /^(src|layers|test|bench|models|examples|docs)\/[\w./*-]*$/.test(span)).map((span) => ({ file: each.file, span })))
+    assert.isAtLeast(named.length, 50)
+    const inRoot = (span: string) => fs.existsSync(path.join(root, span)) || fs.existsSync(path.join(root, `${span}.ts`))
+    assert.deepStrictEqual(named.filter(({ span }) => span.includes("*") ? fs.globSync(span, { cwd: root }).length === 0 : !inRoot(span)), [])
+  })
+})
+
 describe("links", () => {
   const { files } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8")) as { readonly files: ReadonlyArray<string> }
   for (const document of all) {
