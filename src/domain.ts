@@ -1,7 +1,7 @@
 /**
- * The things that flow through the pipeline. Plain data: no services, no native handles.
+ * The data that flows through the pipeline: plain data, no services, no native handles.
  *
- * A drawing lives as text until the renderer; from there on only its pixels travel to a judge.
+ * A drawing is text until it is rendered; after that, a judge gets only its pixels.
  */
 import { Schema } from "effect"
 
@@ -12,8 +12,8 @@ export class Prompt extends Schema.Class<Prompt>("vequinox/Prompt")({
 }) {}
 
 /**
- * Why a candidate's text ended: the stop string, the end-of-sequence token, the limit on new tokens, or (where that is
- * watched) a text that could no longer become well-formed.
+ * Why a candidate's text ended: the stop string, the end-of-sequence token, the limit on new tokens, or (if the sampler
+ * checks for it) text that can no longer become well-formed.
  */
 export const Finish = Schema.Literals(["stop", "eos", "length", "malformed"])
 export type Finish = typeof Finish.Type
@@ -33,9 +33,9 @@ export class Candidate extends Schema.Class<Candidate>("vequinox/Candidate")({
   promptIds: Schema.Array(Schema.Int),
   /** Sampled tokens, the end-of-sequence token included when one was drawn. */
   completionIds: Schema.Array(Schema.Int),
-  /** log p(token) in nats of each completion token under the sampling policy at temperature 1, before any filter. */
+  /** log p(token) of each completion token in nats, under the sampling policy at temperature 1, before any filter. */
   logps: Schema.Array(Schema.Finite),
-  /** The same under the unquantized policy, where the sampler's is quantized: of some candidates. */
+  /** The same under the unquantized policy. Only some candidates of a quantized sampler have it. */
   exactLogps: Schema.optionalKey(Schema.Array(Schema.Finite)),
   /** Prefill and completion as text: what the renderer is given. */
   svg: Schema.String,
@@ -73,9 +73,12 @@ export type RejectReason = typeof RejectReason.Type
 export const KillReason = Schema.Literals(["deadline", "memory", "crash"])
 export type KillReason = typeof KillReason.Type
 
-/** What became of a drawing's text. A rejected or killed one is a result like any other: counted, stored and shown. */
+/**
+ * The result of rendering a drawing's text. A rejected or killed drawing is a result like any other: counted, stored
+ * and shown.
+ */
 export const Rendering = Schema.Union([
-  /** `bare`: the same without its letters, where letters were allowed and it has some. */
+  /** `bare`: the picture without its letters, if letters were allowed and the drawing has some. */
   Schema.TaggedStruct("Rendered", { picture: Picture, bare: Schema.optionalKey(Picture) }),
   Schema.TaggedStruct("Rejected", { reason: RejectReason, detail: Schema.String }),
   Schema.TaggedStruct("Killed", { reason: KillReason, detail: Schema.String })
@@ -83,8 +86,8 @@ export const Rendering = Schema.Union([
 export type Rendering = typeof Rendering.Type
 
 /**
- * What is known of a pair. Only `A` and `B` may become preferences.
- * `invalid`: both drawings failed to render. `failed`: the judge gave no usable answer; never a label.
+ * What is known about a pair. `A` or `B` may become a preference; so may a `tie`, if ties are trained. `invalid`: both
+ * drawings failed to render. `failed`: the judge gave no usable answer; never a label.
  */
 export const Outcome = Schema.Literals(["A", "B", "tie", "invalid", "failed"])
 export type Outcome = typeof Outcome.Type
@@ -94,7 +97,7 @@ export class Verdict extends Schema.Class<Verdict>("vequinox/Verdict")({
   outcome: Outcome,
   /** How sure, in [0, 1]; 0 for tie, invalid and failed. */
   confidence: Schema.Finite,
-  /** The judge's scores of A and B in its own unit, where it has scores. */
+  /** The judge's scores of A and B in its own unit, if it gives scores. */
   scores: Schema.optionalKey(Schema.Tuple([Schema.Finite, Schema.Finite])),
   /** `gate` when one drawing was invalid and no judge was asked; else the judge's name. */
   by: Schema.String,
@@ -103,8 +106,8 @@ export class Verdict extends Schema.Class<Verdict>("vequinox/Verdict")({
   /** What this verdict cost, USD. */
   costUsd: Schema.optionalKey(Schema.Finite),
   /**
-   * Which place a judge of pictures side by side chose, an entry an order asked; the second order shows them the other way
-   * round. Tells a preference for drawings from one for places.
+   * Which place the judge chose when it saw the two pictures side by side, one entry for each order asked; the second
+   * order swaps the places. Tells a preference for a drawing from a preference for a place.
    */
   places: Schema.optionalKey(Schema.Array(Schema.Literals(["first", "second", "tie"])))
 }) {}
@@ -123,19 +126,19 @@ export class Preference extends Schema.TaggedClass<Preference>("vequinox/Prefere
   rejected: Candidate,
   /** Probability that chosen is the better one, [0.5, 1]: 1 is a plain label, 0.5 a tie. */
   label: Schema.Finite,
-  /** Multiplies the pair's loss; >= 0, 1 unless something says otherwise. */
+  /** Multiplies the pair's loss; >= 0, default 1. */
   weight: Schema.Finite,
   verdict: Verdict
 }) {}
 
-/** One candidate, and how much better or worse than others of its prompt it is. */
+/** One candidate, and how much better or worse it is than the others of its prompt. */
 export class Advantage extends Schema.TaggedClass<Advantage>("vequinox/Advantage")("Advantage", {
   prompt: Prompt,
-  /** Its `logps` are those it was drawn with, for what corrects a stale one. */
+  /** Its `logps` are those it was drawn with; an objective can correct a stale candidate with them. */
   candidate: Candidate,
   /** Signed, in the unit of the reward: above 0 the policy moves towards the candidate, below 0 away from it. */
   advantage: Schema.Finite,
-  /** Multiplies the candidate's loss; >= 0, 1 unless something says otherwise. */
+  /** Multiplies the candidate's loss; >= 0, default 1. */
   weight: Schema.Finite
 }) {}
 
@@ -144,7 +147,7 @@ export type Lesson = Preference | Advantage
 
 export const isPreference = (lesson: Lesson): lesson is Preference => lesson._tag === "Preference"
 
-/** A drawing, its rendering included: what the run folder keeps. */
+/** A candidate with its rendering: what the run folder keeps. */
 export interface Drawing {
   readonly candidate: Candidate
   readonly rendering: Rendering
@@ -159,7 +162,7 @@ export interface JudgedStep {
   readonly seconds: { readonly sample: number; readonly render: number; readonly judge: number }
 }
 
-/** Everything that one step led to, before training. */
+/** All of one step's results before training. */
 export interface Rollout extends JudgedStep {
   readonly lessons: ReadonlyArray<Lesson>
 }
@@ -176,7 +179,7 @@ export interface Agreement {
   readonly scorer: string
   /** Pairs that the judge decided and the scorer can score. */
   readonly pairs: number
-  /** Kendall's tau of the two over these pairs: (agreements - disagreements) / pairs, equal scores counting for neither. */
+  /** Kendall's tau of the two over these pairs: (agreements - disagreements) / pairs; equal scores count as neither. */
   readonly tau: number
 }
 

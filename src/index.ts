@@ -1,6 +1,6 @@
 /**
- * What people import, to compose at two levels: `run` is a whole run with every default but what is given, `train` the bare
- * stream over layers of one's choice. Layers are imported one by one: `vequinox/layers/judge/clip`.
+ * What people import, to compose at two levels: `run` is a whole run with a default for everything you do not give;
+ * `train` is the bare stream over layers that you choose. Layers are imported one by one: `vequinox/layers/judge/clip`.
  */
 export * from "./domain.ts"
 export { withJudgeRetry } from "./lessons/decide.ts"

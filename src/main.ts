@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-/** Where the command line starts. A Node that is too old for the rest is told so before the rest is loaded. */
+/** Where the command line starts. On a Node that is too old it says so, before it loads anything else. */
 import { atLeast, packageJson } from "./system/installed.ts"
 
-/** Node 22 says of node:sqlite that it is experimental there. Whoever runs a command cannot do anything about it. */
+/** Node 22 warns that node:sqlite is experimental. The person who runs a command can do nothing about it. */
 const { emitWarning } = process
 process.emitWarning = (warning: string | Error, ...how: ReadonlyArray<unknown>) => {
   if (!String(warning).startsWith("SQLite is an experimental feature")) Reflect.apply(emitWarning, process, [warning, ...how])

@@ -7,17 +7,20 @@
  *
  * Every box is a service; layers/ has the implementations. Ordering rules:
  *
- * 1. Rollout n is drawn from policy version `max(oldestVersion, n - maxStaleness)`, waiting until it was published.
- *    No number depends on how fast a stage is; at `maxStaleness` 0 the run is test/sequential.ts, bit for bit.
- * 2. The optimizer's step n stores rollout n, takes what the buffer allows, trains, publishes version n + 1.
- *    Rollouts arrive in order, so it never sees a later one.
- * 3. Batches keep their order everywhere. The sampler works on one at a time; the judge on up to two, so that the next
- *    fills the places that the last pairs of one leave free, never more than `judge.concurrency` pairs together.
+ * 1. Rollout n is drawn from policy version `max(oldestVersion, n - maxStaleness)`; it waits until that version is
+ *    published. No number depends on how fast a stage is. At `maxStaleness` 0 the run equals test/sequential.ts, bit for
+ *    bit.
+ * 2. The optimizer's step n stores rollout n, takes what the buffer allows, trains, publishes version n + 1. Rollouts
+ *    arrive in order, so it never sees a later one.
+ * 3. Batches keep their order everywhere. The sampler works on one batch at a time. The judge works on up to two, so
+ *    that the next batch uses the places that the last pairs of the first leave free; together they never have more
+ *    than `judge.concurrency` pairs under way.
  * 4. Everything is pulled and every queue is bounded: sampling is at most `maxStaleness + 1` rollouts ahead of the last
  *    trained one. Step n + 1 is not trained before the consumer of report n asks for more, so the optimizer's state may
- *    be saved between two reports. A step that was trained is kept, whatever interrupts it: no state is ever one that
- *    nobody reported.
- * 5. The first error ends the stream, interrupts whatever is under way and waits for it to let go of what it holds.
+ *    be saved between two reports. A trained step is always kept, whatever interrupts the run: no state exists
+ *    that nobody reported.
+ * 5. The first error ends the stream. It interrupts all work under way and waits until that work has released what it
+ *    holds.
  */
 import { Effect, Semaphore, Stream } from "effect"
 import type { Prompt } from "./domain.ts"
@@ -58,7 +61,7 @@ const capacity = 2
 /**
  * The run: one outcome a step, in order, each after its policy version was published.
  *
- * @param keep what must happen to each outcome, before the stream hands it out
+ * @param keep runs on each outcome before the stream hands it out
  */
 export const train = <E = never, R = never>(
   config: PipelineConfig,

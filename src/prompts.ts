@@ -1,6 +1,6 @@
 /**
- * Prompts of a run: the embedded grammar's, or a file's. Held-out prompts are never trained on; the grammar keeps whole
- * object-relation combinations apart, a file's prompts are split by a hash of their text.
+ * Prompts of a run: from the embedded grammar or from a file. Held-out prompts are never trained on. The grammar holds
+ * out whole object-relation combinations; a file's prompts are split by a hash of their text.
  */
 import { createHash } from "node:crypto"
 import { Effect, Schema } from "effect"
@@ -18,10 +18,12 @@ export interface PromptSet {
 export const promptOf = (text: string): Prompt =>
   new Prompt({ id: createHash("sha256").update(text).digest("hex").slice(0, 16), text })
 
-/** Where the embedded prompts begin: what this project is named for. */
+/** The first embedded prompts: what this project is named for. */
 const first = ["a pelican", "a bicycle", "a pelican riding a bicycle"]
 
-/** Distinct prompts of the scene grammar: pelicans, pelicans riding bicycles, then whatever the grammar can say. */
+/**
+ * Distinct prompts of the scene grammar: pelicans, pelicans riding bicycles, then everything else the grammar can say.
+ */
 export const embeddedPrompts = (heldOut: number): PromptSet => {
   const distinct = (split: Split, count: number, start: ReadonlyArray<string>) => {
     const texts = new Set(start)
@@ -37,7 +39,10 @@ export const embeddedPrompts = (heldOut: number): PromptSet => {
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
 const Row = Schema.Struct({ prompt: Schema.Union([Schema.String, Messages]) })
 
-/** Lines of .txt, `desc` or `prompt` of .csv, objects with `prompt` in .json and .jsonl or .ndjson (TRL's rows, messages included). */
+/**
+ * Reads lines of .txt, `desc` or `prompt` of .csv, and objects with `prompt` from .json, .jsonl or .ndjson (TRL's rows,
+ * messages included).
+ */
 export const readPrompts = Effect.fn("readPrompts")(function*(file: string, heldOut: number) {
   const text = yield* readText(file)
   const parser = parsers[extensionOf(file)] ?? lines
@@ -46,10 +51,13 @@ export const readPrompts = Effect.fn("readPrompts")(function*(file: string, held
   return promptSet(texts, heldOut)
 })
 
-/** Each text once; some held out, by what they say, so that the same texts are always held out. @param heldOut at most */
+/**
+ * Keeps each text once and holds some out. The choice depends on the text alone, so the same texts are always held out.
+ * @param heldOut at most
+ */
 export const promptSet = (texts: ReadonlyArray<string>, heldOut: number): PromptSet => {
   const prompts = [...new Set(clean(texts))].map(promptOf)
-  // One in five, by the hash that names it, so that adding prompts moves none of the others.
+  // One in five, by the hash in its id: adding prompts moves none of the others.
   const isHeldOut = (prompt: Prompt) => Number.parseInt(prompt.id.slice(0, 4), 16) % 5 === 0
   const train = prompts.filter((prompt) => !isHeldOut(prompt))
   return {
@@ -98,7 +106,7 @@ const csv: Parser = (file, text) =>
 
 const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jsonl, ".ndjson": jsonl, ".json": json, ".csv": csv }
 
-/** The prompt wants letters in the drawing, so the gate must not turn them away. */
+/** Whether the prompt asks for letters in the drawing; the gate then lets them through. */
 export const asksForText = ({ text }: Prompt): boolean =>
   /\b(text|words?|letters?|lettering|says|saying|labell?ed|caption(ed)?|sign that reads|that reads|spell(s|ing)?)\b|"[^"]+"|“[^“”]+”|(^|\s)'[^']+'(?=$|[\s.,;!?])/i
     .test(text)

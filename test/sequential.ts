@@ -1,6 +1,6 @@
 /**
- * The run as a loop, one thing after the other: slow, and plain enough to be right by reading. What pipeline.ts must
- * equal, bit for bit, at `maxStaleness` 0; `config.maxStaleness` is not looked at.
+ * The run as a plain loop, one thing after the other: slow, but easy to check by reading. At `maxStaleness` 0,
+ * pipeline.ts must equal it bit for bit; the loop itself ignores `config.maxStaleness`.
  */
 import { Effect, Semaphore } from "effect"
 import type { Drawing, JudgedPair, Prompt } from "../src/domain.ts"

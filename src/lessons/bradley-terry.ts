@@ -20,9 +20,9 @@ export interface Strengths {
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 
 /**
- * Bradley-Terry by Newton's method (Bradley & Terry 1952; Hunter 2004), a tie as half a win for each. Ours: a Gaussian
- * prior of precision `l2` on every strength, without which an item that won always has no finite maximum; it also ties
- * together groups that were never compared, at 0.
+ * Bradley-Terry by Newton's method (Bradley & Terry 1952; Hunter 2004); a tie is half a win for each. Ours: a Gaussian
+ * prior of precision `l2` on every strength. Without it an item that always won has no finite maximum; it also joins
+ * groups that were never compared, at 0.
  *
  * @param items n, >= 1
  * @param l2 > 0
@@ -57,7 +57,7 @@ export const bradleyTerry = (items: number, comparisons: ReadonlyArray<Compariso
     if (length < 1e-10) break
   }
   const mean = (xs: ArrayLike<number>): number => Array.from(xs).reduce((sum, x) => sum + x, 0) / items
-  // Covariance of what is left when the mean is taken off: (I - 11ᵀ/n) C (I - 11ᵀ/n).
+  // Covariance after the mean is subtracted: (I - 11ᵀ/n) C (I - 11ᵀ/n).
   const { inverse } = curvature(s)
   const rowMeans = inverse.map(mean)
   const level = mean(s)

@@ -1,6 +1,6 @@
 /**
- * Which pairs of one prompt's drawings are put to the judge, and in what order. Fewer comparisons cost less; all of them
- * say most.
+ * Which pairs of one prompt's drawings the judge is asked about, and in what order. Fewer comparisons cost less; all of
+ * them say the most.
  */
 import { Effect } from "effect"
 import type { Drawing, JudgedPair, Prompt } from "../domain.ts"
@@ -17,7 +17,7 @@ export type InTurn = <A, E, R>(judgment: Effect.Effect<A, E, R>) => Effect.Effec
 const inOrder = ([a, b]: DrawingPair): DrawingPair => (a.candidate.index < b.candidate.index ? [a, b] : [b, a])
 
 /**
- * The pairs of one prompt that are decided: duplicates left out, at most `limit` of the rest, drawn at random by
+ * The pairs of one prompt that are decided: no duplicates, and at most `limit` of the rest, drawn at random by
  * hash(seed, step, prompt) and kept in the order i < j.
  */
 const pairsToDecide = (
@@ -31,14 +31,14 @@ const pairsToDecide = (
   return pairs.filter((pair) => drawn.has(pair))
 }
 
-/** Pairs of the earliest drawing that rendered with each other one. */
+/** Pairs of the earliest drawing that rendered with every other one. */
 export const anchorPairs = (drawings: ReadonlyArray<Drawing>): ReadonlyArray<DrawingPair> => {
   const anchor = drawings.find(({ rendering }) => rendering._tag === "Rendered") ?? drawings[0]
   return drawings.filter((drawing) => drawing !== anchor).map((drawing) => inOrder([anchor!, drawing]))
     .filter((pair) => !isDuplicate(pair))
 }
 
-/** Pairs of one prompt that are judged at most. */
+/** The most pairs of one prompt that are judged. */
 export const mostPairs = ({ comparisons, k, maxPairsPerPrompt = Infinity }: ComparisonOptions): number => {
   switch (comparisons) {
     case "all":
@@ -54,9 +54,9 @@ export const mostPairs = ({ comparisons, k, maxPairsPerPrompt = Infinity }: Comp
 export const swissRounds = (k: number): number => Math.ceil(Math.log2(k))
 
 /**
- * The next round: drawings by their share of wins so far (`seeding` among equals), each paired with the nearest one below
- * that it has not met. Two that are left over because they have met swap partners with a pair of the round, the lowest
- * that allows it; whoever then finds nobody sits out.
+ * The next round. Drawings are sorted by their share of wins so far (by `seeding` if equal), and each is paired with
+ * the nearest one below that it has not met. If two are left over because they have met, they swap partners with the
+ * lowest pair of the round that allows it. A drawing that still finds no partner sits out.
  */
 const swissRound = (
   drawings: ReadonlyArray<Drawing>,
@@ -92,7 +92,7 @@ const swissRound = (
 }
 
 /**
- * The judged pairs of one prompt, i < j. A judge that sees all drawings at once is asked once, where all pairs are wanted.
+ * The judged pairs of one prompt, i < j. If all pairs are wanted, a judge that sees all drawings at once is asked once.
  *
  * @param drawings by candidate index
  * @param counters key of the random draws

@@ -1,6 +1,6 @@
 /**
- * Who decides a pair: the gate where a drawing is invalid, else the judge. An answer comes to rest (stages/Judgments.ts)
- * before it is used. What is no answer is `failed`, and becomes no label (invariant 1).
+ * Who decides a pair: the gate if a drawing is invalid, else the judge. An answer is stored (stages/Judgments.ts)
+ * before it is used. An unusable answer is `failed` and becomes no label (invariant 1).
  */
 import { Effect, Schedule } from "effect"
 import { JudgedPair, type Outcome, type Picture, type Prompt, type Rendering, Verdict } from "../domain.ts"
@@ -8,10 +8,10 @@ import { Judge, type JudgeBusy, type JudgeError, type JudgeRefused, type JudgeSt
 import { Judgments } from "../stages/Judgments.ts"
 import type { DrawingPair } from "./pairs.ts"
 
-/** In a run, where an outage of some minutes should cost no judgment. */
+/** Enough for a run: an outage of some minutes should cost no judgment. */
 const runRetries = 40
 
-/** As long as the judge says, else 0.5 s, 1 s, 2 s ... capped at 30 s and jittered; JudgeBusy only. */
+/** Waits as long as the judge says, else 0.5 s, 1 s, 2 s ... capped at 30 s and jittered; JudgeBusy only. */
 const judgeRetry = (times = runRetries) =>
   Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")]).pipe(
     Schedule.jittered,
@@ -25,14 +25,14 @@ const judgeRetry = (times = runRetries) =>
     )
   )
 
-/** The one place where a judge is asked again; every judge relies on it and retries nothing itself. */
+/** The only place where a judge is asked again. Every judge relies on it and retries nothing itself. */
 export const withJudgeRetry = <A, R>(call: Effect.Effect<A, JudgeError, R>, times?: number) =>
   Effect.retry(call, judgeRetry(times))
 
 const byGate = (outcome: Outcome): Verdict =>
   new Verdict({ outcome, confidence: outcome === "invalid" ? 0 : 1, by: "gate" })
 
-/** What a judge that gave no usable answer leaves: never a label. */
+/** The verdict when a judge gave no usable answer: never a label. */
 const unanswered = (judge: Judge["Service"], error: JudgeBusy | JudgeRefused): Verdict =>
   new Verdict({
     outcome: "failed",
@@ -43,8 +43,9 @@ const unanswered = (judge: Judge["Service"], error: JudgeBusy | JudgeRefused): V
   })
 
 /**
- * Where letters are allowed they may tell a good drawing, but must not make one: what wins with its letters and loses
- * without them has only written the prompt out, and that is a tie. Where that could not be asked, nothing is known.
+ * Allowed letters may improve a good drawing, but must not make one. A drawing that wins with its letters and loses
+ * without them has only written the prompt out: a tie. If the question without letters got no answer, the verdict is
+ * `failed`.
  */
 const withoutLetters = (verdict: Verdict, bare: Verdict): Verdict => {
   const costUsd = (verdict.costUsd ?? 0) + (bare.costUsd ?? 0)
@@ -57,14 +58,14 @@ const withoutLetters = (verdict: Verdict, bare: Verdict): Verdict => {
   return new Verdict({ ...judged, ...(costUsd > 0 ? { costUsd } : {}) })
 }
 
-/** What a judge says of two pictures, after as many attempts as it takes; a judge that gives no usable answer says that. */
+/** The judge's verdict on two pictures, with all retries; if it gives no usable answer, the verdict says so. */
 const ask = (judge: Judge["Service"], prompt: Prompt, a: Picture, b: Picture, retries?: number): Effect.Effect<Verdict, JudgeStopped> =>
   judge.compare(prompt, a, b).pipe(
     (call) => withJudgeRetry(call, retries),
     Effect.catchTag(["JudgeBusy", "JudgeRefused"], (error) => Effect.succeed(unanswered(judge, error)))
   )
 
-/** From the gate where one rendering is invalid, else from those who are asked, about the pictures without letters too. */
+/** The gate decides if one rendering is invalid; else `asked` does, also about the pictures without letters. */
 const byRenderings = Effect.fnUntraced(function*(
   a: Rendering,
   b: Rendering,
@@ -85,7 +86,7 @@ export const decideRenderings = Effect.fn("pipeline.decideRenderings")(
   }
 )
 
-/** A verdict on two drawings of a step, at rest (stages/Judgments.ts) before it is used. */
+/** A verdict on two drawings of a step, stored (stages/Judgments.ts) before it is used. */
 export const decide = Effect.fn("pipeline.decide")(
   function*(prompt: Prompt, [a, b]: DrawingPair): Effect.fn.Return<JudgedPair, JudgeStopped, Judge> {
     const judge = yield* Judge
@@ -102,8 +103,8 @@ export const decide = Effect.fn("pipeline.decide")(
 )
 
 /**
- * `decide` for several pairs of one prompt with a judge that is shown all their pictures at once. Its failure fails every
- * pair of two pictures; what it cost is booked on the first of them.
+ * `decide` for several pairs of one prompt, with a judge that sees all their pictures at once. If it fails, every pair
+ * of two pictures fails; the first of them carries its cost.
  */
 export const decideTogether = Effect.fn("pipeline.decideTogether")(
   function*(prompt: Prompt, pairs: ReadonlyArray<DrawingPair>): Effect.fn.Return<ReadonlyArray<JudgedPair>, JudgeStopped, Judge> {

@@ -1,13 +1,14 @@
 /**
- * From a verdict to a label. Two things make one: the gate (a valid drawing beats an invalid one) and a judge's A or B; its
- * tie where ties are trained. Refusals, a judge that stays busy and pairs of two invalid drawings never do (invariant 1).
+ * Turns a verdict into a label. Two things make a label: the gate (a valid drawing beats an invalid one), and a judge's
+ * A or B (or its tie, if ties are trained). Refusals, a judge that stays busy and pairs of two invalid drawings never
+ * do (invariant 1).
  */
 import { type JudgedPair, Preference } from "../domain.ts"
 import type { LessonOptions } from "./options.ts"
 
 /**
- * The trainable pairs, in order. A tie's first drawing is its chosen one. A weight of 0 would pass through the network in
- * vain, so it is left out.
+ * The trainable pairs, in order. In a tie the first drawing counts as chosen. A pair of weight 0 is left out: it would
+ * cost a pass through the network and teach nothing.
  */
 export const labelled = (
   pairs: ReadonlyArray<JudgedPair>,

@@ -1,6 +1,6 @@
 /**
- * From verdicts about the candidates of one prompt to an order of them: win rates, Bradley-Terry strengths, and cycles
- * (A over B over C over A) found and cut where the judge was least sure.
+ * Orders the candidates of one prompt by their verdicts: win rates, Bradley-Terry strengths, and cycles (A over B over
+ * C over A), found and cut where the judge was least sure.
  */
 import type { JudgedPair } from "../domain.ts"
 import { bradleyTerry, type Comparison, type Strengths } from "./bradley-terry.ts"
@@ -11,7 +11,10 @@ export const informative = (pairs: ReadonlyArray<JudgedPair>) =>
 
 const winOf = ({ verdict }: JudgedPair): number => (verdict.outcome === "A" ? 1 : verdict.outcome === "B" ? 0 : 0.5)
 
-/** Share of its comparisons that each candidate won, ties counted half; 0.5 without any. By candidate index. */
+/**
+ * The share of its comparisons that each candidate won, by candidate index. A tie counts half; a candidate without
+ * comparisons gets 0.5.
+ */
 export const winRates = (pairs: ReadonlyArray<JudgedPair>, k: number): ReadonlyArray<number> => {
   const wins = new Float64Array(k)
   const games = new Float64Array(k)
@@ -25,7 +28,7 @@ export const winRates = (pairs: ReadonlyArray<JudgedPair>, k: number): ReadonlyA
   return Array.from(wins, (won, i) => (games[i] === 0 ? 0.5 : won / games[i]!))
 }
 
-/** Strengths of the k candidates, by index. A verdict counts as much as the judge was sure, a tie as one answer. */
+/** Strengths of the k candidates, by index. A verdict's weight is the judge's confidence; a tie counts as one answer. */
 export const strengths = (pairs: ReadonlyArray<JudgedPair>, k: number): Strengths =>
   bradleyTerry(k, informative(pairs).map((pair): Comparison => ({
     a: pair.a.index,
@@ -70,8 +73,8 @@ const cyclic = (edges: ReadonlyArray<Edge>): Array<Edge> => {
 export const hasCycle = (pairs: ReadonlyArray<JudgedPair>): boolean => cyclic(edgesOf(pairs)).length > 0
 
 /**
- * The pairs without those whose verdicts must go for the rest to be an order: of each cycle the least sure (the earlier
- * pair among equals), one after another until none is left. The answer of the validity gate is never the one to go.
+ * The pairs without the verdicts that prevent an order: the least sure verdict of each cycle is removed (the earlier
+ * pair if equal), one after another, until no cycle is left. The validity gate's answer is never removed.
  */
 export const withoutCycles = (pairs: ReadonlyArray<JudgedPair>): ReadonlyArray<JudgedPair> => {
   const dropped = new Set<JudgedPair>()

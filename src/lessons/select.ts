@@ -5,8 +5,8 @@ import type { LessonOptions } from "./options.ts"
 import { strengths, withoutCycles } from "./order.ts"
 
 /**
- * The one pair of a prompt between the drawing with most and the one with fewest wins (wins minus losses; the earlier
- * index first among equals), if that very pair was decided. No preference otherwise.
+ * The one pair between the prompt's drawing with the most wins and the one with the fewest (wins minus losses; the
+ * earlier index first if equal), if exactly that pair was decided. Otherwise no preference.
  */
 const bestWorst = (preferences: ReadonlyArray<Preference>): Array<Preference> => {
   const decided = preferences.filter(({ label }) => label > 0.5)
@@ -20,7 +20,10 @@ const bestWorst = (preferences: ReadonlyArray<Preference>): Array<Preference> =>
   return decided.filter(({ chosen, rejected }) => chosen.index === best && rejected.index === worst)
 }
 
-/** The preferences between the stronger and the weaker half of k candidates; the earlier index is stronger among equals. */
+/**
+ * The preferences between the stronger and the weaker half of k candidates; of equals the earlier index is the
+ * stronger.
+ */
 const topBottom = (
   preferences: ReadonlyArray<Preference>,
   strength: ReadonlyArray<number>
@@ -31,7 +34,7 @@ const topBottom = (
   return preferences.filter(({ chosen, rejected }) => top.has(chosen.index) && bottom.has(rejected.index))
 }
 
-/** The preferences of one prompt, verdicts that contradict the others left out (lessons/order.ts). */
+/** The preferences of one prompt, without the verdicts that contradict the others (lessons/order.ts). */
 export const selectPreferences = (
   options: Pick<LessonOptions, "invalidPairWeight" | "k" | "labels" | "pairs" | "ties">,
   pairs: ReadonlyArray<JudgedPair>

@@ -14,7 +14,7 @@ const drawnFrom = (lesson: Lesson): number =>
     ? lesson.candidate.policyVersion
     : Math.min(lesson.chosen.policyVersion, lesson.rejected.policyVersion)
 
-/** Versions between what the lesson was drawn from and the parameters it would train. */
+/** Versions between the one the lesson was drawn from and the one it would train. */
 export const ageOf = (lesson: Lesson, version: number): number => version - drawnFrom(lesson)
 
 /** The lesson as it is trained at `version`, or undefined when it is too old. */

@@ -1,14 +1,14 @@
 /**
- * Weights of preferences by how far apart the two drawings are and by how different the drawings of the prompt are, after
- * DP2O-SR's intra-group and inter-group weights (Wu et al. 2025, arXiv:2510.18851; its training code is not released, so
- * the normalisation is ours).
+ * Weighs preferences by how far apart the two drawings are, and by how different the drawings of the prompt are. After
+ * DP2O-SR's intra-group and inter-group weights (Wu et al. 2025, arXiv:2510.18851); its training code is not released,
+ * so the normalisation is ours.
  */
 import { type JudgedPair, Preference } from "../domain.ts"
 import type { LessonOptions } from "./options.ts"
 import { strengths } from "./order.ts"
 
 /**
- * One number a candidate, by index: its mean score where one judge scored every pair that it answered, else its
+ * One number for each candidate, by index: its mean score if one judge scored every pair that it answered, else its
  * Bradley-Terry strength. Undefined for a candidate that no judge saw.
  */
 export const worths = (pairs: ReadonlyArray<JudgedPair>, k: number): ReadonlyArray<number | undefined> => {
@@ -35,13 +35,13 @@ export interface Group {
 }
 
 /**
- * The preferences of all groups of a step, in order, with weight multiplied by
+ * The preferences of all groups of a step, in order, with their weight multiplied by
  *
  * - `gap`: |worth i - worth j| over its mean in the group,
  * - `diversity`: the standard deviation of the group's worths over its mean over the groups,
  * - `gap-diversity`: both,
  *
- * scaled so that the mean factor of the step is 1. What the gate decided has no gap: it keeps its weight.
+ * scaled so that the mean factor of the step is 1. A pair that the gate decided has no gap and keeps its weight.
  */
 export const weighted = (
   { k, pairWeighting }: Pick<LessonOptions, "k" | "pairWeighting">,

@@ -1,6 +1,6 @@
 import type { Objective } from "./objective.ts"
 
-/** Supervised fine-tuning: -Σ log π(token) / tokens over all completion tokens of the batch, nats. Weights are not read. */
+/** Supervised fine-tuning: -Σ log π(token) / tokens over all completion tokens of the batch, nats. Ignores weights. */
 export const crossEntropy: Objective = {
   learnsFrom: "completions",
   reference: false,

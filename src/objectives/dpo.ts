@@ -44,8 +44,8 @@ export const robust = pairObjective({
 })
 
 /**
- * -u log σ(βd - log ν) - v log σ(-βd - log ν), a tie counting fully in both directions: u = v = 1 is -log P(tie) but for the
- * constant log(ν² - 1), left out.
+ * -u log σ(βd - log ν) - v log σ(-βd - log ν). A tie counts fully in both directions: u = v = 1 is -log P(tie) without
+ * the constant log(ν² - 1).
  */
 export const raoKupper = pairObjective({
   title: "Online DPO with ties",

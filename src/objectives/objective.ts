@@ -2,8 +2,8 @@
  * What training minimises. An objective is a row of one table (objectives.ts): its graph, its feeds, its metrics, its
  * source. The trainer knows none of them by name.
  *
- * A batch is token sequences and examples about them. An example speaks of one sequence or of two, and says one number of
- * them, its signal: the label of a pair, the advantage of a candidate.
+ * A batch is token sequences and examples about them. An example is about one sequence or two, and carries one number,
+ * its signal: the label of a pair, the advantage of a candidate.
  */
 import type { Graph, Value } from "../engine/graph/graph.ts"
 
@@ -27,13 +27,13 @@ export interface ObjectiveSettings {
   readonly nu?: number
 }
 
-/** What the policy says of the sequences of one run, in the graph. */
+/** The policy's log-probabilities for the sequences of one run, in the graph. */
 export interface Scored {
   /** [token] float32: log-probability of each completion token, nats. */
   readonly tokens: Value
   /** [sequence] float32: their sums by sequence. */
   readonly logps: Value
-  /** [sequence] float32: the same under the reference. Zero where the objective has `reference` false. */
+  /** [sequence] float32: the same under the reference. Zero if the objective has `reference` false. */
   readonly reference: Value
   /** [sequence] float32: completion tokens. */
   readonly lengths: Value
@@ -58,7 +58,7 @@ export type ObjectiveFeed =
 /** A whole batch after its step, as numbers: what metrics are made of. */
 export interface Stepped {
   readonly examples: ReadonlyArray<Example>
-  /** By sequence: summed log-probabilities before the update, nats; reference 0 where the objective has none. */
+  /** By sequence: summed log-probabilities before the update, nats; the reference's are 0 if the objective has none. */
   readonly policy: Float64Array
   readonly reference: Float64Array
 }
@@ -66,21 +66,21 @@ export interface Stepped {
 export interface Objective {
   /** What it learns from: pairs with a label, candidates with an advantage, or completions to imitate. */
   readonly learnsFrom: "preferences" | "advantages" | "completions"
-  /** Whether its graph reads the reference's log-probabilities; where not, they are not computed. */
+  /** Whether its graph reads the reference's log-probabilities; if not, they are not computed. */
   readonly reference: boolean
-  /** The settings that change its loss or its metrics; the others mean nothing under it. */
+  /** The settings that change its loss or its metrics; it ignores the others. */
   readonly reads: ReadonlyArray<keyof ObjectiveSettings>
-  /** What a run that minimises it does, in two or three words: "Online DPO". */
+  /** What a run with this objective does, in two or three words: "Online DPO". */
   readonly title: string
   /** Paper and equation, and where ours differs. */
   readonly source: string
   /**
-   * The loss of one run, [1] float32. Inputs that it adds to the graph by `g.input` are those that `feeds` fills. Losses of
-   * the runs of a batch add up to the batch's.
+   * The loss of one run, [1] float32. `feeds` fills the inputs that it adds to the graph with `g.input`. The losses of
+   * a batch's runs add up to the batch's loss.
    */
   readonly loss: (g: Graph, settings: ObjectiveSettings, scored: Scored) => Value
   readonly feeds: (settings: ObjectiveSettings, share: Share) => Readonly<Record<string, ObjectiveFeed>>
-  /** Beside `loss`, `grad_norm`, `num_tokens`, which every objective has. TRL's names where TRL has them. */
+  /** Metrics besides `loss`, `grad_norm` and `num_tokens`, which every objective has. TRL's names where TRL has them. */
   readonly metrics: (settings: ObjectiveSettings, stepped: Stepped) => Readonly<Record<string, number>>
 }
 

@@ -17,7 +17,7 @@ export const objectives = {
 
 export type ObjectiveName = keyof typeof objectives
 
-/** An objective and its settings: plain data, as a trainer's thread is given it. */
+/** An objective and its settings: plain data that can be sent to a trainer's thread. */
 export interface ChosenObjective extends ObjectiveSettings {
   readonly lossType: ObjectiveName
 }
@@ -26,7 +26,7 @@ export const objectiveOf = ({ lossType }: Pick<ChosenObjective, "lossType">): Ob
 
 const names = Object.keys(objectives) as Array<ObjectiveName>
 
-/** Those that a run of the pipeline can minimise: they learn from what a judge says. */
+/** The objectives that a run of the pipeline can minimise: those that learn from a judge. */
 export const judgedObjectives = names.filter((name) => objectives[name].learnsFrom !== "completions")
 
 export const isObjective = (name: unknown): name is ObjectiveName => typeof name === "string" && Object.hasOwn(objectives, name)

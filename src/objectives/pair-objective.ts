@@ -1,10 +1,12 @@
-/** What all objectives of pairs share: feeds, label weights, metrics. A row adds the loss of a pair (dpo.ts). */
+/** What all objectives of pairs share: feeds, label weights, metrics. A row (dpo.ts) adds the loss of a pair. */
 import type { Graph, Value } from "../engine/graph/graph.ts"
 import { float32s, int64s, type Objective, type ObjectiveSettings, type Stepped } from "./objective.ts"
 
 /** n pairs; every value is [pair] float32. */
 export interface PairLogps {
-  /** Log-probabilities summed over completion tokens, nats: the end-of-sequence token counts, prompt and prefill do not. */
+  /**
+   * Log-probabilities summed over completion tokens, nats: with the end-of-sequence token, without prompt and prefill.
+   */
   readonly chosen: Value
   readonly rejected: Value
   readonly refChosen: Value
@@ -12,7 +14,7 @@ export interface PairLogps {
   /** Completion tokens. */
   readonly chosenLength: Value
   readonly rejectedLength: Value
-  /** What the label makes of the loss that "chosen is better" has, and of the loss of the opposite. */
+  /** The label's weights: of the loss if "chosen is better" is right, and of the loss if it is wrong. */
   readonly right: Value
   readonly wrong: Value
 }
@@ -25,7 +27,7 @@ export interface LabelWeights {
 export interface PairRow {
   readonly title: string
   readonly source: string
-  /** Besides `beta`, which every objective of pairs reads. */
+  /** Settings besides `beta`, which every objective of pairs reads. */
   readonly reads?: ReadonlyArray<keyof ObjectiveSettings>
   /** @param label P(chosen is the better one), [0.5, 1] */
   readonly labelWeights: (settings: ObjectiveSettings, label: number) => LabelWeights
@@ -33,7 +35,7 @@ export interface PairRow {
   readonly pairLoss: (g: Graph, settings: ObjectiveSettings, x: PairLogps) => Value
 }
 
-/** As their expectation over the label. */
+/** Weights that make the loss its expectation over the label. */
 export const plainWeights = (_: ObjectiveSettings, label: number): LabelWeights => ({ right: label, wrong: 1 - label })
 
 /** The objective Σ weight · loss / Σ weight over pairs. */

@@ -1,9 +1,10 @@
 import { float32s, int64s, type Objective } from "./objective.ts"
 
 /**
- * Policy gradient with a baseline: -Σ weight · advantage · log π(completion) / Σ weight, log π summed over the completion's
- * tokens, nats. Williams 1992, REINFORCE; as TRL's RLOO loss where policy and sampler agree, whose gradient it has. The
- * baseline is in the advantage (lessons/advantage.ts). No reference, no clipping: a stale candidate is only weighed down.
+ * Policy gradient with a baseline: -Σ weight · advantage · log π(completion) / Σ weight, with log π summed over the
+ * completion's tokens, nats (Williams 1992, REINFORCE). Where policy and sampler agree, its gradient is that of TRL's
+ * RLOO loss. The baseline is in the advantage (lessons/advantage.ts). No reference, no clipping: a stale candidate only
+ * gets less weight.
  */
 export const reinforce: Objective = {
   learnsFrom: "advantages",

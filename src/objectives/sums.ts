@@ -1,7 +1,10 @@
 import type { Graph, Value } from "../engine/graph/graph.ts"
 import { wrongShape } from "../engine/graph/shape-error.ts"
 
-/** Sums of `logps` [token] by sequence: `segments` [token] int64 says whose each is, `zeros` [sequence] says how many. */
+/**
+ * Sums of `logps` [token] by sequence. `segments` [token] int64 says which sequence each token belongs to; `zeros`
+ * [sequence] gives the number of sequences.
+ */
 export const sumBySequence = (g: Graph, logps: Value, segments: Value, zeros: Value): Value => {
   if (logps.shape.join() !== segments.shape.join()) wrongShape(`logps [${logps.shape}], segments [${segments.shape}]`)
   return g.emit("ScatterElements", [zeros, segments, logps], { axis: 0, reduction: "add" })

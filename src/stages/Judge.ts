@@ -1,20 +1,20 @@
-/**
- * Says which of two drawings is better. A judge is given pixels and the prompt, never the SVG's text (invariant 2).
- */
+/** Says which of two drawings is better. A judge gets pixels and the prompt, never the SVG's text (invariant 2). */
 import { Context, type Effect, Schema } from "effect"
 import type { Picture, Prompt, Verdict } from "../domain.ts"
 
 /** The judge was too slow or asked us to back off. Worth retrying. */
 export class JudgeBusy extends Schema.TaggedError<JudgeBusy>()("JudgeBusy", {
   message: Schema.String,
-  /** What the judge asked us to wait; 0 where an answer was merely lost. Left out, the pipeline waits longer each time. */
+  /**
+   * How long the judge asked us to wait; 0 if only an answer was lost. If absent, the pipeline waits longer each time.
+   */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {}
 
 /** The answer is not a verdict. Asking again does not help; the pair is skipped. */
 export class JudgeRefused extends Schema.TaggedError<JudgeRefused>()("JudgeRefused", {
   message: Schema.String,
-  /** What was paid in vain, US dollars. */
+  /** What the unusable answer cost, US dollars. */
   costUsd: Schema.optionalKey(Schema.Finite)
 }) {}
 
@@ -28,15 +28,15 @@ export type JudgeError = JudgeBusy | JudgeRefused | JudgeStopped
 export class Judge extends Context.Service<Judge, {
   /** Short, stable: part of what a run's config.json records. */
   readonly name: string
-  /** Model, rubric version, thresholds: a judgment is only ever reused under the same identity. */
+  /** Model, rubric version, thresholds: a judgment is reused only under the same identity. */
   readonly identity: string
   /** Pairs that may be asked at the same time. */
   readonly concurrency: number
   /** A or B or tie. `A` names the first picture. Swapping the pictures swaps A and B. */
   readonly compare: (prompt: Prompt, a: Picture, b: Picture) => Effect.Effect<Verdict, JudgeError>
   /**
-   * Where a judge sees all drawings of a prompt at once: its verdicts on all pairs i < j, in this order. A judge without
-   * it is asked about each pair.
+   * For a judge that sees all drawings of a prompt at once: its verdicts on all pairs i < j, in this order. A judge
+   * without it is asked about each pair.
    */
   readonly compareAll?: (
     prompt: Prompt,

@@ -1,6 +1,6 @@
 /**
- * Answers of judges come to rest here before they are used. Without a store nothing is kept; with one
- * (layers/store/judgments.ts) a resumed run reads what was answered and never asks it again.
+ * Stores each judge's answers before they are used. Without a store nothing is kept; with one
+ * (layers/store/judgments.ts) a resumed run reads the stored answers and never asks again.
  */
 import { Context, type Effect } from "effect"
 import type { Prompt, Verdict } from "../domain.ts"
@@ -14,7 +14,7 @@ export interface Asked {
   readonly judge: string
   /** The drawings in the order shown: position among the prompt's candidates, and hash of the picture. */
   readonly shown: ReadonlyArray<readonly [index: number, picture: string]>
-  /** The pictures are those without letters. */
+  /** Whether the pictures are those without letters. */
   readonly bare: boolean
 }
 

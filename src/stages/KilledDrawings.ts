@@ -1,7 +1,8 @@
 /**
- * Drawings that ended their renderer's process by what they are: none is tried a second time. Whether a drawing meets its
- * deadline also depends on how busy the machine is, so a resumed run must not find out again: it is given the store of
- * its database (layers/store/killed-drawings.ts). A process that somebody else ended says nothing about its drawing.
+ * Drawings that ended their renderer's process through their own content: none is tried a second time. Whether a
+ * drawing meets its deadline also depends on how busy the machine is, so a resumed run must not test it again: it uses
+ * the store in its database (layers/store/killed-drawings.ts). If something else ended the process, that says nothing
+ * about the drawing.
  */
 import { Context, Effect } from "effect"
 import type { Rendering } from "../domain.ts"
@@ -15,7 +16,7 @@ export class KilledDrawings extends Context.Service<KilledDrawings, {
   readonly record: (hash: string, killed: Killed) => Effect.Effect<void, RendererUnavailable>
 }>()("vequinox/KilledDrawings") {}
 
-/** In memory: the last `most`. What a renderer takes that is given no store. */
+/** Keeps the last `most` in memory: for a renderer without a store. */
 export const forgetful = (most = 1024): KilledDrawings["Service"] => {
   const known = new Map<string, Killed>()
   return {

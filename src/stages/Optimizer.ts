@@ -1,4 +1,4 @@
-/** Moves the policy towards what its lessons speak for. Owns the trainable parameters and the optimizer state. */
+/** Moves the policy in the direction of its lessons. Owns the trainable parameters and the optimizer state. */
 import { Context, type Effect, Schema } from "effect"
 import type { Lesson } from "../domain.ts"
 import type { Parameters } from "../engine/weights/tensor.ts"
@@ -9,10 +9,10 @@ export class OptimizerFailed extends Schema.TaggedError<OptimizerFailed>()("Opti
   message: Schema.String
 }) {}
 
-/** All a resumed run needs to go on bit for bit. */
+/** All that a resumed run needs to continue bit for bit. */
 export interface OptimizerState {
   readonly version: number
-  /** Updates AdamW has made: steps without a lesson count in the version only. */
+  /** Updates AdamW has made. A step without a lesson adds to the version only. */
   readonly updates: number
   readonly parameters: Parameters
   /** First and second moments of AdamW, by `exp_avg.<name>` and `exp_avg_sq.<name>`. */
@@ -22,8 +22,9 @@ export interface OptimizerState {
 export class Optimizer extends Context.Service<Optimizer, {
   readonly name: string
   /**
-   * One optimizer step on these lessons: version v becomes v + 1 (with no lessons the parameters stay, the version still
-   * counts). Metrics under TRL's names: `loss`, `rewards/*`, `logps/*`, `grad_norm`, `learning_rate`, ...
+   * One optimizer step on these lessons: version v becomes v + 1. Without lessons the parameters stay as they are, but
+   * the version still counts. Metrics under TRL's names: `loss`, `rewards/*`, `logps/*`, `grad_norm`, `learning_rate`,
+   * ...
    */
   readonly step: (
     lessons: ReadonlyArray<Lesson>

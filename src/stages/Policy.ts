@@ -1,5 +1,5 @@
 /**
- * The trainable weights and their version. The optimizer publishes, the sampler waits for the version it is allowed to
+ * The trainable weights and their version. The optimizer publishes a version; the sampler waits for the version it may
  * draw from. Versions count optimizer steps: version 0 is the untrained adapter, step n turns version n into n + 1.
  */
 import { Context, Effect, Layer, Schema, SubscriptionRef, Stream } from "effect"
@@ -25,7 +25,7 @@ export class Policy extends Context.Service<Policy, {
   /**
    * @param initial version 0, or the version a resumed run starts from
    * @param keep how many of the newest versions stay readable: maxStaleness + 1
-   * @param earlier those just before `initial` that a resumed run still draws from, oldest first
+   * @param earlier the versions just before `initial` that a resumed run still draws from, oldest first
    */
   static readonly layer = (initial: PolicySnapshot, keep: number, earlier: ReadonlyArray<PolicySnapshot> = []) =>
     Layer.effect(

@@ -1,8 +1,8 @@
 /**
- * Keeps what was judged until it is trained, and bounds how stale it may be.
+ * Keeps judged rollouts until their lessons are trained, and limits how stale a lesson may be.
  *
- * Order: `put` of a rollout returns after the rollout is stored (durably, where the layer is durable); only then may
- * `take` hand out its lessons, once.
+ * Order: `put` returns after the rollout is stored (durably, if the layer is durable); only then may `take` hand out
+ * its lessons, each once.
  */
 import { Context, type Effect, Schema } from "effect"
 import type { Lesson, Rollout } from "../domain.ts"
@@ -14,15 +14,15 @@ export class BufferFailed extends Schema.TaggedError<BufferFailed>()("BufferFail
 
 export interface Taken {
   readonly lessons: ReadonlyArray<Lesson>
-  /** Lessons that had become older than allowed and were dropped. */
+  /** Lessons that were dropped because they had become older than allowed. */
   readonly stale: number
 }
 
 export class PreferenceBuffer extends Context.Service<PreferenceBuffer, {
   readonly put: (rollout: Rollout) => Effect.Effect<void, BufferFailed>
   /**
-   * All untrained lessons of at most `maxStaleness` versions (lessons/staleness.ts), in the order they were put, each
-   * weighted by `staleWeight ** age`; older ones are dropped and counted.
+   * All untrained lessons that are at most `maxStaleness` versions old (lessons/staleness.ts), in the order they were
+   * put, each weighted by `staleWeight ** age`. Older ones are dropped and counted.
    */
   readonly take: (version: number) => Effect.Effect<Taken, BufferFailed>
 }>()("vequinox/PreferenceBuffer") {}

@@ -2,7 +2,7 @@
 import { Context, type Effect, Schema } from "effect"
 import type { Rendering } from "../domain.ts"
 
-/** No renderer can be started on this machine at all; a drawing that fails to render is a `Rendering`, not an error. */
+/** No renderer can be started on this machine at all. A drawing that fails to render is a `Rendering`, not an error. */
 export class RendererUnavailable extends Schema.TaggedError<RendererUnavailable>()("RendererUnavailable", {
   message: Schema.String
 }) {}

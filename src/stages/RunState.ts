@@ -1,9 +1,9 @@
 /**
- * What a run must remember to go on after it was stopped at any instant: its checkpoints, its reports, its faults. What is
- * written here is durable when the effect returns.
+ * What a run must remember so that it can continue after a stop at any instant: its checkpoints, its reports, its
+ * faults. What is written here is durable when the effect returns.
  *
- * Order: a checkpoint's files are on disk before `commit`; only `commit` makes the steps before it the past. Whatever else
- * is known of later steps is provisional, but for judgments, and `rewind` takes it back.
+ * Order: a checkpoint's files are on disk before `commit`, and only `commit` makes the steps before it final.
+ * Everything stored about later steps, except judgments, is provisional: `rewind` removes it.
  */
 import { Context, type Effect, Schema } from "effect"
 import type { Agreement, StepReport } from "../domain.ts"
@@ -16,9 +16,9 @@ export class RunStateFailed extends Schema.TaggedError<RunStateFailed>()("RunSta
 export interface CommittedCheckpoint {
   /** Steps that were trained: the version of its parameters. */
   readonly step: number
-  /** Of its state.json, which names the hashes of its other files; hex. */
+  /** Hash of its state.json, which names the hashes of its other files; hex. */
   readonly sha256: string
-  /** Wall clock that the run had taken by then. */
+  /** Wall-clock seconds that the run had taken by then. */
   readonly seconds: number
 }
 
@@ -43,13 +43,16 @@ export class RunState extends Context.Service<RunState, {
   /** Newest first. */
   readonly checkpoints: Effect.Effect<ReadonlyArray<CommittedCheckpoint>, RunStateFailed>
   /**
-   * Goes back to the checkpoint of this step, 0 being the beginning: later checkpoints, reports and rollouts are
-   * forgotten, what they trained is untrained, and calls of judges that have no end are in doubt.
+   * Goes back to the checkpoint of this step; 0 is the beginning. Later checkpoints, reports and rollouts are
+   * forgotten, the lessons they trained count as untrained again, and judge calls without an end are in doubt.
    */
   readonly rewind: (step: number) => Effect.Effect<void, RunStateFailed>
-  /** The pairs that the steps before it trained, and what they cost, are settled with it. @param pruned steps of checkpoints that are forgotten */
+  /**
+   * Also makes the training and the costs of the steps before it final.
+   * @param pruned steps of checkpoints that are forgotten
+   */
   readonly commit: (checkpoint: CommittedCheckpoint, pruned: ReadonlyArray<number>) => Effect.Effect<void, RunStateFailed>
-  /** Judgments of this step and later ones that failed are asked for again. Those of earlier steps are the past. */
+  /** Failed judgments of this step and later ones are asked for again; those of earlier steps stay as they are. */
   readonly forgetFailures: (step: number) => Effect.Effect<void, RunStateFailed>
   readonly report: (report: StoredReport) => Effect.Effect<void, RunStateFailed>
   /** In the order of steps. */
@@ -60,7 +63,7 @@ export class RunState extends Context.Service<RunState, {
   readonly faults: Effect.Effect<Readonly<Record<string, number>>, RunStateFailed>
   /** US dollars of all calls that may have been charged; undefined where none was made. */
   readonly costUsd: Effect.Effect<number | undefined, RunStateFailed>
-  /** Steps after which the run was finished, report and all. */
+  /** How many steps the run had when it finished, its report included. */
   readonly finished: Effect.Effect<number | undefined, RunStateFailed>
   readonly finish: (steps: number) => Effect.Effect<void, RunStateFailed>
 }>()("vequinox/RunState") {}

@@ -4,13 +4,15 @@ import type { Candidate, Prompt } from "../domain.ts"
 import { hash32, wordsOf } from "../engine/random.ts"
 import type { PolicySnapshot } from "./Policy.ts"
 
-/** The sampler cannot go on: the runtime failed, or memory is short. */
+/** The sampler cannot continue: the runtime failed, or memory is short. */
 export class SamplerFailed extends Schema.TaggedError<SamplerFailed>()("SamplerFailed", {
   message: Schema.String
 }) {}
 
 export interface SampleRequest {
-  /** Training step the candidates are for; only recorded and hashed into their seeds. */
+  /**
+   * The training step that the candidates are for; it is recorded, and hashed into their seeds, and does nothing else.
+   */
   readonly step: number
   readonly prompts: ReadonlyArray<Prompt>
   /** Candidates a prompt. */

@@ -1,11 +1,11 @@
-/** Prompts: which of them a step draws, and in which batches. */
+/** Which prompts a step draws, and in which batches. */
 import type { Prompt } from "../domain.ts"
 import { random, shuffled } from "../engine/random.ts"
 import { type PipelineConfig, versionFor } from "./config.ts"
 
 /**
- * The prompts of step n: without replacement within an epoch, which is `floor(prompts / promptsPerStep)` whole steps
- * of a shuffle by hash(seed, epoch). What is left over waits for the next epoch, so no step has a prompt twice.
+ * The prompts of step n, drawn without replacement within an epoch. An epoch is `floor(prompts / promptsPerStep)` whole
+ * steps of a shuffle by hash(seed, epoch). The leftover prompts wait for the next epoch, so no step has a prompt twice.
  */
 export const promptsOfStep = (
   prompts: ReadonlyArray<Prompt>,
@@ -19,7 +19,7 @@ export const promptsOfStep = (
   return shuffled(random(seed, Math.floor(step / stepsPerEpoch)), prompts).slice(start, start + perStep)
 }
 
-/** Prompts that are sampled together; the last one of a step completes its rollout. */
+/** Prompts that are sampled together; the last batch of a step completes its rollout. */
 export interface Batch {
   readonly step: number
   readonly version: number
@@ -27,7 +27,10 @@ export interface Batch {
   readonly last: boolean
 }
 
-/** Steps `firstStep` .. `steps - 1`, each as its batches, in order. Prompts with the same id count once; none give none. */
+/**
+ * The batches of steps `firstStep` .. `steps - 1`, in order. Prompts with the same id count once. Without prompts there
+ * are no batches.
+ */
 export function* batchesOf(config: PipelineConfig, prompts: ReadonlyArray<Prompt>): Generator<Batch> {
   const distinct = [...new Map(prompts.map((prompt) => [prompt.id, prompt])).values()]
   for (let step = config.firstStep; step < config.steps; step++) {

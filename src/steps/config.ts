@@ -1,10 +1,10 @@
 import type { LessonOptions } from "../lessons/options.ts"
 
-/** What the pipeline itself can be told; the boxes have settings of their own, in their layers. */
+/** Settings of the pipeline itself; each box has its own settings, in its layer. */
 export interface PipelineConfig extends LessonOptions {
   /** Optimizer steps of the whole run, >= 1: rollouts `firstStep` .. `steps - 1` are made. */
   readonly steps: number
-  /** Where a resumed run goes on: the version its parameters have, >= 0. Default 0. */
+  /** The step a resumed run continues at: the version of its parameters, >= 0. Default 0. */
   readonly firstStep: number
   /**
    * The oldest policy version that can be read, 0 .. `firstStep`. Default `firstStep`. A resumed run with
@@ -13,7 +13,7 @@ export interface PipelineConfig extends LessonOptions {
   readonly oldestVersion?: number | undefined
   /** Key of all randomness, any integer. Default 0. */
   readonly seed: number
-  /** Prompts a step, >= 1; fewer when there are not so many. Default 32. */
+  /** Prompts a step, >= 1; fewer if there are fewer prompts. Default 32. */
   readonly promptsPerStep: number
   /** Prompts sampled together, >= 1: rendering and judging begin when the first batch of a step is sampled. Default 32. */
   readonly promptsPerBatch: number
@@ -41,6 +41,6 @@ export const defaultPipeline: PipelineConfig = {
   renderConcurrency: 2
 }
 
-/** The policy version that rollout `step` is drawn from: exactly this one, however fast the stages happen to be. */
+/** The policy version that rollout `step` is drawn from: always this one, no matter how fast the stages are. */
 export const versionFor = ({ firstStep, maxStaleness, oldestVersion }: PipelineConfig, step: number): number =>
   Math.max(oldestVersion ?? firstStep, step - maxStaleness)

@@ -1,10 +1,10 @@
-/** The batches of one step, put together. */
+/** Puts the batches of one step together. */
 import type { JudgedStep } from "../domain.ts"
 import type { Judged } from "./judge.ts"
 
 const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((total, x) => total + x, 0)
 
-/** Their seconds are added up. */
+/** Adds up their seconds. */
 const together = (batches: readonly [Judged, ...ReadonlyArray<Judged>]): JudgedStep => {
   const { step, version } = batches[0]
   return {
@@ -22,7 +22,7 @@ const together = (batches: readonly [Judged, ...ReadonlyArray<Judged>]): JudgedS
 
 export const noBatches = (): ReadonlyArray<Judged> => []
 
-/** `Stream.mapAccum` step: holds the batches of a step until its last one has come. */
+/** A `Stream.mapAccum` step: holds the batches of a step until its last one arrives. */
 export const gather = (held: ReadonlyArray<Judged>, batch: Judged): readonly [ReadonlyArray<Judged>, ReadonlyArray<JudgedStep>] => {
   const [first = batch, ...rest] = [...held, batch]
   return batch.last ? [[], [together([first, ...rest])]] : [[first, ...rest], []]

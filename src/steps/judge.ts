@@ -1,4 +1,4 @@
-/** Judge: verdicts on the pairs of each prompt. */
+/** The judge's box: verdicts on the pairs of each prompt. */
 import { Effect } from "effect"
 import type { JudgedPair, Prompt } from "../domain.ts"
 import { wordsOf } from "../engine/random.ts"
@@ -12,11 +12,11 @@ export interface Judged extends Rendered {
   readonly judgeSeconds: number
 }
 
-/** Key of the draw among a prompt's pairs, where not all are decided. */
+/** Key of the random draw among a prompt's pairs, when not all are judged. */
 export const pairCounters = ({ seed }: PipelineConfig, step: number, prompt: Prompt): ReadonlyArray<number> =>
   [seed, step, ...wordsOf(prompt.id)]
 
-/** Decides the pairs of each prompt, `inTurn` limiting how many judgments are under way; the result keeps their order. */
+/** Decides the pairs of each prompt. `inTurn` limits how many judgments are under way; the result keeps their order. */
 export const judgeBatch = (
   config: PipelineConfig,
   inTurn: InTurn

@@ -8,7 +8,7 @@ import { hasCycle } from "../lessons/order.ts"
 import type { Taken } from "../stages/PreferenceBuffer.ts"
 import type { Optimized } from "./optimize.ts"
 
-/** What one step of the run came to: a line of metrics.jsonl, and the rollout for the run folder. */
+/** The result of one step of the run: a line of metrics.jsonl, and the rollout for the run folder. */
 export interface StepOutcome extends StepReport {
   readonly rollout: Rollout
 }
@@ -37,7 +37,7 @@ const drawingMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number
   }
 }
 
-/** How far a quantized sampler's log-probabilities are from those of the policy as it is trained, a token: nats. */
+/** How far a quantized sampler's log-probabilities are from those of the policy that is trained: nats a token. */
 const precisionMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number> => {
   const gaps = drawings.flatMap(({ candidate: { exactLogps = [], logps } }) =>
     exactLogps.map((exact, i) => Math.abs(exact - logps[i]!))
@@ -59,7 +59,10 @@ const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> 
   }
 }
 
-/** Preferences count as pairs; a run that learns from advantages counts those, in a step without any too. */
+/**
+ * A run that learns from preferences counts pairs; one that learns from advantages counts advantages, even in a step
+ * that has none.
+ */
 const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray<Lesson>, { lessons, stale }: Taken, step: number): Record<string, number> => {
   const kind = learnsFrom === "advantages" ? "advantages" : "pairs"
   return {
@@ -71,13 +74,20 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
 }
 
 /**
- * Names and units: `seconds/*` are seconds of wall clock, `sample`, `render` and `judge` summed over the batches of the
- * rollout, `step` since the report before, `wait` how much of that the optimizer had nothing to do; `svg/length` is
- * tokens, `objective/entropy` nats a sequence; `svg/valid`, `svg/unique`, `val/*` are shares, `judge/cycle_rate` that of
- * prompts whose verdicts contradict one another, `judge/swap_consistency` of pairs whose two orders gave the same answer;
- * `judge/position_bias` is the share of verdicts for the first place, less one half; the rest are counts. `policyVersion` is the version the drawings come
- * from. `sampling/*` are there where the sampler is quantized, measured on one candidate of each batch. `pairs/preferences`
- * and `advantages/made` were made of this rollout, `.../trained` came out of the buffer, `.../age` is in versions.
+ * Names and units:
+ *
+ * - `seconds/*`: seconds of wall clock. `sample`, `render` and `judge` are summed over the batches of the rollout;
+ *   `step` is the time since the report before, `wait` the part of it in which the optimizer had nothing to do.
+ * - `svg/length`: tokens. `objective/entropy`: nats a sequence. `svg/valid`, `svg/unique`, `val/*`: shares.
+ * - `judge/cycle_rate`: share of prompts whose verdicts contradict one another. `judge/swap_consistency`: share of
+ *   pairs whose two orders gave the same answer. `judge/position_bias`: share of verdicts for the first place, less one
+ *   half.
+ * - `policyVersion`: the version the drawings come from.
+ * - `sampling/*`: only if the sampler is quantized, measured on one candidate of each batch.
+ * - `pairs/preferences`, `advantages/made`: made from this rollout. `.../trained`: came out of the buffer. `.../age`:
+ *   versions.
+ *
+ * The rest are counts.
  */
 const outcomeOf = (
   learnsFrom: LessonOptions["lessons"],
@@ -122,7 +132,7 @@ const outcomeOf = (
   }
 }
 
-/** Makes outcomes of the optimizer's steps and times them: one for each run, from its start on. */
+/** Turns the optimizer's steps into outcomes and times them. Make one for each run, at its start. */
 export const makeReport = Effect.fnUntraced(function*({ lessons }: Pick<LessonOptions, "lessons">) {
   const reported = yield* Ref.make(yield* Clock.currentTimeMillis)
   return Effect.fnUntraced(function*<E, R>(work: Effect.Effect<Optimized, E, R>) {

@@ -1,4 +1,4 @@
-/** PreferenceBuffer and Optimizer: what a step learns, and the policy version that comes of it. */
+/** The boxes PreferenceBuffer and Optimizer: what a step learns, and the policy version that results. */
 import { Effect } from "effect"
 import type { Rollout } from "../domain.ts"
 import { Optimizer } from "../stages/Optimizer.ts"
@@ -6,7 +6,7 @@ import { Policy } from "../stages/Policy.ts"
 import { PreferenceBuffer } from "../stages/PreferenceBuffer.ts"
 import { seconds } from "./seconds.ts"
 
-/** Stores the rollout, takes what may be trained at this step, trains it and publishes the next version. */
+/** Stores the rollout, takes the lessons that may be trained at this step, trains them and publishes the next version. */
 export const optimize = Effect.fn("pipeline.optimize")(function*(rollout: Rollout) {
   yield* Effect.annotateCurrentSpan({ step: rollout.step })
   const buffer = yield* PreferenceBuffer

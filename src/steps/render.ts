@@ -1,4 +1,4 @@
-/** Renderer: from text to pixels. */
+/** The renderer's box: from text to pixels. */
 import { Effect } from "effect"
 import type { Drawing } from "../domain.ts"
 import { renderCandidate } from "../stages/render-for.ts"
@@ -14,7 +14,7 @@ export interface Rendered extends Batch {
   readonly renderSeconds: number
 }
 
-/** Text to pixels. A drawing that is rejected or kills its renderer stays in the batch. */
+/** Renders every candidate of a batch. A drawing that is rejected or kills its renderer stays in the batch. */
 export const renderBatch = ({ renderConcurrency }: PipelineConfig) =>
   Effect.fn("pipeline.render")(function*({ candidates, ...batch }: Sampled) {
     const [rendered, renderSeconds] = yield* seconds(

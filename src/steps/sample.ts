@@ -1,4 +1,4 @@
-/** Sampler: the candidates of a batch. */
+/** The sampler's box: the candidates of a batch. */
 import { Effect } from "effect"
 import type { Candidate } from "../domain.ts"
 import { Policy } from "../stages/Policy.ts"
