@@ -1,4 +1,4 @@
-/** `vequinox doctor`: what this machine can do. */
+/** `vequinox doctor`: finds out what this machine can do by trying it. */
 import { Console, Effect, Schema } from "effect"
 import { Command } from "effect/cli"
 import { examine } from "../wiring/machine/examine-machine.ts"

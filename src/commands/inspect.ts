@@ -1,4 +1,4 @@
-/** `vequinox inspect`: how a run is, and its judged pairs as rows. */
+/** `vequinox inspect`: the state of a run, and its judged pairs as rows. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Console, Effect, Option } from "effect"
@@ -22,7 +22,7 @@ const none: RunRecords = {
   advantages: noLessons
 }
 
-/** Records of the database, as far as it can be read; what is wrong with it is part of the answer. */
+/** The database's records, as far as they can be read; damage to it is part of the answer. */
 const recordsOf = Effect.fnUntraced(function*(file: string) {
   if (!fs.existsSync(file)) return none // stopped before its first rollout was whole
   const records = yield* readRunRecords(file).pipe(
@@ -47,7 +47,7 @@ const progressOf = (last: Readonly<Record<string, number>>): string =>
     ? `margin ${figure(last["rewards/margins"], 4)}, accuracy ${share(last["rewards/accuracies"])}`
     : `${plural(last["advantages/trained"], "advantage")} of mean size ${figure(last["advantages/abs"], 4)}`
 
-/** A run learns from the pairs themselves, or from single drawings. */
+/** A run learns either from the pairs themselves or from single drawings. */
 const learned = ({ advantages, preferences }: Pick<RunRecords, "advantages" | "preferences">): string =>
   advantages.trained + advantages.stale + advantages.waiting > 0 ? `. Drawings with an advantage: ${uses(advantages)}` : `, ${uses(preferences)}`
 
@@ -55,10 +55,10 @@ const faultLine = ({ count, example, kind, reason }: Fault) =>
   `  ${String(count).padStart(6)}  ${kind}: ${reason}${example === null ? "" : ` (${example.replace(/\p{Cc}/gu, " ").slice(0, 90)})`}`
 
 const next = ({ checkpoints, damage, finished, path, steps }: Health): string => {
-  if (finished) return damage.length === 0 ? "Finished and whole: there is nothing to do." : "Finished; what is damaged is named above."
+  if (finished) return damage.length === 0 ? "Finished and undamaged: there is nothing to do." : "Finished, with the damage named above."
   const whole = checkpoints.findLast((each) => each.damage === undefined)
   const where = whole === undefined ? "from the beginning: no checkpoint is whole" : `from checkpoints/${whole.name}`
-  return `Not finished: stopped or still going on, ${plural(steps.done, "step")} done. It can go on ${where}: vequinox train --resume ${path}.`
+  return `Not finished: stopped or still running, ${plural(steps.done, "step")} done. It can continue ${where}: vequinox train --resume ${path}.`
 }
 
 const lines = (health: Health): ReadonlyArray<string> => {
@@ -88,7 +88,7 @@ export const inspect = Command.make("inspect", {
     Flag.optional
   ),
   report: Flag.String("report").pipe(
-    Flag.withDescription("file for a report of a run that has not finished: its curves, faults and times up to here"),
+    Flag.withDescription("file for a report of an unfinished run: its curves, faults and times so far"),
     Flag.optional
   ),
   json: Flags.json
@@ -116,4 +116,4 @@ export const inspect = Command.make("inspect", {
     yield* writeNewFile(report.value, page, "--report")
     if (!json) yield* Console.log(`Report of ${plural(health.steps.done, "step")}: ${report.value}`)
   }
-})).pipe(Command.withDescription("How a run is: steps, faults, costs, checkpoints, damage"))
+})).pipe(Command.withDescription("Show the state of a run: steps, faults, costs, checkpoints, damage"))

@@ -1,4 +1,6 @@
-/** `vequinox judge-pairs`: many pairs judged offline, from a file or from a run, and compared with what was said of them before. */
+/**
+ * `vequinox judge-pairs`: judges many pairs offline, from a file or a run, and compares them with their earlier labels.
+ */
 import * as os from "node:os"
 import { Cache, Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -18,20 +20,20 @@ import { openJudging } from "../wiring/judges/judging.ts"
 import { forecast } from "../wiring/judges/open-judge.ts"
 import { givenSettings } from "../wiring/setting-flags.ts"
 
-/** Bytes that the pictures of pairs under way may take: a batch keeps many waiting. */
+/** Most bytes that the pictures of pairs under way may take: a batch keeps many waiting. */
 const pictureBytes = Math.min(2e9, os.totalmem() / 4)
 
-/** Drawings whose pixels are kept for the next pairs: a prompt's candidates meet one another. */
+/** How many drawings keep their pixels for the next pairs: candidates of one prompt meet often. */
 const remembered = 64
 
 export const judgePairs = Command.make("judge-pairs", {
   pairs: Flag.String("pairs").pipe(
-    Flag.withDescription("JSONL rows of {prompt, a, b}, paths of SVG files from there, or {prompt, a_svg, b_svg}, their texts"),
+    Flag.withDescription("JSONL rows of {prompt, a, b} with paths of SVG files, relative to it, or {prompt, a_svg, b_svg} with their texts"),
     Flag.optional
   ),
-  run: Flag.String("run").pipe(Flag.withDescription("run folder whose judged pairs are judged again"), Flag.optional),
+  run: Flag.String("run").pipe(Flag.withDescription("run folder; its judged pairs are judged again"), Flag.optional),
   out: Flag.String("out").pipe(
-    Flag.withDescription("JSONL file of the verdicts; rows that it has are not judged again (default: stdout)"),
+    Flag.withDescription("JSONL file for the verdicts; rows already in it are not judged again (default: stdout)"),
     Flag.optional
   ),
   ...judgeFlags,
@@ -52,7 +54,7 @@ export const judgePairs = Command.make("judge-pairs", {
     const prompts = new Set(left.map(({ prompt }) => prompt)).size
     const drawings = new Set(left.flatMap(({ prompt, svgs }) => svgs.map((svg) => `${prompt} ${svg}`))).size
     const cost = yield* forecast(settings, { prompts, k: Math.ceil(drawings / Math.max(1, prompts)), pairs: left.length })
-    if (rows.length > 0) yield* progress.note(`${rows.length} of ${pairs.length} pairs are judged already.`)
+    if (rows.length > 0) yield* progress.note(`${rows.length} of ${pairs.length} pairs are already judged.`)
     if (cost !== undefined && left.length > 0) yield* progress.note(cost)
     const pictures = yield* Cache.make({
       capacity: remembered,
@@ -63,7 +65,7 @@ export const judgePairs = Command.make("judge-pairs", {
       const [a, b] = yield* Effect.forEach(svgs, (svg) => Cache.get(pictures, { prompt, svg }), { concurrency: 2 })
       return judgedRow(pair, yield* decideRenderings(promptOf(prompt), a!, b!), judge.identity)
     })
-    // A judge that stops ends the work in its turn: what was decided before is written.
+    // If the judge stops, the work ends in order: what was decided before is written.
     yield* Stream.fromIterable(left).pipe(
       Stream.mapEffect((pair) => Effect.result(ask(pair)), {
         concurrency: Math.max(1, Math.min(judge.concurrency, Math.floor(pictureBytes / (2 * 4 * size * size))))
@@ -81,8 +83,8 @@ export const judgePairs = Command.make("judge-pairs", {
       Effect.onError(() =>
         progress.note(
           `Stopped after ${rows.length} of ${pairs.length} pairs; ${
-            Option.isSome(out) ? "the same command goes on after them." : "answers that were paid for are kept, and the same command reads them."
-          }${settings.judge_batch ? " Batches go on without us." : ""}`
+            Option.isSome(out) ? "the same command continues after them." : "paid answers are kept, and the same command reads them."
+          }${settings.judge_batch ? " Batches continue without us." : ""}`
         )
       )
     )
@@ -98,7 +100,7 @@ export const judgePairs = Command.make("judge-pairs", {
 
 const pairsOf = Effect.fnUntraced(function*({ pairs, run }: Record<"pairs" | "run", Option.Option<string>>) {
   if (Option.isSome(pairs) === Option.isSome(run)) {
-    return yield* new BadInput({ message: "Give either --pairs FILE.jsonl or --run RUN: what is to be judged." })
+    return yield* new BadInput({ message: "Say what to judge: give either --pairs FILE.jsonl or --run RUN." })
   }
   if (Option.isSome(pairs)) return yield* readPairRows(pairs.value)
   const found = yield* readJudgedPairs(Option.getOrThrow(run))
@@ -116,7 +118,7 @@ const labels: ReadonlyArray<string> = ["A", "B", "tie"]
 
 const summaryOf = (rows: ReadonlyArray<JudgedRow>) => {
   const count = (verdict: JudgedRow["verdict"]) => rows.filter((row) => row.verdict === verdict).length
-  // Both sides said something: a failure is no label.
+  // Only pairs with an answer on both sides count: a failure is no label.
   const both = rows.flatMap(({ earlier, verdict }) =>
     earlier !== undefined && labels.includes(earlier.verdict) && labels.includes(verdict) ? [[earlier.verdict, verdict] as const] : []
   )

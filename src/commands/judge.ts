@@ -1,4 +1,4 @@
-/** `vequinox judge`: which of two SVG files draws the prompt better, and how sure the judge is. */
+/** `vequinox judge`: says which of two SVG files draws the prompt better, and how sure the judge is. */
 import { Console, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { resolveConfig } from "../wiring/settings.ts"
@@ -18,7 +18,7 @@ import { givenSettings } from "../wiring/setting-flags.ts"
 export const judge = Command.make("judge", {
   a: Argument.String("A.svg"),
   b: Argument.String("B.svg"),
-  prompt: Flag.String("prompt").pipe(Flag.withDescription("what both were asked to draw")),
+  prompt: Flag.String("prompt").pipe(Flag.withDescription("what both drawings should show")),
   ...judgeFlags,
   json: Flags.json
 }, Effect.fn(function*({ a: fileA, b: fileB, json, prompt: text, ...flags }) {

@@ -16,13 +16,13 @@ import { tokenizing } from "../model/tokenizer/limits.ts"
 
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
 /**
- * TRL's prompt-completion rows. Strings are taken as they are; messages go through the chat template. Token ids may be
- * given instead of text.
+ * TRL's prompt-completion rows. Strings are used as they are; messages go through the chat template. Token ids may
+ * replace text.
  */
 const Text = Schema.Union([Schema.String, Messages, Schema.Array(Schema.Int)])
 const Row = Schema.Struct({ prompt: Text, completion: Text })
 
-/** Padded tokens of one run, at most. */
+/** Most padded tokens in one run. */
 const mostTokens = 4096
 
 export const logprobs = Command.make("logprobs", {

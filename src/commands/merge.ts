@@ -1,4 +1,4 @@
-/** `vequinox merge`: a LoRA adapter folded into its base, as a checkpoint folder that needs no adapter. */
+/** `vequinox merge`: folds a LoRA adapter into its base and writes a checkpoint folder that needs no adapter. */
 import { Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { openDecoder } from "../model/model-folder.ts"
@@ -19,11 +19,11 @@ export const merge = Command.make("merge", {
   adapter: Flag.String("adapter").pipe(Flag.withDescription("PEFT LoRA adapter folder")),
   out: Flags.out.pipe(Flag.withDescription("folder for the merged checkpoint; new or empty")),
   dtype: Flag.Literals("dtype", ["f32", "bf16", "f16", "same"]).pipe(
-    Flag.withDescription("of the weights written; same keeps the base's"),
+    Flag.withDescription("precision of the written weights; same keeps the base's"),
     Flag.withDefault("same")
   ),
   maxShardSize: Flag.String("max-shard-size").pipe(
-    Flag.withDescription("weights of one file at most, as 5GB or 500MiB; more are spread over several with an index"),
+    Flag.withDescription("most weights in one file, such as 5GB or 500MiB; more are split over several files with an index"),
     Flag.withSchema(Schema.String.check(Schema.makeFilter((text: string) => Option.isSome(parseBytes(text)) || "a size is a number with KB, MB, GB, KiB, MiB or GiB"))),
     Flag.withDefault("5GB")
   ),

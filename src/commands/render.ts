@@ -1,4 +1,4 @@
-/** `vequinox render`: what becomes of SVG files behind the gate and in the renderer, one JSON line a file. */
+/** `vequinox render`: puts SVG files through the gate and the renderer, one JSON line a file. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Clock, Console, Effect, Option, Stream } from "effect"
@@ -15,7 +15,7 @@ import * as Flags from "../wiring/flags.ts"
 const outcomes = { Rendered: "rendered", Rejected: "rejected", Killed: "killed" } as const
 
 /**
- * The files themselves, and all .svg files below the folders, in order of their names; each with the name of its PNG,
+ * The given files, and all .svg files below the given folders, sorted by name. Each comes with the name of its PNG,
  * which keeps the path below its folder, so that equal names in two folders stay two pictures.
  */
 const listFiles = Effect.fnUntraced(function*(given: ReadonlyArray<string>) {
@@ -56,7 +56,7 @@ export const render = Command.make("render", {
     const renderer = yield* Renderer
     const describe = Effect.fnUntraced(function*({ file, png }: { readonly file: string; readonly png: string }) {
       const start = yield* Clock.currentTimeMillis
-      // A file that is no text is a drawing that does not render, not the end of the command.
+      // A file that is not text counts as a drawing that does not render; the command continues.
       const rendering: Rendering = yield* readText(file).pipe(
         Effect.flatMap((text) => renderer.render(text, { allowText })),
         Effect.catchTag("FileProblem", ({ message }) =>
@@ -71,7 +71,7 @@ export const render = Command.make("render", {
       return JSON.stringify({ file, outcome: outcomes[rendering._tag], reason, ms })
     })
     yield* Stream.fromIterable(files).pipe(
-      Stream.mapEffect(describe, { concurrency: 8 }), // lines come in the order of the files all the same
+      Stream.mapEffect(describe, { concurrency: 8 }), // the lines still come in the order of the files
       Stream.runForEach(Console.log)
     )
   }).pipe(Effect.scoped, Effect.provide(rendererResvg.layer({ size })))

@@ -1,4 +1,4 @@
-/** `vequinox sample`: draw prompts with a policy, its adapter on or off; SVG files, or JSON lines. */
+/** `vequinox sample`: draws prompts with a policy, with or without its adapter; writes SVG files or JSON lines. */
 import * as path from "node:path"
 import { Console, Effect, Layer, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -70,7 +70,7 @@ export const sample = Command.make("sample", {
     checkpoint,
     tokenizer,
     format: { systemPrompt: o.systemPrompt, promptTemplate: o.promptTemplate, prefill: o.prefill },
-    // Without an adapter the base alone is sampled: a LoRA on no module.
+    // Without an adapter only the base is sampled: a LoRA on no module.
     lora: adapter?.lora ?? { r: 1, alpha: 1, targets: [] },
     sampling: {
       temperature: o.temperature,

@@ -1,4 +1,4 @@
-/** `vequinox sft`: supervised fine-tuning on prompt and completion rows; full, or LoRA when a rank is given. */
+/** `vequinox sft`: supervised fine-tuning on rows of prompt and completion; full, or LoRA if a rank is given. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Console, Effect, Schema } from "effect"

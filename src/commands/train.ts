@@ -1,4 +1,7 @@
-/** `vequinox train`: the main job. Settings from defaults, a YAML file and flags; one run; what it came to. */
+/**
+ * `vequinox train`: the main job. Takes settings from defaults, a YAML file and flags, does one run, and prints its
+ * result.
+ */
 import * as path from "node:path"
 import { Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -13,12 +16,12 @@ import { type SettingName, settings } from "../wiring/settings.ts"
 
 const say = (line: string) => Effect.sync(() => void process.stderr.write(`${line}\n`))
 
-/** @param layers of an experiment's own, in a run that is the usual one otherwise */
+/** @param layers an experiment's own layers, in a run that is otherwise the usual one */
 export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
   ...settingFlags(Object.keys(settings) as Array<SettingName>),
   config: Flag.String("config").pipe(Flag.withDescription("YAML file of settings, TRL's names"), Flag.optional),
   resume: Flag.String("resume").pipe(
-    Flag.withDescription("run folder: go on with that run, however it was stopped, to the adapter that it would have had"),
+    Flag.withDescription("run folder: continue that run, however it was stopped; the adapter is the same as without the stop"),
     Flag.optional
   ),
   json: Flags.json
@@ -45,7 +48,7 @@ const closing = (summary: Summary, run: string) => {
     ...(w.n === 0
       ? [`${title}: ${steps} steps, ${lessons} ${lesson}s. No held-out prompts, so no win rate.`]
       : [
-        `${title}: after ${steps} steps and ${lessons} ${lesson}s the policy beats the one that it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
+        `${title}: after ${steps} steps and ${lessons} ${lesson}s the policy beats the one it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
         `[${percent(w.lower)}, ${percent(w.upper)}] (${w.scorer}).`,
         `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`
       ]),

@@ -11,7 +11,7 @@ const units: Readonly<Record<string, number>> = {
   GIB: 2 ** 30
 }
 
-/** "5GB", "500 MiB" or a number of bytes; none when it is no size over 0. */
+/** "5GB", "500 MiB" or a number of bytes; none if it is not a size over 0. */
 export const parseBytes = (text: string): Option.Option<number> => {
   const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
   const bytes = Math.floor(Number(number) * (units[(unit ?? "").toUpperCase()] ?? NaN))

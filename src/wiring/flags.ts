@@ -23,7 +23,7 @@ export const device = Flag.Literals("device", ["auto", "cpu", "webgpu", "cuda"])
 )
 export const threads = numberSetting("threads", 0)
 export const json = Flag.Boolean("json").pipe(Flag.withDescription("results as JSON lines on stdout"), Flag.withDefault(false))
-/** A count of its own, from 1. */
+/** A count, from 1, that is no run setting. */
 export const count = (name: string, most: number) => numberFlag(name, int(1, most))
 /** A folder that the command fills. */
 export const out = Flag.String("out").pipe(trlNamed("out"))

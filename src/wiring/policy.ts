@@ -1,4 +1,4 @@
-/** The policy that --model and --revision name, fetched where it must be, and opened. */
+/** Fetches, if necessary, and opens the policy that --model and --revision name. */
 import { Effect } from "effect"
 import { openDecoder } from "../model/model-folder.ts"
 import { policyKind } from "../model/hub/model-kind.ts"

@@ -1,4 +1,4 @@
-/** Where a sampler's quantized weights are kept, and how their making shows itself. */
+/** Where a sampler's quantized weights are kept, and how progress in making them is shown. */
 import * as path from "node:path"
 import { Effect } from "effect"
 import { bytes, makeProgress, type ProgressStyle } from "../system/progress.ts"

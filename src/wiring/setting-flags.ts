@@ -1,4 +1,4 @@
-/** The settings of wiring/settings.ts as flags. What is not given stays open, so that a file may say it. */
+/** The settings of wiring/settings.ts as flags. A flag that is not given stays undecided, so that a file may set it. */
 import { Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 import { flagOf, type SettingName, settings } from "./settings.ts"
@@ -10,12 +10,12 @@ const accepts = (name: SettingName, value: unknown): boolean =>
 
 const isSwitch = (name: SettingName): boolean => accepts(name, true)
 
-/** The flag by TRL's name too. */
+/** Adds TRL's name to the flag. */
 export const trlNamed = (name: keyof typeof trlNames) => <A>(flag: Flag.Flag<A>): Flag.Flag<A> => Flag.withAlias(flag, trlNames[name])
 
 const hasTrlName = (name: string): name is keyof typeof trlNames => Object.hasOwn(trlNames, name)
 
-/** A number of a setting's range, as a flag that has its own default. */
+/** A number in a setting's range, as a flag with its own default. */
 export const numberFlag = (name: string, range: Schema.Codec<number, number>): Flag.Flag<number> => {
   const flag = Flag.String(name).pipe(Flag.withSchema(fromText(range)), Flag.withMetavar("number"))
   return hasTrlName(name) ? trlNamed(name)(flag) : flag
@@ -23,14 +23,14 @@ export const numberFlag = (name: string, range: Schema.Codec<number, number>): F
 
 type NumberSetting = { [Name in SettingName]: (typeof settings)[Name][0]["Type"] extends number ? Name : never }[SettingName]
 
-/** A setting of a run as a flag of another command: its name, its range and its words, and a default of that command's. */
+/** A run's setting as a flag of another command: the setting's name, range and words, with that command's default. */
 export const numberSetting = (name: NumberSetting, value: number): Flag.Flag<number> =>
   numberFlag(flagOf(name), settings[name][0] as unknown as Schema.Codec<number, number>).pipe(
     Flag.withDescription(settings[name][1]),
     Flag.withDefault(value)
   )
 
-/** One optional flag for each. A switch needs no value. */
+/** One optional flag for each setting. A switch needs no value. */
 export const settingFlags = <Name extends SettingName>(names: ReadonlyArray<Name>) =>
   Object.fromEntries(names.map((name) => {
     const own = flagOf(name)
@@ -38,12 +38,15 @@ export const settingFlags = <Name extends SettingName>(names: ReadonlyArray<Name
     return [name, (hasTrlName(own) ? trlNamed(own)(flag) : flag).pipe(Flag.withDescription(settings[name][1]), Flag.optional)]
   })) as { readonly [K in Name]: Flag.Flag<Option.Option<string>> }
 
-/** A flag's text as what its setting takes: text, a number, a truth, or a list with commas; unfit text stays text. */
+/**
+ * Turns a flag's text into what its setting takes: text, a number, a truth value, or a list with commas. Text that does
+ * not fit stays text.
+ */
 const parse = (name: SettingName, text: string): unknown =>
   [text, isSwitch(name) ? text === "true" : undefined, /\d/.test(text) ? Number(text) : undefined, text.split(",").map((part) => part.trim())]
     .find((value) => value !== undefined && accepts(name, value)) ?? (/^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(text) ? Number(text) : text)
 
-/** The settings that were given, for `resolveConfig`. */
+/** Only the settings that were given, for `resolveConfig`. */
 export const givenSettings = (flags: Readonly<Partial<Record<SettingName, Option.Option<string>>>>): Partial<Record<SettingName, unknown>> =>
   Object.fromEntries(
     (Object.entries(flags) as Array<[SettingName, Option.Option<string>]>).flatMap(([name, value]) =>

@@ -1,6 +1,6 @@
 /**
- * Settings of a training run: one Schema, TRL's names, filled from defaults, then a YAML file, then flags. What comes
- * out is written whole into the run folder's config.json.
+ * Settings of a training run: one Schema with TRL's names, filled from defaults, then a YAML file, then flags. The
+ * result is written whole into the run folder's config.json.
  */
 import { Effect, Schema } from "effect"
 import { parse } from "yaml"
@@ -15,7 +15,7 @@ import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import { trlNames } from "../system/flag-names.ts"
 import { above, int, real } from "../system/ranges.ts"
 
-/** A setting that is unknown, of the wrong kind or out of range; the message names it and what it may be. */
+/** A setting is unknown, of the wrong kind or out of range. The message names it and its allowed values. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
   message: Schema.String
 }) {}
@@ -30,29 +30,29 @@ export const settings = {
   ],
   model_revision: [orElse(Schema.String, ""), "branch, tag or commit of a policy of the Hub; empty takes main"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json, .jsonl or .ndjson file, or `embedded`"],
-  judge: [orElse(Schema.NonEmptyString, "clip"), `who says which drawing is better, and by what. ${judgesHelp}`],
-  judge_model: [orElse(Schema.String, ""), "judges by a model's scores: the checkpoint folder, or a model of the Hub as owner/name or owner/name@revision; else the guide model's name; empty takes the default, where there is one"],
-  guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "the guide model of list, checklist, defects and cascade: claude's, or the one that --judge-model names at OPENAI_BASE_URL"],
+  judge: [orElse(Schema.NonEmptyString, "clip"), `what decides which drawing is better. ${judgesHelp}`],
+  judge_model: [orElse(Schema.String, ""), "for a judge that uses a model's scores, its checkpoint folder, or a model of the Hub as owner/name or owner/name@revision; for other judges, the guide model's name; empty takes the default, if there is one"],
+  guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "the guide model of list, checklist, defects and cascade: Claude, or the one that --judge-model names at OPENAI_BASE_URL"],
   judge_format: [
     orElse(Schema.Literals(["json_schema", "json_object", "plain"]), "json_schema"),
-    "openai: how the form of an answer is asked for; json_object and plain are for servers without structured output"
+    "openai: how to ask for the form of an answer; json_object and plain are for servers without structured output"
   ],
   judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
   judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, openai, list: orders in which drawings are shown; with 2 a disagreement is a tie"],
   checklist_file: [
     orElse(Schema.String, ""),
-    "checklist: requirements of prompts, as SVGBench's questions.json or Eval Protocol's .jsonl has them; the guide model writes those of other prompts"
+    "checklist: file of each prompt's requirements, in the form of SVGBench's questions.json or Eval Protocol's .jsonl; the guide model writes those of other prompts"
   ],
-  judge_timeout: [orElse(above(0, 1e6), 30), "guide model: seconds until a whole answer must be there"],
+  judge_timeout: [orElse(above(0, 1e6), 30), "guide model: longest wait for a whole answer, seconds"],
   judge_batch: [orElse(Schema.Boolean, false), "claude: ask in Message Batches, at half the price; answers take up to 24 hours"],
   judge_cache: [orElse(Schema.String, ""), "guide model, human: file of answers that all runs share; empty takes the user's cache folder"],
-  judge_input_price: [orElse(real(0, 1e6), 0), "guide model: USD per million input tokens as they are charged; 0 takes the known price, which is nothing for a server on this machine"],
-  judge_output_price: [orElse(real(0, 1e6), 0), "guide model: USD per million output tokens as they are charged; 0 takes the known price"],
-  judge_free: [orElse(Schema.Boolean, false), "openai: the server at OPENAI_BASE_URL sends no bill, so it needs no price and no budget; one on this machine is free without it"],
-  human_on: [orElse(Schema.Literals(["page", "terminal"]), "page"), "human: where pairs are shown: on a page that this process serves to this machine, or on the terminal"],
+  judge_input_price: [orElse(real(0, 1e6), 0), "guide model: price in USD per million input tokens; 0 takes the known price, which is nothing for a server on this machine"],
+  judge_output_price: [orElse(real(0, 1e6), 0), "guide model: price in USD per million output tokens; 0 takes the known price"],
+  judge_free: [orElse(Schema.Boolean, false), "openai: the server at OPENAI_BASE_URL sends no bill, so it needs no price and no budget; a server on this machine counts as free anyway"],
+  human_on: [orElse(Schema.Literals(["page", "terminal"]), "page"), "human: where pairs are shown: on a page for this machine's browser, or on the terminal"],
   human_port: [orElse(int(0, 65535), 0), "human: port of that page; 0 takes one that is free"],
-  cascade_confidence: [orElse(real(0, 1), 0.9), "cascade: clip's answer stands from this confidence on"],
-  budget_usd: [orElse(real(0, 1e9), 5), "guide model: US dollars that may be spent; no call is made that could pass it at the rate that was charged so far"],
+  cascade_confidence: [orElse(real(0, 1), 0.9), "cascade: lowest confidence at which clip's answer stands"],
+  budget_usd: [orElse(real(0, 1e9), 5), "guide model: most US dollars to spend; at the rate charged so far, no call is made that could pass it"],
   output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
@@ -61,21 +61,21 @@ export const settings = {
   prompts_per_step: [orElse(int(1, 1e6), 32), "prompts drawn for each step"],
   prompts_per_batch: [orElse(int(1, 1e6), 32), "prompts decoded together"],
   num_generations: [orElse(int(2, 4096), 4), "candidates a prompt (K)"],
-  max_staleness: [orElse(int(0, 1e6), 1), "policy versions a drawing may be behind the step that trains on it; 0 is synchronous"],
+  max_staleness: [orElse(int(0, 1e6), 1), "most policy versions that a drawing may be behind the step that trains on it; 0 is synchronous"],
   pair_comparisons: [
     orElse(Schema.Literals(["all", "anchor", "swiss"]), "all"),
-    "pairs of the K candidates that the judge sees: all; each against one; or a Swiss tournament"
+    "which pairs of the K candidates the judge sees: all; each against one; or a Swiss tournament"
   ],
-  max_pairs_per_prompt: [orElse(int(0, 1e9), 0), "most pairs of a prompt that are judged, drawn at random among all; 0 sets no limit"],
+  max_pairs_per_prompt: [orElse(int(0, 1e9), 0), "most judged pairs of a prompt, drawn at random among all; 0 sets no limit"],
   pair_selection: [orElse(Schema.Literals(["all", "best-worst", "top-bottom"]), "all"), "which judged pairs of the K candidates are trained"],
-  ties: [orElse(Schema.Literals(["drop", "train"]), "drop"), "train: a tie is a preference of label 0.5, best with loss_type rao_kupper"],
+  ties: [orElse(Schema.Literals(["drop", "train"]), "drop"), "train: a tie is a preference with label 0.5, best with loss_type rao_kupper"],
   labels: [orElse(Schema.Literals(["hard", "soft"]), "hard"), "soft: a label is (1 + the judge's confidence) / 2 instead of 1"],
   pair_weighting: [
     orElse(Schema.Literals(["none", "gap", "diversity", "gap-diversity"]), "none"),
     "weigh pairs by how far apart the two drawings are, and by how different the prompt's drawings are"
   ],
   invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
-  stale_weight: [orElse(real(0, 1), 1), "weight of a pair or an advantage, to the power of its age in versions"],
+  stale_weight: [orElse(real(0, 1), 1), "a pair's or an advantage's weight is multiplied by this to the power of its age in versions"],
   temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself, 0 is greedy"],
   top_k: [orElse(int(0, 1e9), 0), "keep the k likeliest tokens; 0 keeps all"],
   top_p: [orElse(real(0, 1), 1), "keep the likeliest tokens that reach this probability"],
@@ -83,12 +83,12 @@ export const settings = {
   repetition_penalty: [orElse(above(0, 100), 1), "over 1 makes repeated tokens less likely"],
   max_new_tokens: [orElse(int(1, 1e6), 160), "longest drawing, tokens"],
   max_length: [orElse(int(2, 1e6), 256), "longest prompt and drawing together, tokens"],
-  max_num_seqs: [orElse(int(1, 1e6), 128), "candidates decoded together, at most; fewer where memory is short"],
+  max_num_seqs: [orElse(int(1, 1e6), 128), "most candidates decoded together; fewer if memory is short"],
   sampler_precision: [
     orElse(Schema.Literals(["auto", ...samplerPrecisions]), "auto"),
-    "weights that candidates are drawn with; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
+    "precision of the weights that draw candidates; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
   ],
-  stop_malformed: [orElse(Schema.Boolean, false), "end a drawing that can no longer become well-formed XML at once; no longer exactly the policy's distribution"],
+  stop_malformed: [orElse(Schema.Boolean, false), "stop a drawing as soon as it can no longer become well-formed XML; drawings then do not follow the policy's distribution exactly"],
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
@@ -104,15 +104,15 @@ export const settings = {
   adam_beta1: [orElse(real(0, 0.999999), 0.9), "AdamW's decay of the first moment"],
   adam_beta2: [orElse(real(0, 0.999999), 0.999), "AdamW's decay of the second moment"],
   adam_epsilon: [orElse(above(0, 1), 1e-8), "AdamW's term against division by zero"],
-  tokens_per_run: [orElse(int(1, 1e9), 1024), "padded tokens of one forward and backward run, at most; larger batches are accumulated"],
+  tokens_per_run: [orElse(int(1, 1e9), 1024), "most padded tokens in one forward and backward run; larger batches are accumulated"],
   adapter: [
     orElse(Schema.String, ""),
-    "PEFT LoRA adapter folder to start from; it is the reference too, and its rank, alpha and modules stand for those below"
+    "PEFT LoRA adapter folder to start from; it is also the reference, and its rank, alpha and modules replace those below"
   ],
   gradient_checkpointing: [orElse(Schema.Boolean, false), "compute each layer again in the backward pass instead of keeping it: less memory, a quarter more time"],
   memory_gb: [
     orElse(real(0, 1e6), 0),
-    "memory of the trainer in GB, which shortens its runs and then checkpoints gradients until it fits; 0 takes what is free"
+    "memory for the trainer in GB; to fit, it shortens its runs and then checkpoints gradients; 0 takes what is free"
   ],
   lora_r: [orElse(int(0, 65536), 16), "LoRA rank; 0 trains every parameter"],
   lora_alpha: [orElse(above(0, 1e6), 32), "LoRA scale times rank"],
@@ -123,12 +123,12 @@ export const settings = {
   tie_margin: [orElse(real(0, 100), 1), "clip, siglip, dino: scores closer than this are a tie (in logits); pickscore has none"],
   render_size: [
     orElse(int(0, 1024), 0),
-    "pixels of a rendered drawing's side, as the judge sees it; 0 takes what suits the judge: 64 for the embedded clip, 448 for claude, at least 224 for other models"
+    "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: 64 for the embedded clip, 448 for claude, at least 224 for other models"
   ],
   eval_prompts: [orElse(int(0, 1e6), 512), "held-out prompts drawn before and after"],
-  trust_pairs: [orElse(int(0, 1e6), 24), "pairs a step on which the judge is compared with judges that train nothing; 0 compares none"],
+  trust_pairs: [orElse(int(0, 1e6), 24), "pairs a step on which the judge is compared with scorers that train nothing; 0 compares none"],
   save_steps: [orElse(int(1, 1e9), 25), "steps between checkpoints"],
-  save_total_limit: [orElse(int(0, 1e9), 0), "newest checkpoints that are kept, never fewer than two; 0 keeps all"]
+  save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"]
 } as const
 
 type Settings = typeof settings
@@ -141,7 +141,7 @@ export const TrainConfig = Schema.Struct(
 )
 export type TrainConfig = typeof TrainConfig.Type
 
-/** Short names that flags have, by the setting's. */
+/** Settings by the short names of their flags. */
 const flagNames: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(trlNames).map(([own, trl]) => [trl.replaceAll("-", "_"), own])
 )
@@ -156,10 +156,10 @@ export const objectiveSettings: Readonly<Record<keyof ObjectiveSettings, Setting
   nu: "rao_kupper_nu"
 }
 
-/** What becomes of pairs: these mean nothing where no pair is trained. */
+/** How pairs are used: these settings mean nothing if no pair is trained. */
 const settingsOfPairs: ReadonlyArray<SettingName> = ["pair_selection", "ties", "labels", "pair_weighting", "invalid_pair_weight"]
 
-/** Settings that an objective does not look at. */
+/** Settings that an objective ignores. */
 const unreadBy = (lossType: ObjectiveName): ReadonlyArray<SettingName> => {
   const { learnsFrom, reads } = objectiveOf({ lossType })
   return [
@@ -169,12 +169,12 @@ const unreadBy = (lossType: ObjectiveName): ReadonlyArray<SettingName> => {
 }
 
 /**
- * Defaults, overlaid by the YAML file, overlaid by the flags.
+ * Defaults, overruled by the YAML file, overruled by the flags.
  *
- * Fails where a setting is given that the objective does not look at: who gives it believes that it does something.
+ * Fails if a given setting is one that the objective ignores: the person who gives it expects it to do something.
  *
- * @param given values of the flags that were set, as text or as what the flag parsed to
- * @param stored settings that stand for the defaults: those of a run that goes on
+ * @param given values of the flags that were set, as text or as the flag parsed them
+ * @param stored settings that replace the defaults: those of a resumed run
  */
 export const resolveConfig = Effect.fn("resolveConfig")(function*(
   file: string | undefined,
@@ -223,7 +223,7 @@ const readYaml = Effect.fnUntraced(function*(file: string) {
   )
 })
 
-/** As YAML has it: JSON knows no infinity. */
+/** As YAML writes it: JSON has no infinity. */
 const shown = (value: unknown): string => typeof value === "number" ? String(value) : JSON.stringify(value)
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().replace(/\.$/, "")

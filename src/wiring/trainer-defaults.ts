@@ -1,4 +1,4 @@
-/** Settings of a trainer that only scores, or learns by cross-entropy. */
+/** Settings of a trainer that only computes log-probabilities, or learns by cross-entropy. */
 import type { TrainerOptions, TrainerSpec } from "../../layers/onnx/trainer-program.ts"
 
 export const trainerDefaults = (

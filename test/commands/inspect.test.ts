@@ -60,7 +60,7 @@ describe("inspect", () => {
       assert.match(plain.stdout, /6 decided, 2 trained, 0 stale, 2 waiting/)
       assert.match(plain.stdout, /2 {2}killed: deadline \(2 s\)/)
       assert.match(plain.stdout, /0\.0020 USD/)
-      assert.match(plain.stdout, /It can go on from checkpoints\/step-2: vequinox train --resume .*stopped\.\n$/)
+      assert.match(plain.stdout, /It can continue from checkpoints\/step-2: vequinox train --resume .*stopped\.\n$/)
       const health = JSON.parse(json.stdout)
       assert.deepStrictEqual(health.checkpoints, [{ name: "step-1", version: 1 }, { name: "step-2", version: 2 }])
       assert.deepStrictEqual([health.damage, health.finished, health.steps], [[], false, { done: 2, asked: 5 }])

@@ -61,7 +61,7 @@ describe.concurrent("judge-pairs", () => {
       const stopped = await vequinox(ask, env, () => server.batches.batches.length > 0)
       assert.notStrictEqual(stopped.code, 0)
       assert.match(stopped.stderr, /claude-haiku-4-5 may be asked 8 times for up to 4 pairs: about \$0\.01/)
-      assert.match(stopped.stderr, /Stopped after 0 of 4 pairs; the same command goes on after them\. Batches go on without us\./)
+      assert.match(stopped.stderr, /Stopped after 0 of 4 pairs; the same command continues after them\. Batches continue without us\./)
       server.batches.release()
 
       const ended = await vequinox(ask, env)
@@ -132,7 +132,7 @@ describe.concurrent("judge-pairs", () => {
     assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
   }
   const good = { prompt: "one red circle", a_svg: "<svg/>", b_svg: "<svg/>" }
-  it("neither a file nor a run", () => refused([], /Give either --pairs FILE\.jsonl or --run RUN/), 30_000)
+  it("neither a file nor a run", () => refused([], /give either --pairs FILE\.jsonl or --run RUN/), 30_000)
   it("a line that is no JSON", () => refused(["--pairs", file("x.jsonl", jsonl([good]) + "{\"prompt\"\n")], /x\.jsonl, line 2: /), 30_000)
   it("a drawing that is missing", () =>
     refused(["--pairs", file("y.jsonl", jsonl([good, { prompt: "p", a: "gone.svg", b_svg: "" }]))], /y\.jsonl, line 2: .*gone\.svg cannot be read: it does not exist/), 30_000)

@@ -235,7 +235,7 @@ describe("a model that cannot fit", () => {
     Effect.gen(function*() {
       const out = fresh()
       const message = yield* refusalOf(train, "--lora-target-modules", "q_proj,qkv", "--out", out)
-      assert.match(message, /^lora_target_modules names qkv, but no matrix of this model is called so: it has q_proj, /)
+      assert.match(message, /^lora_target_modules names qkv, but this model has no matrix of that name: it has q_proj, /)
       assert.isFalse(fs.existsSync(out))
     }))
 })

@@ -115,7 +115,7 @@ describe.concurrent("what goes wrong is one sentence, and leaves nothing half-wr
       fetched: []
     },
     "a page that is not the Hub's": { options: { repos: tiny, faults: { hub: ["html"] } }, message: /does not answer as the Hub does: check HF_ENDPOINT and the network/ },
-    "an address that is none": { env: { HF_ENDPOINT: "huggingface.co" }, message: /^HF_ENDPOINT is no address/ },
+    "something that is not an address": { env: { HF_ENDPOINT: "huggingface.co" }, message: /^HF_ENDPOINT is not an address/ },
     "a deadline that is none": { env: { HF_HUB_DOWNLOAD_TIMEOUT: "soon" }, message: /^HF_HUB_DOWNLOAD_TIMEOUT is "soon"/ },
     "a disk without room": {
       options: {

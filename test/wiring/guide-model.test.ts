@@ -30,8 +30,8 @@ describe("the guide model behind OPENAI_BASE_URL", () => {
     ["a free public API", key, { judge_free: true }, /--judge-free is for a server of your own at OPENAI_BASE_URL: the OpenAI API is paid for/],
     ["a free Claude", { ANTHROPIC_API_KEY: "sk-secret" }, { guide: "claude", judge_free: true }, /--judge-free .*: Claude is paid for/],
     ["free, and a price", { OPENAI_BASE_URL: "http://vllm:8000" }, { judge_free: true, judge_input_price: 1 }, /a price is given: leave one of the two out/],
-    ["batches", key, { judge_batch: true }, /--judge-batch asks Claude's/],
-    ["no scheme", { OPENAI_BASE_URL: "localhost:8000" }, {}, /OPENAI_BASE_URL is no address/],
+    ["batches", key, { judge_batch: true }, /--judge-batch uses Claude's/],
+    ["no scheme", { OPENAI_BASE_URL: "localhost:8000" }, {}, /OPENAI_BASE_URL is not an address/],
     ["a password in the address", { OPENAI_BASE_URL: "http://me:sk-secret@localhost/v1" }, {}, /a key belongs in OPENAI_API_KEY/]
   ]
   for (const [name, env, more, message] of refusals) {

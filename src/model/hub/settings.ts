@@ -50,7 +50,7 @@ export const hubSettings = Effect.gen(function*() {
   const endpoint = (e.endpoint || "https://huggingface.co").replace(/\/+$/, "")
   if (!isAddress(endpoint)) {
     return yield* new ModelUnavailable({
-      message: "HF_ENDPOINT is no address: it looks like https://huggingface.co, and a token belongs in HF_TOKEN."
+      message: "HF_ENDPOINT is not an address: it looks like https://huggingface.co, and a token belongs in HF_TOKEN."
     })
   }
   const token = Redacted.value(e.token).trim()

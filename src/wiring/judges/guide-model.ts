@@ -1,4 +1,4 @@
-/** The guide model behind the judges that ask one: its transport, key, price, budget and stored answers. */
+/** The guide model that some judges ask: its transport, key, price, budget and stored answers. */
 import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option } from "effect"
 import { Answers } from "../../../layers/guide/answers.ts"
@@ -36,7 +36,7 @@ interface AskedModel {
 
 const set = <A>(config: ConfigType.Config<A>) => Effect.map(Config.option(config), Option.getOrUndefined)
 
-/** What the settings say comes before what is known of the model. */
+/** A price in the settings comes before the known price of the model. */
 const priceOf = (settings: GuideSettings, model: string, known: Price | undefined): Effect.Effect<Price, BadInput> => {
   const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
   return input === undefined || output === undefined
@@ -68,10 +68,10 @@ const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
   }
 })
 
-/** This machine itself. Any other host, also one of its own network, may be a proxy that sends a bill. */
+/** Whether the host is this machine. Any other host, even one in its own network, may be a proxy that sends a bill. */
 const isLoopback = ({ hostname }: URL): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
 
-/** Fails where nobody can know that it is free, or where it is told to have a price too. */
+/** Fails if nobody can know that the server is free, or if a price is given too. */
 const needFree = (settings: GuideSettings, baseUrl: URL | undefined): Effect.Effect<void, BadInput> =>
   settings.guide === "claude" || baseUrl === undefined || isPublicApi(baseUrl)
     ? Effect.fail(
@@ -80,7 +80,7 @@ const needFree = (settings: GuideSettings, baseUrl: URL | undefined): Effect.Eff
       })
     )
     : settings.judge_input_price > 0 || settings.judge_output_price > 0
-    ? Effect.fail(new BadInput({ message: "--judge-free says that there is no price, and a price is given: leave one of the two out." }))
+    ? Effect.fail(new BadInput({ message: "--judge-free says that there is no price, but a price is given: leave one of the two out." }))
     : Effect.void
 
 const openAIAddress = Effect.fnUntraced(function*() {
@@ -90,7 +90,7 @@ const openAIAddress = Effect.fnUntraced(function*() {
   return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
     ? url
     : yield* new BadInput({
-      message: "OPENAI_BASE_URL is no address: it looks like http://localhost:8000/v1, and a key belongs in OPENAI_API_KEY."
+      message: "OPENAI_BASE_URL is not an address: it should look like http://localhost:8000/v1, and a key belongs in OPENAI_API_KEY."
     })
 })
 
@@ -100,7 +100,7 @@ const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
     return yield* new BadInput({ message: "The openai judge has no default model: name the server's with --judge-model." })
   }
   if (settings.judge_batch) {
-    return yield* new BadInput({ message: "--judge-batch asks Claude's Message Batches, which the openai judge has not: leave it out." })
+    return yield* new BadInput({ message: "--judge-batch uses Claude's Message Batches, and the openai judge has none: leave it out." })
   }
   const baseUrl = yield* openAIAddress()
   const apiKey = yield* set(Config.Redacted("OPENAI_API_KEY"))
@@ -116,7 +116,7 @@ const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
   return { model, price, layer: Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }) }
 })
 
-/** What is missing or unknown is said before anything is built. */
+/** Names what is missing or unknown before anything is built. */
 export const askedModel: (settings: GuideSettings) => Effect.Effect<AskedModel, BadInput> = Effect.fnUntraced(
   function*(settings: GuideSettings) {
     return yield* settings.guide === "claude" ? claude(settings) : openai(settings)
@@ -124,7 +124,7 @@ export const askedModel: (settings: GuideSettings) => Effect.Effect<AskedModel, 
   Effect.catchTag("ConfigError", (error: ConfigType.ConfigError) => Effect.fail(new BadInput({ message: error.message })))
 )
 
-/** Answers that all runs share, so that none is paid, or given, twice. */
+/** Answers that all runs share, so that none is paid for, or given by a person, twice. */
 export const answersLayer = Effect.fnUntraced(function*({ judge_cache }: Pick<GuideSettings, "judge_cache">, name: string) {
   return Answers.layer(judge_cache === "" ? path.join(yield* cacheFolder, `${name}-answers.db`) : judge_cache)
 })

@@ -1,4 +1,6 @@
-/** What the command line knows of a judge: a row of the registry (judges.ts), and the two shapes that most rows have. */
+/**
+ * What the command line knows about a judge: a row of the registry (judges.ts), and the two shapes that most rows have.
+ */
 import { Effect, Layer } from "effect"
 import type { Use } from "../../../layers/guide/allowance.ts"
 import type { AnswersFailed } from "../../../layers/guide/answers-failed.ts"
@@ -14,7 +16,7 @@ import type { FileProblem } from "../../system/files.ts"
 import { guideLayer } from "./guide-model.ts"
 import type { SettingName, TrainConfig } from "../settings.ts"
 
-/** All that a judge may need beside its name. */
+/** All settings that a judge may need besides its name. */
 export const judgeSettings = [
   "judge",
   "judge_model",
@@ -46,9 +48,9 @@ export type JudgeLayer = Layer.Layer<
   OnnxRuntime
 >
 
-/** What a run may judge, at most. */
+/** The most that a run may judge. */
 export interface Work {
-  /** Prompts, each as often as it is drawn for. */
+  /** Prompts; a prompt drawn for several times counts each time. */
   readonly prompts: number
   /** Drawings of each. */
   readonly k: number
@@ -56,45 +58,45 @@ export interface Work {
 }
 
 export interface Estimate {
-  /** At most. */
+  /** The most calls. */
   readonly calls: number
-  /** About what one call takes: rubric, request and small pictures in, a filled form out. */
+  /** Roughly what one call takes: rubric, request and small pictures in, a filled form out. */
   readonly use: Use
 }
 
 export interface JudgeRow {
   /** What it decides by, for --help and the table of docs/judges.md: a phrase without a full stop. */
   readonly says: string
-  /** What --judge-model is a checkpoint of, where it is not a name. */
+  /** The kind of checkpoint that --judge-model names; undefined if it is the name of a model. */
   readonly kind?: (settings: JudgeSettings) => ModelKind | undefined
-  /** What is missing is said before anything is built. */
+  /** Fails with what is missing before anything is built. */
   readonly layer: (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>
-  /** Pixels of a drawing's side, as it sees best. */
+  /** Pixels of a drawing's side at which it judges best. */
   readonly size: (settings: JudgeSettings) => Effect.Effect<number, CheckpointInvalid>
-  /** Of a judge that is paid: what it asks at most, and the settings of the guide model that it asks. */
+  /** For a paid judge: the most it asks, and the settings of its guide model. */
   readonly asks?: (settings: JudgeSettings, work: Work) => Estimate & { readonly of: JudgeSettings }
 }
 
 export const fixedSize = (pixels: number) => () => Effect.succeed(pixels)
 
-/** What the checkpoint resizes pictures to, at least 224. */
+/** The size that the checkpoint resizes pictures to, at least 224. */
 export const ownSize = ({ judge_model }: JudgeSettings) =>
   Effect.map(readPreprocessing(judge_model, { size: 224, mean: [0, 0, 0], std: [1, 1, 1] }), ({ resized }) => Math.max(224, resized))
 
-/** The checkpoint folder, or what to give where there is none. */
+/** The checkpoint folder; without one, fails and says what to give. */
 export const folderOf = (judge: string, { judge_model }: JudgeSettings, { instead }: ModelKind): Effect.Effect<string, BadInput> =>
   judge_model !== "" ? Effect.succeed(judge_model) : Effect.fail(
     new BadInput({ message: `--judge ${judge} needs its checkpoint: ${instead} as --judge-model.` })
   )
 
 export interface Scored extends Pick<JudgeRow, "says" | "size"> {
-  /** Where --tie-margin stands for the model's own. */
+  /** Whether --tie-margin replaces the model's own margin. */
   readonly margin?: boolean
-  /** The checkpoint where none is given. */
+  /** The checkpoint to use if none is given. */
   readonly embedded?: string
 }
 
-/** A judge by a model's scores: a row of layers/judge/scorers.ts. */
+/** A judge that uses a model's scores: a row of layers/judge/scorers.ts. */
 export const scored = (name: ModelName, { embedded, margin = false, says, size }: Scored): JudgeRow => {
   const { files } = models[name]
   return {
@@ -112,11 +114,11 @@ export const scored = (name: ModelName, { embedded, margin = false, says, size }
 export interface Guided extends Pick<JudgeRow, "says"> {
   readonly judge: (settings: JudgeSettings) => Effect.Effect<Layer.Layer<Judge, never, Guide>, BadInput>
   readonly estimate: (settings: JudgeSettings, work: Work) => Estimate
-  /** The settings of its guide model, where they are not the run's. */
+  /** The settings of its guide model, if they are not the run's. */
   readonly of?: (settings: JudgeSettings) => JudgeSettings
 }
 
-/** A judge that asks a guide model, which can read more than CLIP was trained on. */
+/** A judge that asks a guide model; such a model can read more than CLIP was trained on. */
 export const guided = ({ estimate, judge, of = (settings) => settings, says }: Guided): JudgeRow & Required<Pick<JudgeRow, "asks">> => ({
   says,
   size: fixedSize(448),

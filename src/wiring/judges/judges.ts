@@ -1,5 +1,5 @@
 /**
- * The judges that --judge names, a row each: what it says of itself, its layer, the size in which it sees best and, where it is
+ * The judges that --judge names, one row each: its phrase for people, its layer, the size it judges best at and, if it is
  * paid, how much it asks. --help and the table of docs/judges.md come from here (node test/support/docs-tables.ts writes it).
  */
 import { NodeTerminal } from "@effect/platform-node"
@@ -26,7 +26,10 @@ const clip = scored("clip", {
   size: ({ judge_model }) => Effect.succeed(judge_model === "" ? 64 : 224) // the embedded one was trained on 64
 })
 
-/** A guide model that is shown pairs, in each order. @param of the settings of that model */
+/**
+ * A guide model that sees pairs, in each order.
+ * @param of the settings of that model
+ */
 const pairs = (name: "claude" | "openai", says: string, of: (settings: JudgeSettings) => JudgeSettings = (settings) => ({ ...settings, guide: name })) =>
   guided({
     says,
@@ -35,7 +38,10 @@ const pairs = (name: "claude" | "openai", says: string, of: (settings: JudgeSett
     estimate: ({ judge_orders }, { pairs }) => ({ calls: pairs * judge_orders, use: { inputTokens: 1200, outputTokens: 250 } })
   })
 
-/** In a cascade --judge-model is clip's where the guide model has a default, else the guide model's. */
+/**
+ * Whether, in a cascade, --judge-model belongs to clip: yes if the guide model has a default, else it names the guide
+ * model.
+ */
 const clipsOwn = ({ guide }: JudgeSettings): boolean => guide === "claude"
 const unnamed = (settings: JudgeSettings): JudgeSettings => ({ ...settings, judge_model: "" })
 const dear = ({ guide }: JudgeSettings) => pairs(guide, "", (settings) => (clipsOwn(settings) ? unnamed(settings) : settings))
@@ -80,7 +86,7 @@ export const judges: Readonly<Record<string, JudgeRow>> = {
           Effect.map((requirements) => judgeChecklist.layer({ requirements })),
           Effect.mapError(({ message }) => new BadInput({ message }))
         ),
-    // One more for a prompt whose requirements nobody gave.
+    // One more call for each prompt without given requirements.
     estimate: (_, { k, prompts }) => ({ calls: prompts * k + prompts, use: { inputTokens: 900, outputTokens: 350 } })
   }),
   defects: guided({

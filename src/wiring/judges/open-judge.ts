@@ -1,4 +1,4 @@
-/** The judge that the settings name, opened, and what it may cost. */
+/** Opens the judge that the settings name, and says what it may cost. */
 import { Effect } from "effect"
 import { costOf } from "../../../layers/guide/prices.ts"
 import { resolveModel } from "../../model/hub/resolve-model.ts"
@@ -14,8 +14,8 @@ const named = ({ judge }: JudgeSettings): Effect.Effect<JudgeRow, BadInput> =>
     : Effect.fail(new BadInput({ message: `There is no judge "${judge}": --judge is one of ${Object.keys(judges).join(", ")}.` }))
 
 /**
- * The judge that the settings name, and the size that they say, or in which it sees best, pixels of a side. What is
- * missing or unknown is said before anything is fetched or built.
+ * The judge that the settings name, and its picture size in pixels of a side: from the settings, or else the size it
+ * judges best at. Fails with what is missing or unknown before anything is fetched or built.
  */
 export const openJudge = Effect.fn("openJudge")(function*(settings: JudgeSettings, style: ProgressStyle) {
   const judge = yield* named(settings)
@@ -30,7 +30,10 @@ export const openJudge = Effect.fn("openJudge")(function*(settings: JudgeSetting
   }
 })
 
-/** What a run may come to, for people, before anything is spent; undefined where the judge is free. @param work at most */
+/**
+ * The most a run may cost, for people, before anything is spent; undefined if the judge is free.
+ * @param work the most that may be judged
+ */
 export const forecast = Effect.fnUntraced(function*(settings: JudgeSettings, work: Work) {
   const { asks } = yield* named(settings)
   if (asks === undefined) return undefined

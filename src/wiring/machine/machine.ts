@@ -1,7 +1,7 @@
 /** What `vequinox doctor` found on a machine: its shape, what is wrong with it in one sentence, and the page for people. */
 import type { Fit } from "./models-that-fit.ts"
 
-/** Works, or why it does not. */
+/** Whether something works, and if not, why. */
 export interface Check {
   readonly ok: boolean
   /** Undefined when ok. */
@@ -13,20 +13,20 @@ export interface Machine {
   readonly node: { readonly version: string; readonly wanted: string; readonly ok: boolean }
   readonly platform: string
   readonly arch: string
-  /** Undefined where it cannot be loaded. */
+  /** Undefined if it cannot be loaded. */
   readonly onnxruntime: string | undefined
   readonly devices: Readonly<Record<"cpu" | "webgpu" | "cuda", Check>>
   readonly cores: number
-  /** `limit` is a container's; undefined where there is none. `free` is what a run is held to. */
+  /** `limit` is a container's, undefined if there is none. `free` is the limit for a run. */
   readonly memory: { readonly total: number; readonly limit: number | undefined; readonly free: number }
   readonly renderer: Check
   readonly disk: Readonly<Record<"current" | "cache", Check & { readonly folder: string; readonly free: number | undefined }>>
-  /** Whether the variable is set; never what to. */
+  /** Whether the variable is set; never its value. */
   readonly keys: Readonly<Record<string, boolean>>
   /** Addresses without user, password, query or fragment. */
   readonly addresses: Readonly<Record<string, string>>
   readonly models: Readonly<Record<string, Check>>
-  /** The rank that `fits` supposes of a run. */
+  /** The LoRA rank that `fits` assumes. */
   readonly loraR: number
   readonly fits: ReadonlyArray<Fit>
 }
@@ -43,7 +43,10 @@ export const shownAddress = (text: string): string => {
 /** Bytes that a small run's folder may take. */
 const runBytes = 100e6
 
-/** What keeps `vequinox train` from running, and what to do: one sentence, the first cause first; undefined when nothing does. */
+/**
+ * What keeps `vequinox train` from running and what to do about it, in one sentence, the first cause first; undefined
+ * if nothing does.
+ */
 export const obstacle = (m: Machine): string | undefined => {
   const broken = Object.entries(m.models).find(([, { ok }]) => !ok)
   const smallest = m.fits[0]
@@ -72,7 +75,7 @@ const aligned = (rows: ReadonlyArray<ReadonlyArray<string>>): Array<string> => {
 const shown = ({ ok, why }: Check): string => ok ? "ok" : `no: ${why}`
 const yesNo = (yes: boolean): string => yes ? "yes" : "no"
 
-/** What is on the page, by its labels; then the table of models. */
+/** The page: labels and values, then the table of models. */
 export const machinePage = (m: Machine): string => {
   const facts: ReadonlyArray<readonly [string, string]> = [
     ["Node", m.node.ok ? m.node.version : `${m.node.version}, too old: ${m.node.wanted} is needed`],

@@ -5,7 +5,7 @@ import { allLinear, type DecoderConfig } from "../../engine/nets/transformer.ts"
 
 type Shape = Pick<DecoderConfig, "hidden" | "intermediate" | "layers" | "heads" | "kvHeads" | "headDim">
 
-/** What the estimates do not read is the same for all. */
+/** Settings that the estimates ignore are the same for all models. */
 const model = (family: DecoderConfig["family"], vocab: number, maxPositions: number) => (shape: Shape): DecoderConfig => ({
   ...shape,
   family,
@@ -36,33 +36,33 @@ export interface Fit {
   readonly model: string
   /** Tokens. */
   readonly maxLength: number
-  /** What sampler_precision is by default. */
+  /** The default sampler_precision. */
   readonly precision: SamplerPrecision
   /** Bytes of a sampler that decodes one sequence at a time. */
   readonly samplerBytes: number
-  /** Bytes of a LoRA trainer, in the largest runs that fit or the smallest that it can make. */
+  /** Bytes of a LoRA trainer with the largest runs that fit, or with the smallest that it can make. */
   readonly trainerBytes: number
-  /** It fits with gradient checkpointing only, if at all. */
+  /** It fits only with gradient checkpointing, or not at all. */
   readonly gradientCheckpointing: boolean
   readonly samples: boolean
-  /** A run holds both at once. */
+  /** Whether both fit at once, as a run needs. */
   readonly trains: boolean
-  /** Candidates that a run decodes together at most, in half of what its trainer leaves; 0 when it does not fit. */
+  /** The most candidates that a run decodes together, in half of what its trainer leaves; 0 if it does not fit. */
   readonly maxNumSeqs: number
 }
 
 export interface FitOptions {
   readonly r: number
-  /** Padded tokens of one run of the trainer that are wanted. */
+  /** Padded tokens wanted in one run of the trainer. */
   readonly tokensPerRun: number
-  /** Candidates a prompt, which must fit into one run. */
+  /** Candidates a prompt; they must fit into one run. */
   readonly k: number
   readonly lengths: ReadonlyArray<number>
-  /** The one that large models run on. */
+  /** The device that large models run on. */
   readonly device: string
 }
 
-/** A row a model and length; lengths over what a model was made for become that. */
+/** One row for each model and length. A length over a model's own maximum becomes that maximum. */
 export const fits = (
   models: Readonly<Record<string, DecoderConfig>>,
   { device, k, lengths, r, tokensPerRun }: FitOptions,

@@ -1,4 +1,4 @@
-/** The scorers that compare before with after, and watch the judge: none of them trains. */
+/** The scorers that compare before with after, and check the judge. None of them trains the policy. */
 import { Effect, type Scope } from "effect"
 import * as judgeClip from "../../../layers/judge/clip.ts"
 import type { OnnxError, OnnxRuntime } from "../../../layers/onnx/runtime.ts"
@@ -9,7 +9,7 @@ import { resize } from "../../drawing/resize.ts"
 import { checkScene, parseCaption } from "../../scenes/index.ts"
 import { embedded } from "../../system/installed.ts"
 
-/** Pixels of a side in which the scene check was measured. */
+/** Pixels of a side: the size the scene check was measured at. */
 const side = 64
 
 const small = ({ height, rgba, width }: Picture) => ({

@@ -1,6 +1,6 @@
 /**
- * A run, opened and ready to go: the one path behind `vequinox train` and `run` in code. A process may be killed at any
- * instant of it, so the order counts: lock, config.json, run.db, stages, then config.json with all that was found out.
+ * Opens a run: the one path behind `vequinox train` and `run` in code. The process may be killed at any instant of it,
+ * so the order counts: lock, config.json, run.db, stages, then config.json again with everything found out meanwhile.
  */
 import * as fs from "node:fs"
 import { Effect, Layer, Ref, Stream } from "effect"
@@ -31,12 +31,12 @@ import { writeReport } from "./run-report.ts"
 import type { TrainConfig } from "../settings.ts"
 import { stagesOf } from "./stages.ts"
 
-/** Tells a person what must not be missed, however much else is shown. */
+/** Tells a person what must not be missed, even where little else is shown. */
 export type Say = (line: string) => Effect.Effect<void>
 
 const writeConfig = (run: RunFolder, config: object) => writeFile(run.file("config.json"), JSON.stringify(config, null, 2) + "\n")
 
-/** A new folder, or the one that is asked for where it holds no run; this process's to the end of the scope. */
+/** A new folder, or the one asked for if it holds no run. It belongs to this process until the scope ends. */
 const newFolder = Effect.fnUntraced(function*(c: TrainConfig) {
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
   yield* lockRun(run)
@@ -44,11 +44,11 @@ const newFolder = Effect.fnUntraced(function*(c: TrainConfig) {
   return run
 })
 
-/** What was asked for where something else, which follows from it, was taken. */
+/** The settings as they were asked for, where a value that follows from them was used instead. */
 const askedFor = (c: TrainConfig, taken: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(Object.entries(c).filter(([name, value]) => name in taken && JSON.stringify(taken[name]) !== JSON.stringify(value)))
 
-/** A run that goes on stays on the device that it began on. */
+/** A resumed run stays on the device that it began on. */
 const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined) =>
   OnnxRuntime.layer((before?.config["device_used"] as TrainConfig["device"] | undefined) ?? c.device, parameters, {
     threads: Number(before?.config["threads_used"] ?? c.threads),
@@ -59,7 +59,7 @@ const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined
 const tellMachine = ({ config }: Begun, machine: string, say: Say) =>
   config["machine"] === machine
     ? Effect.void
-    : say(`The run began on another machine (${String(config["machine"])}): from here on its last bits may be others than they would have been.`)
+    : say(`The run began on another machine (${String(config["machine"])}): from here on its numbers may differ in their last bits.`)
 
 /** What the judge may cost at most, before anything is spent. */
 const noteCost = Effect.fnUntraced(function*(c: TrainConfig, pipeline: PipelineConfig, { note }: Progress) {
@@ -70,7 +70,7 @@ const noteCost = Effect.fnUntraced(function*(c: TrainConfig, pipeline: PipelineC
   if (c.judge_batch) yield* note("Asked in batches, each step may wait up to 24 hours for its judgments.")
 })
 
-/** It was finished before; what it came to is in its folder. */
+/** The run was finished before; its results are in its folder. */
 const finishedRun = (run: RunFolder) => ({
   folder: run.path,
   finished: true,
@@ -85,15 +85,15 @@ const finishedRun = (run: RunFolder) => ({
   )
 })
 
-/** What stands in config.json in place of settings that code has overruled. */
+/** What config.json holds in place of settings that code has overruled. */
 const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: string) => ({
   ...(replaces(layers.judge) ? { judge } : {}),
   ...(own.includes("prompts") ? { prompts: "given in code" } : {})
 })
 
 /**
- * Holds the run's folder and stages to the end of the scope. A new run that fails before it is under way leaves nothing;
- * one that is under way goes on with `resume`.
+ * Holds the run's folder and stages until the scope ends. If a new run fails before it is under way, nothing of it is
+ * left; a run that is under way continues with `resume`.
  */
 export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: Say) {
   const { before, begun, settings: c } = yield* settingsOf(request)
@@ -102,7 +102,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
   const underWay = yield* Ref.make(begun !== undefined)
   yield* Effect.addFinalizer(() => Effect.flatMap(Ref.get(underWay), (is) => is ? Effect.void : abandonUnbegun(run)))
 
-  // What is asked for is there before anything else, so that a process that is killed from now on can be resumed.
+  // The settings are written before anything else, so that a process killed from now on can be resumed.
   const own = ownNames(request)
   const origin = { ...(own.length === 0 ? {} : { own }), working_dir: before?.config["working_dir"] ?? process.cwd() }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
@@ -141,7 +141,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     const progress = yield* makeProgress(request.style, "step", c.max_steps, from.version)
     if (before !== undefined) yield* tellMachine(before, facts.machine, say)
     for (const message of refused) {
-      yield* say(`${message}: the run goes on from step ${from.version}${found === undefined ? ", the beginning" : ""}.`)
+      yield* say(`${message}: the run continues from step ${from.version}${found === undefined ? ", the beginning" : ""}.`)
       yield* state.count("checkpoint/refused")
     }
     if (before !== undefined) yield* state.count("run/resumed")

@@ -1,4 +1,4 @@
-/** The settings of a run as the optimizer takes them. */
+/** A run's settings in the form the optimizer takes. */
 import type { OptimizerOnnxOptions } from "../../../layers/optimizer/onnx.ts"
 import type { TrainConfig } from "../settings.ts"
 

@@ -1,4 +1,4 @@
-/** Layers of one's own in a run that is the usual one otherwise. */
+/** A caller's own layers in a run that is otherwise the usual one. */
 import type { Layer } from "effect"
 import type { AnswersFailed } from "../../../layers/guide/answers-failed.ts"
 import type { NotEnoughMemory, OnnxError, OnnxRuntime } from "../../../layers/onnx/runtime.ts"
@@ -15,10 +15,10 @@ import type { Sampler, SamplerFailed } from "../../stages/Sampler.ts"
 import type { FileProblem } from "../../system/files.ts"
 import type { TrainConfig } from "../settings.ts"
 
-/** What a run has for every layer of it, one's own too. */
+/** Services that a run gives to each of its layers, a caller's own too. */
 export type RunServices = OnnxRuntime | RunDatabase | RunState
 
-/** What the usual layers may fail with while they are built. */
+/** Errors of the usual layers while they are built. */
 export type StageFailure =
   | AnswersFailed
   | BufferFailed
@@ -31,25 +31,25 @@ export type StageFailure =
   | RendererUnavailable
   | SamplerFailed
 
-/** Where a run starts from, a new one or one that goes on. */
+/** Where a run starts from, new or resumed. */
 export interface RunStart {
   readonly settings: TrainConfig
   readonly checkpoint: DecoderCheckpoint
   readonly tokenizer: PolicyTokenizer
-  /** Undefined where every parameter is trained. */
+  /** Undefined if every parameter is trained. */
   readonly lora: LoraConfig | undefined
-  /** Fresh, or as the newest checkpoint has it. */
+  /** Fresh, or from the newest checkpoint. */
   readonly state: OptimizerState
 }
 
-/** A layer that takes the usual one's place, or a function that makes it from the usual one. */
+/** A layer that replaces the usual one, or a function that makes it from the usual one. */
 export type Own<S, E, R> =
   | Layer.Layer<S, E, R>
   | ((usual: Layer.Layer<S, StageFailure, RunServices>, start: RunStart) => Layer.Layer<S, E, R>)
 
-/** Stages of one's own: their errors are the run's, and what they need beside `RunServices` the caller provides. */
+/** A caller's own stages. Their errors are the run's; the caller provides what they need beyond `RunServices`. */
 export interface OwnLayers<E = any, R = any> {
-  /** In its place `judge` may be the name of a judge. A layer is given pictures of `render_size` pixels a side, by default 224. */
+  /** May also be the name of a judge. A layer gets pictures of `render_size` pixels a side, by default 224. */
   readonly judge?: Own<Judge, E, R> | undefined
   readonly sampler?: Own<Sampler, E, R> | undefined
   readonly renderer?: Own<Renderer, E, R> | undefined
@@ -57,10 +57,10 @@ export interface OwnLayers<E = any, R = any> {
   readonly optimizer?: Own<Optimizer, E, R> | undefined
 }
 
-/** The layers of a run whose every need and failure is known: the boundary is `run`. */
+/** A run's own layers, with every need and failure known: `run` is the boundary. */
 export type PlacedLayers = OwnLayers<StageFailure, RunServices>
 
-/** It takes the usual one's place, so that the usual one need not be opened. */
+/** Whether it replaces the usual one, which then need not be opened. */
 export const replaces = <S, E, R>(own: Own<S, E, R> | undefined): own is Layer.Layer<S, E, R> =>
   own !== undefined && typeof own !== "function"
 

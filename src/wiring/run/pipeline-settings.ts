@@ -1,11 +1,11 @@
-/** The settings of a run as the pipeline takes them. */
+/** A run's settings in the form the pipeline takes. */
 import { objectiveOf } from "../../objectives/objectives.ts"
 import type { PipelineConfig } from "../../steps/config.ts"
 import type { TrainConfig } from "../settings.ts"
 
 /**
- * @param firstStep the version that the run goes on from; 0 at its beginning
- * @param oldestVersion the oldest version that its next drawings may be made from
+ * @param firstStep the version that the run continues from; 0 at its beginning
+ * @param oldestVersion the oldest version that its next drawings may be drawn from
  */
 export const pipelineOf = (c: TrainConfig, firstStep = 0, oldestVersion = firstStep): PipelineConfig => ({
   steps: c.max_steps,

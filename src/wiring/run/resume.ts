@@ -1,6 +1,7 @@
 /**
- * `--resume RUN`: what a run began with is in its config.json and must still hold, or its adapter would be another. What
- * may change: how it is saved, paid for and waited for, and a larger max_steps where the schedule does not look at it.
+ * `--resume RUN`: the settings a run began with are in its config.json and must still hold, or its adapter would be
+ * another. These may change: how it is saved, paid for and waited for, and max_steps to a larger value, if the schedule
+ * does not depend on it.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -46,18 +47,18 @@ const paths: ReadonlySet<SettingName> = new Set([
 
 const Stored = Schema.Record(Schema.String, Schema.Unknown)
 
-/** A run that began, as config.json has it. */
+/** A run that has begun, as config.json describes it. */
 export interface Begun {
   readonly run: RunFolder
   readonly config: typeof Stored.Type
 }
 
-/** @param given a run folder, wherever it is now */
+/** @param given a run folder; it may have been moved */
 export const openBegun = Effect.fn("openBegun")(function*(given: string) {
   const run = runFolder(path.resolve(given))
   if (!fs.existsSync(run.file("config.json"))) {
     return yield* new BadInput({
-      message: `${run.path} holds no run that has begun: check --resume, or begin it with the command that was given first.`
+      message: `${run.path} holds no run that has begun: check --resume, or start the run with its first command.`
     })
   }
   const config = yield* readText(run.file("config.json")).pipe(
@@ -75,10 +76,10 @@ export const openBegun = Effect.fn("openBegun")(function*(given: string) {
   return { run, config } satisfies Begun as Begun
 })
 
-/** It was under way: what follows from the settings is known, and compared. */
+/** Whether it was under way: then the values that follow from the settings are known, and are compared. */
 export const wasUnderWay = ({ config }: Begun): boolean => config["judge_identity"] !== undefined
 
-/** A path as the run's first process would have found it, if there is something. */
+/** A path as the run's first process would have found it, if something is there. */
 const settled = (name: SettingName, value: unknown, from: string): unknown => {
   if (!paths.has(name) || typeof value !== "string" || value === "" || value === "embedded") return value
   const at = path.resolve(from, value)
@@ -87,7 +88,7 @@ const settled = (name: SettingName, value: unknown, from: string): unknown => {
 
 interface Difference {
   readonly what: string
-  /** Undefined where it is too long to be said. */
+  /** Undefined if it is too long to show. */
   readonly was?: string
   readonly is?: string
 }
@@ -95,7 +96,7 @@ interface Difference {
 const refusal = (run: RunFolder, differences: ReadonlyArray<Difference>): Effect.Effect<void, BadInput> =>
   differences.length === 0 ? Effect.void : Effect.fail(
     new BadInput({
-      message: `${run.path} cannot go on as it began: ${
+      message: `${run.path} cannot continue as it began: ${
         differences.map(({ is, was, what }) => is === undefined || was === undefined ? `${what} changed` : `${what} was ${was} and is ${is}`).join("; ")
       }. Put that back as it was, or begin a new run.`
     })
@@ -106,7 +107,7 @@ const short = (value: unknown): string => {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
 
-/** The settings of the run that goes on: its own, and of those given now the ones that may change. */
+/** The settings of the resumed run: its own, and those given now that may change. */
 export const resumedConfig = Effect.fn("resumedConfig")(function*(
   { config, run }: Begun,
   file: string | undefined,
@@ -129,13 +130,13 @@ export const resumedConfig = Effect.fn("resumedConfig")(function*(
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
 
-/** What the run's numbers depend on beside its settings, by its name in config.json. */
+/** What the run's numbers depend on besides its settings, by its name in config.json. */
 export const factsOf = (o: { readonly checkpoint: DecoderCheckpoint; readonly base: Base; readonly prompts: PromptSet }) => {
   const { folder } = o.checkpoint
   const beside = ["config.json", ...companionFiles].map((name) => path.join(folder, name)).filter((file) => fs.existsSync(file))
   const texts = (prompts: PromptSet["train"]) => prompts.map(({ text }) => text)
   return {
-    // A commit of the Hub says as much as a hash that takes long.
+    // A commit of the Hub says as much as a slow hash of the weights.
     model_sha256: sha256([o.base.revision ?? weightsHash(o.checkpoint), ...beside.map((file) => fs.readFileSync(file, "utf8"))].join("\n")),
     prompts_sha256: sha256(JSON.stringify([texts(o.prompts.train), texts(o.prompts.heldOut)])),
     versions: { vequinox: version, node: process.version, onnxruntime: onnxVersion, resvg: resvgVersion },
@@ -144,10 +145,10 @@ export const factsOf = (o: { readonly checkpoint: DecoderCheckpoint; readonly ba
 }
 export type Facts = ReturnType<typeof factsOf>
 
-/** The arithmetic of a Node is that of its major version. */
+/** Node's arithmetic depends on its major version. */
 const major = (version: string): string => version.split(".")[0]!
 
-/** Fails where what the run depends on is no longer what it was; the message names all of it. */
+/** Fails if something that the run depends on has changed; the message names every change. */
 export const needFacts = ({ config, run }: Begun, facts: Facts & { readonly adapter_sha256?: string }): Effect.Effect<void, BadInput> => {
   const stored = config as Readonly<Record<string, unknown>> & { readonly versions: Readonly<Record<string, string>> }
   const hashes = { model_sha256: "the model (its weights, config.json or tokenizer)", prompts_sha256: "the prompts", adapter_sha256: "the adapter that it started from" } as const
@@ -160,7 +161,7 @@ export const needFacts = ({ config, run }: Begun, facts: Facts & { readonly adap
   ])
 }
 
-/** Fails where the runs of the trainer that the run began with no longer fit: shorter ones would add up in another order. */
+/** Fails if the trainer runs that this run began with no longer fit: shorter ones would add up in another order. */
 export const needRuns = (
   { run }: Begun,
   began: Pick<TrainConfig, "tokens_per_run" | "gradient_checkpointing">,
@@ -168,11 +169,14 @@ export const needRuns = (
 ): Effect.Effect<void, BadInput> =>
   fit.tokens_per_run === began.tokens_per_run && fit.gradient_checkpointing === began.gradient_checkpointing ? Effect.void : Effect.fail(
     new BadInput({
-      message: `${run.path} began with trainer runs of ${began.tokens_per_run} tokens, for which there is not enough memory now: free some, or raise --memory-gb.`
+      message: `${run.path} began with trainer runs of ${began.tokens_per_run} tokens, and there is not enough memory for them now: free some, or raise --memory-gb.`
     })
   )
 
-/** Fails where a program gave in code what it gives no longer, or the other way round. @param own names, sorted */
+/**
+ * Fails if the program no longer gives in code what it gave before, or gives more.
+ * @param own names, sorted
+ */
 export const needOwn = ({ config, run }: Begun, own: ReadonlyArray<string>): Effect.Effect<void, BadInput> => {
   const stored = config["own"]
   const said = (names: ReadonlyArray<unknown>) => names.length === 0 ? "nothing" : names.join(", ")
@@ -183,7 +187,7 @@ export const needOwn = ({ config, run }: Begun, own: ReadonlyArray<string>): Eff
 export const needJudge = ({ config, run }: Begun, identity: string): Effect.Effect<void, BadInput> =>
   refusal(run, config["judge_identity"] === identity ? [] : [{ what: "the judge", was: String(config["judge_identity"]), is: identity }])
 
-/** For people, as a command line takes it. */
+/** The command that resumes the run, for people to copy. */
 export const resumeCommand = (run: RunFolder): string => {
   const near = path.relative(process.cwd(), run.path)
   const at = near === "" ? "." : near.startsWith("..") ? run.path : near

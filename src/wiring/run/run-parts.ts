@@ -1,6 +1,6 @@
 /**
- * What a run is made of, opened in this order: its settings, prompts, judge, policy and what is trained of it. All that can
- * be refused is refused here, before a new run has a folder.
+ * Opens what a run is made of, in this order: its settings, prompts, judge, policy, and the parameters it trains.
+ * Everything that can be refused is refused here, before a new run has a folder.
  */
 import * as fs from "node:fs"
 import { Effect } from "effect"
@@ -19,24 +19,24 @@ import { trainedParameters } from "./trained-parameters.ts"
 export interface RunRequest {
   /** YAML file of settings. */
   readonly file?: string | undefined
-  /** Settings that stand over the file's, as text or as what they are. */
+  /** Settings that overrule the file's, as text or as values. */
   readonly given: Readonly<Partial<Record<SettingName, unknown>>>
-  /** Folder of a run to go on with. */
+  /** Folder of a run to continue. */
   readonly resume?: string | undefined
-  /** In place of those that the settings name. */
+  /** Replace the prompts that the settings name. */
   readonly prompts?: ReadonlyArray<string> | undefined
   readonly layers: PlacedLayers
   readonly style: ProgressStyle
 }
 
-/** Pixels of a side, for a judge that nothing is known of: what most vision models read. */
+/** Pixels of a side for a judge of unknown size: what most vision models read. */
 const usualSize = 224
 
-/** What was given in code. Settings cannot say it, so a run that goes on must be given as much again. */
+/** What was given in code. Settings cannot express it, so a resumed run must be given the same again. */
 export const ownNames = ({ layers, prompts }: RunRequest): ReadonlyArray<string> =>
   Object.entries({ ...layers, prompts }).flatMap(([name, own]) => own === undefined ? [] : [name]).sort()
 
-/** The settings of a new run, or those of the run that goes on, which is this process's from here to the end of the scope. */
+/** The settings of a new run, or of a resumed one; a resumed run belongs to this process until the scope ends. */
 export const settingsOf = Effect.fnUntraced(function*(request: RunRequest) {
   if (request.resume === undefined) {
     return { begun: undefined, before: undefined, settings: yield* resolveConfig(request.file, request.given) }
@@ -47,7 +47,7 @@ export const settingsOf = Effect.fnUntraced(function*(request: RunRequest) {
   const settings = yield* resumedConfig(begun, request.file, request.given)
   const before = wasUnderWay(begun) ? begun : undefined
   if (before !== undefined && !fs.existsSync(before.run.file("run.db"))) {
-    return yield* new BadInput({ message: `${before.run.path} has no run.db any more, in which its judgments and steps are: it cannot go on.` })
+    return yield* new BadInput({ message: `${before.run.path} has lost its run.db, which held its judgments and steps: it cannot continue.` })
   }
   return { begun, before, settings }
 })
@@ -66,14 +66,14 @@ const judgeOf = Effect.fnUntraced(function*(c: TrainConfig, { layers, style }: R
   return replaces(own) ? { layer: own, size: c.render_size > 0 ? c.render_size : usualSize } : yield* openJudge(c, style)
 })
 
-/** A run that goes on takes the commit that it began with, wherever the branch is now. */
+/** A resumed run uses the commit that it began with, even if the branch has moved. */
 const policyOf = (c: TrainConfig, before: Begun | undefined, style: ProgressStyle) => {
   const commit = before?.config["model_commit"]
   if (typeof commit === "string") return openPolicy(`${c.model_name_or_path.split("@")[0]}@${commit}`, "", style)
   return openPolicy(c.model_name_or_path === "embedded" ? embedded("policy") : c.model_name_or_path, c.model_revision, style)
 }
 
-/** @param before the run that goes on, where it was under way: what its numbers depend on must be as it was */
+/** @param before the run to resume, if it was under way: everything its numbers depend on must be unchanged */
 export const openParts = Effect.fnUntraced(function*(c: TrainConfig, before: Begun | undefined, request: RunRequest) {
   const prompts = yield* promptsOf(c, request.prompts)
   const judge = yield* judgeOf(c, request)

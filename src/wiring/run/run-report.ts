@@ -1,4 +1,4 @@
-/** Gathers a run's result into report.html. */
+/** Writes a run's results into report.html. */
 import { Effect } from "effect"
 import * as rendererResvg from "../../../layers/renderer/resvg.ts"
 import type { Drawing } from "../../domain.ts"
@@ -12,7 +12,7 @@ import type { RunResult } from "../../run/training-run.ts"
 /** Pixels of a picture's side in the report; the judge saw smaller ones. */
 const size = 160
 
-/** Examples in the grid: enough to judge by eye, few enough for a page that opens at once. */
+/** Examples in the grid: enough to judge by eye, few enough for a page that opens quickly. */
 const shown = 96
 
 const view = Effect.fnUntraced(function*({ candidate, rendering }: Drawing, score: number | undefined) {
@@ -24,7 +24,7 @@ const view = Effect.fnUntraced(function*({ candidate, rendering }: Drawing, scor
   return { png: encodePng(picture.width, picture.height, picture.rgba), outcome: "rendered", score }
 })
 
-/** What began the run, as far as a line can say it. */
+/** The command that began the run, as far as one line can show it. */
 export const commandOf = (config: Readonly<Record<string, unknown>>): string =>
   `vequinox train --loss-type ${String(config["loss_type"] ?? "sigmoid")} --seed ${String(config["seed"])} --steps ${String(config["max_steps"])}`
 

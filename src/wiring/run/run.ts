@@ -1,4 +1,4 @@
-/** A whole run in code, with every default but what is given: the path that `vequinox train` goes. */
+/** A whole run in code, with a default for everything that is not given: the same path as `vequinox train`. */
 import { Effect, Exit, type Layer, Scope } from "effect"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { BadInput } from "../../system/errors.ts"
@@ -7,27 +7,28 @@ import type { OwnLayers, PlacedLayers, RunServices } from "./own-layers.ts"
 import type { Outcomes } from "./run-outcomes.ts"
 import { settings, type TrainConfig } from "../settings.ts"
 
-/**
- * Settings under their names (those of TRL, of --config and of config.json), and layers of one's own.
- */
+/** Settings under their names (as in TRL, --config and config.json), and the caller's own layers. */
 export interface RunOptions extends Partial<Omit<TrainConfig, "judge" | "prompts">>, Omit<OwnLayers, "judge"> {
-  /** A judge's name, as --judge takes it, or a layer: pictures are `render_size` pixels a side, by default 224. */
+  /**
+   * A judge's name, as --judge takes it, or a layer. Pictures for a layer are `render_size` pixels a side, by default
+   * 224.
+   */
   readonly judge?: string | OwnLayers["judge"]
-  /** A file, `embedded`, or texts: one in five is held out, by its hash, and never trained on. */
+  /** A file, `embedded`, or texts. One text in five, chosen by its hash, is held out and never trained on. */
   readonly prompts?: string | ReadonlyArray<string> | undefined
-  /** Folder of a run to go on with. What was given in code is given again; other settings are the run's own. */
+  /** Folder of a run to continue. What was given in code must be given again; other settings are the run's own. */
   readonly resume?: string | undefined
-  /** YAML file of settings, which those here overrule. */
+  /** YAML file of settings; those given here overrule it. */
   readonly config?: string | undefined
-  /** What is written to stderr while it goes on. Default `none`. */
+  /** What is written to stderr while it runs. Default `none`. */
   readonly progress?: ProgressStyle | undefined
 }
 
-/** What layers of one's own may fail with. */
+/** Errors of the caller's own layers. */
 type ErrorOf<Given> = Given extends Layer.Layer<any, infer E, any> ? E
   : Given extends (...args: never) => Layer.Layer<any, infer E, any> ? E
   : never
-/** What they need beside what a run has. */
+/** What they need beyond what a run provides. */
 type NeedsOf<Given> = Exclude<
   Given extends Layer.Layer<any, any, infer R> ? R
     : Given extends (...args: never) => Layer.Layer<any, any, infer R> ? R
@@ -37,22 +38,22 @@ type NeedsOf<Given> = Exclude<
 type Stage = keyof OwnLayers
 type Given<Options> = Options extends object ? Options[Extract<keyof Options, Stage>] : never
 
-/** A misspelt name is refused where it is written. */
+/** Refuses a misspelt name at compile time. */
 type Only<Options> = { readonly [Name in Exclude<keyof Options, keyof RunOptions>]: never }
 
-/** What a run may fail with, apart from layers of one's own. Each has a message of one sentence for people. */
+/** Errors of a run, without those of the caller's own layers. Each has a message of one sentence for people. */
 export type RunError = Effect.Error<ReturnType<typeof openRun>> | (Effect.Success<ReturnType<typeof openRun>> extends Outcomes<infer E> ? E : never)
 
 export interface Run<E> extends Outcomes<E> {
   /** The run folder, absolute. */
   readonly folder: string
-  /** It had been finished before, so nothing is left of `outcomes`. */
+  /** The run was already finished, so `outcomes` is empty. */
   readonly finished: boolean
 }
 
 const stages = ["judge", "sampler", "renderer", "buffer", "optimizer"] as const satisfies ReadonlyArray<Stage>
 
-/** Settings apart from what no setting says. */
+/** Parts the settings from what no setting can express. */
 const requestOf = Effect.fnUntraced(function*(options: RunOptions) {
   const { config, progress = "none", prompts, resume, ...rest } = options
   const layers: Record<string, unknown> = {}
@@ -69,12 +70,13 @@ const requestOf = Effect.fnUntraced(function*(options: RunOptions) {
 const toStderr = (line: string) => Effect.sync(() => void process.stderr.write(`${line}\n`))
 
 /**
- * Opens a run: its folder is this process's, config.json is written and every stage is ready, to the end of the scope. It goes
- * on while its `outcomes` are pulled, or when its `summary` is asked for, and leaves what `vequinox train` leaves: checkpoints,
- * adapter, summary.json, report.html.
+ * Opens a run: until the scope ends, its folder belongs to this process, config.json is written and every stage is
+ * ready. It runs while its `outcomes` are pulled, or when its `summary` is asked for. It leaves the same files as
+ * `vequinox train`: checkpoints, adapter, summary.json, report.html.
  *
- * Fails with what cannot be used (`BadInput`, `ConfigInvalid`, `FileProblem`, `CheckpointInvalid`, errors of the Hub), with
- * what a machine lacks (`NotEnoughMemory`, `DeviceUnavailable`), or as a stage does, while it is opened or on the way.
+ * Fails with unusable input (`BadInput`, `ConfigInvalid`, `FileProblem`, `CheckpointInvalid`, errors of the Hub), with
+ * what the machine lacks (`NotEnoughMemory`, `DeviceUnavailable`), or with a stage's error, while the run is opened or
+ * later.
  */
 export const run = <const Options extends RunOptions>(
   options: Options & Only<Options>
@@ -82,7 +84,7 @@ export const run = <const Options extends RunOptions>(
   Effect.gen(function*() {
     const request = yield* requestOf(options)
     const scope = yield* Scope.fork(yield* Effect.scope)
-    // What failed to open holds nothing, even where the caller's scope goes on.
+    // A run that failed to open holds nothing, even if the caller's scope lives on.
     return yield* openRun(request, request.style === "none" ? () => Effect.void : toStderr).pipe(
       Scope.provide(scope),
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))

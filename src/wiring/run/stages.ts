@@ -1,4 +1,4 @@
-/** Which layer stands in which box of the map: the usual ones as the settings say, with those of one's own in their places. */
+/** Which layer fills which box of the map: the usual ones as the settings say, or the caller's own. */
 import { Effect, Layer } from "effect"
 import * as bufferSqlite from "../../../layers/buffer/sqlite.ts"
 import * as optimizerOnnx from "../../../layers/optimizer/onnx.ts"
@@ -16,9 +16,9 @@ import { type PlacedLayers, put, type RunServices, type RunStart, type StageFail
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
 
 export interface StageParts extends RunStart {
-  /** The adapter that training started from; undefined: the reference has none. */
+  /** The adapter that training started from; undefined if the reference has none. */
   readonly reference: Parameters | undefined
-  /** Versions before the state's that drawings may still be made from, oldest first. */
+  /** Versions before the state's that drawings may still be drawn from, oldest first. */
   readonly earlier: ReadonlyArray<PolicySnapshot> | undefined
   readonly judge: Layer.Layer<Judge, StageFailure, RunServices>
   readonly style: ProgressStyle
@@ -52,7 +52,7 @@ const sampler = Effect.fnUntraced(function*({ checkpoint, lora, settings: c, sty
 export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers) {
   const { checkpoint, earlier, judge, lora, reference, settings: c, state } = parts
   return Layer.mergeAll(
-    // Before the sampler, which takes of the memory what is left.
+    // The optimizer comes first: the sampler takes what memory is left.
     put(own.optimizer, optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) }), parts),
     put(own.sampler, yield* sampler(parts), parts),
     put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(killedDrawingsSqlite.layer)),

@@ -1,4 +1,4 @@
-/** What a run trains, and from where. */
+/** Which parameters a run trains, and what they start from. */
 import * as path from "node:path"
 import { Effect } from "effect"
 import { openAdapter } from "../../model/adapter.ts"
@@ -9,10 +9,10 @@ import { allLinear, modulesOf } from "../../engine/nets/transformer.ts"
 import { BadInput } from "../../system/errors.ts"
 import { fittingRuns } from "./trainer-memory.ts"
 
-/** The settings that an adapter brings with it. */
+/** The settings that come with an adapter. */
 const brought = (lora: LoraConfig) => ({ lora_r: lora.r, lora_alpha: lora.alpha, lora_target_modules: lora.targets })
 
-/** Settings beside the given adapter: left as they are by default, or its own. */
+/** Settings given beside an adapter must be left at their defaults, or equal the adapter's. */
 const agree = Effect.fnUntraced(function*(c: TrainConfig, lora: LoraConfig) {
   const usual = yield* resolveConfig(undefined, {})
   const text = (value: number | ReadonlyArray<string>) => JSON.stringify(typeof value === "number" ? value : [...value].sort())
@@ -26,8 +26,8 @@ const agree = Effect.fnUntraced(function*(c: TrainConfig, lora: LoraConfig) {
 })
 
 /**
- * The given adapter, which is the reference too, as in TRL's DPOTrainer; a fresh one; or every parameter.
- * `settings`: what config.json holds in place of what was asked for.
+ * The given adapter, which is also the reference, as in TRL's DPOTrainer; or a fresh adapter; or every parameter.
+ * `settings`: what config.json holds in place of the settings as asked for.
  */
 export const trainedParameters = Effect.fnUntraced(function*(c: TrainConfig, checkpoint: DecoderCheckpoint) {
   if (c.adapter !== "") {
@@ -47,7 +47,7 @@ export const trainedParameters = Effect.fnUntraced(function*(c: TrainConfig, che
   const nowhere = targets.find((target) => !modules.some(({ module }) => factorsOf({ r: 1, alpha: 1, targets: [target] }, module)))
   if (nowhere !== undefined) {
     return yield* new BadInput({
-      message: `lora_target_modules names ${nowhere}, but no matrix of this model is called so: it has ${allLinear.join(", ")}, and all-linear means all.`
+      message: `lora_target_modules names ${nowhere}, but this model has no matrix of that name: it has ${allLinear.join(", ")}, and all-linear means all.`
     })
   }
   const lora: LoraConfig = { r: c.lora_r, alpha: c.lora_alpha, targets }

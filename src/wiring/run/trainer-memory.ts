@@ -1,4 +1,4 @@
-/** How a run's trainer fits into the memory that it may take. */
+/** How a run's trainer fits into the memory it may use. */
 import { Effect } from "effect"
 import { freeMemory, NotEnoughMemory } from "../../../layers/onnx/runtime.ts"
 import type { TrainConfig } from "../settings.ts"
@@ -8,9 +8,10 @@ import { autoPrecision } from "../../engine/weights/quantization.ts"
 import type { DecoderConfig } from "../../engine/nets/transformer.ts"
 
 /**
- * What config.json holds in place of the runs that were asked for: they depend on the memory of the day, and a resumed run
- * must add up its gradients in the same order.
- * Half of what the trainer leaves is the sampler's (layers/sampler/onnx.ts): one prompt's drawings must fit into it.
+ * The trainer runs that config.json holds in place of those asked for. They depend on the memory that was free at the
+ * start, and a resumed run must add up its gradients in the same order.
+ *
+ * The sampler gets half of what the trainer leaves (layers/sampler/onnx.ts); one prompt's drawings must fit into that.
  */
 export const fittingRuns = Effect.fnUntraced(function*(
   c: TrainConfig,

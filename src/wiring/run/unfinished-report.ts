@@ -1,4 +1,4 @@
-/** The report of a run that was stopped or still goes on, from what its folder holds so far. */
+/** The report of a run that was stopped or is still running, from what its folder holds so far. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
@@ -15,7 +15,7 @@ import { commandOf } from "./run-report.ts"
 
 const decodeConfig = Schema.decodeEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
-/** Fails with `BadInput` where the run has finished or has no step yet, with `FileProblem` where it cannot be read. */
+/** Fails with `BadInput` if the run has finished or has no step yet, with `FileProblem` if it cannot be read. */
 export const unfinishedReport = Effect.fn("unfinishedReport")(function*(
   { costUsd, finished, path: run }: FolderHealth & RunRecords & { readonly costUsd: number }
 ) {
