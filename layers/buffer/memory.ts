@@ -4,7 +4,7 @@ import type { Lesson } from "../../src/domain.ts"
 import { admit, type StalenessOptions } from "../../src/lessons/staleness.ts"
 import { PreferenceBuffer } from "../../src/stages/PreferenceBuffer.ts"
 
-/** Never fails. A rollout that is put again replaces the untrained lessons of its first copy. */
+/** Never fails. Putting a rollout again replaces the untrained lessons of its first copy. */
 export const layer = (options: StalenessOptions) =>
   Layer.sync(PreferenceBuffer, () => {
     const waiting = new Map<number, ReadonlyArray<Lesson>>()

@@ -1,4 +1,4 @@
-/** PreferenceBuffer in the run's database (run-database.ts): a rollout is there whole or not at all. */
+/** PreferenceBuffer in the run's database (layers/store/run-database.ts): a rollout is stored whole or not at all. */
 import type { DatabaseSync, SQLInputValue } from "node:sqlite"
 import { Effect, Layer, Schema } from "effect"
 import { Advantage, Candidate, type Lesson, Preference, Prompt, type Rollout, Verdict } from "../../src/domain.ts"
@@ -9,7 +9,7 @@ import { RunDatabase, type RunDatabaseFailed, type RunDatabaseOptions } from "..
 const bufferFailed = <A>(work: Effect.Effect<A, RunDatabaseFailed>) =>
   Effect.mapError(work, ({ message }) => new BufferFailed({ message }))
 
-/** Every error is a `BufferFailed`, and then nothing of the call was written. */
+/** Every error is a `BufferFailed`, and then the call has written nothing. */
 export const layerIn = (options: StalenessOptions) =>
   Layer.effect(
     PreferenceBuffer,
@@ -23,11 +23,11 @@ export const layerIn = (options: StalenessOptions) =>
     })
   )
 
-/** The same with a database of its own. */
+/** The same, with its own database. */
 export const layer = (options: StalenessOptions & RunDatabaseOptions) =>
   layerIn(options).pipe(Layer.provide(RunDatabase.layer(options)))
 
-/** A rollout that is put again replaces its first copy. */
+/** Putting a rollout again replaces its first copy. */
 const store = (db: DatabaseSync, { drawings, lessons, pairs, policyVersion, seconds, step }: Rollout): void => {
   const insert = (table: string, columns: number) => {
     const statement = db.prepare(`INSERT INTO ${table} VALUES (${Array(columns).fill("?").join(", ")})`)
@@ -107,7 +107,7 @@ const untrained = `
   SELECT id, step, prompt_id, candidate, rejected, signal, weight FROM lessons
   WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL ORDER BY id`
 
-/** The verdict that a preference comes from: B where the chosen drawing was the second. */
+/** The verdict that a preference comes from: B if the chosen drawing was the second. */
 const verdictBehind = `
   SELECT outcome, confidence, score_a, score_b, judged_by, reason, cost_usd FROM verdicts
   WHERE step = $step AND prompt_id = $prompt

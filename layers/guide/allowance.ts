@@ -1,28 +1,31 @@
 /**
  * How much may be asked of the API now: requests and tokens a minute, and calls at the same time.
  *
- * The server refills its buckets continuously; ours mirror them. Nothing is known before the first answer, so calls start
- * two at a time and double with every round of successes (as TCP's slow start) until the server's headers or its first
- * refusal (429 or 529) say where the limit is; then they grow by four a round. Any refusal is waited out as long as it
- * says; only where more than a quarter of the last calls were refused is there too much at once, and a quarter of the
- * width goes (AIMD, Chiu & Jain 1989, with CUBIC's gentler cut: a server that refuses at random must not starve us).
+ * The server refills its buckets continuously; ours mirror them. Before the first answer the limit is unknown, so calls
+ * start two at a time and double with every round of successes (as TCP's slow start), until the server's headers or its
+ * first refusal (429 or 529) show the limit. Then they grow by four a round. After a refusal, calls wait as long as it
+ * says. Only if more than a quarter of the last calls were refused is the width too large, and then it shrinks by a
+ * quarter (AIMD, Chiu & Jain 1989, with CUBIC's gentler cut: a server that refuses at random must not starve us).
  */
 import { Clock, Deferred, Effect, Semaphore } from "effect"
 
-/** What one call is thought to take, or took. */
+/** What one call takes, estimated or measured. */
 export interface Use {
   readonly inputTokens: number
   readonly outputTokens: number
 }
 
-/** Limits and remaining amounts as the server tells them in `anthropic-ratelimit-*`; absent where it does not. */
+/**
+ * Limits and remaining amounts from the server's `anthropic-ratelimit-*` headers; absent if the server does not send
+ * them.
+ */
 export interface RateHeaders {
   readonly requests?: { readonly limit: number; readonly remaining: number }
   readonly inputTokens?: { readonly limit: number; readonly remaining: number }
   readonly outputTokens?: { readonly limit: number; readonly remaining: number }
 }
 
-/** How a call ended: answered, told to slow down (for `seconds`, where it said), or neither. */
+/** How a call ended: answered, told to slow down (for `seconds`, if it said so), or neither. */
 export type Ended =
   | { readonly _tag: "Answered"; readonly use: Use; readonly headers: RateHeaders }
   | { readonly _tag: "Slow"; readonly seconds: number; readonly headers: RateHeaders }
@@ -31,7 +34,7 @@ export type Ended =
 export interface AllowanceOptions {
   /** Most calls at the same time. */
   readonly concurrency: number
-  /** A minute, as far as they are known before the server says: from the user's settings. */
+  /** Limits a minute from the user's settings, known before the server says any. */
   readonly requests?: number | undefined
   readonly inputTokens?: number | undefined
   readonly outputTokens?: number | undefined
@@ -48,10 +51,10 @@ export interface Allowance {
   readonly concurrency: Effect.Effect<number>
 }
 
-/** Kept back of what the server gives, so that clocks and rounding that differ draw no refusal. */
+/** The share of the server's limit that is used: differing clocks and rounding must cause no refusal. */
 const share = 0.995
 
-/** Calls that are looked back on. */
+/** How many of the last calls count. */
 const recent = 32
 
 class Bucket {
@@ -68,7 +71,10 @@ class Bucket {
     this.#level = Math.min(this.perMinute, this.#level + (now - this.#at) / 60_000 * this.perMinute * share)
     this.#at = now
   }
-  /** Milliseconds until this much is there; 0 where no limit is known. More than the bucket holds waits for a full one. */
+  /**
+   * Milliseconds until this much is available; 0 if no limit is known. For more than the bucket holds, the time until
+   * it is full.
+   */
   waitFor(amount: number, now: number): number {
     if (this.perMinute === undefined) return 0
     this.#fill(now)
@@ -84,7 +90,7 @@ class Bucket {
     this.#fill(now)
     this.perMinute = told.limit
     this.#at = now
-    // What is under way may or may not be counted in what the server says remains.
+    // The server's remaining amount may or may not count what is under way.
     this.#level = first ? told.remaining - underWay : Math.min(this.#level, told.remaining)
   }
 }
@@ -95,13 +101,13 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
     const requests = new Bucket(options.requests, start)
     const input = new Bucket(options.inputTokens, start)
     const output = new Bucket(options.outputTokens, start)
-    const turn = yield* Semaphore.make(1) // the first to ask is the first to go
+    const turn = yield* Semaphore.make(1) // first come, first served
     let width = Math.min(2, options.concurrency)
     let doubling = true
     let successes = 0
     let notBefore = 0
     let cutAt = -Infinity
-    /** The last calls, whether each was refused. */
+    /** Whether each of the last calls was refused. */
     const lately: Array<boolean> = []
     const crowded = () => {
       const refused = lately.filter((refusal) => refusal).length
@@ -126,7 +132,7 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
             output.waitFor(estimate.outputTokens, now)
           )
           if (wait <= 0) break
-          // A call that ends gives back what it did not need: look again then.
+          // A call that ends gives back what it did not need: check again then.
           yield* Effect.timeoutOption(Deferred.await(freed), wait)
         }
         requests.take(1)
@@ -145,7 +151,7 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
         lately.push(ended._tag === "Slow")
         if (lately.length > recent) lately.shift()
         if (ended._tag === "Answered") {
-          // What was set aside and not needed goes back.
+          // The part that was set aside but not needed goes back.
           input.take(ended.use.inputTokens - estimate.inputTokens)
           output.take(ended.use.outputTokens - estimate.outputTokens)
           learn(ended.headers, now)
@@ -161,7 +167,7 @@ export const makeAllowance = (options: AllowanceOptions): Effect.Effect<Allowanc
           notBefore = Math.max(notBefore, now + ended.seconds * 1000)
           doubling = false
           successes = 0
-          // One wave of refusals is one piece of news.
+          // One wave of refusals counts once.
           if (crowded() && now - cutAt > 1000) {
             width = Math.max(1, width * 0.75)
             cutAt = now

@@ -1,4 +1,4 @@
-/** Answers that were paid for, in one SQLite file that every run shares: the same question is never paid twice. */
+/** Paid answers, in one SQLite file that every run shares: the same question is never paid for twice. */
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Context, Effect, Layer } from "effect"
@@ -6,21 +6,27 @@ import { makeFolders } from "../../src/system/folders.ts"
 import { AnswersFailed } from "./answers-failed.ts"
 import { makeOpenBatches, type OpenBatches, tables } from "./open-batches.ts"
 
-/** A database of another program gets no tables. */
+/** Refuses a database of another program. */
 const needOwn = (db: DatabaseSync): void => {
   const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all().map(({ name }) => name)
   if (tables.length > 0 && !tables.includes("replies")) throw new Error(`it is a database of something else, with a table ${tables[0]}`)
 }
 
-/** Keys are hashes of all that an answer depends on: the model, every word of the question, and the pictures in order. */
+/**
+ * Keys are hashes of everything an answer depends on: the model, every word of the question, and the pictures in order.
+ */
 export class Answers extends Context.Service<Answers, {
   readonly get: (key: string) => Effect.Effect<string | undefined, AnswersFailed>
-  /** Durable once it returned. @param answer the model's own text @param nanoUsd what it cost */
+  /**
+   * Durable once it returns.
+   * @param answer the model's own text
+   * @param nanoUsd what it cost
+   */
   readonly put: (key: string, answer: string, nanoUsd: number) => Effect.Effect<void, AnswersFailed>
-  /** Where questions go in batches: what is under way. */
+  /** The batches under way, if questions are asked in batches. */
   readonly batches: OpenBatches
 }>()("vequinox/Answers") {
-  /** @param file made, with its folder, when it is missing */
+  /** @param file created, with its folder, if it is missing */
   static readonly layer = (file: string) =>
     Layer.effect(
       Answers,
@@ -60,6 +66,6 @@ export class Answers extends Context.Service<Answers, {
       })
     )
 
-  /** Forgets everything with the scope. */
+  /** Forgets everything when the scope ends. */
   static readonly layerMemory = Answers.layer(":memory:")
 }

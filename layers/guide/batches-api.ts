@@ -1,6 +1,6 @@
 /**
- * The calls of the Message Batches API, each answer checked. All but the making of a batch may be repeated, and are, for as
- * long as the server may be expected back.
+ * The calls of the Message Batches API, each answer checked. All calls except making a batch are safe to repeat, and
+ * are repeated as long as the server can be expected back.
  */
 import { APIError } from "@anthropic-ai/sdk"
 import { Clock, Effect, Option, Result, Schema } from "effect"
@@ -10,7 +10,10 @@ import { brokenOff, busy, type ModelBusy, ModelStopped, shown, type TransportErr
 
 export interface BatchesApiOptions extends Omit<ClaudeOptions, "deadline"> {
   readonly model: string
-  /** Seconds between two looks at a batch, or two tries, from the first to the longest: doubled each time. Default 1 to 60. */
+  /**
+   * Seconds between two looks at a batch, or two tries: the first wait and the longest; each wait is double the one
+   * before. Default 1 to 60.
+   */
   readonly waits?: readonly [first: number, longest: number] | undefined
   /** Seconds without any answer after which the run is stopped; a minute before the first answer. Default 900. */
   readonly patience?: number | undefined
@@ -23,7 +26,7 @@ export interface BatchRequest {
 
 const Batch = Schema.Struct({
   type: Schema.Literal("message_batch"),
-  id: Schema.String.check(Schema.isPattern(/^[\w-]+$/)), // it becomes part of an address
+  id: Schema.String.check(Schema.isPattern(/^[\w-]+$/)), // it becomes part of a URL
   processing_status: Schema.String,
   created_at: Schema.String,
   request_counts: Schema.Struct({
@@ -48,14 +51,14 @@ const decodeLine = Schema.decodeUnknownOption(Line)
 /** The result of one request. */
 export type Line = typeof Line.Type
 
-/** No such batch, or no batches at all. */
+/** There is no such batch, or the server has no batches at all. */
 export class NotThere extends Schema.TaggedError<NotThere>()("NotThere", { message: Schema.String }) {}
 
 const path = "/v1/messages/batches"
 const day = 86_400_000
-/** Seconds: of a call that carries a batch, of any other, and of the next piece of a batch's results. */
+/** Deadlines in seconds: for a call that carries a batch, for any other, and for the next piece of a batch's results. */
 const deadlines = { create: 600, look: 60, piece: 60 }
-/** Bytes of all results of a batch: far more than 100,000 answers have. */
+/** Most bytes of all results of a batch: far more than 100,000 answers have. */
 const longestResults = 4e9
 
 export const makeBatchesApi = (o: BatchesApiOptions) => {
@@ -80,11 +83,11 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
   const checked = <A extends Batch | typeof Page.Type>(schema: Schema.Codec<A, unknown>) => (data: unknown) =>
     Schema.decodeUnknownEffect(schema)(data).pipe(
       Effect.filterOrFail((value) => namesIn(value).every((name) => words.hide.text(name) === name)), // they are stored, and shown
-      Effect.mapError(() => busy(words, "lost", `${words.where} answered with something that is no batch`))
+      Effect.mapError(() => busy(words, "lost", `${words.where} answered with something that is not a batch`))
     )
 
   let everAnswered = false
-  /** Waits after a failed try, longer each time; fails when nothing was answered for too long. */
+  /** Waits after a failed try, longer each time; fails if there was no answer for too long. */
   const makePatience = () => {
     let wait = firstWait
     let since: number | undefined
@@ -95,7 +98,7 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
       if (since !== undefined && at - since > (everAnswered ? patience : Math.min(60, patience)) * 1000) {
         return yield* new ModelStopped({
           message: `No answer came for ${Math.round((at - since) / 1000)} s, last because ${message}; ` +
-            "batches that were sent go on, and the same command reads their answers when the service is back."
+            "batches already sent continue, and the same command reads their answers when the service is back."
         })
       }
       yield* Effect.sleep(Math.max(wait, retryAfter) * 1000)
@@ -126,21 +129,24 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
     place: words.hide.text(o.baseUrl ?? "https://api.anthropic.com"),
     makePatience,
     patiently,
-    /** Once: when its answer is lost, there may be a batch. */
+    /** Called once only: if its answer is lost, a batch may exist. */
     create: (requests: ReadonlyArray<BatchRequest>) =>
       Effect.flatMap(
         call(deadlines.create, (signal) => sdk.messages.batches.create({ requests: [...requests] }, { signal })),
         checked(Batch)
       ),
-    /** Null where the account has no batch. */
+    /** Null if the account has no batch. */
     newest: Effect.map(page({ limit: 1 }), ({ data }) => data[0]?.id ?? null),
-    /** Batches that the server got after that one, oldest first. @param since milliseconds since 1970 */
+    /**
+     * Batches that the server got after that one, oldest first.
+     * @param since milliseconds since 1970
+     */
     newer: Effect.fnUntraced(function*(after: string | null, since: number) {
       const found: Array<Batch> = []
       for (let last: string | undefined;;) {
         const { data, has_more } = yield* page({ limit: 100, ...(last === undefined ? {} : { after_id: last }) })
         for (const batch of data) {
-          // The day is for an `after` that somebody has deleted.
+          // The limit of a day is for an `after` that somebody has deleted.
           if (batch.id === after || Date.parse(batch.created_at) < since - day) return found.reverse()
           found.push(batch)
         }
@@ -155,10 +161,10 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
         yield* Effect.sleep(wait * 1000)
       }
     }),
-    /** Reads a batch's results once, piece by piece, while `each` wants more. Lines that are no results are left out. */
+    /** Reads a batch's results once, piece by piece, while `each` wants more. Lines that are not results are left out. */
     results: (name: string, each: (lines: ReadonlyArray<Line>) => Effect.Effect<boolean, TransportError>) =>
       Effect.scoped(Effect.gen(function*() {
-        // Not the address that the batch itself gives: the key would go there.
+        // Not the address in the batch itself: the key would go there.
         const response = yield* call(deadlines.look, (signal) =>
           sdk.get(`${path}/${name}/results`, {
             headers: { accept: "application/binary" },

@@ -1,11 +1,11 @@
 /**
- * What judges may spend. The worst that a call can cost is set aside before it is made; what it is charged is booked when it
- * has ended, be it more. Amounts are whole nano-USD: sums are exact.
+ * What judges may spend. The most that a call can cost is set aside before the call; its real charge is booked when it
+ * ends, even if it is more. Amounts are whole nano-USD, so sums are exact.
  *
- * Where a call is charged more than its estimate, no call is made any more that could pass the limit at that rate: every
- * estimate, of calls under way too, is multiplied by the most that any call was charged for each nano-USD of its own. Before
- * anything was charged nothing is known of a server, so the first calls can be held to a share of the budget, or to one:
- * whatever they are charged, no other call is under way at the wrong price.
+ * If a call is charged more than its estimate, no further call is made that could pass the limit at that rate: every
+ * estimate, also of calls under way, is multiplied by the highest charge so far per nano-USD of an estimate. Before the
+ * first charge nothing is known about a server, so the first calls can be held to a share of the budget, or to one
+ * call: whatever that call is charged, no other call is under way at the wrong price.
  */
 import { Deferred, Effect, Schema } from "effect"
 
@@ -14,32 +14,38 @@ export class BudgetSpent extends Schema.TaggedError<BudgetSpent>()("BudgetSpent"
   message: Schema.String
 }) {}
 
-/** Whole nano-USD, rounded up. @param usd US dollars, >= 0 */
+/**
+ * Whole nano-USD, rounded up.
+ * @param usd US dollars, >= 0
+ */
 export const nanoUsd = (usd: number): number => Math.ceil(usd * 1e9 - 1e-3)
 
 export interface Budget {
-  /** Runs a call that is thought to cost at most `estimate` nano-USD, and books what `cost` says it came to. */
+  /** Runs a call with an estimated cost of at most `estimate` nano-USD, and books the cost that `cost` returns. */
   readonly spend: <A, E, R>(
     estimate: number,
     call: Effect.Effect<A, E, R>,
     cost: (exit: { readonly ok: A } | { readonly failed: E } | "interrupted") => number
   ) => Effect.Effect<A, E | BudgetSpent, R>
-  /** nano-USD that is set aside for an estimate, by what is known now. */
+  /** nano-USD to set aside for an estimate, at the rate known now. */
   readonly atMost: (estimate: number) => number
   /** nano-USD booked so far. */
   readonly spent: Effect.Effect<number>
 }
 
 export interface BudgetOptions {
-  /** The most that an earlier part of the run was charged for each nano-USD of an estimate. Default 1. */
+  /** The highest charge in an earlier part of the run, per nano-USD of an estimate. Default 1. */
   readonly excess?: number
-  /** Of what is left, what calls may hold together until one was charged, [0, 1]; one call always may. 0 is one at a time. Default 1. */
+  /**
+   * The share of the remaining budget, in [0, 1], that calls may hold together until one was charged. One call is
+   * always allowed: 0 is one at a time. Default 1.
+   */
   readonly firstShare?: number
 }
 
 /**
- * A call that does not fit beside those under way waits for one of them to end; one that does not fit beside what is
- * booked fails with `BudgetSpent`.
+ * A call that does not fit beside the calls under way waits until one of them ends. A call that does not fit beside
+ * what is booked fails with `BudgetSpent`.
  *
  * @param limitUsd US dollars; Infinity sets no limit
  * @param alreadyUsd booked by an earlier part of the run, US dollars
@@ -53,7 +59,7 @@ export const makeBudget = (
   let booked = nanoUsd(alreadyUsd)
   let excess = Math.max(1, before)
   let known = limit === Infinity
-  /** Estimates of the calls under way, together. */
+  /** Sum of the estimates of the calls under way. */
   let underWay = 0
   let calls = 0
   let settled = Deferred.makeUnsafe<void>()

@@ -1,6 +1,7 @@
 /**
- * What a guide model is asked about a picture and a list of requirements, and how a request is cut into requirements.
- * Booleans, not a count: SVGBench and Eval Protocol ask how many are met, and nobody can see which.
+ * What a guide model is asked about a picture and a list of requirements, and how a request is turned into
+ * requirements. It answers with a boolean for each: SVGBench and Eval Protocol ask only for how many are met, and
+ * nobody can see which.
  */
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"

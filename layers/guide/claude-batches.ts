@@ -1,14 +1,15 @@
 /**
- * The Message Batches API (batches-api.ts) as a transport: half the price, answers within 24 hours. Requests gather until none has come for
- * a while, go as one batch, and are answered one by one when the whole batch has ended.
+ * The Message Batches API (batches-api.ts) as a transport: half the price, answers within 24 hours. Requests gather
+ * until none has arrived for a while, are sent as one batch, and are answered one by one when the whole batch has
+ * ended.
  *
- * Making a batch cannot be repeated blindly: where its answer is lost there may be one, and it is paid. So the newest batch
- * of the account is looked up and written down with our questions first (open-batches.ts); after a loss, or a crash, a
- * newer batch of as many requests is waited for, and is ours when its results name our questions. Everything else is
- * repeated. An interruption leaves batches running: the next process that has the same file reads their results.
+ * Making a batch cannot be repeated blindly: if its answer is lost, a batch may exist and cost money. So the account's
+ * newest batch is looked up and written down with our questions first (open-batches.ts). After a loss or a crash we
+ * wait for a newer batch with as many requests; it is ours if its results name our questions. Everything else is
+ * repeated. An interruption leaves batches running: the next process with the same file reads their results.
  *
- * Limits of the API: 100,000 requests and 256 MB a batch, results kept for 29 days; requests that erred, expired or were
- * cancelled are not charged.
+ * Limits of the API: 100,000 requests and 256 MB a batch; results are kept for 29 days; requests that failed, expired
+ * or were cancelled are not charged.
  */
 import { Clock, Deferred, Effect, Layer, Option, Result, Schema } from "effect"
 import { Answers } from "./answers.ts"
@@ -19,17 +20,20 @@ import type { OpenBatch } from "./open-batches.ts"
 import { busy, failureOf, ModelStopped, type Reply, type Request, shown, type Transport, type TransportError } from "./transport.ts"
 
 export interface ClaudeBatchesOptions extends BatchesApiOptions {
-  /** Seconds without a new request after which a batch goes; 30 times this after its first one it goes anyway. Default 2. */
+  /**
+   * Seconds without a new request after which a batch is sent; it is sent at the latest 30 times this after its first
+   * request. Default 2.
+   */
   readonly quiet?: number | undefined
   /** Most requests of a batch. Default 10,000. */
   readonly batchRequests?: number | undefined
   /** Most bytes of a batch. Default 64 MB. */
   readonly batchBytes?: number | undefined
-  /** Seconds after which a batch that was made is in the account's list. Default 30. */
+  /** Seconds after which a new batch is in the account's list. Default 30. */
   readonly settled?: number | undefined
 }
 
-/** The guide model behind batches; `options.price` is what a batch is charged. */
+/** The guide model, asked in batches; `options.price` is the price of a batch. */
 export const layer = (options: ClaudeBatchesOptions & GuideOptions) =>
   Layer.unwrap(Effect.map(makeClaudeBatches(options), (transport) => Guide.layer(transport, options)))
 
@@ -49,7 +53,7 @@ const statuses: Readonly<Record<string, number>> = {
   overloaded_error: 529
 }
 
-/** A question that somebody waits for, or that an earlier process asked. */
+/** A question that a caller waits for, or that an earlier process asked. */
 interface Pending {
   readonly answer: Deferred.Deferred<Reply, TransportError>
   askers: number
@@ -62,10 +66,10 @@ interface Queued extends BatchRequest {
 const now = Clock.currentTimeMillis
 /** Days that the server keeps results. */
 const kept = 29
-/** Times that results are read without anything new in them until what is missing counts as lost. */
+/** How often results are read without anything new before what is missing counts as lost. */
 const vainReadings = 5
 
-/** Needs `Answers`, in whose file the batches are remembered. They are followed until the scope closes. */
+/** Needs `Answers`; its file remembers the batches. They are followed until the scope closes. */
 export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOptions) {
   const { batchBytes = 64e6, batchRequests = 10_000, quiet = 2, settled = 30 } = o
   const api = makeBatchesApi(o)
@@ -79,9 +83,9 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
   const queue = new Map<string, Queued>()
   let queuedBytes = 0
   let came = Deferred.makeUnsafe<void>()
-  /** Questions whose stored result was handed out: asked again, they are worth a new request. */
+  /** Questions whose stored result was handed out: if asked again, they get a new request. */
   const handed = new Set<string>()
-  /** Batches that are known to be of some questions. */
+  /** Batches whose questions are known. */
   const attributed = new Set<string>()
 
   const expect = (key: string): Pending => {
@@ -170,7 +174,7 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
       const error = Result.isFailure(result) ? result.failure : busy(words, "lost", `${name} has fewer results than requests`)
       if (error._tag !== "ModelBusy") return yield* error
       if (missing.size === 0) return
-      // A server that is away is waited for; one that sends no more than before is not asked for ever.
+      // We wait for a server that is away, but do not ask for ever if it sends no more than before.
       if (missing.size < before) [vain, wait] = [0, api.makePatience()]
       else if (error.kind === "lost") vain++
       yield* wait(error)
@@ -186,7 +190,10 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
     return first !== undefined && keys.has(first.custom_id)
   }, Effect.catchTag("NotThere", () => Effect.succeed(false)))
 
-  /** The name of a batch of which it is not known whether it was made. @param since when that became unknown, milliseconds since 1970 */
+  /**
+   * The name of a batch that may or may not have been made.
+   * @param since when that became unknown, milliseconds since 1970
+   */
   const find = Effect.fnUntraced(function*({ after, keys, sentAt }: OpenBatch, since: number) {
     const own = new Set(keys)
     const ruledOut = new Set<string>()
@@ -210,7 +217,7 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
   }, (following, batch) =>
     Effect.catchTag(following, "NotThere", () =>
       Effect.gen(function*() {
-        // Another workspace's, perhaps: remembered as long as a server keeps results.
+        // Perhaps another workspace's: remembered as long as a server keeps results.
         if ((yield* now) - batch.sentAt > kept * 86_400_000) yield* remembered(memory.close(batch))
         return yield* busy(words, "down", `${words.where} does not have the batch`)
       })))
@@ -247,7 +254,7 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
     yield* remembered(memory.made(place, batch, name))
     yield* follow(batch, name)
   })
-  /** Whatever ends the work on a batch ends the waiting for its answers. */
+  /** If the work on a batch ends for any reason, the waiting for its answers ends too. */
   const inBackground = (keys: ReadonlyArray<string>, work: Effect.Effect<void, TransportError | NotThere>) =>
     work.pipe(
       Effect.catchTag("NotThere", ({ message }) =>

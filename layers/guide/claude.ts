@@ -25,11 +25,11 @@ export interface ClaudeOptions {
   readonly apiKey: Redacted.Redacted
   /** Default: the public API. */
   readonly baseUrl?: string | undefined
-  /** Seconds until the whole answer must be there. Default 30. */
+  /** Longest wait for the whole answer, seconds. Default 30. */
   readonly deadline?: number | undefined
 }
 
-/** What an answer must hold before anything in it is believed. */
+/** What an answer must contain before anything in it is believed. */
 const Message = Schema.Struct({
   type: Schema.Literal("message"),
   stop_reason: Schema.NullOr(Schema.String),
@@ -47,7 +47,7 @@ const kinds = { requests: "requests", inputTokens: "input-tokens", outputTokens:
 const rateHeaders = (headers: Headers) =>
   rateHeadersFrom(headers, (kind) => [`anthropic-ratelimit-${kinds[kind]}-limit`, `anthropic-ratelimit-${kinds[kind]}-remaining`])
 
-/** What the server said, as it came. */
+/** What the server said, unchanged. */
 export const messageOf = (error: APIError): string => {
   const body = error.error as { readonly error?: { readonly message?: unknown } } | undefined
   return typeof body?.error?.message === "string" ? body.error.message : error.message
@@ -60,13 +60,13 @@ export const failure = (words: FailureWords, cause: unknown): TransportError =>
     ? failureOf(words, Number(cause.status), messageOf(cause), cause.headers)
     : brokenOff(words, cause)
 
-/** Headers that leave the process beside the key: the SDK would add whatever ANTHROPIC_CUSTOM_HEADERS holds. */
+/** Headers that may leave the process besides the key: the SDK would add everything in ANTHROPIC_CUSTOM_HEADERS. */
 const sent = /^(anthropic-version|anthropic-beta|content-type|accept|user-agent|idempotency-key|x-stainless-.*)$/i
 
-/** A batch's results are read line by line, under limits of their own. */
+/** A batch's results, which are read line by line under limits of their own. */
 const isResults = (url: unknown): boolean => /\/batches\/[\w-]+\/results$/.test(String(url))
 
-/** The SDK, which reads the key here alone and no other credential of the environment. */
+/** The SDK, with the key from here and no other credential from the environment. */
 export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
   new Anthropic({
     apiKey: Redacted.value(apiKey),
@@ -78,13 +78,13 @@ export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
     fetch: async (url, init) => {
       const headers = new Headers(init?.headers)
       for (const name of Array.from(headers.keys())) if (!sent.test(name)) headers.delete(name)
-      headers.set("authorization", `Bearer ${Redacted.value(apiKey)}`) // as the SDK does, before those custom headers
+      headers.set("authorization", `Bearer ${Redacted.value(apiKey)}`) // as the SDK does before it adds custom headers
       const response = await fetch(url, { ...init, headers, redirect: "error" })
       return isResults(url) ? response : atMost(response, longestAnswer)
     }
   })
 
-/** A request as the API wants it. */
+/** A request in the API's form. */
 export const messageParams = ({ maxTokens, model, parts, schema, system }: Request): Anthropic.MessageCreateParamsNonStreaming => ({
   model,
   max_tokens: maxTokens,
@@ -100,10 +100,13 @@ export const messageParams = ({ maxTokens, model, parts, schema, system }: Reque
   output_config: { format: { type: "json_schema", schema } }
 })
 
-/** A plain word, as the fields of an answer are: where no form is at hand that would say which they are. */
+/** Whether it is a plain word, as an answer's field names are; for use where no form says which they are. */
 const isPlainWord = (word: string): boolean => /^[a-zA-Z_]{1,19}$/.test(word)
 
-/** What is read of a message, as it may be stored; null where it is none. @param data what the API sent as a message */
+/**
+ * The parts of a message that are read, safe to store; null if it is not a message.
+ * @param data what the API sent as a message
+ */
 export const withoutKey = ({ hide }: FailureWords, data: unknown): typeof Message.Type | null => {
   const message = Option.getOrNull(Schema.decodeUnknownOption(Message)(data))
   return message && {
@@ -116,11 +119,14 @@ export const withoutKey = ({ hide }: FailureWords, data: unknown): typeof Messag
   }
 }
 
-/** The answer in a message, checked. @param data what the API sent as a message */
+/**
+ * The answer in a message, checked.
+ * @param data what the API sent as a message
+ */
 export const replyOf = Effect.fnUntraced(function*(words: FailureWords, data: unknown, headers: Headers) {
   const limits = rateHeaders(headers)
   const message = yield* decodeMessage(data).pipe(
-    Effect.mapError(() => busy(words, "lost", `${words.where} answered with something that is no message`, headers))
+    Effect.mapError(() => busy(words, "lost", `${words.where} answered with something that is not a message`, headers))
   )
   const { cache_creation_input_tokens, cache_read_input_tokens, input_tokens, output_tokens } = message.usage
   const use: Use = {
@@ -152,7 +158,7 @@ export const claudeWords = ({ apiKey, baseUrl }: ClaudeOptions, model: string): 
   }
 }
 
-/** Without what may be in an address and is nobody's business: a user's name, a password, a query. */
+/** The address without private parts: user name, password, query. */
 const placeOf = (baseUrl: string): string => {
   const url = URL.parse(baseUrl)
   return url === null || (url.username === "" && url.password === "" && url.search === "" && url.hash === "")
@@ -169,7 +175,7 @@ export const makeClaude = (o: ClaudeOptions): Transport => {
       try: (signal) => sdk.messages.create(messageParams(request), { signal, headers: { "idempotency-key": request.once } }).withResponse(),
       catch: (cause) => failure(words, cause)
     }).pipe(
-      // The SDK's own timeout ends with the headers; this one also ends a body that stalls.
+      // The SDK's own timeout covers only the headers; this one also ends a body that stalls.
       Effect.timeoutOrElse({
         duration: deadline * 1000,
         orElse: () => Effect.fail(busy(words, "lost", `${words.where} gave no whole answer within ${deadline} s`))

@@ -1,6 +1,6 @@
 /**
- * What a guide model is asked about the defects of one picture. The form is the SDG detector's (P1n3/sdg-detector-grpo);
- * that detector itself prints its thoughts and then a bare list, which is read as well.
+ * What a guide model is asked about the defects of one picture. The form is the SDG detector's
+ * (P1n3/sdg-detector-grpo). That detector prints its thoughts and then a bare list, which is read too.
  */
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"
@@ -8,7 +8,7 @@ import { defectLabels } from "./defects.ts"
 import { rubric } from "./question.ts"
 import { jsonIn } from "./json-in.ts"
 
-/** Four coordinates are asked of an array by its check: structured output has no tuples. */
+/** A check requires four coordinates in the array: structured output has no tuples. */
 const Defects = Schema.Struct({
   defects: Schema.Array(Schema.Struct({
     box_2d: Schema.Array(Schema.Finite).annotate({ description: "x1, y1, x2, y2: 0 to 1000 from left to right and from top to bottom" }),

@@ -1,7 +1,8 @@
 /**
- * Questions to a guide model, the larger model that judges: each waits for its share of the rate limits (allowance.ts)
- * and of the budget, and its answer is stored (answers.ts) before it is used. Nothing is asked again here: what is worth
- * it fails with `JudgeBusy`, and the pipeline asks again; what was answered already is then read, not paid.
+ * Asks questions of a guide model, the larger model that judges. Each question waits for its share of the rate limits
+ * (allowance.ts) and of the budget, and its answer is stored (answers.ts) before it is used. Nothing is asked again
+ * here: a failure worth another try is `JudgeBusy`, and the pipeline asks again; an answer that already exists is then
+ * read, not paid for.
  */
 import { Context, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
 import { CircuitBreaker } from "effect/persistence"
@@ -21,20 +22,20 @@ import { ModelBusy, ModelStopped, type Part, type Reply, type Request, type Tran
 export interface GuideOptions {
   readonly model: string
   readonly price: Price
-  /** US dollars that may be spent; Infinity (the default) sets no limit. */
+  /** Most US dollars to spend; Infinity (the default) sets no limit. */
   readonly budgetUsd?: number | undefined
-  /** Most calls at the same time. Default 32, and 10,000 where they are queued. */
+  /** Most calls at the same time. Default 32, or 10,000 if they are queued. */
   readonly concurrency?: number | undefined
-  /** A minute, where the user wants less than the account allows. Default: what the server says. */
+  /** Most requests a minute, if the user wants less than the account allows. Default: what the server says. */
   readonly requestsPerMinute?: number | undefined
-  /** Refusals and cut-off answers to one question until it is given up. Default 4. */
+  /** How many refusals and cut-off answers to one question before it is given up. Default 4. */
   readonly unusableAnswers?: number | undefined
   /** Seconds without any answer after which the run is stopped; a queue has its own patience. Default 900. */
   readonly patience?: number | undefined
 }
 
 export class Guide extends Context.Service<Guide, {
-  /** Its name, and what else its answers depend on. */
+  /** Its name, and everything else its answers depend on. */
   readonly model: string
   /** Calls that may be under way at the same time. */
   readonly concurrency: number
@@ -47,7 +48,7 @@ export class Guide extends Context.Service<Guide, {
     Layer.effect(Guide, makeGuide(transport, options))
 }
 
-/** A refusal carries what the questions cost in vain. */
+/** Adds to a refusal what the questions cost. */
 export const billRefusals = (guide: Guide["Service"], questions: ReadonlyArray<Question<unknown>>) =>
 <A, R>(work: Effect.Effect<A, JudgeError, R>): Effect.Effect<A, JudgeError, R> =>
   Effect.catchTag(work, "JudgeRefused", ({ message }) =>
@@ -64,7 +65,10 @@ const endedOf = (result: { readonly ok: Reply } | { readonly failed: TransportEr
     : { _tag: "Lost" }
 }
 
-/** Only what says that the service is not there; a refusal to judge, say, comes from a service that works. */
+/**
+ * Counts only failures that show that the service is not there; a refusal to judge, for example, comes from a service
+ * that works.
+ */
 const classified = (exit: Exit.Exit<Reply, TransportError>): CircuitBreaker.Outcome => {
   const error = Exit.isFailure(exit) ? Option.getOrUndefined(Exit.findErrorOption(exit)) : undefined
   if (error?._tag !== "ModelBusy") return Exit.isSuccess(exit) || error !== undefined ? CircuitBreaker.success : CircuitBreaker.ignored
@@ -84,7 +88,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   const answers = yield* Answers
   const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
   const ledger = yield* Ledger
-  /** Made when the first question is asked, which a run does after it has gone back to its checkpoint. */
+  /** Made at the first question: a run asks that only after it has gone back to its checkpoint. */
   const budget = yield* Effect.cached(
     ledger.spentBefore.pipe(
       Effect.flatMap((nano) =>
@@ -94,7 +98,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       Effect.mapError(({ message }) => new JudgeStopped({ message }))
     )
   )
-  // Far more failures in a row than a faulty network gives: the service is down, and is asked again only now and then.
+  // Far more failures in a row than a faulty network gives: the service is down, and is then asked only now and then.
   const breaker = yield* CircuitBreaker.make({
     tripPolicy: CircuitBreaker.consecutive(25),
     openDuration: "5 seconds",
@@ -102,7 +106,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
   const now = Effect.clockWith((clock) => clock.currentTimeMillis)
   let answeredAt = yield* now
-  /** Seconds to wait for a service that is down: more each time it still is, none once it has answered. */
+  /** Seconds to wait for a service that is down: more each time it is still down, none once it has answered. */
   let backoff = 0
   let backoffSince = 0
   const answered = (at: number) => {
@@ -117,10 +121,10 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
     }
     return backoff * (0.75 + 0.5 * Math.random())
   }
-  /** nano-USD that a question has cost and nobody was told of, and how often it was answered in vain. */
+  /** nano-USD that a question has cost and that no verdict carries yet, and how often it got an unusable answer. */
   const unbilled = new Map<string, number>()
   const inVain = new Map<string, number>()
-  /** Input tokens of the largest request of a rubric so far, once one was answered. */
+  /** Input tokens of the largest request of a rubric so far, known once one was answered. */
   const measured = new Map<string, number>()
 
   const unusable = (id: string, message: string): JudgeError => {
@@ -147,7 +151,8 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
           })
           : new JudgeBusy({
             message: error.message,
-            // A lost answer says nothing of the server's load; one that is down is given time, as is one that asks for it.
+            // A lost answer says nothing about the server's load. A server that is down gets time, and so does one that
+            // asks for it.
             retryAfter: Duration.seconds(Math.max(error.retryAfter, error.kind === "down" ? down(at) : 0))
           })
     }
@@ -161,8 +166,8 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
     })
 
   /**
-   * Written down before it is sent and when it has ended, its answer kept: killed in between, it is in doubt. What is queued
-   * is remembered by its transport until then.
+   * Noted before it is sent, and again when it has ended and its answer is stored: if the process is killed in between,
+   * the call is in doubt. A queued question is remembered by its transport until then.
    */
   const noted = (
     id: string,
@@ -180,12 +185,12 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
           const failed = Exit.isFailure(exit) ? Option.getOrUndefined(Exit.findErrorOption(exit)) : undefined
           const nano = cost(Exit.isSuccess(exit) ? { ok: exit.value } : failed === undefined ? "interrupted" : { failed })
           if (asked === undefined && nano === 0) return Effect.void
-          // Unwritten it stays in doubt; the answer is worth keeping all the same.
+          // If this is not written, the call stays in doubt; the answer is still worth keeping.
           return Effect.ignore(Effect.flatMap(asked === undefined ? ask(nano) : Effect.succeed(asked), (call) => ledger.ended(call, nano, nano / Math.max(1, estimate))))
         }))
       })
     )
-  /** In turn and within the limits; a transport that queues sees to both. */
+  /** Sends in turn and within the limits; a transport that queues does both itself. */
   const sent = (call: Effect.Effect<Reply, TransportError>, likely: Use) =>
     transport.queued
       ? call
@@ -206,12 +211,12 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   const askNow = Effect.fn("Guide.ask")(
     function*<A>({ id, parts, rubric: { answer, maxTokens, read = (text) => text, schema, system, version } }: Question<A>): Effect.fn.Return<A, JudgeError> {
       const words = JSON.stringify(schema)
-      // Also of an answer that was stored by somebody who did not hide the key.
+      // Also hides the key in an answer that was stored with it.
       const answerIn = (text: string) => hide.json(read(text), (word) => words.includes(JSON.stringify(word)))
       const decode = (json: string): Effect.Effect<A, Schema.SchemaError | TooLong> =>
         json.length > longestJson ? Effect.fail(new TooLong()) : Schema.decodeEffect(Schema.fromJsonString(answer))(json)
       const known = yield* Effect.map(stored(answers.get(id)), (text) => text === undefined ? undefined : answerIn(text))
-      // It was decoded before it was stored, but what a form checks is no part of its name and may have changed.
+      // It was decoded before it was stored, but the checks of a form are not part of its key and may have changed.
       const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
       if (Option.isSome(usable)) return usable.value
       const { atMost, spend } = yield* budget
@@ -224,7 +229,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
         outputTokens: maxTokens
       }
       const whole = costOf(price, worst.inputTokens, worst.outputTokens)
-      /** What may have been charged counts as charged. */
+      /** A call that may have been charged counts as charged. */
       const cost = (ended: CallEnded): number =>
         ended === "interrupted"
           ? transport.queued ? 0 : atMost(whole) // a batch's answer is there for the next process
@@ -244,7 +249,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
         decode(answerIn(text)).pipe(
           Effect.andThen(stored(answers.put(id, answerIn(text), costOf(price, use.inputTokens, use.outputTokens)))),
           Effect.catchTag("JudgeStopped", (error) => Effect.sync(() => void (unkept = error))),
-          Effect.ignore // what is in no form is not kept
+          Effect.ignore // what does not fit the form is not kept
         )
       const send = transport.send({ ...request, limitless: limitless || free })
       const call = Effect.suspend(() => noted(id, whole, atMost(whole), send, keep, cost))

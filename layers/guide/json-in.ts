@@ -1,4 +1,4 @@
-/** Answers of models that cannot be held to a schema. */
+/** Finds the JSON in answers of models that cannot be held to a schema. */
 
 const isJson = (text: string): boolean => {
   try {
@@ -10,17 +10,17 @@ const isJson = (text: string): boolean => {
 }
 
 const thought = "</think>"
-/** Characters of the longest answer that counts as one: many times what any form asks for. */
+/** Most characters of an answer that counts as one: many times what any form needs. */
 export const longestJson = 65_536
-/** Characters that are tried altogether: each bracket may take as long as the text is long. */
+/** Most characters tried altogether: each bracket may take as long as the text is long. */
 const mostTried = 1e6
 
-/** A bracket that an object or a list may begin with. */
+/** A bracket where an object or a list may begin. */
 const opening = /\{(?=\s{0,99}["}])|\[(?=\s{0,99}[\][{"tfn\d-])/g
 
 /**
- * The JSON object or list in an answer that says more: what comes after its thoughts (`<think>`), without the fence,
- * tags or words around it. The text as it is where none is found, and nothing where the thoughts never end.
+ * The JSON object or list in an answer that says more: the part after its thoughts (`<think>`), without the fence, tags
+ * or words around it. Returns the text unchanged if there is none, and nothing if the thoughts never end.
  */
 export const jsonIn = (text: string): string => {
   if (isJson(text)) return text

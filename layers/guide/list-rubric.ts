@@ -4,7 +4,7 @@ import type { Prompt } from "../../src/domain.ts"
 import { type Rubric, rubric } from "./question.ts"
 import { isNumbered } from "./numbered.ts"
 
-/** Ranges and counts are checked here and not in the schema that is sent: structured output knows no such limits. */
+/** Ranges and counts are checked here, not in the schema that is sent: structured output cannot express them. */
 const Answer = (pictures: number) =>
   Schema.Struct({
     differences: Schema.String.annotate({ description: "what differs between the pictures, before any score" }),

@@ -1,6 +1,6 @@
 /**
- * Batches that a server works on, remembered in the file of the answers: what was sent is paid for, so after a crash it is
- * read, not sent again. A batch is written down before it is sent, and struck out when its last result is stored.
+ * Batches that a server works on, remembered in the file of the answers. What was sent is paid for, so after a crash it
+ * is read, not sent again. A batch is written down before it is sent, and deleted when its last result is stored.
  */
 import type { DatabaseSync } from "node:sqlite"
 import type { Effect } from "effect"
@@ -9,25 +9,25 @@ import type { AnswersFailed } from "./answers-failed.ts"
 
 export interface OpenBatch {
   readonly id: number
-  /** The server's name for it; undefined while it is not known whether the server has it. */
+  /** The server's name for it; undefined while it is unknown whether the server has it. */
   readonly name: string | undefined
-  /** The newest batch that the server had before this one; null where it had none. */
+  /** The newest batch that the server had before this one; null if it had none. */
   readonly after: string | null
   /** When it was about to be sent, milliseconds since 1970. */
   readonly sentAt: number
-  /** Of its questions. */
+  /** The keys of its questions. */
   readonly keys: ReadonlyArray<string>
 }
 
 export interface OpenBatches {
   /** @param place the server's address */
   readonly open: (place: string) => Effect.Effect<ReadonlyArray<OpenBatch>, AnswersFailed>
-  /** Before it is sent. */
+  /** Called before the batch is sent. */
   readonly begin: (place: string, batch: Omit<OpenBatch, "id" | "name">) => Effect.Effect<OpenBatch, AnswersFailed>
-  /** The server has it. Holds even where another process has struck it out. */
+  /** Called when the server has the batch. Works even if another process has deleted it. */
   readonly made: (place: string, batch: OpenBatch, name: string) => Effect.Effect<void, AnswersFailed>
   readonly close: (batch: OpenBatch) => Effect.Effect<void, AnswersFailed>
-  /** Results of questions, as JSON; each is kept until its question has an answer. */
+  /** Stores results of questions, as JSON; each is kept until its question has an answer. */
   readonly keep: (results: ReadonlyArray<readonly [key: string, message: string]>) => Effect.Effect<void, AnswersFailed>
   readonly result: (key: string) => Effect.Effect<string | undefined, AnswersFailed>
   readonly forget: (key: string) => Effect.Effect<void, AnswersFailed>

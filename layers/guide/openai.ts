@@ -1,10 +1,11 @@
 /**
  * Chat completions, as OpenAI, vLLM, llama.cpp and Ollama serve them: a deadline over headers and body, every answer
- * checked. One POST by fetch and not by the `openai` SDK: that one reads six more variables of the environment and wants a
- * key where a local server has none; with that and its retries, logs and headers taken away, this POST is what is left.
+ * checked. Makes one POST with fetch instead of using the `openai` SDK. The SDK reads six more environment variables
+ * and wants a key even for a local server that needs none; without these, its retries, logs and headers, only this POST
+ * would be left.
  *
- * Servers differ in the settings that they take. One that refuses `temperature`, `seed` or the name of the token limit
- * says so in a 400; it is sent without from then on, and that call counts as not answered.
+ * Servers differ in the settings that they take. A server that refuses `temperature`, `seed` or the name of the token
+ * limit says so in a 400. From then on that setting is left out, and the refused call counts as not answered.
  */
 import { Effect, Redacted, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
@@ -31,22 +32,22 @@ import {
   worstUse
 } from "./transport.ts"
 
-/** `json_schema` is held by the server; `json_object` and `plain` put the schema into the words. */
+/** With `json_schema` the server enforces the schema; with `json_object` and `plain` the schema is part of the words. */
 const answerFormats = ["json_schema", "json_object", "plain"] as const
 export type AnswerFormat = typeof answerFormats[number]
 
 export interface OpenAIOptions {
-  /** None for a server that asks for none. */
+  /** Absent for a server that needs none. */
   readonly apiKey?: Redacted.Redacted | undefined
-  /** Up to and without `/chat/completions`. Default: the public API. */
+  /** The address without `/chat/completions` at its end. Default: the public API. */
   readonly baseUrl?: URL | undefined
-  /** Seconds until the whole answer must be there. Default 30. */
+  /** Longest wait for the whole answer, seconds. Default 30. */
   readonly deadline?: number | undefined
   /** Default `json_schema`. */
   readonly format?: AnswerFormat | undefined
 }
 
-/** What an answer must hold before anything in it is believed. */
+/** What an answer must contain before anything in it is believed. */
 const Completion = Schema.Struct({
   choices: Schema.NonEmptyArray(Schema.Struct({
     finish_reason: Schema.NullOr(Schema.String),
@@ -59,7 +60,7 @@ const Completion = Schema.Struct({
 })
 const decodeCompletion = Schema.decodeUnknownEffect(Schema.fromJsonString(Completion))
 
-/** Tokens in and out are one limit here; the input, which is most of it, stands for both. */
+/** Tokens in and out share one limit here; the input, which is most of it, stands for both. */
 const kinds = { requests: "requests", inputTokens: "tokens", outputTokens: undefined } as const
 const rateHeaders = (headers: Headers) =>
   rateHeadersFrom(headers, (kind) =>
@@ -67,7 +68,7 @@ const rateHeaders = (headers: Headers) =>
 
 const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
-/** What servers say of an error: OpenAI's and Ollama's form, older vLLM's, FastAPI's, or a line of text. */
+/** The text of a server's error: in OpenAI's and Ollama's form, older vLLM's, FastAPI's, or as a line of text. */
 const errorOf = (body: string): { readonly said: string; readonly brief: string; readonly param: string; readonly code: string } => {
   let json: unknown
   try {
@@ -80,16 +81,16 @@ const errorOf = (body: string): { readonly said: string; readonly brief: string;
   const said = [error["message"], outer["error"], outer["detail"]].find(isText) ?? body
   return {
     said,
-    brief: oneLine(said), // what is read of it; what is shown has no key
+    brief: oneLine(said), // only read by the program; what is shown contains no key
     param: isText(error["param"]) ? error["param"] : "",
     code: isText(error["code"]) ? error["code"] : ""
   }
 }
 
-/** Settings that an answer can do without, or with under another name. */
+/** Settings that can be left out, or sent under another name. */
 type Optional = "temperature" | "seed" | "max_completion_tokens" | "max_tokens"
 
-/** The setting, of those sent, that a 400 is about. */
+/** Which of the sent settings a 400 is about. */
 const refusedSetting = ({ brief, param }: ReturnType<typeof errorOf>, sent: ReadonlyArray<Optional>): Optional | undefined =>
   sent.find((name) => param === name) ??
     (/support|unknown|unrecogni[sz]ed|unexpected|permitted|allowed|extra/i.test(brief)
@@ -99,11 +100,11 @@ const refusedSetting = ({ brief, param }: ReturnType<typeof errorOf>, sent: Read
 const formatRefused = ({ brief, param }: ReturnType<typeof errorOf>): boolean =>
   param.startsWith("response_format") || /response_format|json_schema|structured output/i.test(brief)
 
-/** The schema as words, where no server holds an answer to it. */
+/** The schema in words, for a server that does not enforce it. */
 const inWords = ({ schema, system }: Request): string =>
   `${system}\n\nAnswer with one JSON object and nothing else. It must fit this JSON schema:\n${JSON.stringify(schema)}`
 
-/** The object in an answer that may have thoughts before it, or words and a fence around it. */
+/** The object in an answer that may also contain thoughts before it, or words and a fence around it. */
 const objectIn = (text: string): string => {
   const answer = text.replace(/^\s*<think>[\s\S]*?<\/think>/, "")
   return answer.slice(Math.max(0, answer.indexOf("{")), answer.lastIndexOf("}") + 1)
@@ -116,7 +117,10 @@ const responseFormat = (format: AnswerFormat, { schema }: Request) =>
     ? { response_format: { type: "json_object" } }
     : {}
 
-/** More than any model is known to count a picture as: gpt-4o-mini's 2833, and 5667 for every 512 pixels square. */
+/**
+ * An upper bound of the tokens a picture counts as: gpt-4o-mini's 2833, and 5667 for every 512 pixels square, are the
+ * most of any known model.
+ */
 const pictureTokensAtMost = (picture: Picture): number => {
   const { height, width } = sentSize(picture)
   return 2833 + 5667 * Math.ceil(width / 512) * Math.ceil(height / 512)
@@ -130,19 +134,19 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
   const url = new URL(baseUrl)
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/chat/completions`
   const hide = hiding(apiKey)
-  // Without the query, which may hold what is nobody's business.
+  // Without the query, which may hold secrets.
   const address = hide.text(baseUrl.origin + baseUrl.pathname.replace(/\/+$/, ""))
   const where = isPublicApi(baseUrl) ? "the OpenAI API" : `the model server at ${address}`
   const key = apiKey === undefined ? undefined : Redacted.value(apiKey)
   const refused = new Set<Optional>()
-  // The public API refuses the old name for its newer models, and local servers may know only that one.
+  // The public API refuses the old name for its newer models, and local servers may know only the old one.
   const limitNames: ReadonlyArray<Optional> = isPublicApi(baseUrl)
     ? ["max_completion_tokens", "max_tokens"]
     : ["max_tokens", "max_completion_tokens"]
 
   const takesNoLimit = () => limitNames.every((name) => refused.has(name))
 
-  /** Read before each call: what was refused meanwhile is left out. */
+  /** Read before each call: settings refused meanwhile are left out. */
   const optional = ({ maxTokens }: Request): Partial<Record<Optional, number>> => {
     const limitName = limitNames.find((name) => !refused.has(name))
     return {
@@ -190,7 +194,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     const words: FailureWords = { where, model: request.model, key: "OPENAI_API_KEY", address: "OPENAI_BASE_URL", hide, rateHeaders }
     const settings = optional(request)
     if (takesNoLimit() && !request.limitless) {
-      return yield* busy(words, "down", `${where} takes no limit on an answer, for which more money must be set aside`)
+      return yield* busy(words, "down", `${where} takes no limit on the length of an answer, so more money must be set aside for it`)
     }
     const response = yield* Effect.tryPromise({
       try: (signal) =>
@@ -198,7 +202,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
           method: "POST",
           headers: { "content-type": "application/json", "idempotency-key": hashOf([request.once, settings]), ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) },
           body: JSON.stringify({ ...bodyOf(request), ...settings }),
-          redirect: "error", // the key goes nowhere else
+          redirect: "error", // the key must go nowhere else
           signal
         }),
       catch: (cause) => unreachable(words, cause)
@@ -216,7 +220,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     )
     if (response.status !== 200) return yield* failed(words, response, Object.keys(settings) as Array<Optional>)
     const { choices: [choice], usage } = yield* decodeCompletion(response.body).pipe(
-      Effect.mapError(() => busy(words, "lost", `${where} answered with something that is no completion`, response.headers))
+      Effect.mapError(() => busy(words, "lost", `${where} answered with something that is not a completion`, response.headers))
     )
     const limits = rateHeaders(response.headers)
     const use: Use = usage == null
@@ -244,6 +248,6 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
 interface Answered {
   readonly status: number
   readonly headers: Headers
-  /** Whole, as text. */
+  /** The whole body, as text. */
   readonly body: string
 }

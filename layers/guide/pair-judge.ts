@@ -1,6 +1,6 @@
 /**
- * A pair put to a guide model, in both orders by default: where they agree that is the verdict, where not it is a tie,
- * so a preference for a place never becomes a label.
+ * Asks a guide model about a pair, by default in both orders. If the orders agree, that is the verdict; if not, it is a
+ * tie, so a preference for a place never becomes a label.
  */
 import { Effect } from "effect"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
@@ -26,7 +26,7 @@ export const makePairJudge = Effect.fnUntraced(function*({ name, orders = 2 }: P
   const guide = yield* Guide
   const compare = Effect.fn("Judge.compare")(function*(prompt: Prompt, a: Picture, b: Picture) {
     if (a.hash === b.hash) return new Verdict({ outcome: "tie", confidence: 0, by: name })
-    // By hash, so that swapping the pictures asks, and pays for, nothing new.
+    // By hash, so that swapping the pictures asks, and costs, nothing new.
     const [lower, upper] = a.hash < b.hash ? [a, b] : [b, a]
     const shown = [[lower, upper], [upper, lower]] as const
     const questions = shown.slice(0, orders).map(([first, second]) =>
@@ -38,7 +38,7 @@ export const makePairJudge = Effect.fnUntraced(function*({ name, orders = 2 }: P
         { picture: second }
       ])
     )
-    // Both to their end: an answer under way is paid for.
+    // Wait for both: an answer under way is paid for.
     const asked = yield* Effect.forEach(questions, (question) => Effect.result(guide.ask(question)), { concurrency: 2 })
     const [there, back] = yield* Effect.forEach(asked, Effect.fromResult).pipe(billRefusals(guide, questions))
     const agreed = back === undefined || back.better === mirrored[there!.better] ? there!.better : "tie"

@@ -1,6 +1,6 @@
 /**
- * What a guide model is asked about a pair, and how its answer is read. Differences come before the verdict: a model that has
- * named them judges more as people do.
+ * What a guide model is asked about a pair, and how its answer is read. Differences come before the verdict: a model
+ * that has named them judges more like people do.
  */
 import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"

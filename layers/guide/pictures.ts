@@ -1,13 +1,15 @@
-/** Pictures as models are sent them. */
+/** Pictures in the form in which models get them. */
 import type { Picture } from "../../src/domain.ts"
 import { encodePng } from "../../src/drawing/png.ts"
 
-/** Pictures under this side are enlarged by a whole factor: a model sees little in a stamp. Pixels. */
+/**
+ * Pictures with a smaller side than this are enlarged by a whole factor: a model sees little in a tiny picture. Pixels.
+ */
 const leastSide = 224
 
 const factorOf = ({ height, width }: Picture): number => Math.max(1, Math.ceil(leastSide / Math.max(width, height)))
 
-/** Pixels of the picture as it is sent. */
+/** Size of the picture as it is sent, pixels. */
 export const sentSize = (picture: Picture): { readonly width: number; readonly height: number } => {
   const factor = factorOf(picture)
   return { width: picture.width * factor, height: picture.height * factor }
@@ -27,7 +29,7 @@ export const pngOf = (picture: Picture): string => {
   return Buffer.from(encodePng(w, h, new Uint8Array(to.buffer))).toString("base64")
 }
 
-/** Tokens that the sent picture is counted as, by Claude's documented rule of thumb: pixels / 750. */
+/** Tokens that the sent picture counts as, by Claude's documented rule of thumb: pixels / 750. */
 export const pictureTokens = (picture: Picture): number => {
   const { height, width } = sentSize(picture)
   return Math.ceil(width * height / 750)

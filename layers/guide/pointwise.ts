@@ -1,6 +1,6 @@
 /**
- * Judges that look at each picture alone: K pictures are asked about once each, not once a pair, and the order of a pair
- * cannot matter.
+ * Judges that look at each picture alone: each of K pictures is asked about once, not once a pair, and the order within
+ * a pair cannot matter.
  */
 import { Effect } from "effect"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
@@ -10,12 +10,12 @@ import type { Question } from "./question.ts"
 import { reasonOf } from "./reason.ts"
 import type { Ask } from "./sharing.ts"
 
-/** What was seen in two pictures, compared. */
+/** The comparison of what was seen in two pictures. */
 export interface Comparison {
   /** The judge's scores of A and B: the higher one wins. */
   readonly scores: readonly [number, number]
   readonly tie: boolean
-  /** In [0, 1], of a verdict that is no tie. */
+  /** The confidence of a verdict that is not a tie, in [0, 1]. */
   readonly confidence: number
   readonly reason: string
 }
@@ -23,13 +23,13 @@ export interface Comparison {
 export interface PointwiseOptions<A> {
   readonly name: string
   readonly identity: string
-  /** What there is to say of one picture; every question goes through `ask`. */
+  /** Looks at one picture; every question goes through `ask`. */
   readonly look: (ask: Ask, prompt: Prompt, picture: Picture) => Effect.Effect<A, JudgeError>
-  /** Swapping the two swaps the scores and nothing else that counts. */
+  /** Swapping the two swaps the scores and changes nothing else that matters. */
   readonly compared: (a: A, b: A) => Comparison
 }
 
-/** What a question cost is told by the first verdict that rests on it, so that verdicts add up to the bill. */
+/** The first verdict that uses a question's answer carries its cost, so that verdicts add up to the bill. */
 export const makePointwiseJudge = Effect.fnUntraced(function*<A>({ compared, identity, look, name }: PointwiseOptions<A>) {
   const guide = yield* Guide
   const compare = Effect.fn("Judge.compare")(function*(prompt: Prompt, a: Picture, b: Picture) {
@@ -39,7 +39,7 @@ export const makePointwiseJudge = Effect.fnUntraced(function*<A>({ compared, ide
       questions.push(question)
       return guide.ask(question)
     }
-    // Both to their end: an answer under way is paid for.
+    // Wait for both: an answer under way is paid for.
     const looks = yield* Effect.forEach([a, b], (picture) => Effect.result(look(ask, prompt, picture)), { concurrency: 2 })
     const [seenA, seenB] = yield* Effect.forEach(looks, Effect.fromResult).pipe(billRefusals(guide, questions))
     const { confidence, reason, scores, tie } = compared(seenA!, seenB!)

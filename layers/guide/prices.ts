@@ -1,4 +1,7 @@
-/** Prices of models, USD per million tokens. Prices change: the settings judge_input_price and judge_output_price overrule. */
+/**
+ * Prices of models, USD per million tokens. Prices change: the settings judge_input_price and judge_output_price
+ * override them.
+ */
 export interface Price {
   readonly input: number
   readonly output: number
@@ -9,12 +12,12 @@ export const prices: Readonly<Record<string, Price>> = {
   "claude-haiku-4-5-20251001": { input: 1, output: 5 }
 }
 
-/** The Message Batches API takes half of every price. */
+/** The price in the Message Batches API: half of every price. */
 export const batchPrice = ({ input, output }: Price): Price => ({ input: input / 2, output: output / 2 })
 
 /** nano-USD, whole, rounded up. */
 export const costOf = (price: Price, inputTokens: number, outputTokens: number): number =>
   Math.ceil((inputTokens * price.input + outputTokens * price.output) * 1000 - 1e-6)
 
-/** More tokens than any text of this many characters has: for what is set aside, never for what is paid. */
+/** An upper bound of a text's tokens, by its characters: for what is set aside, never for what is paid. */
 export const tokensAtMost = (characters: number): number => characters

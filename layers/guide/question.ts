@@ -1,17 +1,17 @@
-/** What is asked of a guide model: the words, the form of the answer, and what it is shown. */
+/** A question to a guide model: the words, the form of the answer, and the pictures. */
 import { createHash } from "node:crypto"
 import { Schema } from "effect"
 import type { Part } from "./transport.ts"
 
-/** What is asked of every picture, pair or prompt alike: the words and the form of the answer. */
+/** What is the same for every picture, pair or prompt: the words and the form of the answer. */
 export interface Rubric<A> {
   readonly system: string
   readonly answer: Schema.Codec<A, unknown>
-  /** JSON schema of `answer`, as structured output wants it. */
+  /** JSON schema of `answer`, in the form that structured output needs. */
   readonly schema: Readonly<Record<string, unknown>>
-  /** The longest answer that is waited for, tokens. */
+  /** Tokens of the longest answer. */
   readonly maxTokens: number
-  /** The JSON in what the model says, where it may say more. Default: all of it. */
+  /** Finds the JSON in what the model says, if it may say more. Default: all of it. */
   readonly read?: (text: string) => string
   /** Hash of the words and the form, 8 hex digits: part of a judge's identity. */
   readonly version: string
@@ -37,7 +37,7 @@ export const rubric = <A>(o: {
 
 export const hashOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex")
 
-/** One question: its own name (`id`, the same for the same question) and how to ask it. */
+/** One question: its name (`id`, the same for the same question) and how to ask it. */
 export interface Question<A> {
   readonly id: string
   readonly rubric: Rubric<A>

@@ -1,7 +1,7 @@
 /**
  * Checklists of prompts, from a user's file: SVGBench's questions.json (an array of {prompt, requirements}) or Eval
- * Protocol's JSONL (rows whose input_metadata.dataset_info has original_prompt and requirements). Which one it is shows
- * in what is written, not in the file's name; either form may stand in either file.
+ * Protocol's JSONL (rows whose input_metadata.dataset_info has original_prompt and requirements). The content decides
+ * which one it is, not the file's name; both forms may occur in either kind of file.
  */
 import { Effect, Schema } from "effect"
 import { FileProblem, readText } from "../../src/system/files.ts"
@@ -19,7 +19,7 @@ const Row = Schema.Union([
   })
 ])
 
-/** A prompt that stands there twice has the later list. */
+/** If a prompt occurs twice, the later list counts. */
 export const readRequirements = Effect.fn("readRequirements")(function*(file: string) {
   const text = yield* readText(file)
   const rows = text.trimStart().startsWith("[") ? yield* arrayIn(file, text) : yield* linesIn(file, text)

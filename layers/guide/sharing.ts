@@ -1,4 +1,4 @@
-/** Questions that several pairs of a prompt have in common. */
+/** Shares a question that several pairs of a prompt have in common. */
 import { Deferred, Effect, Exit } from "effect"
 import type { JudgeError } from "../../src/stages/Judge.ts"
 import type { Question } from "./question.ts"
@@ -6,11 +6,12 @@ import type { Question } from "./question.ts"
 export type Ask = <A>(question: Question<A>) => Effect.Effect<A, JudgeError>
 
 /**
- * The same, but who asks what is being asked already waits for that answer; later the guide has it stored. A failure
- * goes to all who wait and is not remembered. Where the one who asked is interrupted, another asks.
+ * The same `ask`, but a second caller of a question under way waits for the first one's answer; later the guide has it
+ * stored. A failure goes to all who wait and is not remembered. If the caller who asked is interrupted, another one
+ * asks.
  */
 export const sharing = (plain: Ask): Ask => {
-  /** By question: how it ended, undefined where it was interrupted. */
+  /** By question: how it ended; undefined if it was interrupted. */
   const underWay = new Map<string, Deferred.Deferred<Exit.Exit<unknown, JudgeError> | undefined>>()
   const ask: Ask = <A>(question: Question<A>) =>
     Effect.uninterruptibleMask((restore): Effect.Effect<A, JudgeError> => {

@@ -1,6 +1,6 @@
 /**
- * What carries a question to a model and brings its answer back. An implementation makes one call, checks what comes
- * back, and tells every way to fail apart; it asks nothing again.
+ * Carries a question to a model and brings its answer back. An implementation makes one call, checks the answer, and
+ * tells all kinds of failure apart; it never asks again.
  */
 import { type Effect, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
@@ -14,11 +14,11 @@ import { tokensAtMost } from "./prices.ts"
 export type Part = { readonly text: string } | { readonly picture: Picture }
 
 export interface Request {
-  /** Of the question: hash of all that the answer depends on, 64 hex digits. */
+  /** Hash of everything the answer depends on, 64 hex digits. */
   readonly id: string
   /**
-   * Of the question and of how often it was answered in vain, 64 hex digits: sent as the Idempotency-Key, so that a server
-   * that knows it charges once where an answer was lost, or its asker killed.
+   * Hash of the question and of how many unusable answers it got, 64 hex digits. It is sent as the Idempotency-Key, so
+   * that a server that knows this header charges once if an answer was lost or the process was killed.
    */
   readonly once: string
   readonly model: string
@@ -26,9 +26,12 @@ export interface Request {
   readonly parts: ReadonlyArray<Part>
   /** JSON schema of the answer: every key required, no other key. */
   readonly schema: Readonly<Record<string, unknown>>
-  /** The longest answer that is waited for, tokens. */
+  /** Tokens of the longest answer. */
   readonly maxTokens: number
-  /** Enough money is set aside for an answer of any length: else a request that cannot be held to `maxTokens` is not sent. */
+  /**
+   * Enough money is set aside for an answer of any length. Otherwise a request that cannot be held to `maxTokens` is
+   * not sent.
+   */
   readonly limitless?: boolean
 }
 
@@ -41,14 +44,17 @@ export interface Reply {
 /** No answer now, but there may be one later: rate limit, overload, connection, deadline, a broken body. */
 export class ModelBusy extends Schema.TaggedError<ModelBusy>()("ModelBusy", {
   message: Schema.String,
-  /** `slow`: the server asked for less; `lost`: it may have worked, and charged, for nothing; `down`: it did not answer. */
+  /**
+   * `slow`: the server asked for fewer calls; `lost`: the server may have worked, and charged, but the answer did not
+   * arrive; `down`: it did not answer.
+   */
   kind: Schema.Literals(["slow", "lost", "down"]),
-  /** Seconds the server asked us to wait, 0 where it did not say. */
+  /** Seconds the server asked us to wait, 0 if it did not say. */
   retryAfter: Schema.Finite,
   headers: Schema.Unknown
 }) {}
 
-/** The model answered, was paid for, and did not give what was asked: a refusal, or an answer cut off. */
+/** The model answered and was paid, but did not give what was asked: a refusal, or an answer cut off. */
 export class ModelUnusable extends Schema.TaggedError<ModelUnusable>()("ModelUnusable", {
   message: Schema.String,
   inputTokens: Schema.Finite,
@@ -61,7 +67,7 @@ export class ModelRejected extends Schema.TaggedError<ModelRejected>()("ModelRej
   message: Schema.String
 }) {}
 
-/** No request can succeed: the key is wrong, has no permission or no credit, or there is no such model. */
+/** No request can succeed: the key is wrong, has no permission or no credit, or the model does not exist. */
 export class ModelStopped extends Schema.TaggedError<ModelStopped>()("ModelStopped", {
   message: Schema.String
 }) {}
@@ -69,28 +75,28 @@ export class ModelStopped extends Schema.TaggedError<ModelStopped>()("ModelStopp
 export type TransportError = ModelBusy | ModelUnusable | ModelRejected | ModelStopped
 
 export interface Transport {
-  /** Who is asked, for people: "the Claude API", or an address. */
+  /** The model's place, for people: "the Claude API", or an address. */
   readonly where: string
-  /** What an answer depends on beside the model's name: a server's address, a form. Part of identities. */
+  /** What an answer depends on besides the model's name: a server's address, a form. Part of identities. */
   readonly variant?: string
-  /** More input tokens than one picture is ever counted as. Default: as Claude counts it. */
+  /** An upper bound of the input tokens of a picture. Default: as Claude counts it. */
   readonly pictureTokensAtMost?: (picture: Picture) => number
-  /** The server has refused to be told how long an answer may be. */
+  /** Whether the server has refused a limit on the length of an answer. */
   readonly takesNoLimit?: () => boolean
-  /** Hides its key in what is stored of an answer. */
+  /** Hides its key in the stored parts of an answer. */
   readonly hide?: Hiding
-  /** Requests may wait for hours: the transport itself keeps the server's limits, and knows when to give it up. */
+  /** Requests may wait for hours: the transport itself keeps the server's limits, and decides when to give up on it. */
   readonly queued?: boolean
   readonly send: (request: Request) => Effect.Effect<Reply, TransportError>
 }
 
-/** Tokens of the longest answer of any model, where a server takes no limit. */
+/** Tokens of the longest answer of any model, for a server that takes no limit. */
 const limitlessTokens = 131_072
 
-/** Tokens as a server counts them: one that counts what cannot be is not believed. */
+/** Tokens as a server counts them; impossible counts are refused. */
 export const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1e9 }))
 
-/** The most that a call may use: for what is set aside, and where a server does not say what it used. */
+/** The most that a call may use: for what is set aside, and for a server that does not say what it used. */
 export const worstUse = (
   { limitless = false, maxTokens, parts, schema, system }: Request,
   pictureTokensAtMost: Transport["pictureTokensAtMost"] = pictureTokens
@@ -100,11 +106,14 @@ export const worstUse = (
   outputTokens: limitless ? Math.max(maxTokens, limitlessTokens) : maxTokens
 })
 
-/** Length in UTF-8 of all that is said beside the pictures. */
+/** Length in UTF-8 of everything said besides the pictures. */
 export const wordBytes = ({ parts, schema, system }: Pick<Request, "parts" | "schema" | "system">): number =>
   Buffer.byteLength(system + JSON.stringify(schema) + parts.map((part) => ("text" in part ? part.text : "")).join(""), "utf8")
 
-/** Limits and remaining amounts as the server tells them; absent where it does not. @param of header values by kind */
+/**
+ * Limits and remaining amounts as the server gives them; absent if it does not.
+ * @param of header values by kind
+ */
 export const rateHeadersFrom = (
   headers: Headers,
   of: (kind: "requests" | "inputTokens" | "outputTokens") => readonly [limit: string, remaining: string] | undefined
@@ -120,23 +129,26 @@ export const rateHeadersFrom = (
   return { ...read("requests"), ...read("inputTokens"), ...read("outputTokens") }
 }
 
-/** How a failed call is put into words. */
+/** Words for describing a failed call. */
 export interface FailureWords {
-  /** Who is asked. */
+  /** The model's place, for people. */
   readonly where: string
   readonly model: string
   /** Environment variables with the key and the address. */
   readonly key: string
   readonly address: string
-  /** Of the key. */
+  /** Hides the key. */
   readonly hide: Hiding
   readonly rateHeaders: (headers: Headers) => RateHeaders
 }
 
-/** What a server said, for people: without the key, one line, not long. The key first, which a cut would leave a part of. */
+/**
+ * What a server said, for people: without the key, on one line, shortened. The key is removed first: cutting first
+ * could leave a part of it.
+ */
 export const shown = ({ hide }: Pick<FailureWords, "hide">, said: string): string => oneLine(hide.text(said))
 
-/** @param saying by the server, as it came */
+/** @param saying the server's words, unchanged */
 export const failureOf = (
   words: FailureWords,
   status: number,

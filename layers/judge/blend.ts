@@ -1,12 +1,12 @@
 /**
- * Judge: the scores of several judges, each brought to mean 0 and deviation 1 within the drawings of the prompt before they
- * are weighed and added, so that no judge counts more because its unit is larger (decoupled normalisation, as GDPO does
- * with rewards; Liu et al. 2026, arXiv:2601.05242).
+ * Judge: adds up the weighted scores of several judges. Each judge's scores are first brought to mean 0 and deviation 1
+ * within the drawings of the prompt, so that no judge counts more because its unit is larger (decoupled normalisation,
+ * as GDPO does with rewards; Liu et al. 2026, arXiv:2601.05242).
  *
- *     worth i = sum over judges of weight * (score i - mean) / deviation      weights add up to 1
+ *      worth i = sum over judges of weight * (score i - mean) / deviation      weights add up to 1
  *
- * A drawing wins by `tieMargin` or more, with confidence 2 σ(gap) - 1. Of two drawings alone each judge's scores are +1
- * and -1: a vote. Where a judge's scores are all equal it says nothing.
+ * A drawing wins by `tieMargin` or more, with confidence 2 σ(gap) - 1. With only two drawings, each judge's scores are
+ * +1 and -1: a vote. A judge whose scores are all equal says nothing.
  */
 import { Effect, Layer } from "effect"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
@@ -24,7 +24,10 @@ const normalised = (scores: ReadonlyArray<number>): ReadonlyArray<number> => {
   return scores.map((x) => (deviation > 1e-12 ? (x - mean) / deviation : 0))
 }
 
-/** Its members must give scores: a judge that gives none refuses the prompt. @param members at least one, weights > 0 */
+/**
+ * Its members must give scores: a judge that gives none refuses the prompt.
+ * @param members at least one, weights > 0
+ */
 export const layer = <E, R>(members: ReadonlyArray<PanelMember<E, R>>, { tieMargin = 0.25 }: JudgeBlendOptions = {}) =>
   Layer.effect(
     Judge,
@@ -33,13 +36,16 @@ export const layer = <E, R>(members: ReadonlyArray<PanelMember<E, R>>, { tieMarg
       const blended = yield* Effect.forEach(members, ({ judge, weight = 1 }) =>
         Effect.map(built(judge), (judge) => ({ judge, weight: weight / all })))
 
-      /** Of each picture, and what they cost. A pointwise score is the same in every pair, so n - 1 pairs tell all. */
+      /**
+       * The scores of each picture, and their cost. A pointwise score is the same in every pair, so n - 1 pairs are
+       * enough.
+       */
       const scoresOf = (judge: Judge["Service"], prompt: Prompt, pictures: ReadonlyArray<Picture>) =>
         Effect.map(
           judge.compareAll?.(prompt, pictures) ??
             Effect.forEach(pictures.slice(1), (picture) => judge.compare(prompt, pictures[0]!, picture), { concurrency: "unbounded" }),
           (verdicts) => ({
-            // Those of the first picture with each other one stand first in compareAll's order as well.
+            // The pairs of the first picture with every other one come first in compareAll's order too.
             scores: verdicts.slice(0, pictures.length - 1).flatMap(({ scores }, n) => (n === 0 ? scores ?? [] : scores?.slice(1) ?? [])),
             costUsd: verdicts.reduce((sum, { costUsd = 0 }) => sum + costUsd, 0)
           })

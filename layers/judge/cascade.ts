@@ -1,6 +1,7 @@
 /**
- * Judge: a cheap one first, and a dear one only where the cheap one is not sure. Verdicts carry the name of the judge
- * that gave them, so the share of questions that was saved is the share `by` the first (`judge/by/*` in metrics.jsonl).
+ * Judge: asks a cheap judge first, and an expensive one only if the cheap one is not sure. A verdict carries the name
+ * of the judge that gave it, so the share of questions saved is the share `by` the first (`judge/by/*` in
+ * metrics.jsonl).
  */
 import { Effect, Layer } from "effect"
 import type { Picture, Prompt } from "../../src/domain.ts"
@@ -8,11 +9,11 @@ import { Judge } from "../../src/stages/Judge.ts"
 import { built } from "./panel.ts"
 
 export interface CascadeOptions {
-  /** The first judge's answer stands from this confidence on, in [0, 1]; a tie never does. Default 0.9. */
+  /** The lowest confidence, in [0, 1], at which the first judge's answer stands; a tie never does. Default 0.9. */
   readonly confidence?: number
 }
 
-/** A first judge that refuses passes the question on. */
+/** If the first judge refuses, the second is asked. */
 export const layer = <E1, R1, E2, R2>(
   first: Layer.Layer<Judge, E1, R1>,
   then: Layer.Layer<Judge, E2, R2>,

@@ -1,10 +1,10 @@
 /**
- * Judge: a guide model checks each drawing against the requirements of its prompt, one by one. Score = met / n; the
- * verdict is the higher score, a tie where as many are met, and its confidence is the share of the requirements by which
- * they differ. Each drawing is looked at once, however many pairs it is in.
+ * Judge: a guide model checks each drawing against the requirements of its prompt, one by one. Score = met / n. The
+ * higher score wins; equal scores are a tie. The confidence is the share of the requirements by which they differ. The
+ * model looks at each drawing once, in however many pairs it is.
  *
- * Requirements come from a user's file (layers/guide/requirements.ts); a prompt that is not in it is cut into some by the model,
- * once, and that answer is stored like any other.
+ * Requirements come from a user's file (layers/guide/requirements.ts). For a prompt that is not in it, the model writes
+ * them, once, and that answer is stored like any other.
  */
 import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
@@ -23,7 +23,7 @@ import { makePointwiseJudge } from "../guide/pointwise.ts"
 import type { Ask } from "../guide/sharing.ts"
 
 export interface JudgeChecklistOptions {
-  /** Requirements of prompts, by the prompt's text. Default: none, and the model finds them all. */
+  /** Requirements by the prompt's text. Default: none, and the model writes them all. */
   readonly requirements?: Requirements | undefined
 }
 
@@ -35,7 +35,7 @@ interface Look {
 
 const metIn = ({ rows }: Look): number => rows.filter(({ met }) => met).length
 
-/** The requirements that one of them meets and the other does not. */
+/** The requirements that only one of them meets. */
 const reasonOf = (a: Look, b: Look): string =>
   [
     `${metIn(a)} and ${metIn(b)} of ${a.rows.length} met`,

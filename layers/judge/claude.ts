@@ -1,6 +1,6 @@
 /**
- * Judge: Claude, shown the prompt and both pictures (guide/pair-judge.ts), over the Messages API (guide/claude.ts) or
- * in batches at half the price (guide/claude-batches.ts), within rate limits and a budget (guide/guide.ts).
+ * Judge: Claude, which sees the prompt and both pictures (guide/pair-judge.ts), over the Messages API (guide/claude.ts)
+ * or in batches at half the price (guide/claude-batches.ts), within rate limits and a budget (guide/guide.ts).
  */
 import { Config, Effect, Layer, Option } from "effect"
 import { Judge } from "../../src/stages/Judge.ts"
@@ -12,7 +12,7 @@ import { makePairJudge, type PairJudgeOptions } from "../guide/pair-judge.ts"
 export interface JudgeClaudeOptions
   extends ClaudeOptions, GuideOptions, claudeBatches.ClaudeBatchesOptions, Omit<PairJudgeOptions, "name">
 {
-  /** Ask in batches, which may take 24 hours and cost half; `price` is then the batches' one. Default false. */
+  /** Ask in batches, which may take 24 hours and cost half; `price` is then the price of batches. Default false. */
   readonly batch?: boolean | undefined
 }
 
@@ -22,7 +22,7 @@ export const layer = (options: JudgeClaudeOptions) =>
     Layer.provide(options.batch ? claudeBatches.layer(options) : Guide.layer(makeClaude(options), options))
   )
 
-/** ANTHROPIC_API_KEY and, where it is set, ANTHROPIC_BASE_URL: all that is read of the environment. */
+/** Reads ANTHROPIC_API_KEY and, if it is set, ANTHROPIC_BASE_URL from the environment, and nothing else. */
 export const layerConfig = (options: Omit<JudgeClaudeOptions, "apiKey" | "baseUrl">) =>
   Layer.unwrap(Effect.gen(function*() {
     const apiKey = yield* Config.Redacted("ANTHROPIC_API_KEY")

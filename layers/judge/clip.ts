@@ -1,6 +1,7 @@
 /**
  * Judge: any CLIP checkpoint (Hugging Face `CLIPModel` folder). A drawing's score is exp(logit_scale) * cos(text,
- * picture), the model's own logit; scores.ts says what becomes of two of them. Other models' judges are rows of scorers.ts.
+ * picture), the model's own logit; scores.ts makes a verdict from two scores. The judges of other models are rows of
+ * scorers.ts.
  */
 import * as scorers from "./scorers.ts"
 
@@ -9,11 +10,11 @@ export interface JudgeClipOptions {
   readonly model: string
   /** Scores closer than this are a tie; >= 0, in the model's logits. Default 0.5. */
   readonly tieMargin?: number
-  /** What the judge is called in verdicts and config.json. Default `clip`. */
+  /** The judge's name in verdicts and config.json. Default `clip`. */
   readonly name?: string
 }
 
-/** Fails while it is built with `CheckpointInvalid` when the folder holds no usable CLIP. */
+/** Fails with `CheckpointInvalid` while it is built, if the folder holds no usable CLIP. */
 export const layer = (options: JudgeClipOptions) => scorers.layer("clip", options)
 
 /** The same scores without verdicts, for a held-out comparison. */

@@ -1,13 +1,16 @@
 /**
- * Judge that knows nothing: a seeded coin for each prompt and unordered pair of pictures. The control experiment: what
- * training with these labels brings is noise, and a gain that shows up here too is not the judge's merit.
+ * Judge that knows nothing: a seeded coin for each prompt and unordered pair of pictures. This is the control
+ * experiment: training on these labels learns only noise, so a gain that also appears here is not due to the judge.
  */
 import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
 import { Verdict } from "../../src/domain.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 
-/** Identical pictures tie; swapping the pictures swaps the answer. Confidence is 0.5 always. @param seed any integer */
+/**
+ * Identical pictures tie; swapping the pictures swaps the answer. The confidence is always 0.5.
+ * @param seed any integer
+ */
 export const layer = (seed: number) =>
   Layer.succeed(Judge, {
     name: "coin",

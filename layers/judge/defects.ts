@@ -1,9 +1,9 @@
 /**
- * Judge: a guide model boxes the defects of each drawing, alone, and the drawing's score is what they leave of it
+ * Judge: a guide model boxes the defects of each drawing by itself, and the drawing's score follows from them
  * (layers/guide/defects.ts: S = -Σ importance / 100 * sqrt(area)). The verdict is
  *
- *     |S A - S B| < tieMargin   tie
- *     else the higher score, with confidence min(1, |S A - S B|)
+ *      |S A - S B| < tieMargin   tie
+ *      else the higher score, with confidence min(1, |S A - S B|)
  */
 import { Effect, Layer } from "effect"
 import { defectScore, type Defect } from "../guide/defects.ts"

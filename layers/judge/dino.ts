@@ -1,8 +1,8 @@
 /**
- * Judge: likeness to a reference picture of the prompt, by DINOv2 (Hugging Face `Dinov2Model` folder, as
+ * Judge: likeness to a reference picture of the prompt, by DINOv2 (Hugging Face `Dinov2Model` folder, such as
  * facebook/dinov2-small). A drawing's score is cos(drawing, reference) / temperature, on the class token after the last
- * norm; scores.ts says what becomes of two of them. DINOv2 was not trained to compare and has no temperature of its own:
- * ours makes a difference of 0.05 in the cosine one logit.
+ * norm; scores.ts makes a verdict from two scores. DINOv2 was not trained to compare and has no temperature of its own:
+ * with ours, a difference of 0.05 in the cosine is one logit.
  */
 import { Effect, Layer } from "effect"
 import { type ModelKind, safetensors } from "../../src/model/hub/model-kind.ts"
@@ -17,7 +17,7 @@ import { answering, judgeOf, type Score, scorerOf, shortHash, startScorer } from
 export interface DinoOptions {
   /** Checkpoint folder. */
   readonly model: string
-  /** File of JSON lines, {"prompt": ..., "image": path to a .png or .svg}, paths relative to it. */
+  /** File of JSON lines, {"prompt": ..., "image": path to a .png or .svg}; paths are relative to the file. */
   readonly references: string
   /** Difference in the cosine that is one logit; > 0. Default 0.05. */
   readonly temperature?: number
@@ -26,11 +26,11 @@ export interface DinoOptions {
 export interface JudgeDinoOptions extends DinoOptions {
   /** Scores closer than this are a tie; >= 0, in logits. Default 0.5. */
   readonly tieMargin?: number
-  /** What the judge is called in verdicts and config.json. Default `dino`. */
+  /** The judge's name in verdicts and config.json. Default `dino`. */
   readonly name?: string
 }
 
-/** Of its checkpoint. */
+/** The files of its checkpoint. */
 export const files: ModelKind = {
   check: dinov2Config,
   required: ["config.json"],
@@ -51,7 +51,7 @@ const dinoScores = Effect.fnUntraced(function*(checkpoint: Dinov2Checkpoint, { i
     const file = images.get(prompt.text)
     if (file === undefined) {
       return yield* new JudgeRefused({
-        message: `No reference picture is given for "${prompt.text}": add it to the file of references.`
+        message: `There is no reference picture for "${prompt.text}": add one to the file of references.`
       })
     }
     const [reference, drawing] = yield* Effect.all([ofFile(file), ofPicture(picture)], { concurrency: 2 })
@@ -67,7 +67,7 @@ const open = Effect.fnUntraced(function*({ model, references: file, temperature 
 })
 
 /**
- * Fails while it is built with `CheckpointInvalid` when the folder holds no usable DINOv2, with `FileProblem` when the
+ * Fails while it is built: with `CheckpointInvalid` if the folder holds no usable DINOv2, with `FileProblem` if the
  * references cannot be read.
  */
 export const layer = ({ name = "dino", tieMargin = 0.5, ...options }: JudgeDinoOptions) =>
@@ -84,5 +84,5 @@ export const layer = ({ name = "dino", tieMargin = 0.5, ...options }: JudgeDinoO
     })
   )
 
-/** The same scores without verdicts, for a held-out comparison; a prompt without a reference scores nothing. */
+/** The same scores without verdicts, for a held-out comparison; a prompt without a reference gets no score. */
 export const scorer = (name: string, options: DinoOptions) => Effect.map(open(options), ({ score }) => scorerOf(name, score))

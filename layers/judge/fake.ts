@@ -1,4 +1,6 @@
-/** Judge without a model: prefers the drawing whose share of inked pixels is nearer to a target. Knows no prompt. */
+/**
+ * Judge without a model: prefers the drawing whose share of inked pixels is nearer to a target. It ignores the prompt.
+ */
 import { Effect, Layer } from "effect"
 import { type Picture, Verdict } from "../../src/domain.ts"
 import { Judge, JudgeBusy, JudgeRefused } from "../../src/stages/Judge.ts"
@@ -13,15 +15,15 @@ export const ink = ({ height, rgba, width }: Picture): number => {
 export interface JudgeFakeOptions {
   /** The share of ink it likes best, in [0, 1]. Default 0.4. */
   readonly target?: number
-  /** Scores that differ by no more are a tie. Default 0.005. */
+  /** Scores that differ by no more than this are a tie. Default 0.005. */
   readonly margin?: number
   /** Milliseconds a pair takes. Default 0. */
   readonly delay?: number
   /** Pairs at the same time. Default 4. */
   readonly concurrency?: number
-  /** Every n-th call fails with `JudgeBusy`; which pair that is depends on timing. Default: never. */
+  /** Every n-th call fails with `JudgeBusy`; which pair that hits depends on timing. Default: never. */
   readonly busyEvery?: number
-  /** Every n-th call fails with `JudgeRefused`; which pair that is depends on timing. Default: never. */
+  /** Every n-th call fails with `JudgeRefused`; which pair that hits depends on timing. Default: never. */
   readonly refuseEvery?: number
 }
 

@@ -1,6 +1,7 @@
 /**
- * Judge: a person, on a page (human/page.ts) or on the terminal (human/terminal.ts). Nobody is asked twice about a pair:
- * each answer is stored before it is used. Which picture is left is drawn from both hashes, so a favourite side averages out.
+ * Judge: a person, on a page (human/page.ts) or on the terminal (human/terminal.ts). Nobody is asked about a pair
+ * twice: each answer is stored before it is used. Both hashes decide which picture is on the left, so a preference for
+ * one side averages out.
  */
 import { createHash } from "node:crypto"
 import { Effect, Layer, RcMap, Schema, type Scope, Semaphore } from "effect"
@@ -13,12 +14,12 @@ import { sitAtTerminal } from "../human/terminal.ts"
 
 const identity = "human-1"
 
-/** The better picture's hash, so that the answer holds whichever way the pair is shown. */
+/** The better picture's hash, so that the answer holds no matter which picture was on the left. */
 const Stored = Schema.fromJsonString(Schema.Struct({ better: Schema.NullOr(Schema.String) }))
 
 const sha256 = (value: unknown) => createHash("sha256").update(JSON.stringify(value)).digest()
 
-/** Pairs that may wait at the same time: more would only fill the list. */
+/** The most pairs that may wait at the same time: more would only fill the list. */
 const concurrency = 64
 
 const makeHuman = <R>(options: DeskOptions, serve: (desk: Desk) => Effect.Effect<void, JudgeStopped, R | Scope.Scope>) =>
@@ -28,7 +29,7 @@ const makeHuman = <R>(options: DeskOptions, serve: (desk: Desk) => Effect.Effect
     yield* serve(desk)
     const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>
       Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
-    /** One pair asked about from two sides at once waits for one answer. */
+    /** If two callers ask about one pair at once, both wait for one answer. */
     const oneByOne = yield* RcMap.make({ lookup: (_key: string) => Semaphore.make(1) })
 
     const betterOf = Effect.fnUntraced(function*(key: string, prompt: Prompt, lower: Picture, upper: Picture) {
@@ -58,5 +59,5 @@ const makeHuman = <R>(options: DeskOptions, serve: (desk: Desk) => Effect.Effect
 export const layerPage = (options: PageOptions & DeskOptions) =>
   Layer.effect(Judge, makeHuman(options, (desk) => servePage(desk, options)))
 
-/** On this terminal, which must be one. Needs `Answers` and `Terminal`. */
+/** On this terminal; standard input and output must be a terminal. Needs `Answers` and `Terminal`. */
 export const layerTerminal = (options: DeskOptions = {}) => Layer.effect(Judge, makeHuman(options, sitAtTerminal))

@@ -1,12 +1,12 @@
 /**
- * Judge: a guide model is shown all drawings of a prompt in one call and scores each from 1 to 100 (IntroSVG's listwise
+ * Judge: a guide model sees all drawings of a prompt in one call and scores each from 1 to 100 (IntroSVG's listwise
  * labels). The verdict on a pair is
  *
- *     score A - score B of another sign in the two orders, or 0, or closer than `tieMargin`   tie
- *     else the higher mean score, with confidence |difference of the mean scores| / 99
+ *      a tie, if score A - score B has different signs in the two orders, or is 0 or closer than `tieMargin`
+ *      else the higher mean score, with confidence |difference of the mean scores| / 99
  *
- * Where IntroSVG shows its candidates once, in the order they came, here the order is drawn from the pictures' hashes and
- * by default a second call shows them reversed. Calls grow with the drawings of a prompt instead of with their pairs.
+ * IntroSVG shows its candidates once, in the order they came. Here the pictures' hashes give the order, and by default
+ * a second call shows them reversed. The number of calls grows with a prompt's drawings, not with its pairs.
  */
 import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"
@@ -27,8 +27,8 @@ export interface JudgeListOptions {
 const mostPictures = 8
 
 /**
- * Positions that are shown together, every two of n in at least one list. More than `mostPictures` are cut into blocks of
- * half as many, and every two blocks make a list, so that a pair is always decided by a call that showed both.
+ * Positions that are shown together; every two of n share at least one list. More than `mostPictures` are cut into
+ * blocks of half as many, and every two blocks make a list, so that each pair is decided by a call that showed both.
  */
 export const listsOf = (n: number): ReadonlyArray<ReadonlyArray<number>> => {
   const places = Array.from({ length: n }, (_, place) => place)
@@ -57,7 +57,7 @@ const makeListJudge = Effect.fnUntraced(function*({ orders = 2, tieMargin = 5 }:
     ])
 
   const compareAll = Effect.fn("Judge.compareAll")(function*(prompt: Prompt, pictures: ReadonlyArray<Picture>) {
-    // Independent of the order they come in, and another one for another prompt.
+    // Independent of the order they come in, and different for each prompt.
     const drawn = ({ hash }: Picture) => createHash("sha256").update(JSON.stringify([prompt.text, hash])).digest("hex")
     const distinct = [...new Map(pictures.map((picture) => [drawn(picture), picture]))]
       .sort(([a], [b]) => (a < b ? -1 : 1)).map(([, picture]) => picture)
@@ -69,7 +69,7 @@ const makeListJudge = Effect.fnUntraced(function*({ orders = 2, tieMargin = 5 }:
         .map((places) => ({ n, places, question: showing(prompt, places.map((at) => distinct[at]!)) }))
     )
     const questions = calls.map(({ question }) => question)
-    // All to their end: an answer under way is paid for.
+    // Wait for all of them: an answer under way is paid for.
     const asked = yield* Effect.forEach(questions, (question) => Effect.result(guide.ask(question)), { concurrency: "unbounded" })
     const answers = yield* Effect.forEach(asked, Effect.fromResult).pipe(billRefusals(guide, questions))
     const readings = answers.map((answer, i) => ({

@@ -1,6 +1,6 @@
 /**
- * Judge: any vision model behind an OpenAI-compatible server, shown the prompt and both pictures (guide/pair-judge.ts),
- * over chat completions (guide/openai.ts), within rate limits and a budget (guide/guide.ts).
+ * Judge: any vision model behind an OpenAI-compatible server, which sees the prompt and both pictures
+ * (guide/pair-judge.ts), over chat completions (guide/openai.ts), within rate limits and a budget (guide/guide.ts).
  */
 import { Layer } from "effect"
 import { Judge } from "../../src/stages/Judge.ts"

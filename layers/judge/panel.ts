@@ -1,8 +1,8 @@
 /**
- * Judge: several judges vote. A drawing wins with more than half of all weight (`majority`), with all of it (`unanimity`),
- * or if one judge prefers it and each of the others at least ties it (`pareto`: better in something, worse in nothing). A
- * tie or an abstention is a vote for neither. A member that refuses abstains; one that is busy makes the panel busy, and
- * one that stops stops it.
+ * Judge: several judges vote. A drawing wins with more than half of all weight (`majority`), with all of it
+ * (`unanimity`), or if one judge prefers it and each of the others at least ties it (`pareto`: better in something,
+ * worse in nothing). A tie or an abstention is a vote for neither. A member that refuses abstains; a busy member makes
+ * the panel busy, and one that stops stops the panel.
  */
 import { Context, Effect, Layer, type Scope } from "effect"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
@@ -14,7 +14,10 @@ export interface PanelMember<E, R> {
   readonly weight?: number
 }
 
-/** The service that a layer makes, so that several of one stage can stand side by side. It lives as long as the scope. */
+/**
+ * The service that a layer makes, so that several services of one stage can exist side by side. It lives as long as the
+ * scope.
+ */
 export const built = <E, R>(layer: Layer.Layer<Judge, E, R>): Effect.Effect<Judge["Service"], E, R | Scope.Scope> =>
   Effect.map(Layer.build(Layer.fresh(layer)), Context.get(Judge))
 

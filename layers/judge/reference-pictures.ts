@@ -1,6 +1,6 @@
 /**
- * Pictures that a user's file names, drawn as candidates are: by a process of its own behind limits, since such files come
- * from anywhere. The gate is left out: it is narrow for the sake of what a model draws, and icons may be larger.
+ * Draws the pictures that a user's file names, as candidates are drawn: in a separate process behind limits, since such
+ * files come from anywhere. There is no gate: it is narrow because of what a model draws, and icons may be larger.
  */
 import { Effect } from "effect"
 import { FileProblem, readBytes } from "../../src/system/files.ts"
@@ -11,10 +11,10 @@ import { pngSize } from "../renderer/png-drawing.ts"
 import { type PoolResult, RendererPool } from "../renderer/pool.ts"
 import { defaults } from "../renderer/resvg.ts"
 
-/** For one picture: a person's file may be larger than a model's, and each is drawn once. */
+/** Limits for one picture: a person's file may be larger than a model's, and each is drawn once. */
 const limits = { deadline: 10, patience: 60, memory: 1e9 }
 
-/** What the renderer is asked for; throws what is wrong with the file. */
+/** What to ask the renderer for; throws what is wrong with the file. */
 const ask = (pool: RendererPool, file: string, bytes: Buffer, side: number): { readonly size: number; readonly result: Promise<PoolResult> } => {
   if (/\.png$/i.test(file)) {
     const { height, width } = pngSize(bytes)
@@ -27,9 +27,9 @@ const ask = (pool: RendererPool, file: string, bytes: Buffer, side: number): { r
 }
 
 /**
- * A function that draws a file as a model will see it: an SVG with `side` pixels a side, a PNG in its own size. It fails
- * with `JudgeRefused`, which names the file, where it cannot be read or drawn. The process lives as long as the scope;
- * `FileProblem` where it cannot be started.
+ * A function that draws a file as a model will see it: an SVG with `side` pixels a side, a PNG in its own size. It
+ * fails with `JudgeRefused`, which names the file, if the file cannot be read or drawn. The process lives as long as
+ * the scope; `FileProblem` if it cannot be started.
  *
  * @param side pixels, an integer
  */

@@ -1,6 +1,6 @@
 /**
- * Judges by the scores of one published model, a row a model. What a score is stands in the row; what becomes of the scores of
- * two drawings, in scores.ts. Each folder is what the file in src/scorers says.
+ * Judges that use the scores of one published model, one row for each model. The row says what a score is; scores.ts
+ * makes a verdict from two of them. The model's file in src/scorers describes its folder.
  */
 import { Effect } from "effect"
 import type { Heads } from "../../src/engine/nets/open-clip.ts"
@@ -15,11 +15,11 @@ import { openSiglip, siglipConfig } from "../../src/scorers/siglip.ts"
 import { heldOut, scoreJudge } from "./scores.ts"
 
 export interface ScoringModel {
-  /** Fails with `CheckpointInvalid` when the folder, or the file in it, is not of this model. */
+  /** Fails with `CheckpointInvalid` if the folder, or the file in it, is not of this model. */
   readonly open: (model: string) => Effect.Effect<TextScorer<ScorerCheckpoint> | PairScorer<ScorerCheckpoint>, CheckpointInvalid>
-  /** Of its checkpoint. */
+  /** The files of its checkpoint. */
   readonly files: ModelKind
-  /** Scores closer than this are a tie, unless another margin is asked for; >= 0. */
+  /** Scores closer than this are a tie, unless another margin is given; >= 0. */
   readonly tieMargin: number
 }
 
@@ -31,7 +31,7 @@ const clipFiles = {
   others: [...configs, ...tokenizers],
   weights: safetensors
 }
-/** Of weights that are published without all that is needed beside them. */
+/** What to do for weights that are published without all files needed beside them. */
 const download = (what: string): string => `download ${what} and give the folder`
 
 export const models = {
@@ -54,10 +54,10 @@ export const models = {
     }
   },
   /**
-   * PickScore (Kirstain et al. 2023, arXiv:2305.01569), a CLIP trained on people's choices between two pictures, which says
-   * how likely people are to prefer one: p(A) = softmax of exp(logit_scale) * cos(text, picture), for two σ(score A - score B).
-   * So the confidence 2 σ - 1 is 2 p - 1 of the winner. The paper calls |p(A) - 1/2| below a threshold a tie; here every
-   * difference counts.
+   * PickScore (Kirstain et al. 2023, arXiv:2305.01569), a CLIP trained on people's choices between two pictures. It
+   * says how likely people are to prefer one: p(A) = softmax of exp(logit_scale) * cos(text, picture), for two pictures
+   * σ(score A - score B). So the confidence 2 σ - 1 is 2 p - 1 of the winner. The paper calls it a tie if |p(A) - 1/2|
+   * is below a threshold; here every difference counts.
    */
   pickscore: {
     open: openClip,
@@ -82,8 +82,9 @@ export const models = {
     }
   },
   /**
-   * ImageReward (Xu et al. 2023, arXiv:2304.05977), a BLIP that reads prompt and picture together: its reward, standard normal
-   * over the authors' data, trained with σ of the difference of two (eq. 1) up to their normalisation by 1.03.
+   * ImageReward (Xu et al. 2023, arXiv:2304.05977), a BLIP that reads prompt and picture together. The score is its
+   * reward: standard normal over the authors' data, and trained with σ of the difference of two (eq. 1), up to their
+   * normalisation by 1.03.
    */
   imagereward: {
     open: openImageReward,
@@ -100,15 +101,15 @@ export const models = {
 export type ModelName = keyof typeof models
 
 export interface ScorerJudgeOptions {
-  /** Checkpoint folder, or its file where the model is published as one. */
+  /** Checkpoint folder, or the file if the model is published as one. */
   readonly model: string
   /** Scores closer than this are a tie; >= 0, in the model's logits. Default: the model's row. */
   readonly tieMargin?: number
-  /** What the judge is called in verdicts and config.json. Default: the model's name. */
+  /** The judge's name in verdicts and config.json. Default: the model's name. */
   readonly name?: string
 }
 
-/** Fails while it is built with `CheckpointInvalid` when the folder cannot be used. */
+/** Fails with `CheckpointInvalid` while it is built, if the folder cannot be used. */
 export const layer = (of: ModelName, { model, name = of, tieMargin = models[of].tieMargin }: ScorerJudgeOptions) =>
   scoreJudge({ open: models[of].open(model), name, tieMargin, version: `${of}-1` })
 

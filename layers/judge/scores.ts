@@ -1,11 +1,11 @@
 /**
- * What every scorer shares on its way to a judge: one worker, pictures asked about at the same time in one run, answers
- * kept, and the verdict
+ * What turns every scorer into a judge: one worker, one run for pictures asked about at the same time, stored answers,
+ * and the verdict
  *
- *     |score A - score B| < tieMargin   tie
- *     else the higher score, with confidence 2 σ(|score A - score B|) - 1
+ *      |score A - score B| < tieMargin   tie
+ *      else the higher score, with confidence 2 σ(|score A - score B|) - 1
  *
- * σ of the difference of two logits is the softmax over the two pictures: what the model itself says of the pair
+ * σ of the difference of two logits is the softmax over the two pictures: the model's own probability for the pair
  * (Kirstain et al. 2023, PickScore, arXiv:2305.01569). Each picture is scored alone, so the order cannot matter.
  */
 import { Deferred, Effect, Layer, Queue } from "effect"
@@ -22,13 +22,13 @@ import { tokenizing } from "../../src/model/tokenizer/limits.ts"
 /** A picture's score as a drawing of a prompt, in logits. */
 export type Score = (prompt: Prompt, picture: Picture) => Effect.Effect<number, OnnxError | JudgeRefused>
 
-/** Answers kept of each kind: a run asks about each picture in up to K - 1 pairs, soon after one another. */
+/** How many answers of each kind are kept: a run asks about each picture in up to K - 1 pairs, soon after one another. */
 const remembered = 4096
 
 interface Answering<I, A, E> {
   /** Equal items have equal keys. */
   readonly keyOf: (item: I) => string
-  /** Items of one run, at most. */
+  /** Most items in one run. */
   readonly atOnce: number
   readonly run: (items: ReadonlyArray<I>) => Effect.Effect<ReadonlyArray<A>, E>
 }
@@ -52,7 +52,7 @@ export const answering = Effect.fnUntraced(function*<I, A, E>({ atOnce, keyOf, r
     )
   })
   yield* Effect.forkScoped(Effect.forever(serve))
-  /** In one step, so that an interrupted caller leaves no answer that nobody will give. */
+  /** In one step, so that an interrupted caller leaves no entry that nobody will answer. */
   const ask = (item: I): Deferred.Deferred<A, E> => {
     const key = keyOf(item)
     const asked = known.get(key)
@@ -70,11 +70,11 @@ export const answering = Effect.fnUntraced(function*<I, A, E>({ atOnce, keyOf, r
 const startWorker = (checkpoint: ScorerCheckpoint) =>
   OnnxRuntime.use(({ spinning, threads }) => startProgram("scorer", { checkpoint, device: "cpu", spinning, threads }))
 
-/** Drawings are rendered square; another shape would have to be cut, and the model would judge a part of it. */
+/** Drawings are rendered square. Another shape would have to be cut, and the model would judge only a part of it. */
 const square = (picture: Picture): Effect.Effect<Picture, JudgeRefused> =>
   picture.width === picture.height ? Effect.succeed(picture) : Effect.fail(
     new JudgeRefused({
-      message: `This judge reads square pictures and was given ${picture.width} x ${picture.height}: render them square.`
+      message: `This judge needs square pictures and got ${picture.width} x ${picture.height}: render them square.`
     })
   )
 
@@ -101,7 +101,7 @@ const textScores = Effect.fnUntraced(function*(
   const { ofPicture, program } = yield* startScorer(checkpoint)
   const ofText = yield* answering({
     keyOf: (text: string) => text,
-    atOnce: 1, // texts are few, and a row by itself is the same whoever else asks
+    atOnce: 1, // texts are few, and a row alone is the same no matter what else is asked
     run: (texts) => Effect.flatMap(reading(() => texts.map((text) => ({ text: tokenize(text) }))), (items) => program.run("texts", items))
   })
   const scoreOf: Score = (prompt, picture) =>
@@ -129,7 +129,7 @@ const pairScores = Effect.fnUntraced(function*({ checkpoint, tokenize }: PairSco
 })
 
 export interface ScoreJudge {
-  /** What the judge is called in verdicts and config.json. */
+  /** The judge's name in verdicts and config.json. */
   readonly name: string
   readonly identity: string
   /** Scores closer than this are a tie; >= 0, in logits. */
@@ -155,13 +155,13 @@ export const judgeOf = (score: Score, { identity, name, tieMargin }: ScoreJudge)
   return Judge.of({ name, identity, concurrency: 1024, compare })
 }
 
-/** The same scores without verdicts, for a held-out comparison; a picture it cannot read scores nothing. */
+/** The same scores without verdicts, for a held-out comparison; a picture it cannot read gets no score. */
 export const scorerOf = (name: string, score: Score): Scorer => ({
   name,
   score: (prompt, picture) => Effect.orElseSucceed(score(prompt, picture), () => undefined)
 })
 
-/** An opened family's scores, however it reads texts and pictures. Lives as long as the scope. */
+/** An opened family's scores, for both ways of reading texts and pictures. Lives as long as the scope. */
 const scoresOf = (opened: TextScorer<ScorerCheckpoint> | PairScorer<ScorerCheckpoint>) =>
   "score" in opened ? textScores(opened) : pairScores(opened)
 
@@ -171,11 +171,13 @@ export interface ModelJudge {
   readonly open: Opened
   readonly name: string
   readonly tieMargin: number
-  /** Names the rule that makes verdicts: it changes when they may. */
+  /** Names the rule that makes verdicts: change it when the rule's verdicts may change. */
   readonly version: string
 }
 
-/** A judge by one model's scores. Fails while it is built with `CheckpointInvalid` when the model cannot be used. */
+/**
+ * A judge that uses one model's scores. Fails with `CheckpointInvalid` while it is built, if the model cannot be used.
+ */
 export const scoreJudge = ({ name, open, tieMargin, version }: ModelJudge) =>
   Layer.effect(
     Judge,

@@ -1,7 +1,7 @@
 /**
- * Optimizer without a model: moves the radius of sampler-fake towards that of the chosen circles, with momentum; of
- * advantages, towards those above the baseline.
- * Float64 sums in the order of the pairs, stored as float32: the same pairs give the same bits.
+ * Optimizer without a model: moves the radius of layers/sampler/fake.ts towards that of the chosen circles, with
+ * momentum; with advantages, towards circles above the baseline. It sums in float64 in the order of the pairs and
+ * stores float32: the same pairs give the same bits.
  */
 import { Effect, Layer } from "effect"
 import type { Candidate, Lesson } from "../../src/domain.ts"
@@ -11,11 +11,11 @@ import type { PolicySnapshot } from "../../src/stages/Policy.ts"
 import { radius, radiusOf } from "../sampler/fake.ts"
 
 export interface OptimizerFakeOptions {
-  /** Where to start: a first snapshot, or all of a resumed run's state. */
+  /** Where to start: a first snapshot, or the whole state of a resumed run. */
   readonly initial: PolicySnapshot | OptimizerState
-  /** Share of the way to the chosen circles a step goes, in (0, 1]. Default 0.3. */
+  /** Share of the distance to the chosen circles that a step moves, in (0, 1]. Default 0.3. */
   readonly rate?: number
-  /** Milliseconds a step takes; a function is given the version. Default 0. */
+  /** Milliseconds a step takes; a function gets the version. Default 0. */
   readonly delay?: number | ((version: number) => number)
 }
 

@@ -13,7 +13,7 @@ import { type OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 
 export interface OptimizerOnnxOptions {
   readonly checkpoint: DecoderCheckpoint
-  /** Undefined: full fine-tuning; the reference is then the checkpoint as it was loaded. */
+  /** Undefined: full fine-tuning; the reference is then the checkpoint as loaded. */
   readonly lora: LoraConfig | undefined
   /** Trainable parameters, version and moments to start from: a fresh adapter, or a resumed run's. */
   readonly initial: OptimizerState
@@ -23,10 +23,10 @@ export interface OptimizerOnnxOptions {
   readonly options: TrainerOptions
 }
 
-/** After the last step that was waited for; `moments` where the trainer handed them over. */
+/** The state after the last step that was waited for; with `moments` if the trainer handed them over. */
 type Current = Omit<OptimizerState, "moments"> & { readonly moments: Parameters | undefined }
 
-/** Candidates that several lessons share are computed once. */
+/** Computes a candidate that several lessons share only once. */
 const batchOf = (lessons: ReadonlyArray<Lesson>): Batch => {
   const places = new Map<string, number>()
   const sequences: Array<Batch["sequences"][number]> = []
@@ -84,7 +84,8 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
           return { snapshot, metrics: {} }
         }
         const stepping = program.step(batchOf(weighed))
-        // A long step may be given up, whoever holds interruptions back: the state before it is known, and can be saved.
+        // A long step may be given up, even if its caller is uninterruptible: the state before it is known, and can be
+        // saved.
         const { metrics, moments, parameters: next } = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
         const snapshot = { version: version + 1, parameters: next }
         yield* Ref.set(current, { ...snapshot, updates: updates + 1, moments })
@@ -94,7 +95,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         const known = yield* Ref.get(current)
         if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
         const { moments, parameters, step } = yield* program.state()
-        // A step whose caller was interrupted may have come to its end all the same.
+        // A step whose caller was interrupted may still have finished.
         return { version: known.version + step - known.updates, updates: step, parameters, moments } satisfies OptimizerState
       }).pipe(failed)
       return Optimizer.of({ name: "onnx", step, state })

@@ -1,6 +1,6 @@
 /**
- * Renderer of one centred `<circle r fill>` on a 100 x 100 canvas, which is what sampler-fake draws: real pixels with
- * no native code, for tests and examples. Everything else is rejected.
+ * Renderer of one centred `<circle r fill>` on a 100 x 100 canvas, as layers/sampler/fake.ts draws it: real pixels
+ * without native code, for tests and examples. It rejects everything else.
  */
 import { createHash } from "node:crypto"
 import { Effect, Layer } from "effect"

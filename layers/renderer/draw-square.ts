@@ -1,8 +1,11 @@
-/** resvg, which may abort, hang or eat memory: hostile drawings are drawn in a child process, a user's own anywhere. */
+/**
+ * Draws with resvg, which may abort, hang or eat memory: hostile drawings are drawn in a child process, a user's own
+ * anywhere.
+ */
 import { Resvg } from "@resvg/resvg-js"
 import { embedded } from "../../src/system/installed.ts"
 
-/** The one font there is, whatever family a drawing names: pictures must not depend on the machine. */
+/** The only font, no matter which family a drawing names: pictures must not depend on the machine. */
 const font = {
   loadSystemFonts: false,
   fontFiles: [embedded("font/DejaVuSans.ttf")],
@@ -10,14 +13,14 @@ const font = {
 }
 
 /**
- * The drawing on white, as large as it fits, centred where it is not square.
+ * The drawing on white, as large as fits, centred if it is not square.
  *
  * @param size pixels of a side, an integer
- * @param letters whether letters are drawn; else they leave nothing
+ * @param letters whether letters are drawn; otherwise they leave nothing
  * @returns RGBA [size, size, 4]; throws what resvg throws
  */
 export const drawSquare = (svg: string, size: number, letters = false): Uint8Array => {
-  // Width first, then height, whichever keeps the drawing within the square; integers only, or resvg drops all options.
+  // Width first, then height, until the drawing stays within the square. Integers only, or resvg drops all options.
   const fit = (mode: "width" | "height") =>
     new Resvg(svg, {
       fitTo: { mode, value: size },

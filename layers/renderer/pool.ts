@@ -1,12 +1,12 @@
 /**
- * A pool of renderer processes, plain promises. Each process works on one drawing and has the next ones waiting. A watchdog
- * ends a process that takes too much CPU time or memory; the drawing it worked on is to blame, the waiting ones move on. A
- * process that somebody else ended (a user, a supervisor, the kernel when memory ran out) blames none: its drawing is tried
- * again, and given up as one that could not be tried.
+ * A pool of renderer processes, with plain promises. Each process works on one drawing and has the next ones waiting. A
+ * watchdog ends a process that takes too much CPU time or memory: the drawing it worked on is to blame, and the waiting
+ * ones move to another process. If something else ended the process (a user, a supervisor, the kernel when memory ran
+ * out), no drawing is to blame: its drawing is tried again and, after too many tries, given up as untested.
  *
- * A process gets drawings only after it has said that it is ready, so one that cannot start blames none. Besides those at
- * work, spare ones stand ready: the place of one that ended is taken at once. A drawing that is being drawn already is not
- * drawn a second time: whoever asks again is given the same answer.
+ * A process gets drawings only after it has said that it is ready, so one that cannot start blames none. Spare
+ * processes stand ready and take the place of one that ended at once. A drawing that is already being drawn is not
+ * drawn a second time: a second caller gets the same answer.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -20,15 +20,15 @@ import { processUsage } from "./process-usage.ts"
 import { type Answer, type Call, decodeAnswers, encodeCalls, wire } from "./wire.ts"
 
 export interface PoolOptions {
-  /** At work at a time. */
+  /** Processes at work at a time. */
   readonly processes: number
-  /** Started besides, idle, to take the place of one that ends. */
+  /** Idle processes started besides; each takes the place of one that ends. */
   readonly spares: number
   /** Pixels of a side. */
   readonly size: number
   /** CPU seconds a drawing may take. */
   readonly deadline: number
-  /** Seconds by the clock after which a drawing is given up even if it got no CPU time. */
+  /** Seconds of wall clock after which a drawing is given up, even if it got no CPU time. */
   readonly patience: number
   /** Resident bytes a process may hold. */
   readonly memory: number
@@ -45,13 +45,16 @@ export type PoolResult =
 
 interface Job extends Omit<Call, "id"> {
   readonly resolve: (result: PoolResult) => void
-  /** Processes that somebody else ended while it was in work. */
+  /** How many processes were ended from outside while they drew it. */
   readonly endedFromOutside: number
 }
 
 interface Member {
   readonly child: ChildProcess
-  /** layers/renderer/wire.ts. The answers come by a way of their own: a call that finds the process dead must not take them along. */
+  /**
+   * In the form of layers/renderer/wire.ts. Answers use a separate stream: a call that finds the process dead must not
+   * lose them.
+   */
   readonly calls: Duplex
   /** In the order sent; the first one is being rendered. */
   readonly jobs: Array<Job & { readonly id: number }>
@@ -67,15 +70,15 @@ interface Member {
 }
 
 /**
- * Drawings a process holds: one in work, the others waiting, so that it never idles for the length of a message. It gets
- * new ones when it has half of them left: a message costs about as much as a small drawing.
+ * Drawings a process holds: one in work, the others waiting, so that it never idles while a message travels. It gets
+ * new ones when half of them are left: a message costs about as much as a small drawing.
  */
 const window = 16
-/** Milliseconds between looks of the watchdog; a drawing is usually done before the first. */
+/** Milliseconds between two checks of the watchdog; most drawings are done before the first. */
 const lookEvery = 25
-/** Processes in a row that end before they are ready; then callers are told. */
+/** After this many processes in a row have ended before they were ready, callers are told. */
 const startsToTry = 4
-/** Processes of one drawing that may be ended from outside until it is given up. */
+/** After this many of its processes were ended from outside, a drawing is given up. */
 const outsideToTry = 5
 /** Sent by people, supervisors and the kernel when memory runs out; a drawing's own crash is another signal. */
 const fromOutside: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
@@ -85,7 +88,7 @@ export class RendererPool {
   readonly #folder: string
   readonly #members = new Set<Member>()
   readonly #waiting: Array<Job> = []
-  /** By all that is asked: drawings that are waiting or in work. */
+  /** Drawings that are waiting or in work, by everything in the request. */
   readonly #pending = new Map<string, Promise<PoolResult>>()
   readonly #exits = new Set<Promise<void>>()
   #next = 0
@@ -99,12 +102,18 @@ export class RendererPool {
     for (let i = 0; i < options.processes + options.spares; i++) this.#spawn()
   }
 
-  /** Never rejects; the pixels are not to be written to. @param letters whether letters are drawn */
+  /**
+   * Never rejects. Callers must not write to the pixels.
+   * @param letters whether letters are drawn
+   */
   render(svg: string, letters = false): Promise<PoolResult> {
     return this.#draw({ svg, letters, png: false, size: this.#options.size })
   }
 
-  /** As `render`, a PNG on white. @param size pixels of a side of the picture */
+  /**
+   * Like `render`, for a PNG on white.
+   * @param size pixels of a side of the picture
+   */
   renderPng(png: Buffer, size: number): Promise<PoolResult> {
     return this.#draw({ svg: png.toString("base64"), letters: false, png: true, size })
   }
@@ -125,7 +134,7 @@ export class RendererPool {
     })
     this.#pending.set(key, answer)
     if (this.#closed || this.#failures >= startsToTry) this.#giveUp()
-    else if (this.#waiting.length === 1) queueMicrotask(() => this.#feed()) // with all that are asked for in this turn
+    else if (this.#waiting.length === 1) queueMicrotask(() => this.#feed()) // together with all requests of this turn
     return answer
   }
 
@@ -191,20 +200,20 @@ export class RendererPool {
     })
     this.#exits.add(gone)
     void gone.then(() => this.#exits.delete(gone))
-    for (const stream of [calls, answers]) stream.on("error", () => {}) // a process that is gone says so by its exit
+    for (const stream of [calls, answers]) stream.on("error", () => {}) // the exit event reports a process that is gone
     const decode = decodeAnswers((answer) => {
       if (answer._tag !== "Ready") return this.#answered(member, answer)
       member.ready = true
       this.#failures = 0
     })
-    calls.resume() // nothing comes, but its end
+    calls.resume() // nothing arrives here except the end
     answers.on("data", (bytes: Buffer) => {
       decode(bytes)
       if (this.#waiting.length > 0) this.#feed()
     })
   }
 
-  /** Those that get drawings: the oldest of those that can; the others are spare. */
+  /** The processes that get drawings: the oldest that can draw. The others are spare. */
   #working(): ReadonlyArray<Member> {
     const able: Array<Member> = []
     for (const member of this.#members) {
@@ -252,7 +261,9 @@ export class RendererPool {
     this.#spawn()
   }
 
-  /** The process ended: its first job is the cause, unless somebody else ended it; the others go to the next process. */
+  /**
+   * The process ended. Its first job is the cause, unless the end came from outside; the others go to the next process.
+   */
   #lost(member: Member, detail: string, fromOutside: boolean): void {
     this.#members.delete(member)
     const [first, ...rest] = member.jobs
@@ -269,9 +280,10 @@ export class RendererPool {
     if (this.#closed) return
     if (!member.ready && ++this.#failures >= startsToTry) this.#giveUp()
     if (member.retiring) return this.#feed()
-    // A process that ends before it is ready is started again more and more slowly, for as long as the pool is open.
+    // A process that ends before it is ready is started again, with longer and longer pauses, as long as the pool is
+    // open.
     const again = setTimeout(() => this.#spawn(), Math.min(5000, this.#failures === 0 ? 0 : 50 * 2 ** this.#failures))
-    if (this.#failures >= startsToTry) again.unref() // nobody waits for it
+    if (this.#failures >= startsToTry) again.unref() // nobody is waiting for it
     this.#feed()
   }
 
@@ -288,11 +300,11 @@ export class RendererPool {
       if (worked > this.#options.deadline) {
         this.#kill(member, "deadline", `more than ${this.#options.deadline} s of ${used === undefined ? "time" : "CPU time"}`)
       } else if (waited > this.#options.patience) {
-        this.#kill(member, "deadline", `more than ${this.#options.patience} s by the clock`)
+        this.#kill(member, "deadline", `more than ${this.#options.patience} s of wall clock`)
       } else if (used !== undefined && used.rss > this.#options.memory) {
         this.#kill(member, "memory", `more than ${Math.round(this.#options.memory / 1e6)} MB`)
       } else if (used !== undefined && used.rss > this.#options.memory / 2) {
-        this.#retire(member) // what one drawing leaves behind must not be held against a later one
+        this.#retire(member) // what one drawing leaves behind must not count against a later one
       }
     }
     if (!busy && this.#waiting.length === 0) {

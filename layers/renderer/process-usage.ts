@@ -1,4 +1,4 @@
-/** What another process uses, as Linux tells it in /proc. */
+/** What another process uses, read from Linux's /proc. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 
@@ -12,7 +12,7 @@ export interface ProcessUsage {
 const ticks = 100
 
 /**
- * Undefined on other systems, and when the process is gone. Memory is read from `status`, in kB: `stat` counts it in
+ * Undefined on other systems, and if the process is gone. Memory is read from `status`, in kB: `stat` counts it in
  * pages, whose size differs between machines (4 to 64 KiB).
  *
  * @param proc where the system's /proc is

@@ -9,9 +9,9 @@ import { pngDrawing } from "./png-drawing.ts"
 import { type Answer, type Call, encodeAnswer, nextCall, wire } from "./wire.ts"
 
 /**
- * What resvg follows out of a drawing, to any file of this machine. The gate refuses it by its own reading of the XML; here
- * the letters themselves are looked at, which no two parsers can read differently: elements cannot be spelled another way
- * than this where nothing is declared.
+ * What makes resvg read files from this machine. The gate refuses it by its own reading of the XML. This looks at the
+ * characters themselves, which no two parsers can read differently: where nothing is declared, elements can be spelled
+ * in no other way.
  */
 const reachesOut = /<!(?!--|\[CDATA\[)|<(?:[^\s<>/]*:)?(?:image|feImage)(?![\w.:-])/i
 
@@ -26,30 +26,30 @@ const render = ({ id, letters, png, size, svg }: Call): Answer => {
 }
 
 /**
- * Native memory of drawings that were sent. It is only given back by the garbage collector, which does not see how much it
- * is, and only when the event loop turns; used again while it is warm, drawing takes a third less time.
+ * Frees the native memory of drawings that were sent. Only the garbage collector gives it back; the collector does not
+ * see its size, and it works only when the event loop turns. Reusing it while it is warm makes drawing a third faster.
  */
 const freePixels = async (): Promise<void> => {
   await globalThis.gc?.({ type: "minor", execution: "sync" })
   await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Drawings between two collections, at least, and bytes of pixels. */
+/** The fewest drawings between two collections, and the most bytes of pixels. */
 const [fewest, most] = [8, 2e6]
 
 try {
   fs.writeFileSync("/proc/self/oom_score_adj", "1000") // when memory runs out, this process goes first
 } catch { /* not Linux */ }
-// Ctrl-C in a terminal reaches every process of the group. The parent decides when this one ends; a drawing that was
-// interrupted by the keyboard must not look like one that crashed the renderer.
+// Ctrl-C in a terminal reaches every process of the group. The parent decides when this one ends: a drawing interrupted
+// from the keyboard must not look like one that crashed the renderer.
 process.on("SIGINT", () => {})
-// A drawing without end also keeps this process from hearing that its parent is gone, so a second thread looks.
+// An endless drawing also keeps this process from noticing that its parent is gone, so a second thread looks.
 new Worker(
   `const parent = process.ppid
   setInterval(() => process.ppid !== parent && process.kill(process.pid, "SIGKILL"), 500)`,
   { eval: true, stdout: false, stderr: false }
 ).unref()
-// Blocking reads and writes: an event loop and its messages would cost as much as the drawing.
+// Reads and writes block: an event loop and its messages would cost as much as the drawing.
 const send = (answer: Answer) => {
   const bytes = encodeAnswer(answer)
   for (let at = 0; at < bytes.length;) at += fs.writeSync(wire.answers, bytes, at)
@@ -64,7 +64,8 @@ for (let call = nextCall(); call !== undefined; call = nextCall()) {
   await freePixels()
   ;[drawn, held] = [0, 0]
 }
-// The parent closed its end, or is gone; then nobody else removes the empty folder that its processes were started in.
+// The parent closed its end or is gone. If it is gone, nobody else removes the empty folder that its processes were
+// started in.
 Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100) // a parent's ends are closed before it is gone
 try {
   if (process.ppid !== parent) fs.rmdirSync(process.cwd())

@@ -1,6 +1,6 @@
 /**
- * Renderer: the validity gate, then resvg in a pool of child processes (pool.ts). A hostile drawing ends a child, never the
- * run; what became of it is remembered (stages/KilledDrawings.ts), so it is not tried twice.
+ * Renderer: the validity gate, then resvg in a pool of child processes (pool.ts). A hostile drawing ends a child, never
+ * the run. The result is remembered (stages/KilledDrawings.ts), so the drawing is not tried twice.
  */
 import { createHash } from "node:crypto"
 import * as os from "node:os"
@@ -30,12 +30,13 @@ const writesLetters = /<(?:[\w-]+:)?text\b/
 
 /** Share of pixels that must differ from the most common colour for a drawing to count as one. */
 const leastInk = 0.005
-/** Drawings in work and waiting for a process, for each process; callers beyond that wait outside the pool. */
+/** Drawings in work and waiting, for each process; callers beyond that wait outside the pool. */
 const queued = 8
 
 /**
- * Nothing, or next to nothing, can be seen: nearly all pixels are of one colour, white or not, or all colours are nearly
- * the same. Colours count as one when their channels agree in their upper 4 bits, so a page of #fefefe on white is blank.
+ * Whether nothing, or almost nothing, can be seen: nearly all pixels have one colour, white or not, or all colours are
+ * nearly the same. Colours count as one if their channels agree in their upper 4 bits, so a page of #fefefe on white is
+ * blank.
  */
 const isBlank = (rgba: Uint8Array): boolean => {
   const bins = new Uint32Array(4096)
@@ -54,7 +55,7 @@ const isBlank = (rgba: Uint8Array): boolean => {
   return Math.max(high - low, spread) <= 24 || pixels - bins.reduce((a, b) => Math.max(a, b), 0) < leastInk * pixels
 }
 
-/** Any process that works at all can draw this. */
+/** A picture that any working process can draw. */
 const probe = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><path d="M0 0h1v2h-1z"/></svg>`
 
 const rejected = (reason: Extract<Rendering, { _tag: "Rejected" }>["reason"], detail: string): Rendering => ({
@@ -69,10 +70,10 @@ const sha256 = (data: string | Uint8Array): string => createHash("sha256").updat
 export const drawingHash = (svg: string): string => sha256(svg)
 
 /**
- * Pictures are `size` x `size` pixels on white; a drawing that is not square is centred. Letters that the gate lets pass
- * are drawn in the one embedded font, and the drawing is rendered without them as well. Fails with `RendererUnavailable`
- * while it is built when no process can be started, and later when the processes of one drawing are ended from outside again
- * and again. Killed drawings are remembered by the `KilledDrawings` that it is given, else while it lives.
+ * Pictures are `size` x `size` pixels on white; a drawing that is not square is centred. Letters that pass the gate are
+ * drawn in the embedded font, and the drawing is also rendered without them. Fails with `RendererUnavailable` while it
+ * is built, if no process can be started, and later if the processes of one drawing are ended from outside again and
+ * again. Killed drawings are remembered in the given `KilledDrawings`, else as long as the layer lives.
  */
 export const layer = (given: RendererResvgOptions = {}) =>
   Layer.effect(
@@ -88,7 +89,7 @@ export const layer = (given: RendererResvgOptions = {}) =>
         }),
         (pool) => Effect.promise(() => pool.close())
       )
-      // Without this, a machine on which resvg cannot load would look like one on which every drawing crashes.
+      // Without this test, a machine that cannot load resvg would look like one where every drawing crashes.
       const first = yield* Effect.promise(() => pool.render(probe))
       if (first._tag !== "Pixels") {
         return yield* new RendererUnavailable({
@@ -113,7 +114,7 @@ export const layer = (given: RendererResvgOptions = {}) =>
         }
       }
       const render = Effect.fn("Renderer.render")(function*(text: string, { allowText = false }: RenderOptions = {}) {
-        yield* Effect.yieldNow // reading a drawing can take milliseconds: whatever else waits has a turn between two
+        yield* Effect.yieldNow // reading a drawing can take milliseconds: other work gets a turn between two
         const svg = extractSvg(text)
         if (svg === undefined) return rejected("no-svg", "there is no <svg> element, or it is cut off")
         const checked = given.gate === false ? { ok: true as const } : gate(svg, { allowText })
@@ -132,7 +133,7 @@ export const layer = (given: RendererResvgOptions = {}) =>
         const letters = allowText && writesLetters.test(svg)
         const rendering = toRendering(yield* drawn(letters))
         if (!letters || rendering._tag !== "Rendered") return rendering
-        // Blank or not: a drawing that is nothing but letters is to be seen as that.
+        // Even if the picture is blank: a drawing that is nothing but letters must be recognised.
         const bare = yield* drawn(false)
         return bare._tag === "Pixels" ? { ...rendering, bare: pictureOf(bare.rgba) } : toRendering(bare)
       })

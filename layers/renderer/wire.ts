@@ -1,25 +1,25 @@
 /**
- * What the renderer's processes say to one another: calls down, answers up, each with the length of what follows. Numbers
- * are little-endian uint32.
+ * The messages between the renderer's processes: calls down, answers up, each with its length. Numbers are
+ * little-endian uint32.
  *
- *     call    id, size in pixels plus 2^31 for letters or 2^30 for a PNG, bytes, and SVG as UTF-8 or the PNG in base64
- *     answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and
- *             pixels: runs, see `encodePixels` · error: a message as UTF-8
+ *      call    id, size in pixels plus 2^31 for letters or 2^30 for a PNG, bytes, and SVG as UTF-8 or the PNG in base64
+ *      answer  id, kind (0 ready, 1 pixels, 2 error), bytes, and
+ *              pixels: runs, see `encodePixels` · error: a message as UTF-8
  */
 import * as fs from "node:fs"
 
 export interface Call {
   readonly id: number
-  /** An SVG, or where `png` is set a PNG in base64. */
+  /** An SVG, or a PNG in base64 if `png` is set. */
   readonly svg: string
   readonly png: boolean
   /** Pixels of a side, less than 2^30. */
   readonly size: number
-  /** Letters are drawn, in the one font there is; else they leave nothing. */
+  /** Whether letters are drawn, in the embedded font; otherwise they leave nothing. */
   readonly letters: boolean
 }
 export type Answer =
-  /** Said once, before anything else. */
+  /** Sent once, before anything else. */
   | { readonly _tag: "Ready" }
   /** `[size * size * 4]` opaque RGBA. */
   | { readonly _tag: "Pixels"; readonly id: number; readonly rgba: Uint8Array }
@@ -53,7 +53,7 @@ export const encodeCalls = (calls: ReadonlyArray<Call>): Uint8Array => {
   return bytes
 }
 
-/** Waits for the next call; undefined when the other end was closed. For the child: it blocks. */
+/** Waits for the next call; undefined if the other end was closed. For the child: it blocks. */
 export const nextCall = (): Call | undefined => {
   const head = read(headerLength)
   if (head === undefined) return undefined
@@ -81,7 +81,7 @@ const read = (length: number): Buffer | undefined => {
 const incoming = Buffer.alloc(65_536)
 let held = Buffer.alloc(0)
 
-/** The bytes are good until the next call. */
+/** The bytes stay valid until the next call. */
 export const encodeAnswer = (answer: Answer): Uint8Array => {
   if (answer._tag === "Ready") return header(0, 0, 0)
   if (answer._tag === "Pixels") {
@@ -92,7 +92,7 @@ export const encodeAnswer = (answer: Answer): Uint8Array => {
   return Buffer.concat([header(answer.id, 2, text.length), text])
 }
 
-/** @returns takes the bytes as they come, and tells each answer once it is whole */
+/** @returns a function that takes bytes as they arrive and tells each answer once it is whole */
 export const decodeAnswers = (tell: (answer: Answer) => void): (bytes: Buffer) => void => {
   let parts: Array<Buffer> = []
   let held = 0
@@ -122,12 +122,12 @@ export const decodeAnswers = (tell: (answer: Answer) => void): (bytes: Buffer) =
 }
 
 /**
- * Moving 200 kB between processes takes about as long as drawing them, so pixels travel as runs: a uint32 holds red,
- * green and blue where RGBA has them, and in place of alpha, which is always 255, how many more pixels are the same. That
- * is never longer than the pixels, and for flat colours ten to a hundred times shorter. The first uint32 is the number of
- * pixels.
+ * Moving 200 kB between processes takes about as long as drawing them, so pixels travel as runs. A run is a uint32 with
+ * red, green and blue where RGBA has them; the place of alpha, which is always 255, says how many more pixels are the
+ * same. This is never longer than the pixels, and for flat colours ten to a hundred times shorter. The first uint32 is
+ * the number of pixels.
  *
- * @returns the whole answer; undefined when a pixel is not opaque
+ * @returns the whole answer; undefined if a pixel is not opaque
  */
 const encodePixels = (id: number, rgba: Uint8Array): Uint8Array | undefined => {
   const aligned = rgba.byteOffset % 4 === 0 ? rgba : new Uint8Array(rgba)
@@ -152,7 +152,7 @@ const encodePixels = (id: number, rgba: Uint8Array): Uint8Array | undefined => {
 }
 let scratch = new Uint32Array(1)
 
-/** The RGBA of the runs, in memory of its own. */
+/** The RGBA of the runs, in new memory. */
 const fromRuns = (bytes: Uint8Array): Uint8Array => {
   const runs = bytes.byteOffset % 4 === 0
     ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)

@@ -25,7 +25,7 @@ export interface SamplerFakeOptions {
   readonly spread?: number
   /** Share of candidates that are cut off before `</svg>`, in [0, 1]. Default 0.1. */
   readonly cutOff?: number
-  /** Milliseconds a call takes; a function is given the step. Default 0. */
+  /** Milliseconds a call takes; a function gets the step. Default 0. */
   readonly delay?: number | ((step: number) => number)
 }
 

@@ -20,27 +20,30 @@ export interface SamplerOnnxOptions {
   /** Undefined: the policy is a whole set of parameters (full fine-tuning). */
   readonly lora: LoraConfig | undefined
   readonly sampling: SamplingOptions
-  /** Tokens a candidate may have at most. */
+  /** The most tokens of a candidate. */
   readonly maxNewTokens: number
-  /** Prompt and completion together, tokens. */
+  /** The most tokens of prompt and completion together. */
   readonly maxLength: number
   /** Sampling ends after the token that completes this text. */
   readonly stop: string
-  /** A drawing that can no longer become well-formed XML ends at once: no longer exactly the policy's distribution. */
+  /**
+   * Stop a drawing as soon as it can no longer become well-formed XML: drawings then do not follow the policy's
+   * distribution exactly.
+   */
   readonly stopMalformed: boolean
-  /** Candidates decoded together, at most; as many as fit into half of the memory when that is fewer. */
+  /** The most candidates decoded together; fewer if only fewer fit into half of the memory. */
   readonly maxNumSeqs: number
   /** `auto`: int8 for a model that is large enough to gain, under a LoRA and on the CPU; else float32. */
   readonly precision: SamplerPrecision | "auto"
   /** Where quantized weights are kept for the next run. */
   readonly cache: string
-  /** Where quantizing shows itself. */
+  /** Shows the progress of quantizing. */
   readonly quantizing: QuantizeOptions["progress"]
 }
 
 /**
- * Fails with `NotEnoughMemory` before anything is allocated, with `FileProblem` where quantized weights cannot be kept;
- * the thread and its sessions end with the scope.
+ * Fails with `NotEnoughMemory` before anything is allocated, with `FileProblem` if quantized weights cannot be kept.
+ * The thread and its sessions end with the scope.
  */
 export const layer = (options: SamplerOnnxOptions) =>
   Layer.effect(

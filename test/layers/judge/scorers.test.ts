@@ -166,7 +166,7 @@ layer(dino)("dino", (it) => {
       const { compare } = yield* Judge
       const missing = yield* Effect.flip(compare(prompt("a dog"), shown, pictureOf(1)))
       assert.strictEqual(missing._tag, "JudgeRefused")
-      assert.include(missing.message, "No reference picture is given for \"a dog\"")
+      assert.include(missing.message, "There is no reference picture for \"a dog\"")
       const broken = yield* Effect.flip(compare(prompt("nothing"), shown, pictureOf(1)))
       assert.strictEqual(broken._tag, "JudgeRefused")
       assert.match(broken.message, /broken\.png cannot be drawn: it is not a PNG/)
