@@ -1,7 +1,7 @@
 /**
- * Where pairs wait for a person. First come, first served; several people may sit at one desk. The last choice lies on it
- * until the next one is made, for three seconds at most, and can be taken back that long; then it is handed out and stands.
- * One that still lies there when the run is interrupted is asked for again.
+ * Where pairs wait for a person: first come, first served; several people may answer at one desk. The last choice can
+ * be taken back until the next one is made, for three seconds at most; then it is final. If the run is interrupted
+ * before that, the pair is asked again.
  */
 import { Deferred, Effect, Option, type Stream, SubscriptionRef } from "effect"
 import type { Picture } from "../../src/domain.ts"
@@ -10,7 +10,7 @@ import { JudgeStopped } from "../../src/stages/Judge.ts"
 export type Choice = "left" | "right" | "tie"
 
 export interface Shown {
-  /** 1, 2, 3, ... in the order in which pairs came. */
+  /** 1, 2, 3, ... in the order in which the pairs came. */
   readonly id: number
   readonly prompt: string
   readonly left: Picture
@@ -22,11 +22,11 @@ interface Open extends Shown {
 }
 
 export interface DeskState {
-  /** Without a choice yet, oldest first. */
+  /** Pairs without a choice yet, oldest first. */
   readonly waiting: ReadonlyArray<Shown>
   /** The last choice, while it can be taken back. */
   readonly last: Shown | undefined
-  /** Choices made, taken-back ones left out. */
+  /** Choices made, without those taken back. */
   readonly answered: number
 }
 
@@ -41,11 +41,11 @@ export interface Desk {
   readonly changes: Stream.Stream<DeskState>
   /** Waits for a person, however long it takes. */
   readonly ask: (prompt: string, left: Picture, right: Picture) => Effect.Effect<Choice, JudgeStopped>
-  /** False where this pair waits no longer: another person was faster, or the run went on without it. */
+  /** False if this pair no longer waits: another person was faster, or the run continued without it. */
   readonly choose: (id: number, choice: Choice) => Effect.Effect<boolean>
-  /** False where there is nothing to take back. */
+  /** False if there is nothing to take back. */
   readonly undo: Effect.Effect<boolean>
-  /** Nobody will answer any more: all that waits stops the run, as will all that comes. */
+  /** Nobody will answer any more: every pair that waits or still comes stops the run. */
   readonly leave: (message: string) => Effect.Effect<void>
 }
 
@@ -97,7 +97,7 @@ export const makeDesk = Effect.fnUntraced(function*({ grace = 3 }: DeskOptions) 
     if (before === undefined) return false
     yield* handOut(before.last)
     yield* Effect.sleep(grace * 1000).pipe(
-      // This choice alone: where it was taken back, a later one on the same pair has its own time.
+      // This choice alone: if it was taken back, a later choice on the same pair has its own time.
       Effect.andThen(SubscriptionRef.modify(ref, (state) =>
         state.last === before.chosen ? [state.last, { ...state, last: undefined }] : [undefined, state])),
       Effect.flatMap(handOut),

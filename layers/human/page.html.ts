@@ -29,7 +29,7 @@ button[aria-disabled=true] { opacity: 0.45; cursor: default; }
 @media (max-width: 560px) { main { padding-top: 16px; } .pair { gap: 10px; } .choice .name { flex-direction: column; gap: 4px; } }
 `
 
-/** Plain JavaScript, run as it stands. A key counts only once both pictures of the pair can be seen. */
+/** Plain JavaScript, used unchanged. A key counts only once both pictures of the pair can be seen. */
 const client = String.raw`"use strict"
 {
   const at = (id) => document.getElementById(id)
@@ -37,7 +37,7 @@ const client = String.raw`"use strict"
   const choices = { left: at("choose-left"), right: at("choose-right"), tie: at("choose-tie") }
   let shown, wanted, state, ended = false
   const enable = () => {
-    // Not 'disabled', which would take the keyboard's focus away.
+    // Not 'disabled', which would lose the keyboard focus.
     for (const button of Object.values(choices)) button.ariaDisabled = String(shown === undefined || ended)
     at("undo").ariaDisabled = String(!(state && state.undoable) || ended)
   }

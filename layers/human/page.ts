@@ -1,12 +1,12 @@
 /**
- * The judge's page over HTTP, for this machine alone: bound to 127.0.0.1, a token in every path, and no answer to a
- * request that names another host (a page elsewhere whose name was pointed here) or comes from another page.
+ * The judge's page over HTTP, only for this machine: bound to 127.0.0.1, with a token in every path. It answers no
+ * request that names another host (a foreign host name that points here) or comes from another page.
  *
- *     GET  /TOKEN/                    the page
- *     GET  /TOKEN/state               server-sent events: {pair: {id, prompt} | null, waiting, answered, undoable}
- *     GET  /TOKEN/pair/ID/left.png    and right.png
- *     POST /TOKEN/choose              {id, choice}: 200, or 409 where that pair waits no longer
- *     POST /TOKEN/undo                200, or 409 where nothing can be taken back
+ *      GET  /TOKEN/                    the page
+ *      GET  /TOKEN/state               server-sent events: {pair: {id, prompt} | null, waiting, answered, undoable}
+ *      GET  /TOKEN/pair/ID/left.png    and right.png
+ *      POST /TOKEN/choose              {id, choice}: 200, or 409 if that pair no longer waits
+ *      POST /TOKEN/undo                200, or 409 if nothing can be taken back
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import * as http from "node:http"
@@ -18,13 +18,13 @@ import type { Desk, DeskState } from "./desk.ts"
 import { contentPolicy, page } from "./page.html.ts"
 
 export interface PageOptions {
-  /** 0 takes one that is free. */
+  /** 0 takes a free port. */
   readonly port: number
-  /** Is told the address, token included, once. */
+  /** Called once with the address, token included. */
   readonly announce: (url: string) => Effect.Effect<void>
 }
 
-/** What the page is told. */
+/** The state that the page is sent. */
 export interface PageState {
   readonly pair: { readonly id: number; readonly prompt: string } | null
   readonly waiting: number
@@ -42,10 +42,10 @@ const pageState = ({ answered, last, waiting }: DeskState): PageState => ({
 const Chosen = Schema.fromJsonString(Schema.Struct({ id: Schema.Int, choice: Schema.Literals(["left", "right", "tie"]) }))
 
 const digest = (text: string) => createHash("sha256").update(text).digest()
-/** In a time that says nothing of how much of it was right. */
+/** Compares in constant time, so that timing shows nothing about how much was right. */
 const same = (given: string, wanted: string): boolean => timingSafeEqual(digest(given), digest(wanted))
 
-/** More than any answer is long. */
+/** More bytes than any answer has. */
 const mostBytes = 1000
 
 const bodyOf = (request: http.IncomingMessage): Effect.Effect<string | undefined> =>

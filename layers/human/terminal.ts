@@ -1,13 +1,14 @@
 /**
- * Pairs on the terminal: every cell is a half block, whose two colours are two pixels, one above the other. Keys are read,
- * and Ctrl-C is one of them, only while a pair waits or a choice can be taken back; else the terminal is as it was.
+ * Shows pairs on the terminal: every cell is a half block, whose two colours are two pixels, one above the other. Keys,
+ * Ctrl-C included, are read only while a pair waits or a choice can be taken back; otherwise the terminal is in its
+ * normal state.
  */
 import { type Cause, Effect, Option, Queue, Stream, Terminal } from "effect"
 import type { Picture } from "../../src/domain.ts"
 import { resize } from "../../src/drawing/resize.ts"
 import type { Choice, Desk, DeskState, Shown } from "./desk.ts"
 
-/** Pixels of the largest side that is drawn, more than which helps nobody. */
+/** Pixels of the largest side that is drawn; more would not help. */
 const largest = 96
 const gap = "  "
 
@@ -46,13 +47,13 @@ const drawn = ({ left, prompt, right }: Shown, { answered, waiting }: DeskState,
   ].join("\n")
 }
 
-/** Milliseconds for what was typed before anything waited to arrive. */
+/** Milliseconds in which keys typed before anything waited may still arrive. */
 const stale = 50
 
 /** Reads keys for as long as the scope lives. */
 export const sitAtTerminal = Effect.fnUntraced(function*(desk: Desk) {
   const terminal = yield* Terminal.Terminal
-  /** A key is about the pair that is on the screen: what was typed before it was drawn is no answer. */
+  /** A key answers the pair on the screen: a key typed before the pair was drawn does not count. */
   let shown = 0
   const show = (input: Queue.Dequeue<Terminal.UserInput, Cause.Done>) => Effect.fnUntraced(function*(state: DeskState) {
     const pair = state.waiting[0]
@@ -64,7 +65,7 @@ export const sitAtTerminal = Effect.fnUntraced(function*(desk: Desk) {
     yield* Effect.ignore(terminal.display(drawn(pair, state, columns, rows)))
   })
 
-  /** One sitting: from the first pair until none waits and none can be taken back. */
+  /** One sitting: from the first pair until none waits and no choice can be taken back. */
   const sitting = Effect.gen(function*() {
     const input = yield* terminal.readInput
     yield* Effect.sleep(stale)
@@ -79,7 +80,7 @@ export const sitAtTerminal = Effect.fnUntraced(function*(desk: Desk) {
     })
     const showing = desk.changes.pipe(
       Stream.takeUntil(({ last, waiting }) => waiting.length === 0 && last === undefined),
-      // A pair that joins the line is no reason to draw the first one again.
+      // A new pair in the queue is no reason to draw the first one again.
       Stream.changesWith((one, other) => one.waiting[0]?.id === other.waiting[0]?.id),
       Stream.runForEach(show(input))
     )

@@ -1,18 +1,19 @@
 /**
- * Finds out whether a device really runs: one small product, created and computed there. A program of its own, since a GPU's
- * driver may write to the terminal as it likes or end its process: `fork`ed with a device, it answers by one message.
+ * Finds out whether a device really runs: creates one small product and computes it there. It is a separate program,
+ * since a GPU's driver may write to the terminal or end its process. It is `fork`ed with a device's name and answers
+ * with one message.
  */
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { createSession, type Device, float32, runtimeVersion } from "./session.ts"
 
 export interface Probed {
-  /** Of the onnxruntime that is installed. */
+  /** Version of the installed onnxruntime. */
   readonly version: string
-  /** Undefined when the device answered rightly; else what onnxruntime said. */
+  /** Undefined if the device answered correctly; else what onnxruntime said. */
   readonly refusal?: string
 }
 
-/** The first line, without the place in onnxruntime's source and the condition that come before some messages. */
+/** The first line, without the place in onnxruntime's source and the condition that precede some messages. */
 const plainly = (message: string): string => message.split("\n")[0]!.replace(/^\/\S+:\d+ .* was false\. (?=.)/, "")
 
 const test = async (device: Device): Promise<string | undefined> => {

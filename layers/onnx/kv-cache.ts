@@ -1,7 +1,7 @@
 /**
- * Keys and values of the sequences that are decoded together, in plain arrays: onnxruntime reads them in place and
+ * Keys and values of the sequences that are decoded together, in plain arrays. onnxruntime reads them in place and
  * returns only the new token's, which are written into them here (GroupQueryAttention would copy the whole cache out of
- * every run). Of prompts that rows share, only what comes after.
+ * every run). If rows share a prompt, the cache holds only what comes after it.
  */
 import type { DecoderConfig } from "../../src/engine/nets/transformer.ts"
 import { type Feed, type Feeds, float32 } from "./session.ts"
@@ -15,7 +15,7 @@ export interface PrefilledPrompts {
   readonly time: number
 }
 
-/** Places a cache grows by at least, tokens. */
+/** The fewest places a cache grows by, tokens. */
 const growth = 32
 
 export class KeyValueCache {
@@ -26,7 +26,7 @@ export class KeyValueCache {
   #capacity = growth
   /** Tokens that each row holds. */
   #lengths: Array<number> = []
-  /** The arrays as they are fed, as long as they stay where they are. */
+  /** The arrays as feeds, valid as long as they stay in place. */
   #feeds: Feeds | undefined
 
   constructor(c: DecoderConfig) {
@@ -35,7 +35,7 @@ export class KeyValueCache {
     this.#values = this.#keys.slice()
   }
 
-  /** Makes row i what row `from[i]` was, or empty where that is undefined. */
+  /** Makes row i a copy of the former row `from[i]`, or empty if that is undefined. */
   arrange(from: ReadonlyArray<number | undefined>, capacity = this.#capacity): void {
     const { headDim, kvHeads } = this.#c
     const moved = (old: Float32Array) => {
@@ -50,7 +50,7 @@ export class KeyValueCache {
       })
       return made
     }
-    // Layer by layer, so that old and new are never both there whole.
+    // Layer by layer, so that old and new never exist in full at the same time.
     for (let i = 0; i < this.#c.layers; i++) {
       this.#keys[i] = moved(this.#keys[i]!)
       this.#values[i] = moved(this.#values[i]!)
@@ -60,12 +60,12 @@ export class KeyValueCache {
     this.#capacity = capacity
   }
 
-  /** Begins a row anew, with nothing: the prompt that it goes on from is held elsewhere (shared-prompts.ts). */
+  /** Starts a row again, empty: the prompt it continues is held elsewhere (shared-prompts.ts). */
   beginEmpty(row: number): void {
     this.#lengths[row] = 0
   }
 
-  /** Begins a row anew, after the first `length` tokens of prompt `n`. */
+  /** Starts a row again, after the first `length` tokens of prompt `n`. */
   begin(row: number, { count, keys, time, values }: PrefilledPrompts, n: number, length: number): void {
     const { headDim, kvHeads, layers } = this.#c
     this.#lengths[row] = 0
@@ -81,7 +81,7 @@ export class KeyValueCache {
     this.#lengths[row] = length
   }
 
-  /** What `decode` reads, a place for the new token excepted; rows see all that they hold, or a sliding window of it. */
+  /** What `decode` reads, without a place for the new token. Rows see everything they hold, or a sliding window of it. */
   feeds(): Feeds {
     const { sliding } = this.#c
     const rows = this.#lengths.length
@@ -107,7 +107,7 @@ export class KeyValueCache {
     return feeds
   }
 
-  /** Takes one new token's keys and values of every row, each [layers, row, kvHeads, 1, D]. */
+  /** Stores one new token's keys and values for every row, each [layers, row, kvHeads, 1, D]. */
   push(keys: Float32Array, values: Float32Array): void {
     const { headDim, kvHeads, layers } = this.#c
     const rows = this.#lengths.length
@@ -125,7 +125,7 @@ export class KeyValueCache {
     for (let row = 0; row < rows; row++) this.#lengths[row]!++
   }
 
-  /** Room for `length` tokens a row. Grown by an eighth at least: every growth copies all. */
+  /** Makes room for `length` tokens a row. Grows by at least an eighth: every growth copies everything. */
   #reserve(length: number): void {
     if (length <= this.#capacity) return
     const wanted = Math.max(length, this.#capacity + growth, Math.ceil(this.#capacity * 9 / 8))

@@ -1,4 +1,4 @@
-/** The programs a session-owning thread can run. Each owns its sessions and frees them in `release`. */
+/** The programs that a thread with sessions can run. Each owns its sessions and frees them in `release`. */
 import { SamplerProgram } from "./sampler-program.ts"
 import { ScorerProgram } from "./scorer-program.ts"
 import { Trainer } from "./trainer-program.ts"

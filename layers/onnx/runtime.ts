@@ -1,9 +1,9 @@
 /**
- * onnxruntime behind scopes: each owner of sessions (sampler, trainer, scorer) is a program in a worker thread of its own.
+ * onnxruntime behind scopes: each owner of sessions (sampler, trainer, scorer) is a program in its own worker thread.
  *
- * Ordering: calls to one worker run one after the other. A run cannot be cancelled, and ending a thread under one
- * aborts the process; so closing the scope asks the program to release its sessions, waits until it has, and only then
- * is the thread gone. An interrupted caller stops waiting; the run it started goes on to its end, and is the call's last.
+ * Ordering: calls to one worker run one after the other. A run cannot be cancelled, and ending a thread during a run
+ * aborts the process. So closing the scope asks the program to release its sessions, waits until it has, and only then
+ * ends the thread. An interrupted caller stops waiting; the run it started finishes, and is the last of its call.
  */
 import "./no-telemetry.ts"
 import { fork } from "node:child_process"
@@ -17,7 +17,7 @@ import type { Device } from "./session.ts"
 import type { Program, ProgramName, Spec } from "./programs.ts"
 import type { Abandoned, Answer, Call, Start } from "./worker.ts"
 
-/** onnxruntime refused a model or failed in a run; the message is its own, first line. */
+/** onnxruntime refused a model or failed in a run; the message is the first line of its own. */
 export class OnnxError extends Schema.TaggedError<OnnxError>()("OnnxError", {
   program: Schema.String,
   method: Schema.String,
@@ -30,7 +30,7 @@ export class DeviceUnavailable extends Schema.TaggedError<DeviceUnavailable>()("
   message: Schema.String
 }) {}
 
-/** What is asked for needs more memory than is free; nothing was allocated. */
+/** The request needs more memory than is free; nothing was allocated. */
 export class NotEnoughMemory extends Schema.TaggedError<NotEnoughMemory>()("NotEnoughMemory", {
   message: Schema.String
 }) {}
@@ -100,25 +100,25 @@ const connect = <Name extends ProgramName>(program: Name, spec: Spec<Name>) => {
   return { call: call as (method: string, args: ReadonlyArray<unknown>) => Effect.Effect<never, OnnxError>, exited }
 }
 
-/** Models under this many parameters are faster on the CPU: a step is over before a GPU's launches are. */
+/** Models with fewer parameters than this are faster on the CPU: a step is over before a GPU has launched its work. */
 const smallModel = 50_000_000
 
 export class OnnxRuntime extends Context.Service<OnnxRuntime, {
   readonly device: Device
-  /** What was chosen and why: one line for people. */
+  /** The choice and its reason: one line for people. */
   readonly choice: string
   /** Threads of one run. */
   readonly threads: number
   /** Whether threads of a run spin while they wait for one another. */
   readonly spinning: boolean
-  /** Fails when `bytes`, and all that was reserved before, are more than was free when this layer was built. */
+  /** Fails if `bytes`, plus everything reserved before, are more than was free when this layer was built. */
   readonly reserve: (what: string, bytes: number) => Effect.Effect<void, NotEnoughMemory>
   /** Bytes that were free when this layer was built and are not reserved. */
   readonly left: Effect.Effect<number>
 }>()("vequinox/OnnxRuntime") {
   /**
-   * @param choice `auto` takes CUDA, then WebGPU, where one runs and the model is large enough to gain; a device asked
-   * for by name must run, or the layer fails with `DeviceUnavailable`
+   * @param choice `auto` takes CUDA, then WebGPU, if one runs and the model is large enough to gain; a device asked for
+   * by name must run, or the layer fails with `DeviceUnavailable`
    * @param parameters size of the policy, parameters
    * @param threads of one run; 0 takes all cores
    * @param overlap whether sampler and trainer work at the same time, as they do at a staleness of 1 or more
@@ -129,7 +129,7 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
       Effect.gen(function*() {
         const picked = yield* pickDevice(choice, parameters)
         const free = freeMemory()
-        // Sessions are made when they are first used: what is reserved is not taken yet.
+        // Sessions are made at their first use: reserved memory is not taken yet.
         const reserved = yield* Ref.make(0)
         return OnnxRuntime.of({
           ...picked,
@@ -160,10 +160,10 @@ const reclaimable = (): number => Math.max(0, process.availableMemory() - os.fre
 /** Bytes that this process can still get, a container's limit included. */
 export const freeMemory = (): number => Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
 
-/** By what a GPU's driver is found; no other variable of this process reaches the one that tries it. */
+/** The variables needed to find a GPU's driver; the probing process gets no others from this process. */
 const driverVariables = /^(PATH|HOME|LD_LIBRARY_PATH|DISPLAY|WAYLAND_DISPLAY|XDG_.*|VK_.*|CUDA_.*|NVIDIA_.*|SYSTEMROOT|WINDIR|TEMP|TMP|APPDATA|LOCALAPPDATA)$/i
 
-/** Fails where onnxruntime cannot be loaded, or ended its process. */
+/** Fails if onnxruntime cannot be loaded, or ended its process. */
 const probe = (device: Device): Effect.Effect<Probed, OnnxError> =>
   Effect.callback((resume) => {
     const child = fork(programBeside(import.meta.url, "./device-probe"), [device], {
@@ -183,14 +183,14 @@ const probe = (device: Device): Effect.Effect<Probed, OnnxError> =>
     return Effect.sync(() => void child.kill("SIGKILL"))
   })
 
-/** Undefined when the device computes rightly, in a process of its own; else why it does not. */
+/** Undefined if the device computes correctly, tested in its own process; else why it does not. */
 export const probeDevice = (device: Device): Effect.Effect<string | undefined> =>
   probe(device).pipe(
     Effect.map(({ refusal }) => refusal),
     Effect.catch((error) => Effect.succeed(error.message))
   )
 
-/** Of the onnxruntime that is installed; fails where it cannot be loaded. */
+/** Version of the installed onnxruntime; fails if it cannot be loaded. */
 export const runtimeVersion: Effect.Effect<string, OnnxError> = Effect.map(probe("cpu"), ({ version }) => version)
 
 const pickDevice = Effect.fnUntraced(function*(choice: DeviceChoice, parameters: number) {

@@ -2,8 +2,8 @@
  * The sampler: batched decoding with a key-value cache. Plain promises, no Effect: it lives in a worker thread
  * (layers/onnx/runtime.ts) and owns its sessions and caches.
  *
- * A prompt is read once for its K candidates. Sequences are decoded together as many as the memory allows; the place of
- * one that has ended is taken by the next that waits (continuous batching, Yu et al. 2022, Orca, OSDI '22).
+ * A prompt is read once for its K candidates. As many sequences are decoded together as the memory allows; when one has
+ * ended, the next that waits takes its place (continuous batching, Yu et al. 2022, Orca, OSDI '22).
  */
 import { createHash } from "node:crypto"
 import { SaxesParser } from "saxes"
@@ -26,15 +26,18 @@ export interface SamplerSpec {
   readonly checkpoint: DecoderCheckpoint
   /** Undefined: every parameter is fed at each run (full fine-tuning). */
   readonly lora: LoraConfig | undefined
-  /** Undefined: the weights as they are, in float32. */
+  /** Undefined: the original weights, in float32. */
   readonly quantized?: QuantizedWeights | undefined
-  /** Whether the gap to the weights as they are is measured. Default true. */
+  /** Whether the gap to the original weights is measured. Default true. */
   readonly measureGap?: boolean
   /** Longest prompt and completion together, tokens. */
   readonly maxLength: number
-  /** Sequences decoded together, at most. */
+  /** Most sequences decoded together. */
   readonly maxNumSeqs: number
-  /** Whether candidates of a prompt read its keys and values together. Default: where several are decoded, of a large model. */
+  /**
+   * Whether candidates of a prompt share the reading of its keys and values. Default: if several are decoded, of a
+   * large model.
+   */
   readonly sharePrompts?: boolean | undefined
   /** Text of every token of the vocabulary, for the stop string. */
   readonly tokenTexts: ReadonlyArray<string>
@@ -53,7 +56,7 @@ export interface SampleCall {
   /** Sampling ends after the token that completes this text. */
   readonly stop: string
   readonly eosIds: ReadonlyArray<number>
-  /** How each answer begins: when given, one that can no longer become well-formed XML ends at once. */
+  /** How each answer begins. If given, an answer stops as soon as it can no longer become well-formed XML. */
   readonly wellFormedAfter?: string | undefined
 }
 
@@ -62,7 +65,7 @@ export interface Sampled {
   /** log p of each token under the unfiltered policy at temperature 1, nats. */
   readonly logps: Array<number>
   readonly finish: Finish
-  /** The same under the weights as they are, where `logps` come from fewer bits: of one candidate a call. */
+  /** The same under the original weights, if `logps` come from fewer bits: for one candidate a call. */
   readonly exactLogps?: ReadonlyArray<number>
 }
 
@@ -82,13 +85,13 @@ interface Row {
 /** Prompt tokens, padding included, that are read in one run. */
 const tokensARun = 2048
 
-/** `exact`: the weights as they are, where the others have fewer bits. */
+/** `exact`: the original weights, if the others have fewer bits. */
 type Name = "prefill" | "decode" | "exact"
 
 export class SamplerProgram {
   readonly #spec: SamplerSpec
   readonly #sessions = new Sessions((name: Name) => this.#open(name))
-  /** Of the adapter that the decoding session holds. */
+  /** Hash of the adapter that the decoding session holds. */
   #held = ""
 
   constructor(spec: SamplerSpec) {
@@ -125,7 +128,7 @@ export class SamplerProgram {
     }
     let batch: Array<Row> = []
     const open = () => batch.filter(({ done }) => !done).length
-    // A few places are filled at a time: prompts are read faster together.
+    // Several places are filled at a time: prompts are read faster together.
     const worthwhile = Math.ceil(maxNumSeqs / 8)
     for (;;) {
       while (waiting.length > 0 && (open() === 0 || maxNumSeqs - open() >= worthwhile)) {
@@ -134,7 +137,7 @@ export class SamplerProgram {
       }
       const left = [...batch.keys()].filter((r) => !batch[r]!.done)
       if (left.length === 0) break
-      // Rows that are done cost as much as open ones: once they are many, the open ones go on without them.
+      // Finished rows cost as much as open ones: once there are many, the open rows continue without them.
       if (left.length <= batch.length * 0.7) {
         cache.arrange(left)
         batch = left.map((r) => batch[r]!)
@@ -172,8 +175,9 @@ export class SamplerProgram {
   }
 
   /**
-   * Of a quantized model, the session holds the adapter and is made anew for another one: a second or two, which some
-   * hundred tokens pay back. In float32 it would be many seconds, and an adapter is little beside the weights.
+   * With a quantized model, the session holds the adapter and is made again for another adapter. That takes a second or
+   * two, which some hundred tokens pay back. In float32 it would take many seconds, and an adapter is small beside the
+   * weights.
    */
   async #decoding(adapter: Parameters): Promise<Session> {
     if (this.#spec.quantized === undefined || bytesOf(adapter) > heldBytes) return this.#sessions.get("decode")
@@ -199,7 +203,7 @@ export class SamplerProgram {
     })
   }
 
-  /** Puts rows into places of the batch that are free, new ones if need be, and draws their first token. */
+  /** Puts rows into free places of the batch, new ones if needed, and draws their first token. */
   async #admit(
     call: SampleCall,
     batch: Array<Row>,
@@ -224,7 +228,7 @@ export class SamplerProgram {
     return read
   }
 
-  /** @param scores [vocab]: probabilities where tokens are drawn from the policy itself, else logits */
+  /** @param scores [vocab]: probabilities if tokens are drawn from the policy itself, else logits */
   #draw(call: SampleCall, row: Row, scores: Float32Array): void {
     const uniform = uniformAt(row.seed, row.ids.length)
     const { id, logp } = isPlain(call.options)
@@ -241,7 +245,7 @@ export class SamplerProgram {
     row.done = true
   }
 
-  /** How far fewer bits lead from the weights as they are: of one completion, another one each call. */
+  /** How far fewer bits lead from the original weights: measured on one completion, a different one in each call. */
   async #exactLogps(call: SampleCall, rows: ReadonlyArray<Row>) {
     const { checkpoint, measureGap = true, quantized } = this.#spec
     if (quantized === undefined || !measureGap || rows.length === 0) return undefined
@@ -254,7 +258,7 @@ export class SamplerProgram {
   }
 }
 
-/** A graph holds no adapter that is larger, bytes: it is encoded whole, and must stay below 2 GB. */
+/** Bytes of the largest adapter that a graph holds: it is encoded whole, and must stay below 2 GB. */
 const heldBytes = 2 ** 28
 
 const bytesOf = (parameters: Parameters): number => [...parameters.values()].reduce((n, { data }) => n + data.byteLength, 0)
@@ -265,12 +269,14 @@ const digestOf = (parameters: Parameters): string => {
   return hash.digest("hex")
 }
 
-/** A prompt that was read: which of the prompts read with it, and the scores of its first new token. */
+/** A prompt that was read: its number among those read with it, and the scores of its first new token. */
 interface Read extends ReadPrompt {
   readonly scores: Float32Array
 }
 
-/** Reads prompts as they are needed, several in one run, and keeps the last until all their candidates have begun. */
+/**
+ * Reads prompts as they are needed, several in one run, and keeps the last ones until all their candidates have begun.
+ */
 class PromptReader {
   readonly #checkpoint: DecoderCheckpoint
   readonly #session: Session
@@ -285,7 +291,7 @@ class PromptReader {
     this.#call = call
   }
 
-  /** Prompts come in order: those before the first asked for are not asked for again. */
+  /** Prompts come in order: those before the first one wanted are not wanted again. */
   async read(wanted: ReadonlyArray<number>): Promise<(prompt: number) => Read> {
     this.#known = new Map([...this.#known].filter(([prompt]) => prompt >= Math.min(...wanted)))
     const missing = [...new Set(wanted)].filter((prompt) => !this.#known.has(prompt))
@@ -334,7 +340,7 @@ class PromptReader {
   }
 }
 
-/** From probabilities [vocab]: the token at which their sum passes `uniform`. */
+/** From probabilities [vocab]: the token at which their running sum passes `uniform`. */
 const drawn = (probability: Float32Array, uniform: number) => {
   const id = choose(probability, uniform)
   return { id, logp: Math.log(probability[id]!) }
@@ -346,7 +352,7 @@ const filtered = (logits: Float32Array, options: SamplingOptions, seen: Readonly
   return { id, logp: logits[id]! - logSumExp(logits) }
 }
 
-/** Whether a text that grows can still become well-formed XML. */
+/** Checks whether a growing text can still become well-formed XML. */
 class XmlWatch {
   readonly #parser = new SaxesParser({ xmlns: true })
   #broken = false

@@ -1,4 +1,4 @@
-/** The graphs of a scorer, of any family, in a worker thread (layers/onnx/runtime.ts): plain promises, sessions of its own. */
+/** The graphs of any family's scorer, in a worker thread (layers/onnx/runtime.ts): plain promises, its own sessions. */
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { frozen, parameterSource } from "../../src/engine/weights/parameters.ts"
 import { toPixels } from "../../src/scorers/pixels.ts"
@@ -19,10 +19,13 @@ export interface Item {
   readonly text?: Tokens
 }
 
-/** Rows of one run, and pixels of its pictures together: large pictures are many patches, each of which sees each. */
+/**
+ * Most rows of one run, and most pixels of its pictures together: a large picture is many patches, and each attends to
+ * every other.
+ */
 const most = { rows: 64, pixels: 2 ** 20 }
 
-/** Bytes of weights. */
+/** Bytes of weights below which a model is small. */
 const small = 1e9
 
 export class ScorerProgram {
@@ -60,7 +63,7 @@ export class ScorerProgram {
     const g = new Graph()
     g.output("result", build(g, parameterSource(g, frozen(checkpoint.index)).get, inputsOf(g, checkpoint)))
     const bytes = [...checkpoint.index.values()].reduce((sum, { length }) => sum + length, 0)
-    // Prepared weights run faster and are a copy; a large model's stay in their files.
+    // Prepared weights run faster but are a copy; a large model's weights stay in their files.
     return createSession(g, { device, spinning, threads, weights: bytes < small ? "prepared" : "mapped", weightsFolder: checkpoint.folder })
   }
 

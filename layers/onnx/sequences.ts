@@ -15,7 +15,9 @@ export const completionLength = (s: Sequence): number => s.ids.length - s.prompt
 export const truncated = (s: Sequence, maxLength: number): Sequence =>
   s.ids.length <= maxLength ? s : { ids: s.ids.slice(0, maxLength), promptLength: Math.min(s.promptLength, maxLength) }
 
-/** The masks of whole sequences: one for layers that see all that came before, one for sliding layers if there are any. */
+/**
+ * The masks of whole sequences: one for layers that see everything before, and one for sliding layers if there are any.
+ */
 export const maskFeeds = (c: DecoderConfig, time: number): Feeds => {
   const groups = c.heads / c.kvHeads
   const of = (window = time) => float32([1, 1, groups * time, time], causalMask(groups, time, window))
@@ -23,8 +25,8 @@ export const maskFeeds = (c: DecoderConfig, time: number): Feeds => {
 }
 
 /**
- * Feeds for one run over these sequences. A token's target counts when it belongs to a completion; `segments` names its
- * sequence, `zeros` has one place a sequence.
+ * Feeds for one run over these sequences. A token's target counts if it belongs to a completion; `segments` names its
+ * sequence, `zeros` has one place for each sequence.
  */
 export const sequenceFeeds = (c: DecoderConfig, sequences: ReadonlyArray<Sequence>): Feeds => {
   const time = Math.max(...sequences.map(({ ids }) => ids.length))
@@ -64,8 +66,8 @@ export const sequenceFeeds = (c: DecoderConfig, sequences: ReadonlyArray<Sequenc
 }
 
 /**
- * Share of the layers' multiplications that padding costs, in [0, 1): the rows of the attention are as long as the longest
- * sequence of a run, all else is done for tokens only.
+ * Share of the layers' multiplications that padding costs, in [0, 1). The rows of the attention are as long as the
+ * longest sequence of a run; everything else is computed for tokens only.
  */
 export const paddingShare = (c: DecoderConfig, runs: ReadonlyArray<ReadonlyArray<Sequence>>): number => {
   const ofToken = modulesOf(c).reduce((n, { in: width, out }) => n + width * out, 0)
@@ -86,7 +88,7 @@ export const paddingShare = (c: DecoderConfig, runs: ReadonlyArray<ReadonlyArray
 
 /**
  * Splits items into runs whose padded size (items * longest, in tokens) stays within `budget`; an item over the budget
- * runs alone. Items of similar length share a run, so little is spent on padding.
+ * runs alone. Items of similar length share a run, so little is padded.
  */
 export const microBatches = <A>(
   items: ReadonlyArray<A>,

@@ -1,8 +1,8 @@
 /**
- * The one place that touches onnxruntime-node's binding. Plain promises, no Effect: it runs inside worker threads.
+ * The only place that touches onnxruntime-node's binding. Plain promises, no Effect: it runs inside worker threads.
  *
- * Manners of the binding (1.30.0, measured): `create` and `run` block their thread; inputs are read in place, outputs
- * are copied out; a run cannot be cancelled, and ending the thread under it aborts the process. So every session lives
+ * How the binding behaves (1.30.0, measured): `create` and `run` block their thread; inputs are read in place, outputs
+ * are copied out; a run cannot be cancelled, and ending the thread during it aborts the process. So every session lives
  * in a worker (layers/onnx/runtime.ts) and is released there, when idle.
  */
 import "./no-telemetry.ts"
@@ -13,10 +13,10 @@ import type { DType, Graph } from "../../src/engine/graph/graph.ts"
 import { encodeModel, inputNames } from "../../src/engine/graph/onnx.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
 
-// Its failures come as errors, which are told in one sentence; the native log would say them a second time.
+// Its failures come as errors, which we report in one sentence; the native log would report them again.
 ort.env.logLevel = "fatal"
 
-/** Of the binding that was loaded. */
+/** Version of the loaded binding. */
 export const runtimeVersion: string = ort.env.versions.node ?? ort.env.versions.common
 
 export type Device = "cpu" | "webgpu" | "cuda"
@@ -26,15 +26,16 @@ export interface SessionOptions {
   /** Threads of one run; 0 lets onnxruntime decide. */
   readonly threads: number
   /**
-   * Whether threads spin while they wait for one another. Where nobody else has work for the cores many small products are
-   * faster by it (a token of a 0.6B model in 40 ms instead of 51, on two cores); where somebody has, it takes his time.
+   * Whether threads spin while they wait for one another. If nothing else needs the cores, spinning makes many small
+   * products faster (a token of a 0.6B model in 40 ms instead of 51, on two cores); if something does, spinning takes
+   * its time.
    */
   readonly spinning?: boolean | undefined
   /** Where External initializers are looked for; absolute. Symbolic links may lead anywhere. */
   readonly weightsFolder?: string | undefined
   /**
-   * `prepared`: the graph is optimised, weights are folded to float32 and prepacked once: fastest, in up to three times
-   * the memory. `mapped`: weights stay as they are in their file, which the operating system pages in and out.
+   * `prepared`: the graph is optimised, weights are converted to float32 and prepacked once: fastest, with up to three
+   * times the memory. `mapped`: weights stay as they are in their file, which the operating system pages in and out.
    */
   readonly weights: "prepared" | "mapped"
 }
@@ -51,7 +52,7 @@ export interface Session {
   /** Values the model reads; a run must feed each. */
   readonly inputs: ReadonlyArray<string>
   /** Extra feeds are ignored, so that one set of parameters serves several graphs. */
-  /** @param outputs which to copy out; all when not given */
+  /** @param outputs which to copy out; by default all */
   readonly run: (feeds: Feeds, outputs?: ReadonlyArray<string>) => Promise<Readonly<Record<string, Feed>>>
   readonly release: () => Promise<void>
 }
@@ -66,7 +67,7 @@ const nativeOptions = (options: SessionOptions): ort.InferenceSession.SessionOpt
   extra: {
     session: {
       intra_op: { allow_spinning: options.spinning ? "1" : "0" },
-      force_spinning_stop: "1", // between two runs nobody spins
+      force_spinning_stop: "1", // no spinning between two runs
       ...(options.weights === "mapped" ? { disable_prepacking: "1" } : {}),
       ...(options.weightsFolder === undefined
         ? {}
@@ -76,7 +77,7 @@ const nativeOptions = (options: SessionOptions): ort.InferenceSession.SessionOpt
 })
 
 /**
- * Where the External files of a graph really lie: the folder that all of them share, and each one's path from there.
+ * Where the External files of a graph really are: the folder that all of them share, and each one's path from there.
  * onnxruntime refuses a symbolic link that leaves its folder, and a folder of the Hub's cache is made of such links.
  */
 const realFiles = (graph: Graph, folder: string) => {
@@ -90,20 +91,22 @@ const realFiles = (graph: Graph, folder: string) => {
   }
 }
 
-/** The nearest folder that holds both. */
+/** The nearest folder that contains both. */
 const above = (a: string, b: string): string => {
   const rest = path.relative(a, b)
   return rest === ".." || rest.startsWith(`..${path.sep}`) ? above(path.dirname(a), b) : a
 }
 
-/** Of this thread: true while nobody waits for what it computes. */
+/** For this thread: true while nobody waits for its result. */
 let refused = (): boolean => false
 const abandoned = "nobody waits for it any more"
 
-/** While the test holds, no run begins and no session is made: both reject. One that has begun cannot be stopped. */
+/**
+ * While the test is true, no run starts and no session is made: both reject. A run that has started cannot be stopped.
+ */
 export const refuseWorkWhen = (test: () => boolean): void => void (refused = test)
 
-/** Feeds that are fed again and again, an adapter's hundreds above all, are checked and wrapped once. */
+/** Feeds used again and again, mainly an adapter's hundreds, are checked and wrapped once. */
 const wrapped = new WeakMap<Feed, ort.Tensor>()
 const tensorOf = (feed: Feed): ort.Tensor => {
   const tensor = wrapped.get(feed) ?? new ort.Tensor(feed.dtype as "float32", feed.data as Float32Array, feed.shape)
@@ -145,7 +148,7 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
   }
 }
 
-/** A program's sessions by name, each made when it is first asked for; one that cannot be made is tried again. */
+/** A program's sessions by name, each made at its first use; if one cannot be made, the next use tries again. */
 export class Sessions<Name extends string> {
   readonly #make: (name: Name) => Promise<Session>
   readonly #made = new Map<Name, Promise<Session>>()
@@ -163,14 +166,14 @@ export class Sessions<Name extends string> {
     return made
   }
 
-  /** One of them, when no run of it is under way: the next `get` makes it anew. */
+  /** Drops one of them, while no run of it is under way: the next `get` makes it again. */
   async drop(name: Name): Promise<void> {
     const session = this.#made.get(name)
     this.#made.delete(name)
     await (await session)?.release()
   }
 
-  /** When no run is under way. */
+  /** Call it only when no run is under way. */
   async release(): Promise<void> {
     for (const name of this.#made.keys()) await this.drop(name)
   }

@@ -1,4 +1,4 @@
-/** Keys and values of the prompts that rows go on from, each once, in the layout that `decode` reads. */
+/** Keys and values of the prompts that rows continue, each held once, in the layout that `decode` reads. */
 import type { DecoderConfig } from "../../src/engine/nets/transformer.ts"
 import type { PrefilledPrompts } from "./kv-cache.ts"
 import { type Feed, type Feeds, float32, int64 } from "./session.ts"
@@ -9,7 +9,7 @@ export interface ReadPrompt {
   readonly at: number
 }
 
-/** A row that is decoded: which prompt it goes on from, and how many tokens follow that. */
+/** A row that is decoded: the prompt it continues, and how many tokens follow it. */
 export interface Continuation {
   readonly prompt: number
   readonly tokens: number
@@ -20,10 +20,10 @@ export class SharedPrompts {
   /** Per layer: [prompt, kvHeads, time, D]. */
   readonly #keys: Array<Float32Array>
   readonly #values: Array<Float32Array>
-  /** Which prompts are held, in their order, and their tokens. */
+  /** The prompts held, in their order, and their tokens. */
   #held: ReadonlyArray<{ readonly prompt: number; readonly length: number }> = []
   #time = 1
-  /** The arrays as they are fed, as long as they stay where they are. */
+  /** The arrays as feeds, valid as long as they stay in place. */
   #feeds: Feeds | undefined
 
   constructor(c: DecoderConfig) {
@@ -33,10 +33,10 @@ export class SharedPrompts {
   }
 
   /**
-   * Holds these prompts from here on, and no others.
+   * Holds exactly these prompts from now on.
    *
    * @param lengthOf tokens of a prompt
-   * @param read one that is not held yet
+   * @param read reads a prompt that is not held yet
    */
   hold(wanted: ReadonlyArray<number>, lengthOf: (prompt: number) => number, read: (prompt: number) => ReadPrompt): void {
     if (wanted.join() === this.#held.map(({ prompt }) => prompt).join()) return
@@ -47,7 +47,7 @@ export class SharedPrompts {
       const old = this.#held.findIndex((known) => known.prompt === prompt)
       return old >= 0 ? { length, at: old, fresh: undefined } : { length, at: 0, fresh: read(prompt) }
     })
-    // Layer by layer, so that old and new are never both there whole.
+    // Layer by layer, so that old and new never exist in full at the same time.
     for (let layer = 0; layer < layers; layer++) {
       for (const kind of ["keys", "values"] as const) {
         const own = kind === "keys" ? this.#keys : this.#values
@@ -68,7 +68,7 @@ export class SharedPrompts {
     this.#feeds = undefined
   }
 
-  /** What `decode` reads of prompts. Where none is held, one that no row sees. */
+  /** What `decode` reads of prompts. If none is held, a prompt that no row sees. */
   feeds(rows: ReadonlyArray<Continuation>): Feeds {
     const { sliding } = this.#c
     const count = Math.max(1, this.#held.length)

@@ -27,7 +27,7 @@ export interface TrainerOptions {
   readonly learningRate: number
   readonly schedulerType: SchedulerType
   readonly warmupSteps: number
-  /** Updates the schedule is stretched over. */
+  /** Updates that the schedule covers. */
   readonly totalSteps: number
   /** 0 clips nothing. */
   readonly maxGradNorm: number
@@ -37,9 +37,9 @@ export interface TrainerOptions {
   readonly adamEpsilon: number
   /** Longest sequence, tokens; longer ones lose their end. */
   readonly maxLength: number
-  /** Padded tokens of one forward and backward run; larger batches are accumulated. */
+  /** Most padded tokens of one forward and backward run; larger batches are accumulated. */
   readonly tokensPerRun: number
-  /** Keeps only what enters each layer for the backward pass, which computes the rest again: less memory, more time. */
+  /** Keeps only each layer's input for the backward pass, which computes the rest again: less memory, more time. */
   readonly gradientCheckpointing: boolean
 }
 
@@ -49,7 +49,7 @@ export interface TrainerSpec {
   readonly lora: LoraConfig | undefined
   /** The trainable parameters to start from. */
   readonly parameters: Parameters
-  /** An adapter that the reference has on; undefined: the reference is the checkpoint alone. */
+  /** The reference's adapter; undefined: the reference is the checkpoint alone. */
   readonly reference?: Parameters | undefined
   readonly state?: AdamWState
   readonly objective: ChosenObjective
@@ -59,7 +59,7 @@ export interface TrainerSpec {
   readonly spinning?: boolean | undefined
 }
 
-/** What a step learns from. A sequence that several examples share is computed once. */
+/** What a step learns from. A sequence shared by several examples is computed once. */
 export interface Batch {
   readonly sequences: ReadonlyArray<Sequence>
   /** Their members are indices of `sequences`. */
@@ -70,11 +70,14 @@ export interface TrainerStep {
   readonly parameters: Parameters
   /** TRL's names. */
   readonly metrics: Record<string, number>
-  /** AdamW's, after this step: where `state()` might have to wait too long, because a run takes seconds. */
+  /** AdamW's moments after this step; given if a later `state()` could wait too long, because a run takes seconds. */
   readonly moments?: Parameters | undefined
 }
 
-/** Milliseconds of a run after which a step hands over its state: an interrupted run has seconds to save it. */
+/**
+ * If a run takes longer than this, in milliseconds, the step hands over its state: an interrupted run has only seconds
+ * to save it.
+ */
 const long = 1000
 
 export class Trainer {
@@ -117,20 +120,20 @@ export class Trainer {
   }
 
   /**
-   * One update: gradients of the objective's loss over the batch, accumulated over runs, clipped, AdamW. When the loss or a
-   * gradient is not finite it throws, and parameters and optimizer state stay as they were.
+   * One update: gradients of the objective's loss over the batch, accumulated over runs, clipped, AdamW. If the loss or
+   * a gradient is not finite it throws, and parameters and optimizer state stay as they were.
    */
   async update(batch: Batch): Promise<TrainerStep["metrics"]> {
     return (await this.#update(batch)).metrics
   }
 
-  /** `update`, handing over what it came to. */
+  /** `update`, which also hands over the new parameters and, for long runs, the moments. */
   async step(batch: Batch): Promise<TrainerStep> {
     const { longest, metrics } = await this.#update(batch)
     return {
       metrics,
       parameters: copyParameters(this.#parameters),
-      // Not where every weight is trained: the moments alone are twice the model.
+      // Not if every weight is trained: the moments alone are twice the model.
       moments: longest < long || this.#spec.lora === undefined ? undefined : copyParameters(this.#state.moments)
     }
   }
@@ -234,7 +237,7 @@ const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
     type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))
   ]))
 
-/** One run's share of a batch: `own` says which of the batch's sequences it has; examples name them by place in it. */
+/** One run's share of a batch: `own` lists its sequences of the batch; examples name them by their place in that list. */
 interface Part extends Batch {
   readonly own: ReadonlyArray<number>
 }
@@ -269,7 +272,7 @@ const trainableWeights = ({ checkpoint, lora }: TrainerSpec): Weights => ({
   lora
 })
 
-/** What the names of a reference's adapter begin with, beside the policy's in one graph. */
+/** The prefix of a reference adapter's names, to tell them from the policy's in one graph. */
 const referencePrefix = "reference."
 
 const referenceWeights = ({ checkpoint, lora, reference }: TrainerSpec): Weights => ({
@@ -297,9 +300,9 @@ const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
   return g
 }
 
-/** What the sessions of a trainer compute. */
+/** The graphs of a trainer's sessions. */
 export const graphs = {
-  /** Asking a training session for less does not make it do less, so scoring has graphs of its own. */
+  /** A training session does all its work even when asked for less, so scoring has its own graphs. */
   policy: (spec: TrainerSpec): Graph => scoring(spec, trainableWeights(spec)),
   reference: (spec: TrainerSpec): Graph => scoring(spec, referenceWeights(spec)),
   /** Policy and reference in one session: two would each map the weights, and each page would count twice. */

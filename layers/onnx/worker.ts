@@ -1,6 +1,6 @@
 /**
- * The thread that owns sessions: started by layers/onnx/runtime.ts with a program's name and settings, it answers one call
- * after the other until it is told to release what it owns.
+ * The thread that owns sessions. layers/onnx/runtime.ts starts it with a program's name and settings; it answers one
+ * call after the other until it is told to release its sessions.
  */
 import { parentPort, workerData } from "node:worker_threads"
 import { type ProgramName, programs } from "./programs.ts"
@@ -31,7 +31,7 @@ const instance = programs[program](spec as never) as unknown as Record<string, (
 let chain: Promise<void> = Promise.resolve()
 const abandoned = new Set<number>()
 let current = -1
-// Heard between two runs, each of which waits for a turn of the event loop.
+// Received between two runs, each of which waits for a turn of the event loop.
 refuseWorkWhen(() => abandoned.has(current))
 port.on("message", (message: Call | Abandoned) => {
   if ("abandoned" in message) return void (message.abandoned >= current && abandoned.add(message.abandoned))

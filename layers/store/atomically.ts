@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite"
 
-/** All of the work or nothing; throws what the work or SQLite throws. */
+/** Does all of the work or nothing; throws what the work or SQLite throws. */
 export const atomically = <A>(db: DatabaseSync, work: () => A): A => {
   db.exec("BEGIN IMMEDIATE")
   try {

@@ -16,7 +16,7 @@ const keyOf = ({ bare, judge, prompt, shown, step }: Asked): string =>
 const stopped = <A>(work: Effect.Effect<A, RunDatabaseFailed>) =>
   Effect.mapError(work, ({ message }) => new JudgeStopped({ message }))
 
-/** An answer that came is stored even where nobody waits for it any more. */
+/** An answer is stored even if nobody waits for it any more. */
 export const layer = Layer.effect(
   Judgments,
   Effect.gen(function*() {

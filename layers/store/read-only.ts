@@ -1,11 +1,11 @@
-/** A run's database as others read it: nothing is written, and the run may still be going on. */
+/** Reads a run's database from outside: writes nothing, and works while the run is still running. */
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite"
 import { Effect } from "effect"
 import { FileProblem } from "../../src/system/files.ts"
 
 export type Row = Readonly<Record<string, SQLOutputValue>>
 
-/** @param sentence says for people that the file cannot be read, given what SQLite said */
+/** @param sentence tells people that the file cannot be read, given what SQLite said */
 export const readOnly = <A>(
   file: string,
   work: (db: DatabaseSync) => A,
@@ -23,7 +23,7 @@ export const readOnly = <A>(
     catch: (cause) => new FileProblem({ message: sentence((cause as Error).message) })
   })
 
-/** A table or column that is not there counts as empty: other versions have others. */
+/** A missing table or column counts as empty: other versions have other tables. */
 export const rowsOf = (db: DatabaseSync, sql: string): ReadonlyArray<Row> => {
   try {
     return db.prepare(sql).all()

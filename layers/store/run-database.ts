@@ -1,6 +1,6 @@
 /**
- * `run.db`: one SQLite file with everything a run saw, drew, asked, paid and reported, and one connection to it. Read it
- * with any SQLite tool while the run goes on (WAL). What was written is on disk when the effect returns, and survives
+ * `run.db`: one SQLite file with everything a run saw, drew, asked, paid and reported, and one connection to it. Any
+ * SQLite tool can read it during the run (WAL). What was written is on disk when the effect returns, and survives
  * SIGKILL and a power cut.
  */
 import { DatabaseSync } from "node:sqlite"
@@ -13,15 +13,15 @@ export class RunDatabaseFailed extends Schema.TaggedError<RunDatabaseFailed>()("
 }) {}
 
 /**
- * What each version adds to the tables of the one before; a file with more of them is refused, not guessed at.
+ * What each version adds to the tables of the version before; a file of a newer version is refused, not guessed at.
  *
- * A candidate is named by (step, prompt_id, idx), a pair by its candidates' idx. Lists of numbers are JSON: doubles keep
- * every bit. A lesson is a preference (a pair, `signal` its label) or, without `rejected`, an advantage (`signal`); it is
- * untrained while both `consumed_by_step` and `dropped_at_step` are NULL; a mark of a step that
- * no checkpoint covers is provisional, and taken back when the run is resumed.
+ * A candidate is named by (step, prompt_id, idx), a pair by its candidates' idx. Lists of numbers are JSON: doubles
+ * keep every bit. A lesson is a preference (a pair, `signal` its label) or, without `rejected`, an advantage
+ * (`signal`); it is untrained while both `consumed_by_step` and `dropped_at_step` are NULL. A mark by a step that no
+ * checkpoint covers is provisional, and removed when the run is resumed.
  *
- * `judgments` holds every answer from before it is used, so it knows of steps that `rollouts` does not hold yet. `calls`
- * are the paid ones: `asked` is in doubt once its process has died.
+ * `judgments` holds every answer before it is used, so it contains steps that `rollouts` does not hold yet. `calls` are
+ * the paid calls: one that is still `asked` when its process has died is in doubt.
  */
 const migrations = [
   `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -91,9 +91,9 @@ const migrations = [
 export const schemaVersion = migrations.length
 
 export interface RunDatabaseOptions {
-  /** The file; made when it is missing, opened when it is first used. */
+  /** The file; created if it is missing, opened at its first use. */
   readonly path: string
-  /** How long a file that another program writes is waited for, milliseconds; the thread stands still. Default 2000. */
+  /** How long to wait while another program writes the file, milliseconds; the thread blocks. Default 2000. */
   readonly timeout?: number
 }
 
@@ -102,12 +102,12 @@ type Work<A> = (db: DatabaseSync) => A
 export class RunDatabase extends Context.Service<RunDatabase, {
   /** All of the work or nothing. */
   readonly transaction: <A>(work: Work<A>) => Effect.Effect<A, RunDatabaseFailed>
-  /** The same, in one transaction with whatever else comes in this turn of the event loop: many small facts at one sync. */
+  /** The same, in one transaction with all other calls in this turn of the event loop: many small facts with one sync. */
   readonly together: <A>(work: Work<A>) => Effect.Effect<A, RunDatabaseFailed>
   /** Writes nothing. */
   readonly read: <A>(work: Work<A>) => Effect.Effect<A, RunDatabaseFailed>
 }>()("vequinox/RunDatabase") {
-  /** The file is closed with the scope. */
+  /** The file is closed when the scope ends. */
   static readonly layer = (options: RunDatabaseOptions) => Layer.effect(RunDatabase, makeRunDatabase(options))
 }
 
@@ -143,7 +143,7 @@ const makeRunDatabase = Effect.fnUntraced(function*(options: RunDatabaseOptions)
 
 class OtherDatabase extends Error {}
 
-/** Result codes of SQLite that people can do something about: https://sqlite.org/rescode.html */
+/** SQLite result codes that people can do something about: https://sqlite.org/rescode.html */
 const advice: Readonly<Record<number, string>> = {
   5: "is locked by another program: is a second run writing into the same folder?",
   6: "is locked by another program: is a second run writing into the same folder?",
@@ -185,7 +185,7 @@ const migrate = (db: DatabaseSync): void => {
       `was written by a newer vequinox (schema ${version}, this one knows ${schemaVersion}): update vequinox.`
     )
   }
-  if (!Number.isInteger(version)) throw new OtherDatabase("is no run's database: choose another folder.")
+  if (!Number.isInteger(version)) throw new OtherDatabase("is not a run's database: choose another folder.")
   for (const tables of migrations.slice(version)) db.exec(tables)
   db.prepare("UPDATE meta SET value = ? WHERE key = 'schema_version'").run(String(schemaVersion))
 }

@@ -1,6 +1,6 @@
 /**
- * Keeps a second process out of a run folder. Node has no flock, so this holds the exclusive lock of an empty SQLite file
- * beside run.db: the kernel frees it however this process ends, and run.db stays readable for everybody.
+ * Keeps a second process out of a run folder. Node has no flock, so this holds the exclusive lock of an empty SQLite
+ * file beside run.db: the kernel frees it no matter how this process ends, and everybody can still read run.db.
  */
 import { DatabaseSync } from "node:sqlite"
 import { Effect } from "effect"

@@ -1,4 +1,7 @@
-/** The pairs that a run decided, as layers/buffer/sqlite.ts stored them. Only reads; the run may still be going on. */
+/**
+ * Reads the pairs that a run decided, as layers/buffer/sqlite.ts stored them. Writes nothing; the run may still be
+ * running.
+ */
 import * as path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { type Effect, Schema } from "effect"
@@ -6,13 +9,13 @@ import { Verdict } from "../../src/domain.ts"
 import type { FileProblem } from "../../src/system/files.ts"
 import { readOnly, type Row, rowsOf } from "./read-only.ts"
 
-/** The advantage of one of a pair's drawings, where it has one. */
+/** The advantage of one of a pair's drawings, if it has one. */
 const advantage = (side: "a" | "b") =>
   `LEFT JOIN lessons l${side} ON l${side}.rejected IS NULL AND l${side}.step = v.step
     AND l${side}.prompt_id = v.prompt_id AND l${side}.candidate = v.${side}`
 
 /**
- * One pair and what became of it: `judge-pairs` reads such rows. In the order of steps, prompts and positions.
+ * One pair, its verdict and its lesson, as rows that `judge-pairs` reads, in the order of steps, prompts and positions.
  *
  * @param lessons whether the database has that table: older ones know preferences only
  */
@@ -35,7 +38,7 @@ const decided = (lessons: boolean) => `
 const hasLessons = (db: DatabaseSync): boolean =>
   db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'lessons'").get() !== undefined
 
-/** All pairs, those that the gate decided included. */
+/** All pairs, including those that the gate decided. */
 export const readDecidedPairs = (file: string): Effect.Effect<ReadonlyArray<Row>, FileProblem> =>
   readOnly(file, (db) => rowsOf(db, decided(hasLessons(db))).map((row) => ({ ...row })))
 
@@ -52,7 +55,10 @@ const JudgedPair = Schema.Struct({
 })
 const decode = Schema.decodeUnknownSync(Schema.Array(JudgedPair))
 
-/** Without those that the gate decided: no judge could differ. @param run a run folder */
+/**
+ * All pairs that a judge decided: on the gate's pairs no judge could differ.
+ * @param run a run folder
+ */
 export const readJudgedPairs = (run: string): Effect.Effect<ReadonlyArray<typeof JudgedPair.Type>, FileProblem> => {
   const file = path.join(run, "run.db")
   return readOnly(

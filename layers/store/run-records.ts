@@ -1,6 +1,6 @@
 /**
- * What a run's database says about its health. Only reads; the run may still be going on. A table or column that is not
- * there counts as empty: other versions have others.
+ * Reads what a run's database says about its health. Writes nothing; the run may still be running. A missing table or
+ * column counts as empty: other versions have other tables.
  */
 import type { SQLOutputValue } from "node:sqlite"
 import type { Effect } from "effect"
@@ -14,7 +14,7 @@ export interface Fault {
   readonly kind: string
   readonly reason: string
   readonly count: number
-  /** What was said of one of them. */
+  /** The text of one example. */
   readonly example: string | null
 }
 
@@ -25,13 +25,13 @@ export interface LessonCounts {
 }
 
 export interface RunRecords {
-  /** What SQLite finds wrong with the file; empty when nothing. */
+  /** What SQLite finds wrong with the file; empty if nothing. */
   readonly damage: ReadonlyArray<string>
   readonly faults: ReadonlyArray<Fault>
   readonly costs: ReadonlyArray<{ readonly judge: string; readonly answers: number; readonly usd: number }>
   readonly drawings: number
   readonly pairs: number
-  /** What training was or will be given: pairs, or single drawings with an advantage. */
+  /** Lessons that training got or will get: pairs, or single drawings with an advantage. */
   readonly preferences: LessonCounts
   readonly advantages: LessonCounts
 }
@@ -62,7 +62,7 @@ const advantages = lessonCounts("lessons WHERE rejected IS NULL")
 
 const text = (value: SQLOutputValue | undefined): string | null => (value === null || value === undefined ? null : String(value))
 
-/** Fails where the file is no database at all, or is too damaged to be counted. */
+/** Fails if the file is not a database, or is too damaged to count its rows. */
 export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProblem> =>
   readOnly(file, (db) => {
     const rows = (sql: string) => rowsOf(db, sql)
@@ -88,6 +88,6 @@ export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProb
     }
   })
 
-/** The reports of the steps that were made, in their order. Fails as `readRunRecords` does. */
+/** The reports of the steps done, in order. Fails as `readRunRecords` does. */
 export const readReports = (file: string): Effect.Effect<ReadonlyArray<StoredReport>, FileProblem> =>
   readOnly(file, (db) => decodeReports(rowsOf(db, storedReports)))

@@ -1,4 +1,4 @@
-/** How far a judge can be trusted: its answers on pairs whose winner is known. */
+/** Measures how far a judge can be trusted: its answers on pairs whose winner is known. */
 import { Clock, Effect } from "effect"
 import type { Outcome, Verdict } from "../domain.ts"
 import { decideRenderings } from "../lessons/decide.ts"
@@ -10,11 +10,14 @@ import { type ErrorName, errorNames, isGross, isTextCheat, type KnownPair, some 
 export interface ErrorAccuracy {
   readonly error: ErrorName
   readonly pairs: number
-  /** Share of pairs in which the good drawing won, ties counted half, both orders averaged; Wilson's 95 % interval. */
+  /**
+   * Share of pairs in which the good drawing won; ties count half, and both orders are averaged. Wilson's 95 %
+   * interval.
+   */
   readonly accuracy: Interval
   /** Share of pairs that a drawing with the error won. */
   readonly fooled: number
-  /** Share that the validity gate decided, so that no judge was asked. */
+  /** Share that the validity gate decided without asking the judge. */
   readonly byGate: number
 }
 
@@ -23,13 +26,15 @@ export interface Calibration {
   readonly identity: string
   readonly errors: ReadonlyArray<ErrorAccuracy>
   readonly overall: Interval
-  /** The errors that are plain to see. */
+  /** Accuracy on the errors that are plain to see. */
   readonly gross: Interval
   /** Share of pairs won by a drawing that writes the prompt out. */
   readonly textCheats: Interval
   /** Share of pairs that got the same answer in both orders. */
   readonly swapConsistency: Interval
-  /** Share of A among A and B, over both orders of every pair, less one half: above 0 the first place is favoured. */
+  /**
+   * Share of A among A and B, over both orders of every pair, less one half: above 0 the judge favours the first place.
+   */
   readonly positionBias: number
   /** Share of questions whose answer changed when they were asked again. */
   readonly repeatFlips: Interval
@@ -46,7 +51,7 @@ const mirrored: Readonly<Record<Outcome, Outcome>> = { A: "B", B: "A", tie: "tie
 
 interface Asked {
   readonly pair: KnownPair
-  /** With the good drawing first, and second. */
+  /** The verdicts with the good drawing first, and second. */
   readonly first: Verdict
   readonly second: Verdict
   readonly again: Verdict | undefined
@@ -58,7 +63,7 @@ const share = <A>(items: ReadonlyArray<A>, test: (item: A) => boolean) => wilson
 /**
  * Asks about every pair in both orders, and about 50 of them once more.
  *
- * @param onAnswer after each pair, with how many are done
+ * @param onAnswer called after each pair, with the number of pairs done
  */
 export const calibrate = Effect.fn("calibrate")(function*(
   pairs: ReadonlyArray<KnownPair>,

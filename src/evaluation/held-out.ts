@@ -1,6 +1,6 @@
 /**
- * Before against after: the same held-out prompts, one drawing each, equal seeds, judged by scorers that had no part in
- * training. A drawing that did not render loses to one that did; equal scores are ties and count one half.
+ * Compares before with after: the same held-out prompts, one drawing each, equal seeds, judged by scorers that had no
+ * part in training. A drawing that did not render loses to one that did; equal scores are ties and count one half.
  */
 import { Effect } from "effect"
 import type { Drawing, Prompt } from "../domain.ts"
@@ -34,7 +34,7 @@ export const drawHeldOut = Effect.fn("drawHeldOut")(function*(
   return drawings
 })
 
-/** Which of two drawings a scorer prefers, and the scores where the drawings rendered. */
+/** Which of two drawings a scorer prefers, and the scores of those that rendered. */
 export interface Comparison {
   readonly winner: "before" | "after" | "tie"
   readonly before: number | undefined
@@ -46,7 +46,7 @@ const scoreOf = (scorer: Scorer, { candidate, rendering }: Drawing) =>
     ? scorer.score(candidate.prompt, rendering.picture)
     : Effect.succeed(-Infinity)
 
-/** `undefined` where the scorer cannot judge the prompt. */
+/** `undefined` if the scorer cannot judge the prompt. */
 export const compare = Effect.fnUntraced(function*(scorer: Scorer, before: Drawing, after: Drawing) {
   const b = yield* scoreOf(scorer, before)
   const a = yield* scoreOf(scorer, after)

@@ -35,7 +35,7 @@ const body = (svg: string): string => svg.slice(svg.indexOf(">") + 1, -"</svg>".
 const flawed = (scene: Scene, draw: Random, flaw: Parameters<typeof drawFlawed>[2] & string) =>
   flawsFor(scene).includes(flaw) ? drawFlawed(scene, draw, flaw).svg : undefined
 
-/** Moves a third of all coordinates by 4 to 14 units: the figures are still there, but no longer whole. */
+/** Moves a third of all coordinates by 4 to 14 units: the figures are still there, but broken. */
 const jittered = (svg: string, draw: Random): string =>
   svg.slice(0, svg.indexOf(">") + 1) + body(svg).replace(/(?<=[ MLQ"])\d+(?=[ MLQZ"])/g, (text) => {
     if (draw() > 1 / 3) return text
@@ -46,7 +46,7 @@ const jittered = (svg: string, draw: Random): string =>
 interface KindOfError {
   /** Plain to see at a glance: a judge that misses these cannot be trained on. */
   readonly gross: boolean
-  /** The bad drawing, or undefined where a scene cannot show this error. */
+  /** The bad drawing, or undefined if the scene cannot show this error. */
   readonly make: (scene: Scene, draw: Random, text: string) => string | undefined
 }
 
@@ -107,7 +107,7 @@ export const isGross = (error: ErrorName): boolean => kinds[error].gross
 /** A drawing that writes the prompt out instead of drawing it. */
 export const isTextCheat = (error: ErrorName): boolean => error === "prompt as text" || error === "prompt as letters"
 
-/** `n` pairs of each error; the two drawings of a pair are laid out anew, so that only the error tells them apart. */
+/** `n` pairs of each error. Both drawings of a pair get a new layout, so that only the error tells them apart. */
 export const knownPairs = (n: number, seed: number, split: Split = "heldout"): ReadonlyArray<KnownPair> =>
   errorNames.flatMap((error, e) => {
     const pairs: Array<KnownPair> = []

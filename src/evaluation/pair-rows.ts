@@ -1,4 +1,7 @@
-/** Pairs to be judged from a JSONL file, and the JSONL file of their verdicts, which a second start continues. */
+/**
+ * Reads the pairs to judge from a JSONL file, and writes the JSONL file of their verdicts, which a second start
+ * continues.
+ */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -7,7 +10,7 @@ import { Outcome, type Verdict } from "../domain.ts"
 import { explain, FileProblem, readNumberedRows, readText } from "../system/files.ts"
 import { makeFolders } from "../system/folders.ts"
 
-/** What another judge said of the pair before. */
+/** An earlier judge's verdict on the pair. */
 const Earlier = Schema.Struct({ by: Schema.String, verdict: Outcome })
 
 /** Names of the two drawings: a file's path, a hash of the text, or a position among a prompt's candidates. */
@@ -17,7 +20,7 @@ export interface PairRow {
   readonly prompt: string
   readonly a: typeof Name.Type
   readonly b: typeof Name.Type
-  /** Of a run's pair. */
+  /** The step of a run's pair. */
   readonly step?: number
   readonly svgs: readonly [a: string, b: string]
   readonly earlier?: typeof Earlier.Type
@@ -29,14 +32,17 @@ const GivenRow = Schema.Struct({
   b: Schema.optionalKey(Schema.String),
   a_svg: Schema.optionalKey(Schema.String),
   b_svg: Schema.optionalKey(Schema.String),
-  /** Both, where the pair was judged before. */
+  /** Both are there if the pair was judged before. */
   by: Schema.optionalKey(Schema.String),
   verdict: Schema.optionalKey(Outcome)
 })
 
-/** Rows of {prompt, a, b}, paths of SVG files relative to the file itself, or {prompt, a_svg, b_svg}, the texts. */
+/**
+ * Rows of {prompt, a, b} with paths of SVG files, relative to the rows' file, or {prompt, a_svg, b_svg} with their
+ * texts.
+ */
 export const readPairRows = Effect.fn("readPairRows")(function*(file: string) {
-  const known = new Map<string, string>() // a drawing of several pairs is read once
+  const known = new Map<string, string>() // a drawing in several pairs is read once
   const drawing = Effect.fnUntraced(function*(number: number, side: "a" | "b", name: string | undefined, svg: string | undefined) {
     if (svg !== undefined) return [`sha256:${createHash("sha256").update(svg).digest("hex").slice(0, 16)}`, svg] as const
     if (name === undefined) {
@@ -93,19 +99,19 @@ export const judgedRow = ({ a, b, earlier, prompt, step }: PairRow, verdict: Ver
 
 type Results = { readonly done: ReadonlyArray<JudgedRow>; readonly torn: Buffer }
 
-/** How a row of this pair begins, whatever is said of it. */
+/** The first bytes of this pair's row, which do not depend on the verdict. */
 const beginning = ({ a, b, prompt, step }: PairRow): Buffer =>
   Buffer.from(JSON.stringify({ prompt, a, b, ...(step === undefined ? {} : { step }) }).slice(0, -1) + ",\"verdict\":")
 
 const decodeRow = Schema.decodeUnknownEffect(Schema.fromJsonString(JudgedRow))
 
-/** The rows of the first pairs, and what is left of a row that was cut off. Fails where the file holds anything else. */
+/** The rows of the first pairs, and the rest of a row that was cut off. Fails if the file holds anything else. */
 const readResults = Effect.fnUntraced(function*(file: string, bytes: Buffer, pairs: ReadonlyArray<PairRow>, judge: string) {
   const end = bytes.lastIndexOf("\n") + 1
   const torn = bytes.subarray(end)
   const lines = bytes.subarray(0, end).toString("utf8").split("\n").slice(0, -1)
   const refused = (n: number, what: string) => new FileProblem({ message: `${file}, line ${n + 1}, is ${what}: choose another --out.` })
-  const foreign = (n: number) => refused(n, "no verdict that judge-pairs wrote")
+  const foreign = (n: number) => refused(n, "not a verdict that judge-pairs wrote")
   const done: Array<JudgedRow> = []
   for (const [n, line] of lines.entries()) {
     const row = yield* Effect.mapError(decodeRow(line), () => foreign(n))
@@ -125,9 +131,10 @@ const readResults = Effect.fnUntraced(function*(file: string, bytes: Buffer, pai
 })
 
 /**
- * Opens the results for more of them, until the scope closes. Rows that are there must be of the first pairs, in their
- * order, by the same judge; a last line that was cut off is dropped. A file that holds anything else is a `FileProblem`
- * and stays as it is. A row that cannot be written whole leaves nothing of itself, and no rows leave no file.
+ * Opens the results to add more, until the scope closes. Existing rows must belong to the first pairs, in their order,
+ * by the same judge; a last line that was cut off is dropped. If a file holds anything else, that is a `FileProblem`
+ * and the file stays as it is. A row that cannot be written whole leaves no part of itself, and if no row is written no
+ * file is left.
  */
 export const openResults = Effect.fn("openResults")(function*(file: string, pairs: ReadonlyArray<PairRow>, judge: string) {
   const attempt = <A>(work: () => A) =>
@@ -155,7 +162,7 @@ export const openResults = Effect.fn("openResults")(function*(file: string, pair
     attempt(() => {
       const line = JSON.stringify(row) + "\n"
       try {
-        fs.writeFileSync(fd, line) // writes on until all of it is there
+        fs.writeFileSync(fd, line) // writes until all of it is there
         size += Buffer.byteLength(line)
       } catch (cause) {
         fs.ftruncateSync(fd, size)

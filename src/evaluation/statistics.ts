@@ -1,4 +1,4 @@
-/** Shares, how sure one is of them, and how they are written. */
+/** Shares, their intervals, and how to write them. */
 
 export interface Interval {
   /** The share itself, in [0, 1]. */
@@ -26,8 +26,8 @@ export const wilson = (successes: number, n: number, z = 1.96): Interval => {
 }
 
 /**
- * Cohen's kappa (Cohen 1960): agreement of two raters beyond what their label frequencies give by chance; 1 is perfect, 0
- * is chance. NaN where both give one and the same label throughout, or nothing.
+ * Cohen's kappa (Cohen 1960): agreement of two raters beyond what their label frequencies give by chance; 1 is perfect,
+ * 0 is chance. NaN if both always give one and the same label, or there are no labels.
  */
 export const cohenKappa = (labels: ReadonlyArray<readonly [string, string]>): number => {
   const n = labels.length

@@ -1,6 +1,6 @@
 /**
- * Whether the training judge still means what others mean: its verdicts beside the scores of judges that train nothing. A
- * policy that learns to please one judge alone shows here first.
+ * Checks whether the training judge still agrees with others: compares its verdicts with the scores of scorers that
+ * train nothing. If the policy learns to please only the judge, it shows here first.
  */
 import { Effect } from "effect"
 import type { Agreement, Alarm, Drawing, JudgedPair, Rollout } from "../domain.ts"
@@ -12,8 +12,8 @@ import { random, shuffled } from "../engine/random.ts"
 const keyOf = ({ candidate: { index, prompt } }: Drawing): string => `${prompt.id} ${index}`
 
 /**
- * Over the pairs of one rollout that the judge, not the gate, decided: at most `limit` of them, drawn at random by
- * hash(seed, step). A scorer that knows none of the prompts is left out.
+ * The agreements over the pairs of one rollout that the judge, not the gate, decided: at most `limit` of them, drawn at
+ * random by hash(seed, step). A scorer that knows none of the prompts is left out.
  */
 export const agreements = Effect.fnUntraced(function*(
   scorers: ReadonlyArray<Scorer>,
@@ -45,7 +45,7 @@ export const agreements = Effect.fnUntraced(function*(
   return found
 })
 
-/** Steps that make up "at first" and "now". */
+/** How many steps make up "at first" and "now". */
 const span = 20
 
 /** Mean tau and its variance over the pairs of some steps. */
@@ -56,8 +56,8 @@ const pooled = (of: ReadonlyArray<Agreement>) => {
 }
 
 /**
- * Says, once, when the agreement of the last 20 steps has fallen under that of the first 20 by more than 0.1 and by more
- * than three standard errors of the difference; again after it had recovered.
+ * Warns once when the agreement of the last 20 steps has fallen below that of the first 20 by more than 0.1 and by more
+ * than three standard errors of the difference; warns again if it had recovered in between.
  */
 export const makeAlarm = () => {
   const history = new Map<string, Array<Agreement>>()
@@ -86,8 +86,8 @@ export const makeAlarm = () => {
 export const metricOf = ({ scorer }: Agreement): string => `judge/agreement/${scorer.replaceAll(" ", "_")}`
 
 /**
- * Says, once, when the drawings of the last 20 steps are over 1.5 times as long as those of the first 20, or under two
- * thirds: a judge that is pleased by more, or by less, is easily pleased.
+ * Warns once when the drawings of the last 20 steps are over 1.5 times as long as those of the first 20, or under two
+ * thirds: the judge may then reward length, or shortness.
  */
 export const makeLengthAlarm = () => {
   const lengths: Array<number> = []
@@ -104,8 +104,8 @@ export const makeLengthAlarm = () => {
 }
 
 /**
- * Says, once until it answers again, that the judge has given no usable answer: to all of a step's questions, three at
- * least in a row, or to the last ten.
+ * Warns once, until the judge answers again, that it has given no usable answer: either to all of a step's questions,
+ * at least three in a row, or to the last ten.
  */
 export const makeFailureAlarm = () => {
   let said = false
@@ -120,7 +120,7 @@ export const makeFailureAlarm = () => {
   }
 }
 
-/** What a person should look into, told the reports of a run in order: the same for a run that was resumed. */
+/** Makes the alarms a person should look into, from the reports of a run in order; a resumed run gets the same ones. */
 export const makeAlarms = () => {
   const [alarm, lengthAlarm, failureAlarm] = [makeAlarm(), makeLengthAlarm(), makeFailureAlarm()]
   return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> =>

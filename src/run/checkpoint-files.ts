@@ -10,7 +10,7 @@ export const manifestFile = "state.json"
 const Manifest = Schema.Struct({
   version: Schema.Int,
   updates: Schema.Int,
-  /** Of the parameters' file, hex; `files` has it too. */
+  /** SHA-256 of the parameters' file, hex; `files` has it too. */
   sha256: Schema.String,
   /** SHA-256 of every other file by its name, hex. */
   files: Schema.Record(Schema.String, Schema.String)
@@ -36,16 +36,16 @@ const hashFile = (file: string): string => {
 
 export interface Fault {
   readonly file: string
-  /** An `unread` file may be whole: the disk, or a permission, kept it from being looked at. */
+  /** An `unread` file may be whole: the disk, or a permission, prevented reading it. */
   readonly kind: "missing" | "changed" | "unread"
-  /** What follows the file's name in a sentence. */
+  /** The part of a sentence that follows the file's name. */
   readonly text: string
 }
 
 export interface CheckedFiles {
-  /** Undefined where state.json cannot be read as one, or is not the committed one. */
+  /** Undefined if state.json cannot be read as a manifest, or is not the committed one. */
   readonly manifest: Manifest | undefined
-  /** What is wrong with the first file that is not right. */
+  /** What is wrong with the first bad file. */
   readonly fault: Fault | undefined
 }
 
@@ -59,7 +59,10 @@ const faultOf = (folder: string, file: string, isRight: (at: string) => boolean)
   }
 }
 
-/** Reads every file to its end. @param committed hash that state.json must have; without it, state.json is believed */
+/**
+ * Reads every file to its end.
+ * @param committed hash that state.json must have; without it, state.json is trusted
+ */
 export const checkFiles = (folder: string, committed?: string): CheckedFiles => {
   const read: { manifest?: Manifest } = {}
   const fault = faultOf(folder, manifestFile, (at) => {

@@ -1,10 +1,10 @@
 /**
- * `checkpoints/step-N/`: the trainable parameters after N steps, AdamW's moments, the policy versions before it that
- * drawings may still be made from, and state.json with the hash of each file. The run's state (stages/RunState.ts) holds
- * the hash of state.json, so one flipped bit anywhere is seen.
+ * `checkpoints/step-N/`: the trainable parameters after N steps, AdamW's moments, the earlier policy versions that
+ * drawings may still be drawn from, and state.json with the hash of each file. The run's state (stages/RunState.ts)
+ * holds the hash of state.json, so one flipped bit anywhere is seen.
  *
- * Order: every file is synced, then the folder, renamed, then the folder above; only then is the checkpoint committed. A
- * folder that was not committed is none, and goes.
+ * Order: every file is synced, then the folder, which is renamed, then the folder above; only then is the checkpoint
+ * committed. A folder that was not committed is not a checkpoint, and is removed.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -22,7 +22,7 @@ import type { OptimizerState } from "../stages/Optimizer.ts"
 import type { PolicySnapshot } from "../stages/Policy.ts"
 import type { CommittedCheckpoint } from "../stages/RunState.ts"
 
-/** It is not what was committed, so it is not used; the message says what is wrong with it. */
+/** The checkpoint is not what was committed, so it is not used; the message says what is wrong with it. */
 export class CheckpointDamaged extends Schema.TaggedError<CheckpointDamaged>()("CheckpointDamaged", {
   message: Schema.String
 }) {}
@@ -39,7 +39,10 @@ const versionFile = /^policy-(\d+)\.safetensors$/
 const checkpointsIn = (run: RunFolder): string => run.file("checkpoints")
 const folderOf = (run: RunFolder, step: number): string => path.join(checkpointsIn(run), `step-${step}`)
 
-/** On disk when this returns, to be committed under the hash that comes back. A folder in its place goes first. */
+/**
+ * Writes a checkpoint, which is on disk when this returns; commit it under the returned hash. A folder in its place is
+ * removed first.
+ */
 export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   run: RunFolder,
   { earlier, state }: CheckpointContent,
@@ -62,7 +65,7 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   return { folder, sha256: sha256(manifest) }
 })
 
-/** Fails with `CheckpointDamaged` where it is not there or not what was committed, else where it cannot be read. */
+/** Fails with `CheckpointDamaged` if it is missing or not what was committed, with `FileProblem` if it cannot be read. */
 const verify = Effect.fnUntraced(function*(folder: string, committed: string) {
   const { fault, manifest } = yield* Effect.sync(() => checkFiles(folder, committed))
   switch (fault?.kind) {
@@ -77,9 +80,7 @@ const verify = Effect.fnUntraced(function*(folder: string, committed: string) {
   }
 })
 
-/**
- * @param order names of the parameters as the run has them: sums over them are made in this order, so it decides bits
- */
+/** @param order names of the parameters in the run's order: sums over them use this order, so it decides bits */
 const openCheckpoint = Effect.fn("openCheckpoint")(function*(
   run: RunFolder,
   { sha256, step }: CommittedCheckpoint,
@@ -99,7 +100,8 @@ const openCheckpoint = Effect.fn("openCheckpoint")(function*(
 })
 
 /**
- * The newest checkpoint that is as it was committed, undefined where none is, and what is wrong with those after it.
+ * The newest checkpoint that is as it was committed, or undefined if there is none, and what is wrong with the newer
+ * ones.
  *
  * @param committed newest first
  */
@@ -125,7 +127,10 @@ const removeFolder = (folder: string) =>
     catch: (cause) => new FileProblem({ message: `${folder} cannot be removed: ${explain(cause)}.` })
   })
 
-/** Removes what is no committed checkpoint: pruned ones, damaged ones, and what a process that was killed left behind. */
+/**
+ * Removes everything that is not a committed checkpoint: pruned and damaged ones, and what a killed process left
+ * behind.
+ */
 export const keepOnly = Effect.fn("keepOnly")(function*(run: RunFolder, committed: ReadonlyArray<Pick<CommittedCheckpoint, "step">>) {
   const all = checkpointsIn(run)
   if (!fs.existsSync(all)) return
@@ -135,6 +140,10 @@ export const keepOnly = Effect.fn("keepOnly")(function*(run: RunFolder, committe
   if (others.length > 0) yield* Effect.sync(() => syncFolder(all))
 })
 
-/** Steps of checkpoints to forget beside a new one. @param known steps, newest first @param limit 0 keeps all */
+/**
+ * Steps of checkpoints to forget when a new one is made.
+ * @param known steps, newest first
+ * @param limit 0 keeps all
+ */
 export const pruned = (known: ReadonlyArray<number>, limit: number): ReadonlyArray<number> =>
   limit === 0 ? [] : known.slice(Math.max(limit, 2) - 1)

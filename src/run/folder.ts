@@ -1,9 +1,9 @@
 /**
  * A run folder (`runs/<name>/`): what it holds and in which order it is written. Other tools rely on these names.
  *
- * config.json first, metrics.jsonl and preferences.jsonl step by step, checkpoints/step-N/ whole or not at all, and last
- * adapter/, summary.json and report.html. preferences.jsonl is empty where a run learns from advantages. run.db is what a run that was stopped goes on from; run.lock is held by the
- * process that works here.
+ * config.json comes first, then metrics.jsonl and preferences.jsonl step by step, checkpoints/step-N/ whole or not at
+ * all, and last adapter/, summary.json and report.html. preferences.jsonl is empty if a run learns from advantages. A
+ * stopped run continues from run.db. The process that works here holds run.lock.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -24,10 +24,10 @@ export interface RunFolder {
   readonly made: ReadonlyArray<string>
 }
 
-/** Of a folder that is there. */
+/** An existing folder as a run folder. */
 export const runFolder = (at: string): RunFolder => ({ path: at, file: (name) => path.join(at, name), made: [] })
 
-/** What a process that was killed before its run began may have left. */
+/** Files that a process may have left if it was killed before its run began. */
 const unbegun: ReadonlySet<string> = new Set(["run.lock", "run.lock-journal", "config.json.part"])
 
 const holdsRun = (at: string): boolean => {
@@ -38,7 +38,7 @@ const holdsRun = (at: string): boolean => {
   }
 }
 
-/** Fails where a run has begun to be, and where there is anything else that a run did not make. */
+/** Fails if the folder holds the start of a run, or anything that a run did not make. */
 export const needUnused = (at: string): Effect.Effect<void, FileProblem> =>
   Effect.suspend(() => {
     const fail = (message: string) => Effect.fail(new FileProblem({ message }))
@@ -49,15 +49,15 @@ export const needUnused = (at: string): Effect.Effect<void, FileProblem> =>
     }
     return fail(
       holdsRun(at)
-        ? `${at} holds a run already: choose another folder with --out, or go on with that run: --resume ${at}`
-        : `${at} holds files that no run of vequinox made, and they are not touched: choose a new or empty folder with --out.`
+        ? `${at} holds a run already: choose another folder with --out, or continue that run with --resume ${at}`
+        : `${at} holds files that vequinox did not make, so it changes nothing there: choose a new or empty folder with --out.`
     )
   })
 
 /**
- * Makes the folder and checks that it may be written to.
+ * Makes the folder and checks that it can be written to.
  *
- * @param given where; when empty, a new folder under runs/ named after the moment and the seed
+ * @param given its path; if empty, a new folder under runs/ named after the time and the seed
  */
 export const openRunFolder = Effect.fn("openRunFolder")(function*(given: string, seed: number, now: Date) {
   const stamp = now.toISOString().slice(0, 19).replaceAll(":", "-")
@@ -75,14 +75,14 @@ export const openRunFolder = Effect.fn("openRunFolder")(function*(given: string,
   return { ...runFolder(at), made } satisfies RunFolder as RunFolder
 })
 
-/** Leaves nothing of a run that failed before it began; what others put into its folder stays. */
+/** Removes everything of a run that failed before it began; other files in its folder stay. */
 export const abandonUnbegun = (run: RunFolder): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const name of ["config.json", "run.db", "run.db-wal", "run.db-shm", "run.lock", "run.lock-journal"]) fs.rmSync(run.file(name), { force: true })
     removeFolders(run.made)
   })
 
-/** `adapter/`: what peft loads onto the base, with its model card. */
+/** Writes `adapter/`: what peft loads onto the base, with its model card. */
 export const writeAdapter = (
   run: RunFolder,
   state: OptimizerState,
@@ -96,7 +96,7 @@ export const writeAdapter = (
     { discard: true }
   )
 
-/** A preference as it is stored. */
+/** A preference in its stored form. */
 export const storedPreference = ({ chosen, label, prompt, rejected, verdict, weight }: Preference): StoredPreference => ({
   step: chosen.step,
   policyVersion: chosen.policyVersion,
@@ -109,7 +109,7 @@ export const storedPreference = ({ chosen, label, prompt, rejected, verdict, wei
   weight
 })
 
-/** A preference as TRL reads it (conversational), with where it comes from beside it. */
+/** A preference in TRL's form (conversational), with its origin beside it. */
 const preferenceLine = (o: StoredPreference): string =>
   JSON.stringify({
     prompt: [{ role: "user", content: o.prompt }],
@@ -127,7 +127,7 @@ const reportLine = ({ metrics, policyVersion, step }: StepReport): string => JSO
 
 const cannotWrite = (file: string) => (cause: unknown) => new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
 
-/** The lines of one step at the end of metrics.jsonl and preferences.jsonl. Both can be made again from the run's state. */
+/** Appends one step's lines to metrics.jsonl and preferences.jsonl. Both files can be made again from the run's state. */
 export const appendStep = (run: RunFolder, report: StepReport, preferences: ReadonlyArray<StoredPreference>) =>
   Effect.forEach(
     [["metrics.jsonl", reportLine(report)], ["preferences.jsonl", preferences.map(preferenceLine).join("")]] as const,
@@ -135,7 +135,7 @@ export const appendStep = (run: RunFolder, report: StepReport, preferences: Read
     { discard: true }
   )
 
-/** Those lines are on disk when this returns. */
+/** The appended lines are on disk when this returns. */
 export const syncSteps = (run: RunFolder) =>
   Effect.forEach(["metrics.jsonl", "preferences.jsonl"], (name) =>
     Effect.try({
@@ -150,7 +150,7 @@ export const syncSteps = (run: RunFolder) =>
       catch: cannotWrite(run.file(name))
     }), { discard: true })
 
-/** Both files as the state has them, whatever a process that was killed wrote last. */
+/** Writes both files anew from the state, whatever a killed process wrote last. */
 export const rewriteSteps = Effect.fn("rewriteSteps")(function*(run: RunFolder) {
   const state = yield* RunState
   yield* writeFile(run.file("metrics.jsonl"), (yield* state.reports).map(reportLine).join(""))

@@ -1,4 +1,7 @@
-/** What the files of a run folder say about it: how far it came, what is whole and what is not. Only reads. */
+/**
+ * Reads what the files of a run folder say about it: how far the run came, what is whole and what is damaged. Writes
+ * nothing.
+ */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
@@ -10,7 +13,7 @@ type Numbers = Readonly<Record<string, number>>
 export interface CheckpointHealth {
   /** `step-N` */
   readonly name: string
-  /** Policy version, null where state.json cannot be read. */
+  /** Policy version, null if state.json cannot be read. */
   readonly version: number | null
   /** Undefined: it is whole. */
   readonly damage?: string
@@ -35,7 +38,7 @@ const checkpoint = (folder: string, name: string): CheckpointHealth => {
   return { name, version: manifest?.version ?? null, ...(fault === undefined ? {} : { damage: `${fault.file} ${fault.text}` }) }
 }
 
-/** The lines of metrics.jsonl that can be read, the last one of each step, and what is wrong with the others. */
+/** The readable lines of metrics.jsonl, the last one of each step, and what is wrong with the others. */
 const metricsOf = (text: string) => {
   const steps = new Map<number, Numbers>()
   const bad: Array<number> = []
@@ -50,23 +53,26 @@ const metricsOf = (text: string) => {
       bad.push(n + 1)
     }
   })
-  const torn = bad.at(-1) === lines.length // written to its end, it would have a line break
+  const torn = bad.at(-1) === lines.length // a whole line would end with a line break
   const damage = bad.flatMap((n) =>
     torn && n === lines.length
-      ? [`metrics.jsonl, line ${n}, was cut off while it was written: nothing is lost but that line.`]
-      : [`metrics.jsonl, line ${n}, is no step: take that line out or restore the file from a copy.`]
+      ? [`metrics.jsonl, line ${n}, was cut off while it was written: only that line is lost.`]
+      : [`metrics.jsonl, line ${n}, is not a step: remove that line or restore the file from a copy.`]
   )
   return { steps, damage }
 }
 
-/** Fails where there is no run. @param given the run folder */
+/**
+ * Fails if there is no run.
+ * @param given the run folder
+ */
 export const folderHealth = (given: string): Effect.Effect<FolderHealth, FileProblem> =>
   Effect.suspend(() => {
     const at = path.resolve(given)
     const file = (name: string) => path.join(at, name)
     if (!fs.existsSync(at)) return Effect.fail(new FileProblem({ message: `There is no folder ${given}: check the path.` }))
     if (!fs.existsSync(file("config.json")) && !fs.existsSync(file("metrics.jsonl"))) {
-      return Effect.fail(new FileProblem({ message: `${given} is no run: it has no config.json and no metrics.jsonl. Give a folder that vequinox train wrote.` }))
+      return Effect.fail(new FileProblem({ message: `${given} is not a run: it has no config.json and no metrics.jsonl. Give a folder that vequinox train wrote.` }))
     }
     const damage: Array<string> = []
     const read = (name: string): string | undefined => {

@@ -1,4 +1,4 @@
-/** The model card of a run (adapter/README.md). */
+/** Writes the model card of a run (adapter/README.md). */
 import { percent } from "../evaluation/statistics.ts"
 import type { Base, Card } from "../model/adapter.ts"
 import { learned, type Summary } from "./summary.ts"

@@ -4,7 +4,7 @@ import { type ObjectiveName, objectiveOf } from "../objectives/objectives.ts"
 
 /** summary.json. */
 export interface Summary {
-  /** What was minimised: a row of the table of objectives. */
+  /** The objective of the run: a row of the table of objectives. */
   readonly objective: ObjectiveName
   readonly steps: number
   /** Preference pairs trained; 0 where the objective learns from advantages. */
@@ -14,20 +14,20 @@ export interface Summary {
   /** Wall clock, evaluation included. */
   readonly seconds: number
   readonly winRate: WinRate
-  /** The same drawings by the other scorers. */
+  /** The win rates of the same drawings by the other scorers. */
   readonly otherWinRates: ReadonlyArray<WinRate>
   readonly validity: { readonly before: number; readonly after: number }
   readonly diversity: { readonly before: number; readonly after: number }
   /** Tokens a held-out drawing. */
   readonly length: { readonly before: number; readonly after: number }
   readonly costUsd: number
-  /** Everything that went wrong and was survived, counted. */
+  /** Counts of everything that went wrong without ending the run. */
   readonly faults: Readonly<Record<string, number>>
   /** What a person should look into, with the step at which it was seen. */
   readonly alarms: ReadonlyArray<Alarm>
 }
 
-/** What a run was and what it learned from, as people call it: "Online DPO" from 9000 things, each a "preference pair". */
+/** A run and what it learned from, in words for people: "Online DPO" from 9000 things, each a "preference pair". */
 export const learned = ({ advantages, objective, pairs }: Pick<Summary, "objective" | "pairs" | "advantages">) => {
   const { learnsFrom, source, title } = objectiveOf({ lossType: objective })
   return learnsFrom === "advantages"

@@ -1,7 +1,8 @@
 /**
  * One run from the first drawing to the report: draw the held-out prompts with the untrained policy, train, draw them
- * again with equal seeds, compare, write the run folder. Stopped at any instant, it goes on from its newest checkpoint to
- * the same adapter, bit for bit: what was drawn, judged and reported since is made again, from stored judgments.
+ * again with equal seeds, compare, write the run folder. After a stop at any instant, the run continues from its newest
+ * checkpoint to the same adapter, bit for bit: everything drawn, judged and reported since is made again, from stored
+ * judgments.
  */
 import { Clock, Effect, Ref, Stream } from "effect"
 import type { Base } from "../model/adapter.ts"
@@ -39,24 +40,27 @@ export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
   readonly prompts: PromptSet
   readonly run: RunFolder
-  /** What the optimizer minimises; `pipeline.lessons` are what it learns from. */
+  /** What the optimizer minimises; `pipeline.lessons` says what it learns from. */
   readonly objective: ObjectiveName
   readonly lora: LoraConfig | undefined
   readonly base: Base
   /** The policy as the run began, version 0. */
   readonly initial: PolicySnapshot
-  /** The committed checkpoint that the stages were made from, `pipeline.firstStep` steps old; undefined: the beginning. */
+  /**
+   * The committed checkpoint that the stages were made from, `pipeline.firstStep` steps old; undefined at the
+   * beginning.
+   */
   readonly from: { readonly seconds: number } | undefined
-  /** The first one's win rate is the run's; none of them may be the training judge. */
+  /** The first scorer's win rate is the run's; none of them may be the training judge. */
   readonly scorers: ReadonlyArray<Scorer>
   /** Pairs a step on which the training judge is compared with the scorers; 0 compares none. */
   readonly trustPairs: number
   /** Steps between checkpoints. */
   readonly saveSteps: number
-  /** Checkpoints that are kept, 0: all. */
+  /** How many checkpoints are kept; 0 keeps all. */
   readonly saveTotalLimit: number
   readonly progress: Progress
-  /** Called with each step once it is stored, its metrics as metrics.jsonl has them. */
+  /** Called with each step once it is stored, with the metrics of its line in metrics.jsonl. */
   readonly onStep: (outcome: StepOutcome) => Effect.Effect<void>
 }
 
@@ -65,11 +69,11 @@ export interface RunResult {
   readonly reports: ReadonlyArray<StepReport>
   readonly before: ReadonlyArray<Drawing>
   readonly after: ReadonlyArray<Drawing>
-  /** By the first scorer, in the order of the held-out prompts; undefined where it cannot judge. */
+  /** By the first scorer, in the order of the held-out prompts; undefined if it cannot judge the prompt. */
   readonly comparisons: ReadonlyArray<Comparison | undefined>
 }
 
-/** The metrics that count faults, summed over the steps; zero ones are left out. */
+/** The metrics that count faults, summed over the steps, without those that are zero. */
 export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, number> => {
   const sums: Record<string, number> = {}
   for (const { metrics } of reports) {
@@ -85,7 +89,7 @@ export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, num
 export const total = (reports: ReadonlyArray<StepReport>, name: string): number =>
   reports.reduce((n, { metrics }) => n + (metrics[name] ?? 0), 0)
 
-/** Goes back to the checkpoint that the stages were made from, and forgets what came after it. */
+/** Goes back to the checkpoint that the stages were made from, and forgets everything after it. */
 const goBack = Effect.fnUntraced(function*({ pipeline: { firstStep }, run }: TrainingRunOptions) {
   const state = yield* RunState
   yield* state.rewind(firstStep)
@@ -115,7 +119,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const before = yield* drawHeldOut(o.prompts.heldOut, o.initial, drawing)
 
   const committed = yield* Ref.make(o.from === undefined ? -1 : firstStep)
-  /** Of the parameters as they are, unless they are those of the newest one. */
+  /** Writes a checkpoint of the current parameters, unless the newest one already holds them. */
   const checkpoint = Effect.gen(function*() {
     const now = yield* optimizer.state
     if (now.version === (yield* Ref.get(committed))) return
@@ -153,13 +157,13 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   yield* train(o.pipeline, o.prompts.train, keep).pipe(
     Stream.runDrain,
     Effect.provideService(Judgments, judge.watched),
-    // Ctrl-C, a budget that is spent, a key that was withdrawn: what was learned so far is kept.
+    // On Ctrl-C, a spent budget or a revoked key, everything learned so far is kept.
     Effect.onError(() =>
       Effect.gen(function*() {
         const done = (yield* Ref.get(reports)).length
         yield* o.progress.note(`Stopped after step ${done}.`)
-        if ((yield* optimizer.state).version === done) yield* checkpoint // else that step has no report, and is made again
-        // Else a resumed run would read them, and stop again.
+        if ((yield* optimizer.state).version === done) yield* checkpoint // otherwise that step has no report, and is made again
+        // Otherwise a resumed run would read them, and stop again.
         if (yield* judge.stopped) yield* state.forgetFailures((yield* state.checkpoints)[0]?.step ?? 0)
       }).pipe(Effect.ignore)
     )

@@ -78,7 +78,7 @@ it("a judge that fails on every question is told of and stops the run, which goe
         const failed = await vequinox(address, "train", ...model, ...tiny)
         assert.notStrictEqual(failed.code, 0)
         assert.match(failed.stderr, /^The judge gave no usable answer to 3 questions in a row, last because .*no picture can be read.*; at 12 the run stops\.$/m)
-        assert.match(failed.stderr, /^vequinox: The judge gave no usable answer to 1\d questions in a row, last because .*: set that right, then resume the run\.$/m)
+        assert.match(failed.stderr, /^vequinox: The judge gave no usable answer to 1\d questions in a row, last because .*: fix that, then resume the run\.$/m)
         assert.match(failed.stderr, /^Resume: vequinox train --resume /m)
         broken = false
         const { code, stderr } = await vequinox(address, "train", "--resume", out)

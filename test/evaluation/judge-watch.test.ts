@@ -30,7 +30,7 @@ describe("a judge that gives no answer", () => {
     Effect.gen(function*() {
       const { came, message, notes, stopped } = yield* watching(failures(50))
       assert.strictEqual(came, mostFailures - 1)
-      assert.strictEqual(message, "JudgeStopped: The judge gave no usable answer to 12 questions in a row, last because so it is 11: set that right, then resume the run.")
+      assert.strictEqual(message, "JudgeStopped: The judge gave no usable answer to 12 questions in a row, last because so it is 11: fix that, then resume the run.")
       assert.deepStrictEqual(notes, ["The judge gave no usable answer to 3 questions in a row, last because so it is 2; at 12 the run stops."])
       assert.isTrue(stopped)
     }))

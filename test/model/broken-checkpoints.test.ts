@@ -259,7 +259,7 @@ describe("a run that fails before its first step", () => {
     }
     assert.isFalse(fs.existsSync(path.join(work, "runs")))
     assert.deepStrictEqual(fs.readdirSync(empty), [])
-    assert.match(refused!.stderr, /^vequinox: \S+old holds files that no run of vequinox made, and they are not touched: .*\n$/)
+    assert.match(refused!.stderr, /^vequinox: \S+old holds files that vequinox did not make, so it changes nothing there: .*\n$/)
     assert.deepStrictEqual(fs.readdirSync(old), ["notes.txt"])
   })
 })

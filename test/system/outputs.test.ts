@@ -51,7 +51,7 @@ describe("a run's folder", () => {
     file("model/config.json", `{"model_type": "qwen3"}`)
     for (const name of ["summary.json", "report.html", "adapter/notes.txt", "checkpoints/step-1/a", "thesis.tex"]) file(`own-${name}/${name}`, "mine")
     for (const name of fs.readdirSync(work).filter((name) => name.startsWith("own-") || name === "model")) {
-      assert.match(await messageOf(needUnused(at(name))), /holds files that no run of vequinox made, and they are not touched/, name)
+      assert.match(await messageOf(needUnused(at(name))), /holds files that vequinox did not make/, name)
     }
   })
 
@@ -60,7 +60,7 @@ describe("a run's folder", () => {
     await refused(
       at("theirs"),
       ["train", ..."--steps 1 --prompts-per-step 2 --k 2 --eval-prompts 0 --out".split(" "), at("theirs")],
-      /theirs holds files that no run of vequinox made, and they are not touched: choose a new or empty folder with --out/
+      /theirs holds files that vequinox did not make, so it changes nothing there: choose a new or empty folder with --out/
     )
   }, 120_000)
 })
