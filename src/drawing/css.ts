@@ -1,6 +1,6 @@
 /**
- * What the gate reads of CSS: declarations, and the targets of `url(...)`. Scanners, each of which looks at a character a
- * few times at most: a regular expression that gives characters back takes hours on a few kilobytes of spaces.
+ * The parts of CSS that the gate reads: declarations, and the targets of `url(...)`. These scanners look at each
+ * character at most a few times; a regular expression that backtracks takes hours on a few kilobytes of spaces.
  */
 
 /** `url(`, in any case, and the spaces after it. */
@@ -8,8 +8,8 @@ const opening = /url\(\s*/gi
 const closing = /\s*\)/y
 
 /**
- * What each `url(...)` of a value names, quotes and spaces around it left out; a quote that does not end just before the
- * bracket stays. One that is never closed names nothing.
+ * The target of each `url(...)` in a value, without quotes and spaces around it; a quote that does not end right before
+ * the bracket stays. A `url(` that is never closed has no target.
  */
 export const urlTargets = (value: string): Array<string> => {
   const targets: Array<string> = []
@@ -17,7 +17,7 @@ export const urlTargets = (value: string): Array<string> => {
   while (opening.exec(value) !== null) {
     const start = opening.lastIndex
     const bracket = value.indexOf(")", start)
-    if (bracket === -1) break // nor is any later one closed
+    if (bracket === -1) break // no later one is closed either
     const quote = value[start]
     const end = quote === "\"" || quote === "'" ? value.indexOf(quote, start + 1) : -1
     closing.lastIndex = end + 1
@@ -38,7 +38,7 @@ const ending = /[;{}]/g
 
 /**
  * Each `name: value` of a style attribute or a style sheet. A selector's `a:hover` counts as one too; a colon without a
- * name before it is passed over.
+ * name before it is skipped.
  */
 export const declarations = (css: string): Array<readonly [name: string, value: string]> => {
   const found: Array<readonly [name: string, value: string]> = []

@@ -5,7 +5,7 @@ const maxStarts = 4
 
 const startOf = /<svg(?=[\s>/])/g
 
-/** Where the tag that begins at `from` ends, quotes respected; -1 when it never does. */
+/** Where the tag that begins at `from` ends, outside quotes; -1 if it never does. */
 const tagEnd = (text: string, from: number): number => {
   let quote = ""
   for (let i = from; i < text.length; i++) {
@@ -18,7 +18,10 @@ const tagEnd = (text: string, from: number): number => {
   return -1
 }
 
-/** The end of the element that begins at `from`, nested svg elements, comments and CDATA respected; -1 when cut off. */
+/**
+ * The end of the element that begins at `from`, counting nested svg elements and skipping comments and CDATA; -1 if it
+ * is cut off.
+ */
 const elementEnd = (text: string, from: number): number => {
   let depth = 0
   let at = from
@@ -46,7 +49,7 @@ const elementEnd = (text: string, from: number): number => {
 
 /**
  * The first complete `<svg ...>...</svg>` in `text`, without Markdown fences, prose, XML declaration or DOCTYPE around
- * it; `undefined` when there is none or it is cut off before its end. Linear in the length of `text`; checks nothing
+ * it; `undefined` if there is none or it is cut off before its end. Linear in the length of `text`; checks nothing
  * inside the drawing.
  */
 export const extractSvg = (text: string): string | undefined => {

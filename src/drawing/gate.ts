@@ -1,9 +1,9 @@
 /**
  * The validity gate: one pass over a drawing's text before any renderer sees it. It saves renderers and judges work and
- * gives each refusal a name; it is not the boundary that keeps a hostile drawing out, that is the renderer's own process.
+ * gives each refusal a name. It is not the boundary against hostile drawings: that is the renderer's own process.
  *
- * Limits are measured against icon sets (tabler, lucide, twemoji: a handful of false refusals in twelve thousand files)
- * and against what is known to kill resvg.
+ * Limits are measured on icon sets (tabler, lucide, twemoji: a handful of false refusals in twelve thousand files) and
+ * on drawings that are known to kill resvg.
  */
 import { SaxesParser } from "saxes"
 import type { RejectReason } from "../domain.ts"
@@ -30,7 +30,7 @@ const limits = {
   attributes: 64,
   /** Largest absolute value of a coordinate or length. */
   number: 1e5,
-  /** Longer side of the canvas by the shorter one. */
+  /** Longer side of the canvas divided by the shorter one. */
   aspect: 8,
   /** Numbers in one path, list of points or transform. */
   numbers: 6000,
@@ -39,7 +39,7 @@ const limits = {
   blur: 200,
   /** Stroke width and font size, user units. */
   thickness: 1e4,
-  /** Canvases that a coordinate may lie away in a drawing with filters. */
+  /** How many canvases away a coordinate may lie in a drawing with filters. */
   reach: 4,
   filterPrimitives: 24,
   /** Elements after all references are expanded. */
@@ -164,7 +164,7 @@ const inspect = (svg: string, allowText: boolean): void => {
     if (open.length >= limits.depth) refuse("too-large", `nested deeper than ${limits.depth}`)
     const all = Object.values(attributes)
     if (all.length > limits.attributes) refuse("too-large", `<${local}> has ${all.length} attributes`)
-    // What editors note for themselves is in their own namespace; nothing in it is drawn.
+    // Editors keep their notes in their own namespace; nothing in it is drawn.
     const foreign = uri !== svgNamespace
     if (foreign && !editors.test(uri) && !open.some(({ name }) => name === "metadata")) {
       refuse("forbidden", `<${local}> is of another namespace`)
@@ -192,7 +192,7 @@ const inspect = (svg: string, allowText: boolean): void => {
       const [x = 0, y = 0, w = width ?? 100, h = height ?? 100] = viewBox ?? []
       rootReach = Math.max(Math.abs(x), Math.abs(y)) + limits.reach * Math.max(w, h)
     }
-    // Foreign elements are counted and otherwise empty; their name must not look like one of ours.
+    // Foreign elements are counted but otherwise treated as empty; their name must not look like one of ours.
     const node: Open = { name: foreign ? "metadata" : local, id: attributes["id"]?.value, names, children: [] }
     open[open.length - 1]?.children.push(node)
     root ??= node
@@ -210,6 +210,6 @@ const inspect = (svg: string, allowText: boolean): void => {
   }
 }
 
-/** A length in user units; undefined for none and for percentages. */
+/** A length in user units; undefined if there is none or it is a percentage. */
 const pixels = (value: string | undefined): number | undefined =>
   value === undefined || value.trim().endsWith("%") ? undefined : Number.parseFloat(value)

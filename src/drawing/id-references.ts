@@ -1,11 +1,11 @@
 /**
- * What `#id` references of a drawing add up to. `use`, patterns, masks, clips, markers and filters are expanded by the
- * renderer; a few lines can make it draw millions of elements, or itself.
+ * Counts what a drawing's `#id` references expand to. The renderer expands `use`, patterns, masks, clips, markers and
+ * filters; a few lines can make it draw millions of elements, or the drawing itself for ever.
  */
 
 export interface Referencing {
   readonly id: string | undefined
-  /** Ids this element's own attributes name. */
+  /** Ids that this element's own attributes name. */
   readonly names: ReadonlyArray<string>
   readonly children: ReadonlyArray<Referencing>
 }

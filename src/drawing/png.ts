@@ -19,7 +19,7 @@ const chunk = (type: string, data: Uint8Array): Buffer => {
  * @param width pixels, at least 1
  * @param height pixels, at least 1
  * @param rgba `[height * width * 4]`, row by row from the top left, alpha not premultiplied; only read
- * @throws RangeError when `rgba` has another length
+ * @throws RangeError if `rgba` has another length
  */
 export const encodePng = (width: number, height: number, rgba: Uint8Array): Uint8Array => {
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1 || rgba.length !== width * height * 4) {

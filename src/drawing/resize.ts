@@ -1,6 +1,6 @@
 /**
- * Resampling of pictures, bit for bit as Pillow does it, because that is what vision checkpoints were trained behind; and
- * as torchvision does it to floats, which is the same without the rounding.
+ * Resamples pictures bit for bit like Pillow, because vision checkpoints were trained on Pillow's pictures; and
+ * resamples floats like torchvision, which is the same without rounding.
  */
 
 export type Filter = "lanczos" | "bilinear" | "bicubic" | "box"
@@ -18,7 +18,7 @@ const kernels: Readonly<Record<Filter, readonly [support: number, kernel: (x: nu
   lanczos: [3, (x) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0)]
 }
 
-/** Pillow works in fixed point; the sums of 8-bit samples and these weights stay exact in a double. */
+/** Pillow uses fixed point; the sums of 8-bit samples and these weights stay exact in a double. */
 const one = 2 ** 22
 
 interface Taps {
@@ -26,7 +26,7 @@ interface Taps {
   readonly weights: ReadonlyArray<number>
 }
 
-/** Which input pixels make each output pixel, and how much each counts; they sum to 1. */
+/** Which input pixels make each output pixel, and the weight of each; the weights sum to 1. */
 const tapsOf = (from: number, to: number, filter: Filter): ReadonlyArray<Taps> => {
   const [support, kernel] = kernels[filter]
   const scale = Math.max(1, from / to) // shrinking, the kernel is widened: antialiasing
@@ -51,7 +51,7 @@ const clip8 = (x: number): number => Math.min(255, Math.max(0, Math.floor(x / on
  * @param rgba `[height * width * 4]`, only read; alpha is resampled like a colour, so it should be opaque
  * @param toWidth pixels, >= 1
  * @param toHeight pixels, >= 1
- * @returns `[toHeight * toWidth * 4]`, memory of its own
+ * @returns `[toHeight * toWidth * 4]`, in new memory
  */
 export const resize = (
   rgba: Uint8Array,
@@ -90,11 +90,11 @@ export const resize = (
 }
 
 /**
- * The same for floats, as torchvision (0.17 and later) resizes tensors: nothing is rounded or cut to the range of bytes, so
- * edges overshoot.
+ * The same for floats, as torchvision (0.17 and later) resizes tensors: nothing is rounded or limited to the range of
+ * bytes, so edges overshoot.
  *
  * @param rgba `[height * width * 4]`, only read; alpha is ignored
- * @returns [3, toHeight, toWidth], a byte of 255 being 1
+ * @returns [3, toHeight, toWidth]; a byte of 255 becomes 1
  */
 export const resizeFloats = (
   rgba: Uint8Array,

@@ -1,4 +1,7 @@
-/** Which elements and attributes a drawing may use. What is not here is refused, so a new SVG feature is safe by default. */
+/**
+ * Which elements and attributes a drawing may use. Anything not listed here is refused, so a new SVG feature is refused
+ * by default.
+ */
 
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/))
 
@@ -13,7 +16,7 @@ export const elements = words(`
 /** Letters: allowed only where the prompt asks for text. */
 export const textElements = words("text tspan textPath")
 
-/** Content that is never drawn, and so is no way to show letters to a judge. */
+/** Content that is never drawn, so it cannot show letters to a judge. */
 export const silent = words("title desc metadata style")
 
 /** Namespaces in which Inkscape and Sodipodi keep notes for themselves. */

@@ -20,7 +20,7 @@ export const client = String.raw`"use strict"
       const next = cards.filter((card) => !card.hidden).length
       most = Infinity
       show()
-      // The button is gone: the keyboard goes on at the first new card.
+      // The button is gone: keyboard focus moves to the first new card.
       const first = cards.filter((card) => !card.hidden)[next]
       first.tabIndex = -1
       first.focus({ preventScroll: true })

@@ -1,4 +1,4 @@
-/** Which curves the page shows, and their numbers as the page's script reads them. */
+/** Which curves the page shows, and their numbers in the form that the page's script reads. */
 import { type Html, html, integer, number, percent } from "./html.ts"
 import type { MetricsRow } from "./data.ts"
 
@@ -69,9 +69,9 @@ const panels: ReadonlyArray<Panel> = [
   { title: "Gradient norm", note: "before clipping", series: [["norm", key("grad_norm")]] }
 ]
 
-/** A panel is a few hundred pixels wide: more points than this would show nothing more. */
+/** Most points of a curve: a panel is a few hundred pixels wide, so more would show nothing more. */
 const mostPoints = 400
-/** Fewer points than this are shown as they are. */
+/** Fewer points than this are shown unchanged. */
 const fewPoints = 12
 
 type Values = ReadonlyArray<number | null>
@@ -106,7 +106,7 @@ export const grouped = <A>(items: ReadonlyArray<A>, most: number): ReadonlyArray
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
 }
 
-/** A curve without a single value is left out, and so is a panel without a curve. */
+/** Leaves out a curve without a single value, and a panel without a curve. */
 export const curvesOf = (metrics: ReadonlyArray<MetricsRow>): Curves => {
   const groups = grouped(metrics.map((row, i) => ({ step: i, ...row }) as MetricsRow), mostPoints)
   const shown = panels.flatMap(({ series, ...panel }) => {

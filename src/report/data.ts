@@ -1,4 +1,4 @@
-/** What the report is made of. */
+/** The data of a report. */
 import type { Summary } from "../run/summary.ts"
 
 export interface DrawingView {
@@ -20,18 +20,18 @@ export interface Example {
 /** One line of metrics.jsonl. */
 export type MetricsRow = Readonly<Record<string, number>>
 
-/** Of a run that has not finished, what is measured at its end is missing. */
+/** The summary; an unfinished run lacks what is measured at its end. */
 export type ReportSummary = Omit<Summary, AtTheEnd> & Partial<Pick<Summary, AtTheEnd>>
 type AtTheEnd = "validity" | "diversity" | "length"
 
 export interface ReportData {
   readonly title: string
-  /** What made this run, as typed. */
+  /** The command that made this run, as typed. */
   readonly command: string
   readonly summary: ReportSummary
   readonly metrics: ReadonlyArray<MetricsRow>
   readonly examples: ReadonlyArray<Example>
   readonly config: Readonly<Record<string, unknown>>
-  /** False when the run was stopped, or is still going on. */
+  /** False if the run was stopped, or is still running. */
   readonly finished: boolean
 }

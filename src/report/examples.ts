@@ -2,12 +2,12 @@
 import { type Html, html, integer } from "./html.ts"
 import type { DrawingView, Example } from "./data.ts"
 
-/** Cards a reader sees before asking for the rest; without scripts all of them. */
+/** Cards that a reader sees before asking for the rest; without scripts all are shown. */
 const firstShown = 24
 
 const names = { after: "better", before: "worse", tie: "tie" } as const
 
-/** Below this many pixels a picture is enlarged on the page: its pixels then stay sharp squares. */
+/** A picture below this many pixels is enlarged on the page; its pixels then stay sharp squares. */
 const smallSide = 100
 
 const picture = (png: Uint8Array, alt: string): Html => {

@@ -1,4 +1,4 @@
-/** Markup in which text is escaped unless it says that it is markup, and numbers as people read them. */
+/** Markup in which text is escaped unless it is marked as markup, and numbers as people read them. */
 
 export interface Html {
   readonly markup: string
@@ -22,16 +22,16 @@ export const html = (strings: TemplateStringsArray, ...parts: ReadonlyArray<Part
   markup: strings.map((text, i) => text + written(parts[i])).join("")
 })
 
-/** For what this project wrote itself: style sheets, scripts. */
+/** For markup that this project wrote itself: style sheets, scripts. */
 export const trusted = (markup: string): Html => ({ markup })
 
-/** JSON that cannot end the script element it stands in. */
+/** JSON that cannot end the script element around it. */
 export const json = (value: unknown): Html => trusted(JSON.stringify(value).replaceAll("<", "\\u003c"))
 
 /** A narrow space that keeps a number and its unit on one line. */
 const thin = "\u202f"
 
-/** Whole per cent, but never 0 or 100 for a share that is neither. */
+/** Whole per cent, but never 0 or 100 for a share that is neither 0 nor 1. */
 const perCent = (share: number): string => {
   const whole = Math.round(100 * share)
   return (whole === 0 && share > 0) || (whole === 100 && share < 1) ? (100 * share).toFixed(1) : String(whole)

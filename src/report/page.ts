@@ -1,4 +1,4 @@
-/** The frame of an HTML page that needs nothing but itself. */
+/** The frame of an HTML page that needs no other file. */
 import { type Html, html, trusted } from "./html.ts"
 
 export interface Page {
@@ -7,7 +7,7 @@ export interface Page {
   readonly policy: string
   /** CSS, trusted. */
   readonly style: string
-  /** What else the head holds. */
+  /** Anything else in the head. */
   readonly head?: Html
   readonly body: Html
 }

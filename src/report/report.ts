@@ -1,4 +1,4 @@
-/** The report of a run: one page that needs nothing but itself, from `file://` as well, years later. */
+/** The report of a run: one page that needs no other file and still opens from `file://` years later. */
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { client } from "./client.ts"
@@ -15,7 +15,7 @@ export type { DrawingView, Example, MetricsRow, ReportData, ReportSummary } from
 const { resolve } = createRequire(import.meta.url)
 const uPlotFile = (name: string): string => readFileSync(resolve(`uplot/${name}`), "utf8")
 
-/** Nothing may be fetched: a prompt or a setting that gets past the escaping still cannot call home. */
+/** The page may fetch nothing: a prompt or a setting that gets past the escaping still cannot send anything out. */
 const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 export const renderReport = (data: ReportData): string => {

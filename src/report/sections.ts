@@ -34,7 +34,7 @@ export const headline = ({ command, finished, summary, title }: ReportData): Htm
 <p class="trained"><span title="${objective}: ${source}">${method}</span>: ${counted(steps, "step")}, ${counted(lessons, lesson)}. <code>${command}</code></p>
 ${
     !finished
-    && html`<p class="warning"><b>Interrupted.</b> The run has not come to its end; the numbers are those of the steps up to here.</p>`
+    && html`<p class="warning"><b>Interrupted.</b> The run has not finished; the numbers cover its steps so far.</p>`
   }
 ${alarms.map(({ message, step }) => html`<p class="warning"><b>Step ${step + 1}.</b> ${message}</p>`)}
 ${result(summary)}
@@ -73,7 +73,7 @@ const meanings: Readonly<Record<string, string>> = {
 }
 
 const otherFaults: Readonly<Record<string, string>> = {
-  "judge/failed": "answers of the judge that were no verdict",
+  "judge/failed": "judge's answers that were not a verdict",
   "pairs/invalid": "pairs of which neither drawing rendered",
   "pairs/stale": "pairs too old to be trained",
   "advantages/stale": "drawings too old to be trained"

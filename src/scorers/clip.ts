@@ -41,7 +41,7 @@ export const clipConfig = Effect.fnUntraced(function*(folder: string) {
   } satisfies ClipConfig as ClipConfig
 })
 
-/** Fails with `CheckpointInvalid` when a file is missing or broken, or when config and weights disagree. */
+/** Fails with `CheckpointInvalid` if a file is missing or broken, or if config and weights disagree. */
 export const openClip = Effect.fn("openClip")(function*(folder: string) {
   const config = yield* clipConfig(folder)
   const files = yield* openWeights(folder)
@@ -55,7 +55,7 @@ export const openClip = Effect.fn("openClip")(function*(folder: string) {
   const tokenizer = yield* readTokenizer(folder)
   // Old checkpoints say 2 where they mean the end-of-text token; their tokenizer knows which that is.
   const eos = config.text.eosTokenId === 2 ? tokenizer.encode("").ids.at(-1) ?? 2 : config.text.eosTokenId
-  /** Begin and end included, cut to the model's length. */
+  /** With begin and end tokens, cut to the model's length. */
   const tokenize = (text: string): Tokens => {
     const cut = endWith(tokenizer.encode(text).ids, eos, maxPositions)
     return { ids: padTo(cut, maxPositions), length: textEnd(cut, eos) + 1 }

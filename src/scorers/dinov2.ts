@@ -1,4 +1,6 @@
-/** DINOv2 as a scorer of pictures against a picture: any Hugging Face `Dinov2Model` folder. It reads no texts. */
+/**
+ * DINOv2 as a scorer of pictures against a reference picture: any Hugging Face `Dinov2Model` folder. It reads no text.
+ */
 import { Effect, Schema } from "effect"
 import { openWeights, readJson } from "../model/model-folder.ts"
 import type { VisionConfig } from "../engine/nets/encoder.ts"
@@ -39,7 +41,7 @@ export const dinov2Config = Effect.fnUntraced(function*(folder: string) {
 /** ImageNet's, and the sizes of DINOv2's own evaluation. */
 const preprocessingDefaults = { size: 256, crop: 224, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
 
-/** Fails with `CheckpointInvalid` when a file is missing or broken, or when config and weights disagree. */
+/** Fails with `CheckpointInvalid` if a file is missing or broken, or if config and weights disagree. */
 export const openDinov2 = Effect.fn("openDinov2")(function*(folder: string) {
   const config = yield* dinov2Config(folder)
   const files = yield* openWeights(folder)

@@ -1,6 +1,6 @@
 /**
- * What opening a family's folder takes. Each family is one file here, which reads its config and its texts as they were
- * read in training, and says what a score is made of. Everything else (graphs.ts, batches, caches, verdicts) stands once.
+ * Opens a family's folder. Each family is one file here: it reads its config and its texts as in training, and says
+ * what a score is made of. Everything else (graphs.ts, batches, caches, verdicts) exists once.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -13,7 +13,7 @@ import { within } from "../system/time-limit.ts"
 import { limitedIn, openSeconds, secondsFor } from "../model/tokenizer/limits.ts"
 import { graphsOf, inputsOf, type ScorerCheckpoint, type Tokens } from "./graphs.ts"
 
-/** An opened family that embeds pictures and texts apart, as CLIP does. */
+/** An opened family that embeds pictures and texts separately, as CLIP does. */
 export interface TextScorer<C extends ScorerCheckpoint> {
   /** For the worker. */
   readonly checkpoint: C
@@ -29,7 +29,7 @@ export interface PairScorer<C extends ScorerCheckpoint> {
   readonly tokenize: (text: string) => Tokens
 }
 
-/** Fails with `CheckpointInvalid` where the weights lack what the graphs ask for, or have it in another shape. */
+/** Fails with `CheckpointInvalid` if the weights lack a tensor that the graphs need, or have it in another shape. */
 export const checkWeights = Effect.fnUntraced(function*(given: string, checkpoint: ScorerCheckpoint) {
   const asked = yield* Effect.try({
     try: () =>
@@ -51,7 +51,7 @@ export const checkWeights = Effect.fnUntraced(function*(given: string, checkpoin
   }
 })
 
-/** Fails with `CheckpointInvalid` where config.json is of another family. */
+/** Fails with `CheckpointInvalid` if config.json is of another family. */
 export const checkFamily = Effect.fnUntraced(function*(folder: string, family: string, example: string) {
   const { model_type } = yield* readJson(folder, "config.json", Schema.Struct({ model_type: Schema.String }))
   if (model_type !== family) {
@@ -75,7 +75,10 @@ export const readScalar = Effect.fnUntraced(function*(given: string, files: Weig
 
 const AnyJson = Schema.Record(Schema.String, Schema.Unknown)
 
-/** tokenizer.json and tokenizer_config.json of a folder. `encode` throws `CheckpointInvalid` for a text that it never ends with. */
+/**
+ * tokenizer.json and tokenizer_config.json of a folder. `encode` throws `CheckpointInvalid` for a text that takes it
+ * too long.
+ */
 export const readTokenizer = Effect.fnUntraced(function*(folder: string) {
   const json = yield* readJson(folder, "tokenizer.json", AnyJson)
   const config = fs.existsSync(path.join(folder, "tokenizer_config.json"))
@@ -103,7 +106,7 @@ export const real = (value: number) => Schema.Finite.pipe(Schema.withDecodingDef
 export const activation = (value: (typeof activations)[number]) =>
   Schema.Literals(activations).pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
 
-/** The ids, cut to `length` with the end-of-text token as the last; one that is there already is not added twice. */
+/** The ids, cut to `length`, with the end-of-text token last; it is not added if it is there already. */
 export const endWith = (ids: ReadonlyArray<number>, eos: number, length: number): Array<number> => [
   ...(ids.at(-1) === eos ? ids.slice(0, -1) : ids).slice(0, length - 1),
   eos

@@ -1,8 +1,8 @@
 /**
- * Scorers as their worker sees them: plain data and graphs. Nothing here or in numerics/ imports Effect, which would take
- * the thread longer to load than most of its work does.
+ * Scorers as their worker sees them: plain data and graphs. Nothing here or in engine/ imports Effect: loading it would
+ * take the thread longer than most of its work.
  *
- * A new family: its checkpoint and its line in `graphsOf` here, and a file beside this one that opens its folder.
+ * A new family needs its checkpoint and its line in `graphsOf` here, and a file beside this one that opens its folder.
  */
 import type { WeightFiles } from "../model/model-folder.ts"
 import * as blip from "../engine/nets/blip.ts"
@@ -15,10 +15,10 @@ import type { Get } from "../engine/weights/parameters.ts"
 import type { Preprocessing } from "./preprocessing-steps.ts"
 import * as siglip from "../engine/nets/siglip.ts"
 
-/** What every checkpoint is. */
+/** What all checkpoints have. */
 export interface ScorerFiles extends WeightFiles {
   readonly preprocessing: Preprocessing
-  /** Ids that a text is padded to; 0 where the family reads none. */
+  /** Length that a text's ids are padded to; 0 if the family reads none. */
   readonly textLength: number
 }
 
@@ -62,7 +62,10 @@ export interface Tokens {
   readonly length: number
 }
 
-/** What a graph may be fed; only what it asks for is declared. `item` is whatever is scored: a picture, a text, a pair. */
+/**
+ * The inputs a graph may read; only those it asks for are declared. An `item` is whatever is scored: a picture, a text,
+ * a pair.
+ */
 export interface Inputs {
   /** [item, 3, side, side] float32, normalised (channel, row, column). */
   readonly pixels: () => Value
@@ -84,7 +87,7 @@ export const inputsOf = (g: Graph, { preprocessing: { side }, textLength }: Scor
 /** Builds a graph's one output: [item, width]. */
 export type Build = (g: Graph, get: Get, inputs: Inputs) => Value
 
-/** Embeddings of pictures and of texts, or, where a family reads them together, one score a pair. */
+/** Embeddings of pictures and of texts or, if a family reads them together, one score a pair. */
 export interface Graphs {
   readonly pictures?: Build
   readonly texts?: Build

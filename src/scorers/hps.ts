@@ -1,11 +1,11 @@
 /**
  * HPSv2 and HPSv2.1 (Wu et al. 2023, arXiv:2306.09341): open_clip's ViT-H-14, tuned on human choices. A score is
- * cos(text, picture), without the logit scale, as the authors' img_score.py gives it.
+ * cos(text, picture), without the logit scale, as in the authors' img_score.py.
  *
  * The folder holds `HPS_v2_compressed.pt` or `HPS_v2.1_compressed.pt` (from xswu/HPSv2) and CLIP's tokenizer.json.
- * Pictures are resized as floats (`toUnroundedPixels`), as by img_score.py with torchvision 0.17 or later; where it meets
- * other than square ones, it pads, which is not done here. Its tokenizer also repairs broken Unicode (ftfy) and unescapes
- * HTML; ours does not.
+ * Pictures are resized as floats (`toUnroundedPixels`), as img_score.py does with torchvision 0.17 or later. For
+ * pictures that are not square it pads; we do not. Its tokenizer also repairs broken Unicode (ftfy) and unescapes HTML;
+ * ours does not.
  */
 import { Effect } from "effect"
 import { CheckpointInvalid } from "../model/model-folder.ts"
@@ -17,16 +17,16 @@ import type { HpsCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"
 import { findCheckpoint, findTokenizer, makesModel } from "./torch-folder.ts"
 
-/** As they are published; the better one first. */
+/** As published; the better one first. */
 export const hpsFiles = ["HPS_v2.1_compressed.pt", "HPS_v2_compressed.pt"]
 
 /** open_clip's ViT-H-14: 80 wide in the vision tower, 64 in the text tower. */
 const vitH14: Heads = { vision: 16, text: 16 }
 
 /**
- * Fails with `CheckpointInvalid` when a file is missing or broken, or is not of this model.
+ * Fails with `CheckpointInvalid` if a file is missing or broken, or is not of this model.
  *
- * @param path the folder, or its .pt file where it has both
+ * @param path the folder, or its .pt file if it has both
  */
 export const openHps = Effect.fn("openHps")(function*(path: string, heads: Heads = vitH14) {
   const { file, folder } = yield* findCheckpoint(path, hpsFiles, "xswu/HPSv2")

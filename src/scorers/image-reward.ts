@@ -1,9 +1,10 @@
 /**
- * ImageReward (Xu et al. 2023, arXiv:2304.05977): a BLIP that reads prompt and picture together and gives one number, about
- * standard normal over the authors' validation set.
+ * ImageReward (Xu et al. 2023, arXiv:2304.05977): a BLIP that reads prompt and picture together and gives one number,
+ * about standard normal over the authors' validation set.
  *
  * The folder holds `ImageReward.pt` and `med_config.json` (both of THUDM/ImageReward) and bert-base-uncased's
- * tokenizer.json. The authors' tokenizer knows two tokens more, [DEC] and [ENC]; here a prompt that spells one is split.
+ * tokenizer.json. The authors' tokenizer has two more tokens, [DEC] and [ENC]; here a prompt that spells one of them is
+ * split.
  */
 import { Effect, Schema } from "effect"
 import { CheckpointInvalid, readJson } from "../model/model-folder.ts"
@@ -17,7 +18,7 @@ import type { ImageRewardCheckpoint, Tokens } from "./graphs.ts"
 import { clipColours } from "./preprocessing.ts"
 import { findCheckpoint, findTokenizer, makesModel, needFile } from "./torch-folder.ts"
 
-/** As it is published. */
+/** As published. */
 export const imageRewardFiles = ["ImageReward.pt"]
 
 /** Prompts are padded and cut to this. */
@@ -38,7 +39,7 @@ const MedJson = Schema.Struct({
 /** Width of a head in every ViT that BLIP was published with (1024 / 16, 768 / 12). */
 const headWidth = 64
 
-/** Sizes of the vision tower and the head are in the shapes of their tensors, those of BERT in med_config.json. */
+/** The sizes of the vision tower and the head are in the shapes of their tensors, those of BERT in med_config.json. */
 const configOf = (index: WeightIndex, width: number, med: typeof MedJson.Type): BlipConfig => {
   const shape = (name: string, rank: number): ReadonlyArray<number> => {
     const found = index.get(name)?.shape ?? wrongShape(`the weights have no tensor ${name}`)
@@ -80,7 +81,7 @@ const configOf = (index: WeightIndex, width: number, med: typeof MedJson.Type): 
 }
 
 /**
- * Fails with `CheckpointInvalid` when a file is missing or broken, or when config and weights disagree.
+ * Fails with `CheckpointInvalid` if a file is missing or broken, or if config and weights disagree.
  *
  * @param path the folder, or its .pt file
  */

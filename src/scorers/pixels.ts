@@ -1,4 +1,4 @@
-/** From a rendered picture to what a vision graph is fed, as the image processors of transformers (Pillow's) do it. */
+/** Turns a rendered picture into the input of a vision graph, as the image processors of transformers (Pillow's) do. */
 import type { Normalisation, Preprocessing } from "./preprocessing-steps.ts"
 import { resize } from "../drawing/resize.ts"
 import { toUnroundedPixels } from "./unrounded-pixels.ts"
@@ -18,7 +18,7 @@ export const normalisePixels = (
   }
 }
 
-/** The middle `side` x `side` pixels of a square; an odd pixel more stays at the right and the bottom. */
+/** The middle `side` x `side` pixels of a square; an odd extra pixel stays at the right and the bottom. */
 const cropMiddle = (rgba: Uint8Array, from: number, side: number): Uint8Array => {
   if (from === side) return rgba
   const out = new Uint8Array(side * side * 4)

@@ -1,4 +1,4 @@
-/** preprocessor_config.json: how a picture becomes what a checkpoint was trained on. */
+/** Reads preprocessor_config.json: how a picture becomes what a checkpoint was trained on. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
@@ -29,7 +29,7 @@ const PreprocessorJson = Schema.Struct({
 })
 const filterNames = { 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box" } as const
 
-/** What the family's image processor of transformers does where the file says nothing. */
+/** What the family's image processor of transformers does if the file does not say. */
 export interface PreprocessingDefaults {
   readonly size: number
   /** Undefined: nothing is cut. */
@@ -45,8 +45,8 @@ export const clipColours = {
 } as const
 
 /**
- * Of square pictures, which is all that is judged, so the shortest edge is every edge. A picture is always resized to
- * `size`, whatever `do_resize` says: it comes in the size that the renderer was asked for, and the graph has its own.
+ * For square pictures: only those are judged, so the shortest edge is every edge. A picture is always resized to
+ * `size`, whatever `do_resize` says: it has the size asked of the renderer, and the graph has its own.
  */
 export const readPreprocessing = Effect.fnUntraced(function*(folder: string, defaults: PreprocessingDefaults) {
   const file = "preprocessor_config.json"
@@ -75,7 +75,7 @@ export const readPreprocessing = Effect.fnUntraced(function*(folder: string, def
   } satisfies Preprocessing as Preprocessing
 })
 
-/** Fails with `CheckpointInvalid` where pictures come out in another size than the position embeddings are for. */
+/** Fails with `CheckpointInvalid` if the pictures' size does not match the position embeddings. */
 export const checkSide = ({ side }: Preprocessing, imageSize: number, folder: string) =>
   side === imageSize ? Effect.void : Effect.fail(
     new CheckpointInvalid({

@@ -7,13 +7,13 @@ import { FileProblem, readBytes, readText } from "../system/files.ts"
 export interface References {
   /** The image file of each prompt. */
   readonly images: ReadonlyMap<string, string>
-  /** SHA-256 over prompts and images, hex: which references a judgment belongs to. */
+  /** SHA-256 over prompts and images, hex: says which references a judgment used. */
   readonly hash: string
 }
 
 const Line = Schema.fromJsonString(Schema.Struct({ prompt: Schema.NonEmptyString, image: Schema.NonEmptyString }))
 
-/** Fails with `FileProblem`, which names the line, where one cannot be used. Paths are relative to the file. */
+/** Fails with `FileProblem`, which names the line, if one cannot be used. Paths are relative to the file. */
 export const readReferences = Effect.fn("readReferences")(function*(file: string) {
   const text = yield* readText(file)
   const images = new Map<string, string>()
@@ -24,7 +24,7 @@ export const readReferences = Effect.fn("readReferences")(function*(file: string
     const { image, prompt } = yield* Schema.decodeEffect(Line)(line).pipe(
       Effect.mapError(() => problem(`it is not an object {"prompt": ..., "image": ...}`))
     )
-    if (images.has(prompt)) return yield* problem(`"${prompt}" has a reference already: keep one`)
+    if (images.has(prompt)) return yield* problem(`"${prompt}" already has a reference: keep one`)
     if (!/\.(png|svg)$/i.test(image)) return yield* problem(`${image} is neither a .png nor a .svg`)
     const at = path.resolve(path.dirname(file), image)
     hash.update(JSON.stringify(prompt)).update(yield* readBytes(at))

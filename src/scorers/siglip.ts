@@ -59,15 +59,16 @@ const contentOf = (token: typeof Token.Type): string => typeof token === "string
 const punctuation = /[!-/:-@[-`{-~]/g
 
 /**
- * What the texts in training went through before the tokenizer saw them: both lower-cased, and SigLIP (not SigLIP 2) also
- * without punctuation. Done here because not every published tokenizer.json says so; where it does, twice is as once.
+ * How texts were prepared in training before the tokenizer saw them: both models lower-case them, and SigLIP (not
+ * SigLIP 2) also removes punctuation. It is done here because not every published tokenizer.json says so; doing it
+ * twice changes nothing.
  */
 const canonical = (first: boolean) => (text: string): string => {
   const lower = text.toLowerCase()
   return first ? lower.replace(punctuation, "").replace(/\s+/g, " ").trim() : lower
 }
 
-/** Fails with `CheckpointInvalid` when a file is missing or broken, or when config and weights disagree. */
+/** Fails with `CheckpointInvalid` if a file is missing or broken, or if config and weights disagree. */
 export const openSiglip = Effect.fn("openSiglip")(function*(folder: string) {
   const config = yield* siglipConfig(folder)
   const files = yield* openWeights(folder)

@@ -3,8 +3,8 @@ import type { Preprocessing } from "./preprocessing-steps.ts"
 import { resizeFloats } from "../drawing/resize.ts"
 
 /**
- * A square RGBA picture [size, size, 4] as `into`'s [3, side, side] from `offset` on: resized in floats, then
- * (x - mean) / std. `p.side` is `p.resized`, and `p.factor` 1 / 255.
+ * Writes a square RGBA picture [size, size, 4] as `into`'s [3, side, side] from `offset` on: resized in floats, then (x
+ * - mean) / std. `p.side` is `p.resized`, and `p.factor` 1 / 255.
  */
 export const toUnroundedPixels = (rgba: Uint8Array, size: number, p: Preprocessing, into: Float32Array, offset: number): void => {
   const x = resizeFloats(rgba, size, size, p.resized, p.resized, p.filter)

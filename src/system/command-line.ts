@@ -1,4 +1,4 @@
-/** How a command becomes this process: main.ts runs all of them so, a script of one's own may run one. */
+/** Runs a command as this process: main.ts runs every command this way, and other scripts may run one. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect, Stdio } from "effect"
 import { oneSentence } from "./errors.ts"
@@ -6,7 +6,10 @@ import { withHyphens } from "./flag-names.ts"
 import { watchSignals } from "./interruption.ts"
 import * as usageErrors from "./usage-errors.ts"
 
-/** An error ends it with one sentence and exit code 1, a signal with that signal's (system/interruption.ts). */
+/**
+ * An error ends it with one sentence and exit code 1; a signal ends it with that signal's code
+ * (system/interruption.ts).
+ */
 export const runProcess = <E>(command: Effect.Effect<void, E, NodeServices.NodeServices>): void =>
   command.pipe(
     Effect.catch(oneSentence),

@@ -1,4 +1,4 @@
-/** CSV files (RFC 4180), read strictly: a row that cannot be what was meant is named, never mended by a guess. */
+/** Reads CSV files (RFC 4180) strictly: a row that cannot be right is reported, never repaired by a guess. */
 import { CsvError, parse } from "csv-parse/sync"
 import { Effect } from "effect"
 import { FileProblem } from "./files.ts"
@@ -11,15 +11,15 @@ const problems: Readonly<Record<string, string>> = {
 }
 
 /**
- * The rows in their order, the header first, all with as many fields as that. Empty lines are left out; a byte order mark,
- * every kind of line end, and line ends in quotes are understood. A stray quote or a row of another width is a
- * `FileProblem` with the file and the line.
+ * The rows in order, the header first; all have as many fields as the header. Empty lines are left out. A byte order
+ * mark, every kind of line end, and line ends in quotes are understood. A stray quote or a row with another number of
+ * fields is a `FileProblem` with the file and the line.
  *
  * @param file for the message
  */
 export const csvRows = (file: string, text: string): Effect.Effect<ReadonlyArray<ReadonlyArray<string>>, FileProblem> =>
   Effect.suspend(() => {
-    let read = 0 // lines of the rows that are whole
+    let read = 0 // lines of the complete rows
     try {
       return Effect.succeed(parse(text, {
         bom: true,
@@ -32,7 +32,8 @@ export const csvRows = (file: string, text: string): Effect.Effect<ReadonlyArray
       }))
     } catch (cause) {
       const error = cause as CsvError
-      // A quote that is not closed is found at the end of the file, and belongs to the row after the last whole one.
+      // A quote that is not closed is found only at the end of the file; it belongs to the row after the last complete
+      // one.
       const line = error.code === "CSV_QUOTE_NOT_CLOSED" ? read + 1 : Number(error["lines"])
       return Effect.fail(new FileProblem({ message: `${file}, line ${line}: ${problems[error.code] ?? error.message}.` }))
     }

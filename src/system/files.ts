@@ -1,4 +1,4 @@
-/** Reading what a user gives and writing what a run leaves, each failure one clear sentence. */
+/** Reads what a user gives and writes what a run leaves; each failure is one clear sentence. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
@@ -9,7 +9,7 @@ export class FileProblem extends Schema.TaggedError<FileProblem>()("FileProblem"
   message: Schema.String
 }) {}
 
-/** What the file system said, in words. */
+/** The file system's error in words. */
 export const explain = (cause: unknown): string => {
   const { code, message } = cause as NodeJS.ErrnoException
   switch (code) {
@@ -25,14 +25,16 @@ export const explain = (cause: unknown): string => {
     case "EISDIR":
       return "it is a folder"
     case "ENOTDIR":
-    case "EEXIST": // a folder was to be made there
+    case "EEXIST": // a folder should be made there
       return "a part of its path is a file"
     default:
       return code ?? message
   }
 }
 
-/** How the file's name ends, in lower case and with its dot: `.jsonl` for `ROWS.JSONL` too, empty where there is none. */
+/**
+ * The ending of the file's name, in lower case and with its dot: `.jsonl` for `ROWS.JSONL` too; empty if there is none.
+ */
 export const extensionOf = (file: string): string => path.extname(file).toLowerCase()
 
 export const readBytes = (file: string): Effect.Effect<Buffer, FileProblem> =>
@@ -41,7 +43,7 @@ export const readBytes = (file: string): Effect.Effect<Buffer, FileProblem> =>
     catch: (cause) => new FileProblem({ message: `${file} cannot be read: ${explain(cause)}.` })
   })
 
-/** UTF-8 text; a binary file is a problem, not a text with odd characters. */
+/** UTF-8 text. A binary file is a `FileProblem`, not a text with odd characters. */
 export const readText = Effect.fnUntraced(function*(file: string) {
   const bytes = yield* readBytes(file)
   return yield* Effect.try({
@@ -55,7 +57,7 @@ export const readText = Effect.fnUntraced(function*(file: string) {
 
 export interface NumberedRow<A> {
   readonly row: A
-  /** Of its line, from 1. */
+  /** Number of its line, from 1. */
   readonly number: number
 }
 
@@ -91,9 +93,11 @@ export const writeThrough = (file: string, data: string | Uint8Array, flags: "w"
 }
 
 /**
- * Whole or not at all: written beside, synced, renamed; folders are made as needed. On disk when this returns.
+ * Writes the file whole or not at all: written beside, synced, renamed. Missing folders are made. It is on disk when
+ * this returns.
  *
- * @param durable false does not wait for the disk, which can take longer than a person notices: for what can be made again
+ * @param durable false does not wait for the disk, which can take longer than a person notices: for what can be made
+ * again
  */
 export const writeFile = (file: string, data: string | Uint8Array, durable = true): Effect.Effect<void, FileProblem> =>
   Effect.try({
@@ -112,7 +116,7 @@ export const writeFile = (file: string, data: string | Uint8Array, durable = tru
     catch: (cause) => new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
   })
 
-/** What was made, renamed or removed in it is on disk when this returns; folders cannot be synced everywhere. */
+/** Everything made, renamed or removed in the folder is on disk when this returns. Not every system can sync folders. */
 export const syncFolder = (folder: string): void => {
   if (process.platform === "win32") return
   const fd = fs.openSync(folder, "r")
@@ -123,14 +127,17 @@ export const syncFolder = (folder: string): void => {
   }
 }
 
-/** The folder and those above it, on disk when this returns. @returns those that were made, outermost first */
+/**
+ * Makes the folder and those above it, on disk when this returns.
+ * @returns those that were made, outermost first
+ */
 const makeFolder = (folder: string): ReadonlyArray<string> => {
   const made = makeFolders(folder)
   for (const at of made.toReversed()) syncFolder(path.dirname(at))
   return made
 }
 
-/** A folder that is there and must stay: a mount point, or one whose parent is not ours. */
+/** Whether it is an existing folder that must stay: a mount point, or one whose parent is not ours. */
 const cannotBeReplaced = (folder: string): boolean => {
   if (!fs.existsSync(folder)) return false
   const above = path.dirname(folder)
@@ -143,15 +150,15 @@ const cannotBeReplaced = (folder: string): boolean => {
 }
 
 /**
- * A whole folder or none: filled beside under another name, synced, renamed. What fails or is interrupted leaves
- * nothing, folders above included. A folder that holds anything is a problem. One that is there and cannot be replaced
- * gets its files by renaming them one after another.
+ * Writes a whole folder or none: filled beside under another name, synced, renamed. A failure or an interruption leaves
+ * nothing, not even new parent folders. A folder that holds anything is a `FileProblem`. An existing folder that cannot
+ * be replaced gets its files by renaming them one after another.
  *
  * @param fill writes and syncs its files below the folder it is given
  */
 export const writeFolder = <E>(given: string, fill: (part: string) => Effect.Effect<void, E>): Effect.Effect<void, E | FileProblem> => {
   const named = path.resolve(given)
-  const folder = fs.existsSync(named) ? fs.realpathSync(named) : named // a link to an empty folder stays one
+  const folder = fs.existsSync(named) ? fs.realpathSync(named) : named // a link to an empty folder stays a link
   const above = path.dirname(folder)
   const attempt = <A>(run: () => A) =>
     Effect.try({ try: run, catch: (cause) => new FileProblem({ message: `${folder} cannot be written: ${explain(cause)}.` }) })
@@ -179,7 +186,7 @@ export const writeFolder = <E>(given: string, fill: (part: string) => Effect.Eff
             fs.rmdirSync(part)
             return syncFolder(folder)
           }
-          fs.chmodSync(part, 0o777 & ~process.umask()) // a temporary folder is its owner's alone
+          fs.chmodSync(part, 0o777 & ~process.umask()) // a temporary folder is private to its owner
           fs.rmSync(folder, { recursive: true, force: true }) // empty: not every system renames onto a folder
           fs.renameSync(part, folder)
           syncFolder(above)

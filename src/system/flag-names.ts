@@ -1,6 +1,6 @@
-/** Names of flags: the short ones that people type, and TRL's, which are taken too. */
+/** Names of flags: the short ones that people type, and TRL's, which also work. */
 
-/** TRL's name by ours, where the two differ. Ours is what is shown first. */
+/** TRL's name by ours, if the two differ. Ours is shown first. */
 export const trlNames = {
   model: "model-name-or-path",
   revision: "model-revision",
@@ -10,7 +10,7 @@ export const trlNames = {
   "batch-size": "per-device-train-batch-size"
 } as const
 
-/** `--num_generations=4` is `--num-generations=4`: names of flags are written with hyphens, TRL's settings with underscores. */
+/** `--num_generations=4` means `--num-generations=4`: flags are written with hyphens, TRL's settings with underscores. */
 export const withHyphens = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const end = args.indexOf("--")
   return args.map((arg, n) =>

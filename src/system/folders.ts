@@ -1,17 +1,17 @@
 /**
- * Makes folders, and always ends. Node's own recursive mkdir does not where the file system answers "no such file" to a
- * folder whose parent is there, as /proc does: it spins in native code, and no signal is heard.
+ * Makes folders, and always returns. Node's own recursive mkdir does not: if the file system answers "no such file" for
+ * a folder whose parent exists, as /proc does, it spins in native code and no signal gets through.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-/** Missing, or an empty folder. Throws what the file system throws. */
+/** Whether the folder is missing or empty. Throws what the file system throws. */
 export const isFree = (folder: string): boolean => {
   const found = fs.statSync(folder, { throwIfNoEntry: false })
   return found === undefined || (found.isDirectory() && fs.readdirSync(folder).length === 0)
 }
 
-/** A file system that has this folder but takes no new ones. */
+/** The file system has this folder but takes no new ones in it. */
 const takesNone = (parent: string): Error => new Error(`no folder can be made in ${parent}`)
 
 const isFolder = (at: string): boolean => fs.statSync(at, { throwIfNoEntry: false })?.isDirectory() ?? false
@@ -29,8 +29,8 @@ const make = (at: string): boolean => {
 }
 
 /**
- * The folder and those above it that are missing. Where one cannot be made, those that were are removed again, and what
- * the file system said is thrown.
+ * Makes the folder and its missing parents. If one cannot be made, the others are removed again and the file system's
+ * error is thrown.
  *
  * @returns those that were made, outermost first, absolute
  */
@@ -51,11 +51,11 @@ export const makeFolders = (folder: string): ReadonlyArray<string> => {
   return made
 }
 
-/** Removes folders that `makeFolders` made, innermost first, as far as nobody has put anything there. */
+/** Removes folders that `makeFolders` made, innermost first, unless somebody has put something there. */
 export const removeFolders = (made: ReadonlyArray<string>): void => {
   try {
     for (const folder of made.toReversed()) fs.rmdirSync(folder)
   } catch {
-    // Somebody else has put something there.
+    // Somebody has put something there.
   }
 }

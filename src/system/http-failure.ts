@@ -1,6 +1,9 @@
-/** What a failed HTTP call says of itself. */
+/** Reads what a failed HTTP call says about itself. */
 
-/** Seconds; `retry-after` may also be a date. A wait that makes no sense counts as none, one over an hour as an hour. */
+/**
+ * Seconds to wait; `retry-after` may also be a date. A wait that makes no sense counts as none, one over an hour as an
+ * hour.
+ */
 export const retryAfter = (headers: Headers | undefined): number => {
   const ms = headers?.get("retry-after-ms")
   const value = headers?.get("retry-after")
@@ -14,13 +17,13 @@ export const retryAfter = (headers: Headers | undefined): number => {
   return Number.isFinite(seconds) ? Math.min(3600, Math.max(0, seconds)) : 0
 }
 
-/** What is at the bottom of what fetch was rejected with; it may be empty. */
+/** The root cause of a rejected fetch; its text may be empty. */
 export const rootOf = (cause: unknown): string => {
   const error = cause as { readonly message?: string; readonly cause?: unknown }
   return error.cause instanceof Error ? rootOf(error.cause) : String(error.message ?? cause)
 }
 
-/** The system's code, as ECONNREFUSED; empty where there is none. */
+/** The system's code, such as ECONNREFUSED; empty if there is none. */
 export const codeOf = (cause: unknown): string => {
   const error = cause as { readonly code?: unknown; readonly cause?: unknown }
   return typeof error.code === "string" ? error.code : error.cause === undefined ? "" : codeOf(error.cause)

@@ -1,8 +1,6 @@
-/** Answers of servers have an end. */
+/** Limits the length of servers' answers. */
 
-/**
- * The same response, whose body fails to be read once it is longer, decompressed, than `most` bytes.
- */
+/** The same response, but reading its body fails once it is longer, decompressed, than `most` bytes. */
 export const atMost = (response: Response, most: number): Response => {
   if (response.body === null) return response
   let read = 0
@@ -18,5 +16,5 @@ export const atMost = (response: Response, most: number): Response => {
   return new Response(body, { status: response.status, statusText: response.statusText, headers: response.headers })
 }
 
-/** Bytes of one answer of a model, or one page of a list: more than any that is asked for. */
+/** Most bytes of one answer of a model, or one page of a list: more than any that we ask for. */
 export const longestAnswer = 4_000_000

@@ -1,4 +1,4 @@
-/** What comes with the package beside its code. All of it is only read: the folder may not be writable. */
+/** Files that come with the package beside its code. They are only read: the folder may not be writable. */
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 
@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url"
  */
 export const embedded = (name: string): string => fileURLToPath(new URL(`../../models/${name}`, import.meta.url))
 
-/** By its own name, since it is another number of folders above the built code. */
+/** Found by the package's name, since its path differs from the built code. */
 export const packageJson = createRequire(import.meta.url)("vequinox/package.json") as {
   readonly version: string
   readonly engines: { readonly node: string }
@@ -20,7 +20,7 @@ export const packageJson = createRequire(import.meta.url)("vequinox/package.json
 export const { version } = packageJson
 export const onnxVersion = packageJson.dependencies["onnxruntime-node"]!
 export const resvgVersion = packageJson.dependencies["@resvg/resvg-js"]!
-/** What package.json says of Node, as `>=22.19`. */
+/** The Node version that package.json wants, such as `>=22.19`. */
 export const nodeWanted = packageJson.engines.node
 
 /** Whether `version` (v24.1.0) satisfies `wanted` (>=22.19): at least that, number by number. */

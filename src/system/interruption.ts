@@ -1,7 +1,7 @@
 /**
- * Ctrl-C and SIGTERM. The first one interrupts the main fiber, so that every scope lets go of what it holds; here is what
- * people are told meanwhile, and the end where that takes too long or a second one comes: the process is killed by that
- * signal, native runs and all. A killed run goes on from its last checkpoint.
+ * Ctrl-C and SIGTERM. The first signal interrupts the main fiber, so that every scope releases what it holds. This file
+ * tells people what is happening and, if that takes too long or a second signal comes, kills the process with that
+ * signal, native runs included. A killed run continues from its last checkpoint.
  */
 import { Exit, Runtime } from "effect"
 
@@ -10,7 +10,7 @@ type Signal = "SIGINT" | "SIGTERM"
 /** 128 and the number of the signal, as a shell reports it. */
 const codes: Readonly<Record<Signal, number>> = { SIGINT: 130, SIGTERM: 143 }
 
-/** Milliseconds after which a run that still lets go is killed. Only a single native run can take that long. */
+/** Milliseconds after which a run that is still stopping is killed. Only a single native run can take that long. */
 const patience = 4000
 /** Milliseconds after which the waiting is explained. */
 const noticeable = 700
@@ -18,16 +18,16 @@ const noticeable = 700
 /**
  * Listens from now on.
  *
- * @returns ends the process once the main fiber has: `teardown` of `NodeRuntime.runMain`
+ * @returns a function that ends the process once the main fiber has ended: `teardown` of `NodeRuntime.runMain`
  */
 export const watchSignals = (): Runtime.Teardown => {
-  // npm and pnpm pass on to a script what the terminal has sent to it already: one key press, heard twice.
+  // npm and pnpm pass on to a script a signal that the terminal has already sent it: one key press arrives twice.
   const echo = process.env["npm_lifecycle_event"] === undefined ? 0 : 100
   let first: { readonly signal: Signal; readonly at: number } | undefined
   const say = (sentence: string) => void process.stderr.write(`${process.stderr.isTTY ? "\n" : ""}vequinox: ${sentence}\n`)
   const kill = (signal: Signal, sentence: string) => {
     say(sentence)
-    process.removeAllListeners(signal) // what the system does by default: end
+    process.removeAllListeners(signal) // restore the system's default: end
     process.kill(process.pid, signal)
   }
   const hear = (signal: Signal) => {
@@ -37,8 +37,8 @@ export const watchSignals = (): Runtime.Teardown => {
       return
     }
     first = { signal, at }
-    setTimeout(() => say("stopping; Ctrl-C once more ends at once."), noticeable).unref()
-    setTimeout(() => kill(signal, `ended, because what was under way took more than ${patience / 1000} s to stop.`), patience).unref()
+    setTimeout(() => say("stopping; press Ctrl-C again to end at once."), noticeable).unref()
+    setTimeout(() => kill(signal, `ended, because stopping took more than ${patience / 1000} s.`), patience).unref()
   }
   process.on("SIGINT", hear)
   process.on("SIGTERM", hear)

@@ -1,7 +1,7 @@
 /**
- * May a command write here? This is the one place that answers. No command touches what it did not make: a folder that it
- * fills is missing or empty before, a file that it makes is not there yet. Run folders add their own rule
- * (run-folder.ts), because a run may go on in its own.
+ * Decides whether a command may write somewhere; no other place does. No command touches what it did not make: a folder
+ * that it fills is missing or empty before, a file that it makes does not exist yet. Run folders add their own rule
+ * (run/folder.ts), because a run may continue in its own folder.
  */
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
@@ -10,7 +10,7 @@ import { Effect } from "effect"
 import { explain, FileProblem, syncFolder, writeThrough } from "./files.ts"
 import { isFree, makeFolders, removeFolders } from "./folders.ts"
 
-/** The path without symbolic links and dots, also where its end does not exist yet. */
+/** The path without symbolic links and dots, even if its last parts do not exist yet. */
 const realPath = (given: string): string => {
   const at = path.resolve(given)
   try {
@@ -21,10 +21,10 @@ const realPath = (given: string): string => {
 }
 
 /**
- * Fails with `FileProblem` unless the folder is missing or empty and can be written to: asked before hours of work.
+ * Fails with `FileProblem` unless the folder is missing or empty and can be written to: checked before hours of work.
  *
- * @param flag what named it, as `--out`
- * @param inputs folders that are read, by the flags that named them: the message says when it is one of those
+ * @param flag the flag that named it, such as `--out`
+ * @param inputs folders that are read, by the flags that named them: the message says if it is one of those
  */
 export const needFreeFolder = (
   given: string,
@@ -54,7 +54,10 @@ const exists = (file: string): boolean => fs.lstatSync(file, { throwIfNoEntry: f
 const isThere = (file: string, flag: string): FileProblem =>
   new FileProblem({ message: `${file} exists already and is not overwritten: choose another with ${flag}, or remove it first.` })
 
-/** Fails with `FileProblem` where one of the files is there. @param flag what named them, or their folder, as `--out` */
+/**
+ * Fails with `FileProblem` if one of the files exists.
+ * @param flag the flag that named them, or their folder, such as `--out`
+ */
 export const needNewFiles = (files: ReadonlyArray<string>, flag: string): Effect.Effect<void, FileProblem> =>
   Effect.suspend(() => {
     try {
@@ -65,10 +68,10 @@ export const needNewFiles = (files: ReadonlyArray<string>, flag: string): Effect
     }
   })
 
-/** A file system without hard links, as those of memory cards. */
+/** Errors of file systems without hard links, such as those of memory cards. */
 const withoutLinks: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"])
 
-/** Gives the file its name unless that is taken: in one step where the file system has links. */
+/** Gives the file its name unless that is taken: in one step if the file system has links. */
 const claim = (part: string, file: string): void => {
   try {
     fs.linkSync(part, file)
@@ -84,8 +87,8 @@ const claim = (part: string, file: string): void => {
 }
 
 /**
- * A file that was not there before, whole or not at all; folders are made as needed. One that is there is left as it is
- * and is a `FileProblem`, also when another process made it a moment ago.
+ * Writes a new file, whole or not at all; missing folders are made. An existing file is left unchanged and is a
+ * `FileProblem`, even if another process made it a moment ago.
  *
  * @param durable false does not wait for the disk: for what can be made again
  */
@@ -109,10 +112,10 @@ export const writeNewFile = (file: string, data: string | Uint8Array, flag: stri
         : new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
   })
 
-/** UTF-8 bytes of a name at most: file systems take 255, and an ending is to follow. */
+/** Most UTF-8 bytes of a name: file systems take 255, and an ending follows. */
 const nameBytes = 180
 
-/** Letters and digits of every script, joined by hyphens; empty where the text has none. */
+/** Letters and digits of every script, joined by hyphens; empty if the text has none. */
 const slug = (text: string): string => {
   const whole = text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "")
   let name = ""
@@ -125,13 +128,13 @@ const slug = (text: string): string => {
   return name.replace(/-$/, "")
 }
 
-/** Equal where some file system would take two names for one. */
+/** Equal for two names that some file system would take for one. */
 const folded = (name: string): string => name.normalize("NFKC").toLowerCase()
 
 /**
- * A file name for each text, in their order, without an ending: readable, and no two the same, upper and lower case aside.
+ * A readable file name for each text, in order, without an ending; no two are the same, even ignoring case.
  *
- * @param ids hex digits that tell the texts apart; they are added where two texts read the same
+ * @param ids hex digits that tell the texts apart; added if two texts read the same
  */
 export const fileNames = (texts: ReadonlyArray<{ readonly text: string; readonly id: string }>): ReadonlyArray<string> => {
   const slugs = texts.map(({ text }) => slug(text))
@@ -144,7 +147,7 @@ export const fileNames = (texts: ReadonlyArray<{ readonly text: string; readonly
   }))
 }
 
-/** The names in their order, a number added to each that was there before, upper and lower case aside. */
+/** The names in order; a name that came before gets a number, ignoring case. */
 export const distinct = (names: ReadonlyArray<string>, joint = "-"): ReadonlyArray<string> => {
   const given = new Set(names.map(folded))
   const taken = new Set<string>()

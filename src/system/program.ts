@@ -1,6 +1,6 @@
 /**
- * The program that lies beside a module, for threads and child processes: a .ts file in a checkout, a .js file in the
- * built package.
+ * The program beside a module, for threads and child processes: a .ts file in a checkout, a .js file in the built
+ * package.
  *
  * @param from the module's `import.meta.url`
  * @param name path from there, without its ending

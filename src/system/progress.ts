@@ -1,10 +1,10 @@
 /**
- * Long work shows itself: one line that rewrites itself on a terminal, a plain line now and then elsewhere, nothing when
- * the output is for machines. Everything goes to stderr, so stdout stays clean for results.
+ * Shows the progress of long work: one line that rewrites itself on a terminal, a plain line now and then elsewhere,
+ * nothing if the output is for machines. Everything goes to stderr, so stdout stays clean for results.
  */
 import { Clock, Effect } from "effect"
 
-/** `none`: silent, because results go to stdout as JSON, or because it is code that asks. */
+/** `none`: silent, because results go to stdout as JSON, or because code is the caller. */
 export type ProgressStyle = "terminal" | "plain" | "none"
 
 export const progressStyle = (json: boolean): ProgressStyle =>
@@ -23,7 +23,7 @@ export const byteSize = (bytes: number): string => {
   return `${unit === 0 ? Math.round(bytes) : (bytes / 1000 ** unit).toFixed(1)} ${["bytes", "kB", "MB", "GB", "TB"][unit]}`
 }
 
-/** How what was done and how fast it goes is put into words. */
+/** How to put an amount and a rate into words. */
 export interface Amounts {
   readonly of: (done: number, total: number) => string
   readonly rate: (perSecond: number) => string
@@ -40,11 +40,11 @@ export const bytes: Amounts = {
 }
 
 export interface Progress {
-  /** `done` of the total, and what to say beside it. */
+  /** Shows `done` of the total, with a detail beside it. */
   readonly tick: (done: number, detail: string) => Effect.Effect<void>
-  /** A line of its own that stays. */
+  /** Writes a separate line that stays. */
   readonly note: (line: string) => Effect.Effect<void>
-  /** Leaves the last line standing. */
+  /** Keeps the last line. */
   readonly end: Effect.Effect<void>
 }
 

@@ -1,4 +1,4 @@
-/** What a number may be: a test and the words for it in one place, so that every refusal names the range. */
+/** The allowed ranges of numbers: a test and its words in one place, so that every refusal names the range. */
 import { Schema, SchemaGetter } from "effect"
 
 const ranged = (words: string, test: (x: number) => boolean) =>
@@ -17,7 +17,7 @@ export const real = (from: number, to: number) => ranged(`a number from ${from} 
 /** More than `from`, at most `to`. */
 export const above = (from: number, to: number) => ranged(`a number over ${from}, at most ${to}`, (x) => x > from && x <= to)
 
-/** The number that a text is. Text that is none is out of every range. */
+/** The number in a text. Text that is not a number is out of every range. */
 export const fromText = <S extends Schema.Codec<number, number>>(range: S) =>
   Schema.String.pipe(Schema.decodeTo(range, {
     decode: SchemaGetter.transform((text: string) => text.trim() === "" ? NaN : Number(text)),

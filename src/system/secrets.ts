@@ -1,26 +1,26 @@
 /**
- * A key in a text that somebody else wrote: a server, or what stands between, may repeat the key that it was sent, and what
- * it says is shown and stored. The one place where a key is hidden. What is said is read first and hidden when it is
- * shown or stored, so that a key that is also a word breaks no reading.
+ * Hides a key in text from others: a server, or a proxy before it, may repeat the key it was sent, and its words are
+ * shown and stored. This is the only place that hides a key. Text is parsed first and hidden when it is shown or
+ * stored, so that a key that is also a common word breaks no parsing.
  */
 import { Redacted } from "effect"
 
 /**
- * Characters from which on a key is hidden. A shorter one ("test", "EMPTY", "A") is a word that servers which ask for no key
- * are given; it protects nothing, and hidden it would tear holes into every text.
+ * Fewest characters of a key that is hidden. A shorter one ("test", "EMPTY", "A") is a placeholder for servers that
+ * need no key: it protects nothing, and hiding it would damage every text.
  */
 const leastHidden = 8
 
 const mark = "…"
 
 export interface Hiding {
-  /** The text with the key, as it is or as an address or JSON writes it, replaced. */
+  /** The text with the key replaced, in its plain form and as a URL or JSON writes it. */
   readonly text: (text: string) => string
   /**
-   * A JSON text whose strings and names are searched, however they are written; the text as it is where nothing is found.
-   * What is no JSON is searched as text.
+   * The JSON text with the key replaced in all strings and names, however they are written; unchanged if the key is not
+   * in it. Text that is not JSON is searched as text.
    *
-   * @param keeps whole strings and names that stay, for they are words of the form itself
+   * @param keeps whole strings and names that stay, because they are words of the form itself
    */
   readonly json: (text: string, keeps: (word: string) => boolean) => string
 }
@@ -46,7 +46,7 @@ export const hiding = (secret: Redacted.Redacted | undefined): Hiding => {
       const value: unknown = JSON.parse(written)
       const hidden = JSON.stringify(walk(value))
       return hidden === JSON.stringify(value) ? written : hidden
-    } catch { // no JSON, or nested so deeply that it is none that anybody asked for
+    } catch { // not JSON, or nested deeper than anything we asked for
       return text(written)
     }
   }
@@ -61,7 +61,10 @@ const inAddress = (key: string): string => {
   }
 }
 
-/** One line for people of what somebody else said, nothing in it that a terminal would obey. @param most characters */
+/**
+ * One line for people of somebody else's text, without anything that a terminal would obey.
+ * @param most characters
+ */
 export const oneLine = (text: string, most = 200): string => {
   const line = text.replace(/[\s\p{Cc}]+/gu, " ").trim()
   return line.length > most ? `${line.slice(0, most - 1)}…` : line

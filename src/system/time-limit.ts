@@ -1,7 +1,10 @@
-/** A limit on work of this thread whose time a stranger's text decides and no reading of it bounds. */
+/**
+ * Limits the time of work in this thread, for work whose time depends on a stranger's text and cannot be bounded by
+ * reading it.
+ */
 import { createContext, Script } from "node:vm"
 
-/** The work was ended: it went on for longer than it may. */
+/** The work was ended: it took longer than allowed. */
 export class TimeLimitPassed extends Error {
   constructor(seconds: number) {
     super(`it took longer than ${seconds} s`)
@@ -13,10 +16,10 @@ let context: { work?: () => unknown } | undefined
 let limited = false
 
 /**
- * Runs `work`, which must not wait for anything, and ends it when it takes longer, wherever it is: V8 itself looks at the
- * clock, in loops and in regular expressions alike. Costs a third of a millisecond. Work within work has the outer limit.
+ * Runs `work`, which must not wait for anything, and ends it if it takes too long, wherever it is: V8 itself checks the
+ * clock, in loops and in regular expressions. Costs a third of a millisecond. Nested work has the outer limit.
  *
- * @param seconds by the clock, > 0: nothing else of this thread runs for as long
+ * @param seconds of wall clock, > 0: nothing else runs in this thread meanwhile
  * @returns what `work` returns; throws `TimeLimitPassed`, or what `work` throws
  */
 export const within = <A>(seconds: number, work: () => A): A => {

@@ -1,9 +1,9 @@
-/** A command line that is none, told in one sentence; the full help is for --help. */
+/** Tells what is wrong with a command line in one sentence; the full help is for --help. */
 import { Effect } from "effect"
 import { type CliError, CliOutput, type HelpDoc } from "effect/cli"
 import { tellError } from "./errors.ts"
 
-/** Flags that begin as the given one does, where the spelling is near to none. */
+/** Flags that begin like the given one, for a spelling that is close to none. */
 const beginning = (option: string, help: HelpDoc.HelpDoc): ReadonlyArray<string> => {
   const given = option.replace(/^-+/, "")
   const names = (help.flags ?? []).flatMap(({ aliases, name }) => [`--${name}`, ...aliases])
@@ -41,7 +41,7 @@ const sentence = (error: CliError.NonShowHelpErrors, path: ReadonlyArray<string>
   }
 }
 
-/** The first of what is wrong, on stderr. */
+/** The first error, on stderr. */
 export const layer = CliOutput.layerPresenter({
   present: (event) =>
     event._tag === "InvalidInvocation"

@@ -234,7 +234,7 @@ describe("what cannot be used is said in one sentence", () => {
     ["a reference given twice", JudgeDino.layer({
       model: golden("dinov2"),
       references: write("c.jsonl", "{\"prompt\":\"a\",\"image\":\"pictures/cat.png\"}\n{\"prompt\":\"a\",\"image\":\"pictures/dot.svg\"}")
-    }), /c\.jsonl, line 2: "a" has a reference already/]
+    }), /c\.jsonl, line 2: "a" already has a reference/]
   ]
   it.effect("a text that its tokenizer never comes to an end with", () =>
     Effect.gen(function*() {
