@@ -41,7 +41,7 @@ export const random = (...counters: ReadonlyArray<number>): Random => {
 /** An integer in [0, below). */
 export const integer = (draw: Random, below: number): number => Math.floor(draw() * below)
 
-/** One element, each as likely as the other. */
+/** One element; all are equally likely. */
 export const pick = <A>(draw: Random, choices: ReadonlyArray<A>): A => choices[integer(draw, choices.length)]!
 
 /** A standard normal deviate (Box & Muller 1958). */

@@ -26,8 +26,8 @@ export interface Card {
 /**
  * The files of the folder, by name.
  *
- * vLLM and llama.cpp's converter load them as they are, but know one scale for all modules, and llama.cpp no rsLoRA:
- * what started from an adapter with patterns, or with rsLoRA, is merged for them.
+ * vLLM and llama.cpp's converter load them unchanged. But both know only one scale for all modules, and llama.cpp knows
+ * no rsLoRA: for them, an adapter that began with patterns or with rsLoRA must be merged.
  */
 export const adapterFiles = (
   parameters: Parameters,
@@ -68,14 +68,14 @@ export interface Adapter {
   readonly parameters: Parameters
 }
 
-/** A PEFT folder to put on the base and to train further, by whichever program it was made. */
+/** Opens a PEFT folder, made by any program, to put on the base and to train further. */
 export const openAdapter = Effect.fn("openAdapter")(function*(folder: string, base: DecoderCheckpoint) {
   const { files, lora, modules } = yield* openFactors(folder, base)
   const own = new Set(modulesOf(base.config).map(({ module }) => module))
   const beside = modules.find((module) => !own.has(module))
   if (beside !== undefined) {
     return yield* new CheckpointInvalid({
-      message: `${folder} adapts ${beside}, but only the matrices of attention and feed-forward blocks are adapted here: fold it into its base with vequinox merge.`
+      message: `${folder} adapts ${beside}, but vequinox adapts only the matrices of attention and feed-forward blocks: fold it into its base with vequinox merge.`
     })
   }
   return { lora, parameters: readParameters(files) } satisfies Adapter as Adapter

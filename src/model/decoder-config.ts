@@ -1,11 +1,11 @@
 /**
- * A policy's config.json, as transformers 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`) write it. What
- * would change the numbers and is not known here is refused, never passed over.
+ * A policy's config.json, as transformers 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`) write it. An
+ * unknown setting that would change the numbers is refused, never ignored.
  */
 import { Effect, Schema } from "effect"
 import { type DecoderConfig, families, traits } from "../engine/nets/transformer.ts"
 
-/** The config asks for what this engine has not; `message` is to follow the file's name. */
+/** The config asks for something this engine does not have; `message` follows the file's name. */
 export class ConfigRefused extends Schema.TaggedError<ConfigRefused>()("ConfigRefused", { message: Schema.String }) {}
 
 const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
@@ -42,9 +42,9 @@ const Shared = Schema.Struct({
   layer_types: optional(Schema.Array(Schema.Literals(["sliding_attention", "full_attention"])))
 })
 
-/** What a family says in its own way. */
+/** Settings that each family writes in its own way. */
 interface Own extends Pick<DecoderConfig, "queryScalar" | "ropeTheta" | "sliding" | "tied"> {
-  /** Of the layers that see everything, and of those that do not. */
+  /** Rotary settings of the layers that see everything, and of the sliding layers. */
   readonly rope: Rope
   readonly slidingRope: Rope
 }
@@ -94,7 +94,7 @@ const headDimOf = (json: typeof Shared.Type): number =>
 
 const scalingOf = (rope: Rope): string => rope.rope_type ?? rope.type ?? "default"
 
-/** Switches of config.json that no family here has; off when missing, null or false. */
+/** Switches of config.json that no family here has; missing, null or false means off. */
 const unknownSwitches = [
   "attention_bias",
   "mlp_bias",
@@ -107,7 +107,7 @@ const unknownSwitches = [
 const quantizedBy = (config: unknown): string =>
   String((config as Readonly<Record<string, unknown>>)["quant_method"] ?? "in some way")
 
-/** What of all this is not known here, to follow the file's name. */
+/** What is not supported here, as text that follows the file's name. */
 const refusals = (
   switches: Readonly<Record<string, unknown>>,
   json: typeof Shared.Type,
@@ -115,7 +115,7 @@ const refusals = (
   { rope, slidingRope }: Own
 ): ReadonlyArray<string | false> => {
   const { activation } = traits[c.family]
-  const lacks = `which the ${c.family} family here has not`
+  const lacks = `which is not supported for ${c.family}`
   const act = json.hidden_activation ?? json.hidden_act ?? activation
   return [
     ...unknownSwitches.map((name) => Boolean(switches[name]) && `asks for ${name}, ${lacks}`),
@@ -135,7 +135,7 @@ const refusals = (
   ]
 }
 
-/** One way to say it: what is expected, and what it means. */
+/** One family's reading: the expected fields, and their meaning. */
 const reading = <A extends typeof Shared.Type>(schema: Schema.Codec<A, unknown>, own: (json: A) => Own) =>
   Effect.fnUntraced(function*(given: unknown) {
     const json = yield* Schema.decodeUnknownEffect(schema)(given)
@@ -178,7 +178,7 @@ const refuse = (message: string) => new ConfigRefused({ message })
 
 const isFamily = (name: string): name is DecoderConfig["family"] => (families as ReadonlyArray<string>).includes(name)
 
-/** Fails with `ConfigRefused`, or with a `SchemaError` where a field is missing or of the wrong kind. */
+/** Fails with `ConfigRefused`, or with a `SchemaError` if a field is missing or of the wrong kind. */
 export const decoderConfig = Effect.fnUntraced(function*(json: unknown) {
   const { model_type: family } = yield* Schema.decodeUnknownEffect(Schema.Struct({ model_type: Schema.String }))(json)
   if (isFamily(family)) return yield* readings[family](json)

@@ -1,4 +1,4 @@
-/** `vequinox/model`: the models that layers take as options, opened from folders, and adapters for them. */
+/** `vequinox/model`: opens the models that layers take as options from folders, and adapters for them. */
 export { allLinear, modulesOf } from "../engine/nets/transformer.ts"
 export { parameterCount } from "../engine/training/memory.ts"
 export { initialAdapter, type LoraConfig } from "../engine/weights/parameters.ts"

@@ -1,8 +1,8 @@
 /**
- * A PEFT LoRA folder, from whichever program, checked module by module against the base it is put on.
+ * A PEFT LoRA folder from any program, checked module by module against the base it is put on.
  *
- * The file's tensors say which modules are adapted; adapter_config.json says by how much. What PEFT knows and this does
- * not compute is refused by name: a model that is not the adapted one would be wrong without a sign.
+ * The file's tensors say which modules are adapted; adapter_config.json says by how much. Options that PEFT knows and
+ * this code does not compute are refused by name: otherwise the model would be wrong without any sign.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -25,7 +25,10 @@ const FactorsJson = Schema.Struct({
   alpha_pattern: Patterns
 })
 
-/** Options under which an adapter is more, or other, than W + scale B A on linear modules; so is any other `use_...`. */
+/**
+ * Options with which an adapter is more than, or different from, W + scale B A on linear modules. Any other `use_...`
+ * counts too.
+ */
 const refused = [
   "bias",
   "modules_to_save",
@@ -40,7 +43,7 @@ const refused = [
   "velora_config",
   "monteclora_config"
 ]
-/** Ways to begin that leave the base as it was; the others (pissa, olora, corda, loftq, ...) change it. */
+/** Initialisations that leave the base as it was; the others (pissa, olora, corda, loftq, ...) change it. */
 const harmlessStarts: ReadonlyArray<unknown> = [undefined, null, true, false, "gaussian", "eva", "orthogonal"]
 
 const isUnset = (value: unknown): boolean =>
@@ -50,15 +53,18 @@ const isUnset = (value: unknown): boolean =>
 export interface FactorFiles {
   readonly files: WeightFiles
   readonly lora: LoraConfig
-  /** The modules that are adapted, linear ones of the base. */
+  /** The adapted modules, which are linear ones of the base. */
   readonly modules: ReadonlyArray<string>
 }
 
-/** Opens the folder; its tensors stay in their file. The first one that the base has no place for is named. */
+/**
+ * Opens the folder; its tensors stay in their file. If the base has no place for a tensor, the error names the first
+ * one.
+ */
 export const openFactors = Effect.fn("openFactors")(function*(folder: string, base: DecoderCheckpoint) {
   const refuse = (message: string) => Effect.fail(new CheckpointInvalid({ message: `${folder}${message}.` }))
   if (!fs.existsSync(path.join(folder, "adapter_config.json"))) {
-    return yield* refuse(" is no PEFT adapter: it has no adapter_config.json, check the path given as --adapter")
+    return yield* refuse(" is not a PEFT adapter: it has no adapter_config.json, check the path given as --adapter")
   }
   const all = yield* readJson(folder, "adapter_config.json", Schema.Record(Schema.String, Schema.Unknown))
   if (all["peft_type"] !== "LORA") {
@@ -78,13 +84,13 @@ export const openFactors = Effect.fn("openFactors")(function*(folder: string, ba
     .map(([name, { shape }]) => ({ module: name.slice(0, -".weight".length), shape }))
   const at = path.join(folder, "adapter_config.json")
   const rules = yield* Effect.try({
-    // Its patterns are regular expressions of a stranger's: an ordinary one takes microseconds, a hostile one for ever.
+    // Its patterns are a stranger's regular expressions: an ordinary one takes microseconds, a hostile one for ever.
     try: () => within(patternSeconds, () => rulesOf(json, linear.map(({ module }) => module))),
     catch: (cause) =>
       new CheckpointInvalid({
         message: cause instanceof TimeLimitPassed
           ? `${at} has patterns that cannot be matched within ${patternSeconds} s: write the names of modules instead.`
-          : `${at} has a pattern that is none: ${(cause as Error).message}.`
+          : `${at} has an invalid pattern: ${(cause as Error).message}.`
       })
   })
   const files = yield* openWeights(folder, "adapter_model.safetensors")
@@ -126,16 +132,16 @@ export const openFactors = Effect.fn("openFactors")(function*(folder: string, ba
   return { files, lora, modules } satisfies FactorFiles as FactorFiles
 })
 
-/** What these modules' names end in, where no other linear one ends so; else their names. */
+/** The endings of these modules' names, if no other linear module has them; else the whole names. */
 const targetsOf = (modules: ReadonlyArray<string>, linear: ReadonlyArray<string>): ReadonlyArray<string> => {
   const endings = [...new Set(modules.map((module) => module.slice(module.lastIndexOf(".") + 1)))].sort()
   const named = linear.filter((module) => factorsOf({ r: 1, alpha: 1, targets: endings }, module))
   return named.length === modules.length ? endings : modules
 }
 
-/** A pattern as Python's `re` reads it; throws where JavaScript would read it as another. */
+/** A pattern as Python's `re` reads it; throws if JavaScript would read it differently. */
 const pattern = (text: string, around: (text: string) => string): RegExp => {
-  if (/\\[AZ]|\(\?P|\(\?[a-zA-Z]+\)/.test(text)) throw new Error(`${text} is for Python alone`)
+  if (/\\[AZ]|\(\?P|\(\?[a-zA-Z]+\)/.test(text)) throw new Error(`${text} works only in Python`)
   return new RegExp(around(text))
 }
 
@@ -145,11 +151,14 @@ const patternSeconds = 2
 interface Rule {
   readonly r: number
   readonly alpha: number
-  /** The file says that it is adapted. */
+  /** Whether the file says that it is adapted. */
   readonly targeted: boolean
 }
 
-/** What adapter_config.json says of each module, by PEFT's rules: patterns are regular expressions for the end of a name. */
+/**
+ * What adapter_config.json says about each module, by PEFT's rules: patterns are regular expressions for the end of a
+ * name.
+ */
 const rulesOf = (json: typeof FactorsJson.Type, modules: ReadonlyArray<string>): ReadonlyMap<string, Rule> => {
   const compile = (patterns: Readonly<Record<string, number>> | null | undefined) =>
     Object.entries(patterns ?? {}).map(([key, value]) => [pattern(key, (text) => `^(.*\\.)?(${text})$`), value] as const)
@@ -161,7 +170,7 @@ const rulesOf = (json: typeof FactorsJson.Type, modules: ReadonlyArray<string>):
     : targets.toLowerCase() === "all-linear"
     ? () => false
     : ((whole) => (module) => whole.test(module))(pattern(targets, (text) => `^(?:${text})$`))
-  // Where layers are left out, the file alone says which.
+  // If layers are left out, only the file says which.
   const complete = isUnset(json.exclude_modules) && isUnset(json.layers_to_transform)
   return new Map(modules.map((module) => [module, {
     r: first(ranks, module) ?? json.r,

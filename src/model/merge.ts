@@ -1,8 +1,8 @@
 /**
- * An adapter folded into its base and written as a checkpoint folder of its own: every tensor of the base, the adapted
- * ones as W + scale B A. Tensors are read, computed and written in blocks, so a model of any size takes some megabytes.
+ * Folds an adapter into its base and writes a new checkpoint folder: every tensor of the base, the adapted ones as W +
+ * scale B A. Tensors are read, computed and written in blocks, so a model of any size takes some megabytes.
  *
- * Sums are float32 at least, whatever the files hold; a value is rounded to the dtype of the result once.
+ * Sums are at least float32, whatever the files hold; a value is rounded to the dtype of the result once.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -19,17 +19,17 @@ export interface MergeOptions {
   readonly out: string
   /** Undefined: each tensor keeps its own. */
   readonly dtype: FileDType | undefined
-  /** Bytes of tensors in one file. */
+  /** Most bytes of tensors in one file. */
   readonly maxShardBytes: number
 }
 
 export interface Merged {
   readonly files: number
-  /** Of all tensors. */
+  /** Bytes of all tensors. */
   readonly bytes: number
 }
 
-/** Bytes read for one block; at least a row is. */
+/** Bytes read for one block, but at least one row. */
 const blockBytes = 2 ** 22
 
 /** Values at or beyond it would be written as infinity. */
@@ -62,7 +62,7 @@ export const writeMerged = Effect.fn("writeMerged")(function*(
   return { files: shards.length, bytes } satisfies Merged
 })
 
-/** Told now rather than after minutes of writing; a system that does not say is trusted. */
+/** Checked now rather than after minutes of writing; a system that does not say is trusted. */
 const enoughSpace = (part: string, out: string, bytes: number) =>
   Effect.suspend(() => {
     const { bavail, bsize } = fs.statfsSync(part)
@@ -72,7 +72,7 @@ const enoughSpace = (part: string, out: string, bytes: number) =>
     )
   })
 
-/** config.json of the base; it names the dtype, by transformers 4's key, 5's, or both. */
+/** The base's config.json with the new dtype, under transformers 4's key, 5's, or both. */
 const configText = Effect.fnUntraced(function*(base: DecoderCheckpoint, dtype: FileDType | undefined) {
   const text = yield* readText(path.join(base.folder, "config.json"))
   if (dtype === undefined) return text
@@ -96,7 +96,7 @@ const writeShard = Effect.fnUntraced(function*(part: string, { file, tensors }: 
     Effect.fnUntraced(function*(fd) {
       yield* attempt(file, () => fs.writeFileSync(fd, encodeHeader(tensors)))
       for (const { dtype, name } of tensors) {
-        yield* Effect.yieldNow // between tensors, Ctrl-C is heard
+        yield* Effect.yieldNow // Ctrl-C takes effect between tensors
         yield* attempt(name, () => {
           for (const block of mergedBlocks(base, adapter, name, dtype)) fs.writeFileSync(fd, block)
         })
@@ -107,7 +107,7 @@ const writeShard = Effect.fnUntraced(function*(part: string, { file, tensors }: 
   )
 })
 
-/** The bytes of a tensor of the result, some rows at a time. Blocks; throws what the file system throws. */
+/** The bytes of a tensor of the result, some rows at a time. Blocks the thread; throws what the file system throws. */
 function* mergedBlocks(base: DecoderCheckpoint, adapter: FactorFiles, name: string, dtype: string): Generator<Uint8Array> {
   const entry = base.index.get(name)!
   const module = name.replace(/\.weight$/, "")

@@ -1,8 +1,9 @@
 /**
- * Opens a Hugging Face checkpoint folder: config.json, *.safetensors (one file or shards with an index), tokenizer.json,
- * tokenizer_config.json. Only headers are read; the tensors stay in their files, which onnxruntime maps.
+ * Opens a Hugging Face checkpoint folder: config.json, *.safetensors (one file or shards with an index),
+ * tokenizer.json, tokenizer_config.json. Only headers are read; the tensors stay in their files, which onnxruntime
+ * maps.
  *
- * `CheckpointInvalid` arises when a file is missing, unreadable, not what its name says, or disagrees with config.json.
+ * `CheckpointInvalid` arises if a file is missing, unreadable, not what its name says, or disagrees with config.json.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -90,7 +91,7 @@ export const openWeights = Effect.fn("openWeights")(function*(given: string, onl
 const indexFile = "model.safetensors.index.json"
 const ShardIndex = Schema.Struct({ weight_map: Schema.Record(Schema.String, Schema.String) })
 
-/** The folder's weight files; which tensor is in which, where an index says so. */
+/** The folder's weight files, and which tensor is in which, if there is an index. */
 export const weightFiles = Effect.fnUntraced(function*(folder: string) {
   if (fs.existsSync(path.join(folder, "model.safetensors"))) return { files: ["model.safetensors"], map: {} }
   if (!fs.existsSync(path.join(folder, indexFile))) {
@@ -100,7 +101,7 @@ export const weightFiles = Effect.fnUntraced(function*(folder: string) {
   const files = [...new Set(Object.values(map))].sort()
   const elsewhere = files.find((file) => path.basename(file) !== file)
   if (elsewhere !== undefined) {
-    return yield* invalid(`${path.join(folder, indexFile)} names ${elsewhere}, which is no file beside it.`)
+    return yield* invalid(`${path.join(folder, indexFile)} names ${elsewhere}, which is not a file beside it.`)
   }
   return { files, map }
 })
@@ -119,7 +120,10 @@ const readEntries = (file: string): ReadonlyMap<string, TensorEntry> => {
   }
 }
 
-/** config.json of a policy's folder, decoded; fails where the model is of no known family or asks for what is not built. */
+/**
+ * config.json of a policy's folder, decoded; fails if the model's family is unknown or it asks for something
+ * unsupported.
+ */
 export const readDecoderConfig = Effect.fn("readDecoderConfig")(function*(given: string) {
   const json = yield* readJson(given, "config.json", Schema.Unknown)
   const at = path.join(given, "config.json")
@@ -149,13 +153,13 @@ export const openDecoder = Effect.fn("openDecoder")(function*(given: string) {
   return { ...files, config } satisfies DecoderCheckpoint
 })
 
-/** Fails where a tensor is of a dtype that is not computed with. */
+/** Fails if a tensor has a dtype that is not computed with. */
 export const needFloat = (given: string, name: string, dtype: string): Effect.Effect<void, CheckpointInvalid> =>
   isFloat(dtype)
     ? Effect.void
     : Effect.fail(invalid(`${given}: ${name} is ${dtype}, but F32, F16 or BF16 is read: take weights that are not quantized.`))
 
-/** What a policy's folder holds besides its weights and config.json; a folder has some of them. */
+/** Other files of a policy's folder besides its weights and config.json; a folder has some of them. */
 export const companionFiles = [
   "generation_config.json",
   "tokenizer.json",
@@ -169,7 +173,7 @@ export const companionFiles = [
   "LICENSE"
 ]
 
-/** One tensor, read and widened to float32. Blocks; throws what the file system throws. */
+/** One tensor, read and widened to float32. Blocks the thread; throws what the file system throws. */
 export const readTensor = (files: WeightFiles, name: string): Tensor => {
   const entry = files.index.get(name)
   if (entry === undefined) throw new Error(`no tensor ${name} in ${files.folder}`)
@@ -187,7 +191,7 @@ export const readTensor = (files: WeightFiles, name: string): Tensor => {
 export const readParameters = (files: WeightFiles): Map<string, Tensor> =>
   new Map([...files.index.keys()].sort().map((name) => [name, readTensor(files, name)]))
 
-/** SHA-256 over the weight files, hex: which weights a judgment or a checkpoint belongs to. */
+/** SHA-256 over the weight files, hex: says which weights a judgment or a checkpoint used. */
 export const weightsHash = (files: WeightFiles): string => {
   const hash = createHash("sha256")
   const piece = new Uint8Array(2 ** 20) // readFileSync refuses files over 2 GiB

@@ -1,6 +1,6 @@
 /**
  * A checkpoint's matrices in fewer bits, for sampling: made once from the weights, kept in a cache folder as one
- * safetensors file, found again by the hash of the weights.
+ * safetensors file, and found again by the hash of the weights.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -13,7 +13,7 @@ import { blockFormats, quantizedShapes, type QuantizedPrecision, quantizeRows, r
 import { byteLength, encodeHeader, type Layout, toFloat32 } from "../engine/weights/safetensors.ts"
 import { modulesOf, unembeddingName } from "../engine/nets/transformer.ts"
 
-/** Of the way weights are quantized: another one makes other files. */
+/** Names the way weights are quantized: a different way makes different files. */
 const formatOf = (precision: QuantizedPrecision): string =>
   precision === "dynamic_int8" ? `${precision}-3` : `${precision}-${blockFormats[precision].block}-3`
 
@@ -22,15 +22,15 @@ const pieceSize = 2 ** 22
 
 export interface QuantizeOptions {
   readonly precision: QuantizedPrecision
-  /** Where such files are kept; made when it is missing. */
+  /** The folder for these files; created if it is missing. */
   readonly cache: string
-  /** Asked for, once the bytes to be written are known, when the file is not there yet: told how many are. */
+  /** Called with the number of bytes to write, if the file does not exist yet; the result is told how many are done. */
   readonly progress: (total: number) => Effect.Effect<(done: number) => Effect.Effect<void>>
 }
 
 /**
- * Every matrix that a token is multiplied with, the output table among them; norms, biases and the input table stay in
- * the checkpoint. Fails with `FileProblem` where the cache cannot be written, and then leaves nothing half-made there.
+ * Every matrix that a token is multiplied with, including the output table; norms, biases and the input table stay in
+ * the checkpoint. Fails with `FileProblem` if the cache cannot be written, and then leaves nothing half-made there.
  */
 export const quantizedWeights = Effect.fn("quantizedWeights")(function*(
   checkpoint: DecoderCheckpoint,
@@ -112,12 +112,12 @@ const write = (
     (fd) =>
       Effect.sync(() => {
         fs.closeSync(fd)
-        fs.rmSync(part, { force: true }) // there only when it was not renamed
+        fs.rmSync(part, { force: true }) // still there only if it was not renamed
       })
   )
 }
 
-/** A matrix piece by piece: whole rows, but all at once where the result is transposed. */
+/** A matrix piece by piece: whole rows, or all at once if the result is transposed. */
 const piecesOf = (checkpoint: DecoderCheckpoint, precision: QuantizedPrecision, { name, rows, width }: Matrix) => {
   const entry = checkpoint.index.get(name)!
   const perPiece = precision === "dynamic_int8" ? rows : Math.max(1, Math.floor(pieceSize / width))

@@ -1,4 +1,4 @@
-/** A checkpoint's tensors spread over files, named as Hugging Face names them. */
+/** Spreads a checkpoint's tensors over files, named as Hugging Face names them. */
 import { byteLength, type Layout } from "../engine/weights/safetensors.ts"
 
 export interface Shard {
@@ -7,8 +7,8 @@ export interface Shard {
 }
 
 /**
- * Filled one after the other, in the order given, up to `limit` bytes of tensors; a larger tensor has a file of its own.
- * One file is model.safetensors, several are model-00001-of-00002.safetensors and so on.
+ * Fills the files one after the other, in the order given, up to `limit` bytes of tensors; a larger tensor gets its own
+ * file. One file is model.safetensors, several are model-00001-of-00002.safetensors and so on.
  */
 export const shardsOf = (tensors: ReadonlyArray<Layout>, limit: number): ReadonlyArray<Shard> => {
   const groups: Array<Array<Layout>> = [[]]

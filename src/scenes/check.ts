@@ -17,13 +17,15 @@ import { borderScore, clamp, countScore, figureScore, height, ramp, width } from
 import { areas, type Blob, blobs, type Image, inkOf, maskOf, type Paint, type Picture, readImage, solidOf, whole } from "./pixels.ts"
 
 export interface SceneCheck {
-  /** Weighted mean of the parts, cut to as little as 0.15 of it in pure clutter, in [0, 1]; 0 for an empty one. */
+  /**
+   * Weighted mean of the parts, reduced to as little as 0.15 of it in pure clutter, in [0, 1]; 0 for an empty picture.
+   */
   readonly score: number
   /** What was measured, each in [0, 1]. */
   readonly parts: Readonly<Record<string, number>>
 }
 
-/** Parts that carry the caption's meaning weigh more than those of mere neatness, which mostly break ties. */
+/** Parts that carry the caption's meaning weigh more than those of neatness, which mostly break ties. */
 const weights: Readonly<Record<string, number>> = {
   count: 6,
   relation: 6,
@@ -51,7 +53,8 @@ const weighed = (parts: Parts): SceneCheck => {
     sum += weight * value
     total += weight
   }
-  // Strays, cut edges and a ground not white spoil the whole picture, so that chance hits among clutter earn little.
+  // Strays, cut edges and a background that is not white spoil the whole picture, so that chance hits in clutter earn
+  // little.
   const tidy =
     (0.5 + 0.3 * (parts["clean"] ?? 0) + 0.2 * (parts["border"] ?? 0)) * (0.3 + 0.7 * (parts["ground"] ?? 0))
   return { score: total === 0 ? 0 : (sum / total) * tidy, parts }
@@ -76,7 +79,7 @@ const look = (picture: Picture): Sight | undefined => {
   if (ink === undefined || ink.area < 6) return undefined
   const area = areas(picture)
   const border = borderScore(picture)
-  // Faint tips of thin shapes pass for other colours, but never in lumps.
+  // Faint tips of thin shapes may look like other colours, but never in lumps.
   const lumps = Object.fromEntries(colours.map((c) => {
     const parts = area[c] < 5 ? [] : blobs(picture, maskOf(picture, c), 5)
     return [c, parts.reduce((sum, b) => sum + b.area, 0)]
@@ -149,7 +152,7 @@ const checkRider = (sight: Sight, scene: Scene & { kind: "rider" }): SceneCheck 
       : ramp(wheelTop - body.cy, -4, 2) * ramp(Math.abs(body.cx - (a.cx + b.cx) / 2), 24, 14)
     const shared = prefixed("creature", parts)
     return best(candidates(sight, scene.vehicleColour, 10).map((paint) => {
-      // Where the rider has the frame's colour too, only what lies under the rider's middle is frame.
+      // If the rider has the frame's colour too, only what lies under the rider's middle is frame.
       const confusable = paints.includes(paint) && body !== undefined
       const mine = confusable ? (_: number, y: number) => y > body.cy : () => true
       return weighed({

@@ -1,4 +1,4 @@
-/** Whether the pixels show a creature of one colour: its body, and the parts it is known by. */
+/** Checks whether the pixels show a creature of one colour: its body, and the parts that identify it. */
 import { accent, eyeColour, shellColour } from "./creatures.ts"
 import type { Colour, Creature } from "./grammar.ts"
 import { clamp, countScore, height, ramp, ratio, width } from "./measure.ts"
@@ -158,8 +158,8 @@ const extraPaints = (creature: Creature, coat: Colour): ReadonlyArray<Paint> => 
 }
 
 /**
- * Looks for the creature among the pixels (x, y in units) that `mine` admits; `wantedArea` is the body's area, in
- * square units, from which on it is large enough.
+ * Looks for the creature among the pixels (x, y in units) that `mine` admits. `wantedArea` is the area, in square
+ * units, from which on the body is large enough.
  */
 export const readCreature = (
   picture: Picture,

@@ -1,4 +1,4 @@
-/** Whether the pixels show a vehicle: its wheels as dark circles, and its frame in one colour. */
+/** Checks whether the pixels show a vehicle: its wheels as dark circles, and its frame in one colour. */
 import type { Parts } from "./checkCreature.ts"
 import type { Colour, Vehicle } from "./grammar.ts"
 import { clamp, countScore, height, ramp, ratio, width } from "./measure.ts"

@@ -14,7 +14,7 @@ const fit = (drawing: Drawing, draw: Random, most = Infinity): Drawing => {
   const box = bounds(drawing)
   const room = canvas - 2 * margin
   const scale = (0.85 + 0.15 * draw()) * Math.min(most, room / (box.x1 - box.x0), room / (box.y1 - box.y0))
-  // Whole units keep figures that are level or equal so after rounding.
+  // With whole units, figures that are level or equal stay so after rounding.
   const spot = (low: number, high: number): number => {
     const slack = room - (high - low) * scale
     return Math.round(margin - low * scale + slack * (0.2 + 0.6 * draw()))
@@ -48,7 +48,7 @@ const related = (scene: Scene & { kind: "relation" }, draw: Random): Drawing => 
     const [x, y] = [32 + jitter(draw, 3), 32 + jitter(draw, 3)]
     const r = between(draw, 20, 23)
     const roomy = scene.second.figure === "circle" || scene.second.figure === "square"
-    // Triangles have their room low, hearts high.
+    // Triangles have their space low, hearts high.
     const drop = scene.second.figure === "triangle" ? 6 : scene.second.figure === "heart" ? -3 : 1
     return [
       drawFigure("second", scene.second, x, y, r),
@@ -102,7 +102,7 @@ export const layOut = (scene: Scene, draw: Random): Drawing => {
     case "rider": {
       const seat = seats[scene.vehicle]
       const paint = scene.vehicleColour
-      // An unnamed coat gives way where it would vanish against the paint asked for.
+      // If an unnamed coat would vanish against the named paint, the coat changes.
       const usual = defaultCoat[scene.creature]
       const coat = scene.creatureColour ?? (usual === paint ? "purple" : usual)
       const creature = drawCreature(scene.creature, coat, seat.legs)

@@ -1,4 +1,4 @@
-/** The plane figures, and the masks by which a blob of pixels is recognised as one. */
+/** The plane figures, and the masks that recognise a blob of pixels as one of them. */
 import type { Figure, Thing } from "./grammar.ts"
 import { circle, filled, polygon, rect, type Shape } from "./shape.ts"
 

@@ -170,7 +170,7 @@ const overEdge = (drawing: Drawing, draw: Random): Drawing => {
   }
 }
 
-/** Lifts the rider, or one part, clear of the rest; the whole shrinks where that needs room. */
+/** Lifts the rider, or one part, clear of the rest; the whole drawing shrinks if that needs room. */
 const pullApart = (scene: Scene, drawing: Drawing, draw: Random): Drawing => {
   const loose = scene.kind === "creature" ? pick(draw, looseParts[scene.creature]) : ""
   const goes = (s: Shape): boolean =>
@@ -219,7 +219,7 @@ const withStray = (drawing: Drawing, draw: Random): Drawing => {
   const colour = otherThan(draw, colours, ...(seen as Array<Colour>), "black")
   const figure = pick(draw, figures)
   const r = 5 + integer(draw, 2)
-  // Of a few places the one that hides the least, and is not hidden.
+  // The place, of twelve random ones, that hides the least and is not hidden itself.
   const options = Array.from({ length: 12 }, () => {
     const shape = drawFigure("stray", { figure, colour }, 9 + integer(draw, 47), 9 + integer(draw, 47), r)
     const box = bounds([shape])
@@ -276,8 +276,8 @@ const flawedDrawing = (scene: Scene, draw: Random, flaw: FlawName): Drawing => {
 }
 
 /**
- * A drawing with the flaw asked for, or with any of `flawsFor(scene)`. Off-canvas drawings have coordinates outside
- * 0..64; broken-xml ones are no well-formed XML.
+ * A drawing with the given flaw, or with any of `flawsFor(scene)`. Off-canvas drawings have coordinates outside 0..64;
+ * broken-xml drawings are not well-formed XML.
  */
 export const drawFlawed = (scene: Scene, draw: Random, flaw?: FlawName): { svg: string; flaw: FlawName } => {
   const possible = flawsFor(scene)
@@ -332,8 +332,8 @@ const nearMiss = (scene: Scene, draw: Random): Scene => {
 }
 
 /**
- * The caption of a scene that differs in one colour, count, relation or object and so shows another picture. Near a
- * training scene it names training scenes only.
+ * The caption of another scene that differs in one colour, count, relation or object, and so shows another picture. For
+ * a training scene it names only training scenes.
  */
 export const perturbCaption = (scene: Scene, draw: Random): string => {
   for (;;) {

@@ -1,6 +1,6 @@
 /**
- * A small grammar of drawable scenes: which scenes exist, how each is said in English, and which of them no training
- * data may show.
+ * A small grammar of drawable scenes: which scenes exist, how each is said in English, and which ones no training data
+ * may show.
  */
 import { hash32, integer, pick, type Random } from "../engine/random.ts"
 
@@ -191,7 +191,7 @@ export const combination = (scene: Scene): string => {
 
 const alwaysTrained = new Set(["creature/pelican/any", "vehicle/bicycle/any", "rider/pelican/any/bicycle/any"])
 
-/** Changing this number deals the combinations anew, so that earlier held-out figures are no longer comparable. */
+/** Changing this number deals the combinations again, so that earlier held-out figures are no longer comparable. */
 const splitSalt = 1
 
 /** Whether a scene's `combination` is among the about 15 % that training never sees. */

@@ -1,4 +1,4 @@
-/** `vequinox/scenes`: what captions mean, drawings of them good and flawed, and a check of pictures against them. */
+/** `vequinox/scenes`: what captions mean, good and flawed drawings of them, and a check of pictures against them. */
 export { type Random, random } from "../engine/random.ts"
 export * from "./check.ts"
 export { drawScene } from "./draw.ts"

@@ -1,4 +1,4 @@
-/** Block letters as paths: words that no gate can see, for judges that might read them. */
+/** Block letters as paths: words that no gate can detect, for testing judges that might read them. */
 
 /** Five rows of three bits a letter, the left pixel the highest bit. */
 const glyphs: Readonly<Record<string, string>> = {

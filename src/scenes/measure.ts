@@ -5,7 +5,7 @@ import { at, type Blob, inkOf, type Mask, type Picture } from "./pixels.ts"
 
 export const clamp = (x: number): number => (x > 0 ? Math.min(1, x) : 0)
 
-/** 0 at `none` or before, 1 at `full` or beyond, a straight line between; the two may come in either order. */
+/** 0 at `none` or before, 1 at `full` or beyond, linear between; the two may come in either order. */
 export const ramp = (x: number, none: number, full: number): number => clamp((x - none) / (full - none))
 
 /** How nearly equal two positive numbers are. */

@@ -1,5 +1,5 @@
 /**
- * What can be read off an image without knowing how it was made: which palette colour each pixel shows, the connected
+ * What can be read from an image without knowing how it was made: which palette colour each pixel shows, the connected
  * blobs of a colour, and black rings. Lengths are viewBox units (the image is 64 units wide), areas square units.
  */
 import { type Colour, colours } from "./grammar.ts"
@@ -107,7 +107,8 @@ export const readImage = ({ height, rgba, width }: Image): Picture => {
     certain[i] = best <= pure ? 1 : 0
     exact[i] = best <= 4 ? 1 : 0
   }
-  // Edges on which a blend passes for a paint are one pixel thin: a square of four in the very paint is no edge.
+  // Edges where a blend looks like a paint are one pixel thin: a square of four pixels of exactly that paint is not an
+  // edge.
   const plain = new Uint8Array(size)
   for (let i = 0; i + width + 1 < size; i++) {
     const square = [i, i + 1, i + width, i + width + 1]
@@ -143,7 +144,7 @@ export const readImage = ({ height, rgba, width }: Image): Picture => {
         continue
       }
       if (certain[i] === 1) continue
-      // A dot of one pixel (an eye) is black or white without any certain pixel; other blends are edges.
+      // A dot of one pixel (an eye) is black or white without any pixel of pure paint; other blends are edges.
       let best = own === black || own === white ? distance(rgba, 4 * i, own) : Infinity
       let chosen = own
       for (const label of near) {

@@ -19,7 +19,7 @@ export interface Shape {
   readonly numbers: ReadonlyArray<number>
   /** Path commands out of M L Q Z, e.g. "MLQZ". */
   readonly commands?: string
-  /** A colour, "none", or "" where the attribute can be left out. */
+  /** A colour, "none", or "" if the attribute can be left out. */
   readonly fill: string
   readonly stroke?: string
   readonly width?: number

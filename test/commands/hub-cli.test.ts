@@ -59,7 +59,7 @@ describe("--model takes a model of the Hub", () => {
       assert.strictEqual(child.exitCode, 130)
       assert.match(said, /^Fetching tiny\/policy \(5\.3 MB\) from 127\.0\.0\.1:\d+ into .*snapshots/m)
       assert.match(said, /^[\d.]+ (bytes|kB|MB) of 5\.3 MB {2}\S+ {2}[\d.]+ (bytes|kB|MB)\/s/m)
-      assert.match(said, /^Stopped at [\d.]+ [kM]B of 5\.3 MB: the same command goes on from there\.$/m)
+      assert.match(said, /^Stopped at [\d.]+ [kM]B of 5\.3 MB: the same command continues from there\.$/m)
     } finally {
       await slow.close()
     }

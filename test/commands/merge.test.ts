@@ -196,14 +196,14 @@ describe("what is refused, in one sentence, before anything is written", () => {
   const cases: ReadonlyArray<readonly [string, Readonly<Record<string, unknown>>, (tensors: Map<string, Tensor>) => void, RegExp]> = [
     ["DoRA", { use_dora: true }, () => {}, /use_dora = true, which is not known here: fold it into its base with peft/],
     ["what a later peft may bring", { use_other_lora: true }, () => {}, /use_other_lora = true/],
-    ["a pattern that only Python reads", { alpha_pattern: { "q_proj\\Z": 2 } }, () => {}, /q_proj\\Z is for Python alone/],
+    ["a pattern that only Python reads", { alpha_pattern: { "q_proj\\Z": 2 } }, () => {}, /q_proj\\Z works only in Python/],
     ["biases", { bias: "lora_only" }, () => {}, /bias = "lora_only"/],
     ["whole modules", { modules_to_save: ["lm_head"] }, () => {}, /modules_to_save = \["lm_head"\]/],
     ["transposed weights", { fan_in_fan_out: true }, () => {}, /fan_in_fan_out/],
     ["a base that PiSSA changed", { init_lora_weights: "pissa_niter_4" }, () => {}, /init_lora_weights = "pissa_niter_4", which changes the base/],
     ["another method", { peft_type: "IA3" }, () => {}, /is a IA3 adapter: only LORA adapters are read/],
     ["a rank that the tensors have not", { r: 8 }, () => {}, /_proj\.lora_A\.weight is \[4,\d+\], but the base asks for \[8,\d+\]/],
-    ["a pattern that is none", { rank_pattern: { "(": 2 } }, () => {}, /has a pattern that is none/],
+    ["an invalid pattern", { rank_pattern: { "(": 2 } }, () => {}, /has an invalid pattern/],
     ...(["rank_pattern", "alpha_pattern", "target_modules"] as const).map((name) => {
       const endless = "(([a-z0-9._])*)*!"
       return [
@@ -244,7 +244,7 @@ describe("what is refused, in one sentence, before anything is written", () => {
 
   it.effect("no adapter", () =>
     Effect.gen(function*() {
-      assert.match((yield* Effect.flip(merging({ adapter: qwen3, out: fresh() }))).message, /is no PEFT adapter/)
+      assert.match((yield* Effect.flip(merging({ adapter: qwen3, out: fresh() }))).message, /is not a PEFT adapter/)
     }))
 })
 

@@ -122,7 +122,7 @@ describe("what is read of adapter_config.json", () => {
     const { base } = goldenOf("lm-head")
     const checkpoint = await Effect.runPromise(openDecoder(base))
     const { message } = await Effect.runPromise(Effect.flip(openAdapter(folderOf("lm-head"), checkpoint)))
-    assert.match(message, /adapts lm_head, but only the matrices of attention and feed-forward blocks .*: fold it into its base with vequinox merge\.$/)
+    assert.match(message, /adapts lm_head, but vequinox adapts only the matrices of attention and feed-forward blocks .*: fold it into its base with vequinox merge\.$/)
     const out = path.join(work, "merged")
     const factors = await Effect.runPromise(openFactors(folderOf("lm-head"), checkpoint))
     await Effect.runPromise(writeMerged(checkpoint, factors, { out, dtype: undefined, maxShardBytes: 5e9 }))

@@ -157,7 +157,7 @@ describe("shards", () => {
     ["one lies elsewhere", (at) => {
       const index = path.join(at, "model.safetensors.index.json")
       fs.writeFileSync(index, fs.readFileSync(index, "utf8").replaceAll("model-00002", "../model-00002"))
-    }, /names \.\.\/model-00002-of-0000\d\.safetensors, which is no file beside it/],
+    }, /names \.\.\/model-00002-of-0000\d\.safetensors, which is not a file beside it/],
     ["the index is broken", (at) => fs.writeFileSync(path.join(at, "model.safetensors.index.json"), "{"), /model\.safetensors\.index\.json is not what was expected/]
   ]
   it.effect.each(cases)("%s", ([, change, expected]) =>

@@ -145,12 +145,12 @@ describe("refused in a sentence", () => {
   it.each<[string, unknown, string]>([
     ["an unknown family", { model_type: "mamba" }, "is of the family \"mamba\": known are qwen3, qwen2, llama and gemma3_text"],
     ["Gemma 3 with vision", { model_type: "gemma3" }, "is of the family \"gemma3\": known are qwen3, qwen2, llama and gemma3_text; take a Gemma 3 without vision, such as google/gemma-3-1b-it"],
-    ["sliding windows of Qwen2", { ...qwen25, use_sliding_window: true }, "asks for use_sliding_window, which the qwen2 family here has not"],
-    ["sliding layers elsewhere", { ...smol, layer_types: ["sliding_attention"] }, "asks for sliding layers (layer_types), which the llama family here has not"],
-    ["other biases", { ...llama32, attention_bias: true }, "asks for attention_bias, which the llama family here has not"],
-    ["capped attention", { ...gemma1b, attn_logit_softcapping: 50 }, "asks for attn_logit_softcapping, which the gemma3_text family here has not"],
-    ["capped logits", { ...gemma1b, final_logit_softcapping: 30 }, "asks for final_logit_softcapping, which the gemma3_text family here has not"],
-    ["attention to what comes", { ...gemma1bNew, use_bidirectional_attention: true }, "asks for use_bidirectional_attention, which the gemma3_text family here has not"],
+    ["sliding windows of Qwen2", { ...qwen25, use_sliding_window: true }, "asks for use_sliding_window, which is not supported for qwen2"],
+    ["sliding layers elsewhere", { ...smol, layer_types: ["sliding_attention"] }, "asks for sliding layers (layer_types), which is not supported for llama"],
+    ["other biases", { ...llama32, attention_bias: true }, "asks for attention_bias, which is not supported for llama"],
+    ["capped attention", { ...gemma1b, attn_logit_softcapping: 50 }, "asks for attn_logit_softcapping, which is not supported for gemma3_text"],
+    ["capped logits", { ...gemma1b, final_logit_softcapping: 30 }, "asks for final_logit_softcapping, which is not supported for gemma3_text"],
+    ["attention to what comes", { ...gemma1bNew, use_bidirectional_attention: true }, "asks for use_bidirectional_attention, which is not supported for gemma3_text"],
     ["quantized weights", { ...qwen25, quantization_config: { bits: 4 } }, "is quantized (in some way), which is not read: take the checkpoint that it was made of"],
     ["another activation", { ...qwen25, hidden_act: "gelu" }, "asks for the activation \"gelu\": qwen2 is known with silu"],
     ["another rotary scaling", { ...qwen25, rope_scaling: { type: "yarn", factor: 4 } }, "asks for \"yarn\" rotary scaling: known are default and llama3"],
@@ -159,7 +159,7 @@ describe("refused in a sentence", () => {
       ...gemma1bNew,
       rope_parameters: { sliding_attention: { rope_type: "linear", factor: 8 } }
     }, "asks for \"linear\" rotary scaling of sliding layers: known is default"],
-    ["positions on a part of each head", { ...smol, rope_parameters: { partial_rotary_factor: 0.5 } }, "asks for partial_rotary_factor, which the llama family here has not"],
+    ["positions on a part of each head", { ...smol, rope_parameters: { partial_rotary_factor: 0.5 } }, "asks for partial_rotary_factor, which is not supported for llama"],
     ["layers without a type", { ...gemma1b, layer_types: ["full_attention"] }, "has 1 layer_types for 26 layers"],
     ["heads that cannot share", { ...smol, num_key_value_heads: 2 }, "has 9 query heads, which 2 key heads cannot share evenly"]
   ])("%s", async (_name, json, expected) => {

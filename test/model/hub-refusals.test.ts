@@ -55,7 +55,7 @@ describe.concurrent("what goes wrong is one sentence, and leaves nothing half-wr
       message: /^There is no model tiny\/policy .* if it is private, set HF_TOKEN/
     },
     "a token that is none": { env: { HF_TOKEN: "hf_old" }, message: /does not accept HF_TOKEN \(Invalid credentials/ },
-    "a token with a line break": { env: { HF_TOKEN: "hf_a\nb" }, message: /^HF_TOKEN has characters in it that no token has: set it anew\.$/ },
+    "a token with a line break": { env: { HF_TOKEN: "hf_a\nb" }, message: /^HF_TOKEN contains characters that no token has: set it again\.$/ },
     "a gated model": {
       options: { repos: { "tiny/policy": { files, gated: "asks" } } },
       message: /^tiny\/policy is gated: accept its terms at http.*\/tiny\/policy, then set HF_TOKEN to a token of that account\.$/
@@ -66,9 +66,9 @@ describe.concurrent("what goes wrong is one sentence, and leaves nothing half-wr
       message: /^tiny\/policy is gated: .*the one in HF_TOKEN has no access/
     },
     "no such revision": { revision: "v9", message: /^tiny\/policy has no revision "v9": give a branch, a tag or a whole commit\.$/ },
-    "a revision that is none": { revision: "../main", message: /^"\.\.\/main" is no revision/ },
+    "something that is not a revision": { revision: "../main", message: /^"\.\.\/main" is not a revision/ },
     "two revisions": { text: "tiny/policy@v1", revision: "v2", message: /ask for two revisions/ },
-    "a revision of a folder": { text: policy, revision: "v1", message: /--revision v1 is of models on the Hub, and .* is a folder/ },
+    "a revision of a folder": { text: policy, revision: "v1", message: /--revision v1 is only for models on the Hub, and .* is a folder/ },
     "an unknown family": {
       options: { repos: { "tiny/policy": { files: new Map(files).set("config.json", json({ model_type: "mamba" })) } } },
       message: /config\.json is of the family "mamba": known are/,
@@ -91,7 +91,7 @@ describe.concurrent("what goes wrong is one sentence, and leaves nothing half-wr
     },
     "a shard outside the repository": {
       options: { repos: { "tiny/policy": { files: new Map(files).set(index, json({ weight_map: { a: "../../../../passwords" } })) } } },
-      message: /model\.safetensors\.index\.json names \.\.\/\.\.\/\.\.\/\.\.\/passwords, which is no file beside it/,
+      message: /model\.safetensors\.index\.json names \.\.\/\.\.\/\.\.\/\.\.\/passwords, which is not a file beside it/,
       fetched: ["config.json", index]
     },
     "a listing that would write elsewhere": {
@@ -107,7 +107,7 @@ describe.concurrent("what goes wrong is one sentence, and leaves nothing half-wr
           "tiny/policy": { files, listed: (entry) => (entry.path === "tokenizer.json" ? { ...entry, oid: "5".repeat(40) } : entry) }
         }
       },
-      message: /^tokenizer\.json came with the hash .{12}\.\.\., but the Hub lists 555555555555\.\.\.: it was thrown away/
+      message: /^tokenizer\.json came with the hash .{12}\.\.\., but the Hub lists 555555555555\.\.\.: it was deleted/
     },
     "more than is listed": {
       options: { repos: { "tiny/policy": { files, listed: (entry) => (entry.path === "config.json" ? { ...entry, size: 7 } : entry) } } },

@@ -1,7 +1,8 @@
 /**
- * What the backward pass computes once more instead of keeping it since the forward pass: always what is cheap, weights in
- * float32 made of the checkpoint's bfloat16, and the gated activations; and on demand all that lies between chosen values
- * of the residual stream (gradient checkpointing, Chen et al. 2016, arXiv:1604.06174). The numbers are the same to the bit.
+ * What the backward pass computes again instead of keeping it from the forward pass. Always: what is cheap, float32
+ * weights made from the checkpoint's bfloat16, and the gated activations. On demand: everything between chosen values
+ * of the residual stream (gradient checkpointing, Chen et al. 2016, arXiv:1604.06174). The numbers are the same to the
+ * bit.
  */
 import type { Graph, Node, Value } from "./graph.ts"
 import type { OpName } from "./ops.ts"
@@ -9,15 +10,15 @@ import type { OpName } from "./ops.ts"
 /** A forward value as a derivative reads it. */
 export type Read = (x: Value) => Value
 
-/** One pass over values that other derivatives need anyway. */
+/** Ops that cost one pass over values that other derivatives need anyway. */
 const cheap = new Set<OpName>(["Mul", "Sigmoid", "Tanh"])
 
 /**
- * For each node whose derivative is taken, how to read forward values; asked in the order of the backward pass, with the
- * derivative of what the node made.
+ * For each node whose derivative is taken, how to read forward values. Called in the order of the backward pass, with
+ * the derivative of the node's output.
  *
- * @param kept values that are kept, in order: all between two of them is computed again from the earlier one. What comes
- * after the last is kept. [] recomputes no layer.
+ * @param kept values that are kept, in order: everything between two of them is computed again from the earlier one.
+ * Everything after the last is kept. [] recomputes no layer.
  */
 export const recomputing = (g: Graph, kept: ReadonlyArray<Value>): (node: Node, dy: Value) => Read => {
   const places = new Map(g.nodes.map((node, i) => [node, i]))
@@ -39,7 +40,7 @@ export const recomputing = (g: Graph, kept: ReadonlyArray<Value>): (node: Node, 
       segment = own
       copies = new Map()
     }
-    /** Not before the derivative is there: what nothing holds back is all computed first, and kept as before. */
+    /** Waits for the derivative: a computation that waits for nothing is done first, and its result kept as before. */
     const held = (x: Value): Value => {
       const [first, ...others] = x.shape
       const free = x.node === undefined || g.isConstant(x) || first === undefined || first !== dy.shape[0] ||

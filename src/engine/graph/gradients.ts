@@ -1,4 +1,4 @@
-/** Reverse-mode differentiation of a graph, in the graph. */
+/** Reverse-mode differentiation of a graph, within the graph. */
 import { recomputing } from "./checkpointing.ts"
 import type { Graph, Value } from "./graph.ts"
 import { ops } from "./ops.ts"
@@ -6,9 +6,9 @@ import { ops } from "./ops.ts"
 /**
  * dL/dx for each x of `wrt` (Griewank & Walther 2008, ch. 3), as new values of the same graph.
  *
- * @param seed dL/dy, in the shape of y (a constant 1 when y is the loss itself)
+ * @param seed dL/dy, in the shape of y (a constant 1 if y is the loss itself)
  * @param kept where the backward pass starts to compute again what the forward pass did not keep (checkpointing.ts)
- * @returns in the order and shapes of `wrt`; `undefined` where y does not depend on x
+ * @returns in the order and shapes of `wrt`; `undefined` if y does not depend on x
  */
 export const gradients = (
   g: Graph,
@@ -17,7 +17,7 @@ export const gradients = (
   wrt: ReadonlyArray<Value>,
   kept: ReadonlyArray<Value> = []
 ): ReadonlyArray<Value | undefined> => {
-  // Nodes are stored in the order they were made, so the nodes before y's are all that can lead to it.
+  // Nodes are stored in the order they were made, so only the nodes before y's can lead to it.
   const until = y.node === undefined ? 0 : g.nodes.indexOf(y.node) + 1
   const forward = g.nodes.slice(0, until)
   const leads = new Set<Value>(wrt)

@@ -1,9 +1,9 @@
 /**
  * A graph under construction: values, the nodes that make them, and what a session will be fed and asked for.
  *
- * Shapes may hold names for axes whose length is only known when the graph runs ("batch", "time"). Two axes agree when
- * their lengths or names are equal; onnxruntime relies on it, so one name must be one length in a run. A wrong shape is a bug in the caller, so it throws `ShapeError` while the graph is
- * built, never when it runs.
+ * Shapes may hold names for axes whose length is only known when the graph runs ("batch", "time"). Two axes agree if
+ * their lengths or names are equal; onnxruntime relies on it, so one name must be one length in a run. A wrong shape is
+ * a bug in the caller, so it throws `ShapeError` while the graph is built, never when it runs.
  */
 import { type OpName, ops } from "./ops.ts"
 import { wrongShape } from "./shape-error.ts"
@@ -32,7 +32,7 @@ export interface Node {
   readonly outputs: ReadonlyArray<Value>
 }
 
-/** Where an initializer's bytes are: in the model, or in a file beside it (a .safetensors file, say). */
+/** Where an initializer's bytes are: in the model, or in a file beside it (for example a .safetensors file). */
 export type Bytes =
   | { readonly _tag: "Inline"; readonly data: Uint8Array }
   | { readonly _tag: "External"; readonly file: string; readonly offset: number; readonly length: number }
@@ -58,7 +58,7 @@ export class Graph {
   readonly #fixed = new Set<Value>()
   #count = 0
 
-  /** A tensor fed at each run; asked for again, the same one. */
+  /** A tensor fed at each run; a second call with the same name returns the same one. */
   input(name: string, dtype: DType, shape: Shape): Value {
     const known = this.inputs.find((x) => x.name === name)
     if (known !== undefined) return same(known, dtype, shape)
@@ -72,7 +72,7 @@ export class Graph {
     this.outputs.push({ name, value })
   }
 
-  /** A frozen tensor of the checkpoint; asked for again by the name it has in this graph, the same one. */
+  /** A frozen tensor of the checkpoint; a second call with the same name in this graph returns the same one. */
   weight(name: string, dtype: DType, shape: ReadonlyArray<number>, bytes: Bytes): Value {
     const known = this.#weights.get(name)
     if (known !== undefined) return same(known, dtype, shape)
@@ -83,7 +83,7 @@ export class Graph {
     return value
   }
 
-  /** Whether it is a tensor of the checkpoint, a constant, or made of such only: the same in every run. */
+  /** Whether it is a tensor of the checkpoint, a constant, or made only of these: the same in every run. */
   isConstant(value: Value): boolean {
     return this.#fixed.has(value)
   }
@@ -146,8 +146,8 @@ export class Graph {
   unsqueeze = (x: Value, axes: ReadonlyArray<number>): Value => this.emit("Unsqueeze", [x, this.ints(axes)], { axes })
   squeeze = (x: Value, axes: ReadonlyArray<number>): Value => this.emit("Squeeze", [x, this.ints(axes)], { axes })
   /**
-   * The same elements under another shape. `to` names the result's axes; at most one of them may be an axis name that x
-   * does not have at the same position (its length follows from the others).
+   * The same elements under another shape. `to` names the result's axes; at most one of them may be a name that x does
+   * not have at the same position (its length follows from the others).
    */
   reshape(x: Value, to: Shape): Value {
     let inferred = false
@@ -161,14 +161,14 @@ export class Graph {
     return this.emit("Reshape", [x, this.ints(target)], { to: to.join() })
   }
 
-  /** The same elements under axes that inputs of the graph have by these names; at most one of them may be unknown there. */
+  /** The same elements under axes whose names inputs of the graph have; at most one of the names may be unknown there. */
   reshapeTo(x: Value, to: Shape): Value {
     return this.emit("Reshape", [x, this.#target(to)], { to: to.join() })
   }
 
   /**
    * The elements of y under the shape of x. Run-time lengths are read from the graph's inputs that have axes of these
-   * names, so x itself need not be kept for it.
+   * names, so x itself need not be kept for this.
    */
   reshapeLike(y: Value, x: Value): Value {
     const to = x.shape.join()
@@ -176,7 +176,7 @@ export class Graph {
     return this.emit("Reshape", [y, unknown.length > 1 ? this.emit("Shape", [x]) : this.#target(x.shape)], { to })
   }
 
-  /** x, but not before `earlier` is there: both begin with the same axis, and x has no other unknown one. */
+  /** x, but only once `earlier` is computed. Both begin with the same axis, and x has no other unknown one. */
   after(x: Value, earlier: Value): Value {
     if (x.shape[0] !== earlier.shape[0]) return wrongShape(`[${x.shape}] cannot wait for [${earlier.shape}]`)
     const first = this.slice(this.emit("Shape", [earlier]), 0, 0, 1)

@@ -1,4 +1,4 @@
-/** How much memory the values of a graph need while it runs, found without running it. */
+/** How much memory the values of a graph need during a run, found without running it. */
 import type { DType, Graph, Value } from "./graph.ts"
 import { encodedInputs, runOrder } from "./onnx.ts"
 import type { OpName } from "./ops.ts"
@@ -14,17 +14,17 @@ const widths: Readonly<Record<DType, number>> = {
   int8: 1
 }
 
-/** Their result is the first input's buffer under another shape. */
+/** Ops whose result is the first input's buffer under another shape. */
 const views = new Set<OpName>(["Identity", "Reshape", "Squeeze", "Unsqueeze"])
-/** Their result may be written over an input of its size that nothing else reads. */
+/** Ops whose result may overwrite an input of its size that nothing else reads. */
 const inPlace = new Set<OpName>([
   "Add", "Sub", "Mul", "Div", "Neg", "Exp", "Log", "Sqrt", "Sigmoid", "Tanh", "Erf", "Softplus", "Relu", "Softmax"
 ])
 
 /**
- * Most bytes that values computed in one run hold at the same time, outputs included; inputs and weights are not.
+ * The most bytes that values computed in one run hold at the same time: outputs included, inputs and weights not.
  *
- * @returns of the lengths of all axes that have names
+ * @returns a function of the lengths of all named axes
  */
 export const peakBytes = (g: Graph): (lengths: Readonly<Record<string, number>>) => number => {
   const order = runOrder(g).map((node) => ({ node, read: [...new Set(encodedInputs(node).filter((x) => x !== undefined))] }))
@@ -37,7 +37,7 @@ export const peakBytes = (g: Graph): (lengths: Readonly<Record<string, number>>)
         if (length === undefined) throw new Error(`the length of axis ${dim} of ${name} is not given`)
         return n * length
       }, widths[dtype])
-    /** Values that share a buffer, by each of them. */
+    /** For each value, the buffer it shares with others. */
     const buffers = new Map<Value, { bytes: number; readers: number }>()
     let live = 0
     let peak = 0

@@ -57,7 +57,7 @@ const nodeProto = (node: Node, used: ReadonlySet<Value>) =>
     domain: ops[node.op].domain ?? "",
     name: node.outputs[0]!.name,
     input: encodedInputs(node).map((x) => x?.name ?? ""),
-    // The first output must be there; a later one that nobody reads is left out, and so never computed.
+    // The first output is required; a later one that nobody reads is left out, and so never computed.
     output: trimmed(node.outputs.map((y, i) => (i === 0 || used.has(y) ? y.name : ""))),
     attribute: attributesOf(node)
   })
@@ -101,9 +101,9 @@ const tensorProto = ({ bytes, value }: Initializer, locationOf: (file: string) =
   })
 
 /**
- * Nodes and initializers that lead to an output, in order; but first what is made of weights alone. onnxruntime runs the
- * later listed of a node's inputs first: a weight listed after its product's other input would be widened, and kept so,
- * before all that leads to that input.
+ * Nodes and initializers that lead to an output, in order, but first those made only of weights. onnxruntime runs the
+ * node's later listed inputs first: a weight listed after its product's other input would be widened, and kept widened,
+ * before everything that leads to that input.
  */
 const reachable = (g: Graph) => {
   const used = new Set<Value>(g.outputs.map(({ value }) => value))
@@ -122,7 +122,7 @@ const reachable = (g: Graph) => {
 
 /**
  * The model's bytes. Only what leads to an output is encoded, and inputs that nothing reads are left out, so a session
- * never computes or asks for them. Weights marked External stay in their files: pass their folder to the session.
+ * never computes or asks for them. Weights marked External stay in their files: give the session their folder.
  *
  * @param locationOf path of an External file from that folder
  */
@@ -144,7 +144,7 @@ export const encodeModel = (g: Graph, locationOf = (file: string): string => fil
         name: "vequinox",
         node: [...nodes.map((node) => nodeProto(node, used)), ...renamed],
         initializer: initializers.map((initializer) => tensorProto(initializer, locationOf)),
-        // Without its shapes, whose unknown lengths have names, onnxruntime looks in vain for a buffer to use again for
+        // Without its shapes, whose unknown lengths have names, onnxruntime searches in vain for a buffer to reuse for
         // each value: 20 s instead of 1 s for the session that trains 28 layers.
         valueInfo: nodes.flatMap(({ outputs }) => outputs.filter((y) => used.has(y))).map((value) => infoProto(value)),
         input: g.inputs.filter((value) => used.has(value)).map((value) => infoProto(value)),

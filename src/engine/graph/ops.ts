@@ -1,10 +1,10 @@
 /**
- * THE op table: every op the engine can emit, one row an op = shape rule + derivative + ONNX name.
- * A new op is one row here and one row in test/engine/ops.test.ts; a missing derivative is a compile error.
+ * THE op table: every op the engine can emit, one row for each = shape rule + derivative + ONNX name. A new op is one
+ * row here and one row in test/engine/ops.test.ts; a missing derivative is a compile error.
  *
- * Reading a row: `infer` gives dtype and shape of each output (attributes that start with a lower-case name and are not
- * ONNX attributes, such as `to` and `axes`, are notes for the shape rule and are not encoded); `vjp` gets dL/dy for the
- * first output and returns one dL/dx an input, in the shape of that input, or undefined where none flows.
+ * Reading a row: `infer` gives dtype and shape of each output. Attributes that start with a lower-case name and are not
+ * ONNX attributes, such as `to` and `axes`, are notes for the shape rule and are not encoded. `vjp` gets dL/dy for the
+ * first output and returns one dL/dx for each input, in the shape of that input, or undefined if none flows.
  */
 import type { Attributes, DType, Graph, Shape, Value } from "./graph.ts"
 import { wrongShape } from "./shape-error.ts"
@@ -29,7 +29,10 @@ export interface Typed {
 
 export interface Row {
   readonly domain?: "com.microsoft"
-  /** The ONNX op, where the row is one with a derivative of its own, and how many of the inputs it takes, from the first on. */
+  /**
+   * For a row that gives an ONNX op its own derivative: that op, and how many of the inputs it takes, from the first
+   * on.
+   */
   readonly as?: readonly [op: string, inputs: number]
   /** Attributes that only the shape rule reads. */
   readonly notes?: ReadonlyArray<string>
@@ -46,7 +49,7 @@ export type Vjp = (
   attributes: Attributes
 ) => ReadonlyArray<Value | undefined>
 
-/** The shape two operands have after broadcasting. */
+/** The shape of two operands after broadcasting. */
 const broadcast = (a: Shape, b: Shape): Shape => {
   const rank = Math.max(a.length, b.length)
   return Array.from({ length: rank }, (_, i) => {
@@ -120,7 +123,7 @@ export const ops: Readonly<Record<OpName, Row>> = {
       unbroadcast(g, g.emit("Where", [c!, g.scalar(0), dy]), b!.shape)
     ]
   },
-  /** `to` is the ONNX element type; only float32 (1), int64 (7) and bool (9) are asked for. */
+  /** `to` is the ONNX element type; only float32 (1), int64 (7) and bool (9) are used. */
   Cast: {
     infer: ([x], { to }) => [{ dtype: to === 1 ? "float32" : to === 7 ? "int64" : "bool", shape: x!.shape }],
     vjp: "stop"
@@ -140,8 +143,8 @@ export const ops: Readonly<Record<OpName, Row>> = {
     ]
   },
   /**
-   * x [m, k] times W [n, k] transposed (`transB: 1`, a Hugging Face weight) or W [k, n], `transA` likewise; times `alpha`,
-   * 1 by default; plus c [m, n] where it is given.
+   * x [m, k] times W [n, k] transposed (`transB: 1`, a Hugging Face weight) or W [k, n], `transA` likewise; times
+   * `alpha`, by default 1; plus c [m, n] if it is given.
    */
   Gemm: {
     infer: ([a, b, c], { transA, transB }) => {
@@ -174,7 +177,7 @@ export const ops: Readonly<Record<OpName, Row>> = {
       return [g.transpose(dy, p.map((_, i) => p.indexOf(i)))]
     }
   },
-  /** Every part but one must have a known length along the axis for the derivative to be cut out again. */
+  /** Every part but one must have a known length along the axis, so that the derivative can be cut apart again. */
   Concat: {
     infer: (xs, attributes) => {
       const at = axis(attributes, xs[0]!)
@@ -196,7 +199,7 @@ export const ops: Readonly<Record<OpName, Row>> = {
       })
     }
   },
-  /** `start` and `end` as notes where they are known when the graph is built; else `to` names the resulting shape. */
+  /** `start` and `end` as notes if they are known when the graph is built; else `to` names the resulting shape. */
   Slice: {
     notes: ["axis", "start", "end", "to"],
     infer: ([x], attributes) => {
@@ -348,7 +351,7 @@ export const ops: Readonly<Record<OpName, Row>> = {
     vjp: "stop"
   },
   ScatterND: { infer: ([x]) => like(x!), vjp: "stop" },
-  /** Updates added to x at the places that indices name along `axis`; only `reduction: "add"` is differentiated. */
+  /** Adds updates to x at the places that indices name along `axis`; only `reduction: "add"` is differentiated. */
   ScatterElements: {
     infer: ([x]) => like(x!),
     vjp: (g, dy, [_x, indices], _y, attributes) => [
@@ -358,7 +361,9 @@ export const ops: Readonly<Record<OpName, Row>> = {
     ]
   },
 
-  /** y [row], made of each row of x [row, width] by a function whose derivative is there already: slope, as x. */
+  /**
+   * y [row], made from each row of x [row, width] by a function whose derivative already exists: slope, shaped like x.
+   */
   WithDerivative: {
     as: ["Identity", 1],
     infer: ([y, x, slope]) => {
@@ -370,9 +375,9 @@ export const ops: Readonly<Record<OpName, Row>> = {
     vjp: (g, dy, [_y, _x, slope]) => [undefined, g.mul(g.unsqueeze(dy, [1]), slope!), undefined]
   },
   /**
-   * Rows of x [n, width] at other places: `from` [m] int64 names the row that each place shows, `back` [n] the place where
-   * each row is shown. Places that `back` does not name are padding: nothing may depend on them. Rows that no place shows
-   * are 0 in `shown` [n, 1] float32; without it all are shown.
+   * Rows of x [n, width] at other places. `from` [m] int64 names the row that each place shows; `back` [n] names the
+   * place where each row is shown. Places that `back` does not name are padding: nothing may depend on them. Rows that
+   * no place shows are 0 in `shown` [n, 1] float32; without it all are shown.
    */
   Rearrange: {
     as: ["Gather", 2],

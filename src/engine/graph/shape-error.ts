@@ -1,4 +1,4 @@
-/** A graph that cannot be: a bug in the caller, thrown while the graph is built. */
+/** An impossible graph: a bug in the caller, thrown while the graph is built. */
 export class ShapeError extends Error {
   override readonly name = "ShapeError"
 }

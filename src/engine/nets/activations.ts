@@ -1,4 +1,4 @@
-/** Activations, by the names that config.json files have for them. */
+/** Activations, by their names in config.json files. */
 import type { Graph, Value } from "../graph/graph.ts"
 
 export type Activation = "silu" | "quick_gelu" | "gelu" | "gelu_pytorch_tanh"

@@ -1,10 +1,11 @@
 /**
- * BLIP (Li et al. 2022, arXiv:2201.12086) read as one score, as ImageReward does (Xu et al. 2023, arXiv:2304.05977): a
- * vision transformer, a BERT (Devlin et al. 2018, arXiv:1810.04805) whose layers look at the picture between attention and
- * feed-forward, and a head of linear layers on its first token. Parameter names are those of `ImageReward.pt`.
+ * BLIP (Li et al. 2022, arXiv:2201.12086) that gives one score, as in ImageReward (Xu et al. 2023, arXiv:2304.05977): a
+ * vision transformer, a BERT (Devlin et al. 2018, arXiv:1810.04805) whose layers attend to the picture between
+ * attention and feed-forward, and a head of linear layers on its first token. Parameter names are those of
+ * `ImageReward.pt`.
  *
- * The picture is the larger part of the work and does not depend on the text: `encodePictures` and `scoreTexts` may be two
- * graphs, run once a picture and once a pair.
+ * The picture is most of the work and does not depend on the text: `encodePictures` and `scoreTexts` may be two graphs,
+ * run once a picture and once a pair.
  */
 import {
   affine,
@@ -33,7 +34,7 @@ export interface BlipConfig {
   }
   /** Outputs of each layer of the head; the last is 1. */
   readonly head: ReadonlyArray<number>
-  /** Of the raw scores of the authors' validation pictures: a score is (raw - mean) / std. */
+  /** Mean of the raw scores of the authors' validation pictures: a score is (raw - mean) / std. */
   readonly mean: number
   readonly std: number
 }
@@ -44,7 +45,7 @@ export const headLayers = [0, 2, 4, 6, 7] as const
 const visual = "blip.visual_encoder"
 const textual = "blip.text_encoder"
 
-/** The checkpoint's tensors, its packed projections also as `attn.q`, `attn.k` and `attn.v`. */
+/** The checkpoint's tensors, with its packed projections also as `attn.q`, `attn.k` and `attn.v`. */
 export const unpackBlip = (index: WeightIndex): WeightIndex => {
   const unpacked = new Map<string, TensorEntry & { readonly file: string }>(index)
   for (const [name, entry] of index) {
@@ -81,7 +82,7 @@ export const encodePictures = (g: Graph, get: Get, c: BlipConfig, pixels: Value)
 }
 
 /**
- * Scores of text n before picture n.
+ * Scores of text n with picture n.
  *
  * @param ids [item, time] int64, time <= maxPositions, right-padded
  * @param mask [item, time] float32: 1 for a token, 0 for padding

@@ -24,7 +24,7 @@ import { causalMask } from "./transformer.ts"
 export interface ClipConfig {
   readonly text: TowerConfig & {
     readonly vocab: number
-    /** Tokens a text may have, the end-of-text token included. */
+    /** Most tokens of a text, the end-of-text token included. */
     readonly maxPositions: number
     readonly eosTokenId: number
   }
@@ -83,16 +83,17 @@ const diagonalLoss = (g: Graph, logits: Value): Value => {
 }
 
 export interface ContrastiveOptions {
-  /** Texts and images that belong together, row by row. */
+  /** Number of texts and images that belong together, row by row. */
   readonly pairs: number
   /** Weight of -log σ(own image - flawed image) and of -log σ(own text - wrong text), 0 for plain CLIP. */
   readonly margin: number
 }
 
 /**
- * The contrastive loss of CLIP, mean of both directions, with hard negatives behind the first `pairs` rows: row
- * `pairs + i` of the images is a flawed drawing of text i, row `pairs + i` of the texts a wrong caption of image i. They
- * join the softmax of the other direction, and each is set against its own right one in a pairwise logistic term (ours).
+ * The contrastive loss of CLIP, the mean of both directions, with hard negatives after the first `pairs` rows: row
+ * `pairs + i` of the images is a flawed drawing of text i, row `pairs + i` of the texts a wrong caption of image i.
+ * They join the softmax of the other direction, and each is also compared with its own right one in a pairwise logistic
+ * term (ours).
  *
  * @param texts [pairs or 2 * pairs, projection]
  * @param images [pairs or 2 * pairs, projection]
@@ -123,8 +124,8 @@ export const contrastiveLoss = (
 }
 
 /**
- * Where each text ends, as `encodeTexts` wants it. transformers reads the embedding at the first end-of-text token, or,
- * where the config still has the id 2 of old checkpoints, at the highest id.
+ * Where each text ends, in the form `encodeTexts` wants. transformers reads the embedding at the first end-of-text
+ * token or, if the config still has the id 2 of old checkpoints, at the highest id.
  */
 export const textEnd = (ids: ReadonlyArray<number>, eosTokenId: number): number =>
   eosTokenId === 2 ? ids.indexOf(Math.max(...ids)) : Math.max(0, ids.indexOf(eosTokenId))

@@ -25,8 +25,8 @@ const namesOf = ({ activation }: VisionConfig): BlockNames => ({
 })
 
 /**
- * How `from` samples in a row become `to`: [to, from], Keys' bicubic kernel with a = -3/4 between pixel centres, the
- * border repeated, no antialiasing: torch's `interpolate(mode="bicubic", align_corners=False)`.
+ * The matrix that turns `from` samples in a row into `to`: [to, from], Keys' bicubic kernel with a = -3/4 between pixel
+ * centres, the border repeated, no antialiasing. It equals torch's `interpolate(mode="bicubic", align_corners=False)`.
  */
 export const bicubicMatrix = (from: number, to: number): Array<number> => {
   const a = -0.75
@@ -44,7 +44,7 @@ export const bicubicMatrix = (from: number, to: number): Array<number> => {
   return matrix
 }
 
-/** Position embeddings [1, 1 + patches, hidden] of the checkpoint, brought to `side` patches across. */
+/** Position embeddings [1, 1 + patches, hidden] of the checkpoint, resized to `side` patches across. */
 const places = (g: Graph, get: Get, c: VisionConfig, side: number): Value => {
   const known = patchesAcross(c)
   const all = get("embeddings.position_embeddings", [1, known ** 2 + 1, c.hidden])
@@ -56,7 +56,7 @@ const places = (g: Graph, get: Get, c: VisionConfig, side: number): Value => {
 }
 
 /**
- * @param c its `imageSize` is what the position embeddings are for; pictures of another size get interpolated ones
+ * @param c its `imageSize` is the size of the position embeddings; pictures of another size get interpolated ones
  * @param pixels [image, 3, side, side] float32, normalised (channel, row, column)
  * @returns [image, hidden]: the class token after the last norm, length 1
  */

@@ -1,18 +1,18 @@
 /**
- * What the encoders of the scorers have in common: a picture cut into patches, and pre-norm transformer blocks (Vaswani et
- * al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2020, arXiv:2010.11929). The families differ in the names of their
- * parameters, the activation, and whether the blocks are scaled (LayerScale, Touvron et al. 2021, arXiv:2103.17239).
+ * What the scorers' encoders have in common: a picture cut into patches, and pre-norm transformer blocks (Vaswani et
+ * al. 2017, arXiv:1706.03762; Dosovitskiy et al. 2020, arXiv:2010.11929). The families differ in their parameter names,
+ * the activation, and whether the blocks are scaled (LayerScale, Touvron et al. 2021, arXiv:2103.17239).
  */
 import { activate, type Activation } from "./activations.ts"
 import { type Graph, joined, type Shape, type Value } from "../graph/graph.ts"
 import type { Get } from "../weights/parameters.ts"
 
-/** Those that the encoders' config.json files name. */
+/** The activations that the encoders' config.json files name. */
 export const activations = ["quick_gelu", "gelu", "gelu_pytorch_tanh"] as const satisfies ReadonlyArray<Activation>
 
 export interface TowerConfig {
   readonly hidden: number
-  /** Width within the feed-forward half, after the gate where there is one. */
+  /** Width within the feed-forward half, after the gate if there is one. */
   readonly intermediate: number
   readonly layers: number
   readonly heads: number
@@ -28,14 +28,14 @@ export interface VisionConfig extends TowerConfig {
   readonly patchSize: number
 }
 
-/** What a block's parameters are called in the checkpoint. */
+/** Names of a block's parameters in the checkpoint. */
 export interface BlockNames {
   /** Prefix of block i. */
   readonly block: (i: number) => string
   readonly norms: readonly [beforeAttention: string, beforeMlp: string]
   readonly attention: readonly [q: string, k: string, v: string, out: string]
   readonly mlp: readonly [up: string, down: string]
-  /** LayerScale: factors [hidden] of what each half adds. */
+  /** LayerScale: factors [hidden] of each half's output. */
   readonly scales?: readonly [attention: string, mlp: string]
 }
 
@@ -105,11 +105,11 @@ export const blocks = (
   return x
 }
 
-/** Patches along a side; pixels of an incomplete last one are left out, as a convolution without padding leaves them. */
+/** Patches along a side. Pixels of an incomplete last patch are left out, as in a convolution without padding. */
 export const patchesAcross = ({ imageSize, patchSize }: VisionConfig): number => Math.floor(imageSize / patchSize)
 
 /**
- * The convolution that embeds patches, its stride being its kernel's side.
+ * The convolution that embeds patches; its stride is its kernel's side.
  *
  * @param pixels [item, 3, imageSize, imageSize]
  * @param name of the module; its weight is [hidden, 3, patchSize, patchSize]
@@ -129,7 +129,7 @@ export const embedPatches = (g: Graph, get: Get, c: VisionConfig, name: string, 
 
 /** The class token before the patches: [item, patches, hidden] to [item, 1 + patches, hidden]. */
 export const withClassToken = (g: Graph, token: Value, patches: Value): Value =>
-  // One row an image, whatever their number: a patch times zero, plus the class embedding.
+  // One row for each image, however many there are: a patch times zero, plus the class embedding.
   g.concat([g.add(g.scale(g.slice(patches, 1, 0, 1), 0), token), patches], 1)
 
 /** Row `at` of each item: [item * time, hidden] to [item, hidden]. */

@@ -1,7 +1,7 @@
 /**
- * CLIP checkpoints in open_clip's layout (`visual.transformer.resblocks.0.attn.in_proj_weight`, ...), given the names that
- * clip.ts knows: the graphs are the same. Queries, keys and values lie in one matrix, which is cut in the file; the two
- * projections are stored [in, out] and turned in the graph.
+ * CLIP checkpoints in open_clip's layout (`visual.transformer.resblocks.0.attn.in_proj_weight`, ...), under the names
+ * that clip.ts knows: the graphs are the same. Queries, keys and values are in one matrix, which is cut in the file;
+ * the two projections are stored [in, out] and transposed in the graph.
  */
 import { type ClipConfig, clipShapes } from "./clip.ts"
 import type { Graph } from "../graph/graph.ts"
@@ -10,7 +10,7 @@ import type { Get, WeightIndex } from "../weights/parameters.ts"
 import type { TensorEntry } from "../weights/safetensors.ts"
 import { wrongShape } from "../graph/shape-error.ts"
 
-/** Heads of attention, which no shape tells. */
+/** Numbers of attention heads, which no shape shows. */
 export interface Heads {
   readonly vision: number
   readonly text: number
@@ -59,7 +59,7 @@ const sourceOf = (name: string): Source => {
     : { name: `${block}.attn.in_proj_${part}`, third: thirds[qkv as keyof typeof thirds] }
 }
 
-/** Sizes of the model, from the shapes of its tensors. Throws ShapeError where one is missing. */
+/** Sizes of the model, from the shapes of its tensors. Throws ShapeError if one is missing. */
 export const openClipConfig = (index: WeightIndex, heads: Heads): ClipConfig => {
   const shape = (name: string, rank: number): ReadonlyArray<number> => {
     const found = index.get(name)?.shape ?? wrongShape(`the weights have no tensor ${name}`)
@@ -81,13 +81,13 @@ export const openClipConfig = (index: WeightIndex, heads: Heads): ClipConfig => 
       imageSize: Math.round(Math.sqrt(places! - 1)) * patchSize,
       patchSize
     },
-    // The text is read at its highest id (`argmax`), and that is the end-of-text token, the vocabulary's last.
+    // The text is read at its highest id (`argmax`): the end-of-text token is the vocabulary's last.
     text: { ...tower("transformer.resblocks.", textWidth!, heads.text), vocab, maxPositions: maxPositions!, eosTokenId: vocab - 1 },
     projection: shape("visual.proj", 2)[1]!
   }
 }
 
-/** The checkpoint's tensors under Hugging Face's names. Throws ShapeError where one is missing or of another shape. */
+/** The checkpoint's tensors under Hugging Face's names. Throws ShapeError if one is missing or has another shape. */
 export const asClip = (index: WeightIndex, c: ClipConfig): WeightIndex => {
   const renamed = new Map<string, TensorEntry & { readonly file: string }>()
   for (const [name, asked] of clipShapes(c)) {
@@ -101,6 +101,6 @@ export const asClip = (index: WeightIndex, c: ClipConfig): WeightIndex => {
   return renamed
 }
 
-/** Parameters for clip.ts out of what `asClip` gave. */
+/** Parameters for clip.ts from the result of `asClip`. */
 export const turning = (g: Graph, get: Get): Get => (name, shape) =>
   turned.has(name) ? g.transpose(get(name, [...shape].reverse()), [1, 0]) : get(name, shape)

@@ -2,8 +2,8 @@
  * SigLIP (Zhai et al. 2023, arXiv:2303.15343) and SigLIP 2 (Tschannen et al. 2025, arXiv:2502.14786) in one fixed
  * resolution, as graphs. Parameter names are those of a Hugging Face `SiglipModel`.
  *
- * Otherwise than in CLIP, texts are read without a mask: padding is text, and every text must have the length that the
- * model was trained on. Pictures are pooled by an attention layer whose one query is learnt.
+ * Unlike in CLIP, texts are read without a mask: padding is text, and every text must have the length that the model
+ * was trained on. Pictures are pooled by an attention layer whose single query is learnt.
  */
 import {
   affine,
@@ -27,7 +27,7 @@ export interface SiglipConfig {
     readonly vocab: number
     /** Tokens of a text, padding included. */
     readonly maxPositions: number
-    /** Width of an embedding; that of the vision tower's rows. */
+    /** Width of an embedding, and of the vision tower's rows. */
     readonly projection: number
   }
   readonly vision: VisionConfig

@@ -3,20 +3,20 @@
  * attention, gated feed-forward layers, tied or untied embeddings, and what each family changes (`traits`). The module
  * names are those of the checkpoint, so the same names serve files, adapters and gradients.
  *
- * Three graphs are made of one block: `forward` (training and scoring: whole sequences, no cache), and in decoding.ts
- * `prefill` (prompts, keys and values kept) and `decode` (one token a row, cache read).
+ * Three graphs use the same block: `forward` (training and scoring: whole sequences, no cache), and in decoding.ts
+ * `prefill` (prompts; keys and values are kept) and `decode` (one token a row; the cache is read).
  */
 import { activate, type Activation } from "./activations.ts"
 import type { Graph, Shape, Value } from "../graph/graph.ts"
 import { parameterSource, type ParameterSource, type Weights } from "../weights/parameters.ts"
 import { vocabularyLogps, vocabularySlice } from "./vocabulary.ts"
 
-/** As config.json calls them. */
+/** By their names in config.json. */
 export const families = ["qwen3", "qwen2", "llama", "gemma3_text"] as const
 
-/** What a family has that Llama has not. */
+/** What a family has and Llama does not. */
 interface Traits {
-  /** Of the gate: SwiGLU or GeGLU (Shazeer 2020, arXiv:2002.05202). */
+  /** The gate's activation: SwiGLU or GeGLU (Shazeer 2020, arXiv:2002.05202). */
   readonly activation: Activation
   /** RMSNorm of each head's query and key. */
   readonly qkNorm?: true
@@ -24,9 +24,9 @@ interface Traits {
   readonly qkvBias?: true
   /** Norms multiply by 1 + weight. */
   readonly normsFromOne?: true
-  /** What attention and the feed-forward layer add goes through a norm of its own. */
+  /** The outputs of attention and of the feed-forward layer each go through their own norm. */
   readonly postNorms?: true
-  /** Embeddings come in times √hidden, rounded to float32; going out they are as stored. */
+  /** Input embeddings are multiplied by √hidden, rounded to float32; output embeddings are used as stored. */
   readonly scaledEmbeddings?: true
 }
 
@@ -52,24 +52,24 @@ export interface DecoderConfig {
   readonly heads: number
   readonly kvHeads: number
   readonly headDim: number
-  /** Attention scores are divided by its root: headDim, where config.json has no query_pre_attn_scalar. */
+  /** Attention scores are divided by its root: headDim, if config.json has no query_pre_attn_scalar. */
   readonly queryScalar: number
   readonly normEpsilon: number
   readonly ropeTheta: number
-  /** Llama 3's stretch of the low frequencies, where config.json has it. */
+  /** Llama 3's stretch of the low frequencies, if config.json has it. */
   readonly ropeScaling: RopeScaling | undefined
-  /** Undefined: every layer sees all that came before. */
+  /** Undefined: every layer sees everything before. */
   readonly sliding: SlidingLayers | undefined
   readonly tied: boolean
   /** Longest sequence the model was made for, tokens. */
   readonly maxPositions: number
 }
 
-/** Layers that look back less far, with rotary positions of their own (Gemma Team 2025, arXiv:2503.19786, sec. 2). */
+/** Layers that look back less far, with their own rotary positions (Gemma Team 2025, arXiv:2503.19786, sec. 2). */
 export interface SlidingLayers {
   /** Which layers do. */
   readonly layers: ReadonlyArray<boolean>
-  /** Tokens a query sees, itself the last of them. */
+  /** Tokens a query sees, ending with itself. */
   readonly window: number
   readonly ropeTheta: number
 }
@@ -145,14 +145,14 @@ const rotaryTables = (
   return { cos: angles.map(Math.cos), sin: angles.map(Math.sin) }
 }
 
-/** @param scale of the result */
+/** @param scale factor of the result */
 const norm = (g: Graph, p: ParameterSource, c: DecoderConfig, name: string, x: Value, width: number, scale = 1): Value => {
   const weight = p.get(`${name}.weight`, [width])
   const factor = traits[c.family].normsFromOne ? g.add(weight, g.scalar(1)) : weight
   return g.emit("SimplifiedLayerNormalization", [x, g.scale(factor, scale)], { axis: -1, epsilon: c.normEpsilon })
 }
 
-/** Which sequence positions the rows of a call hold, and the tables that turn them into angles. */
+/** The sequence positions of a call's rows, and the tables that turn them into angles. */
 interface Rows {
   /** [batch, time] int64 */
   readonly positions: Value
@@ -160,9 +160,9 @@ interface Rows {
   readonly batchTime: Value
   /** cos and sin of a layer. */
   readonly angles: (layer: number) => readonly [cos: Value, sin: Value]
-  /** Where tokens are packed without padding but for the attention: see `forward`. */
+  /** Set if tokens are packed without padding everywhere but in the attention: see `forward`. */
   readonly packing?: Packing
-  /** Whether time is 1: what is by position and head is then by head and position as well. */
+  /** Whether time is 1: then order by position and head is also order by head and position. */
   readonly single?: boolean
 }
 
@@ -172,7 +172,7 @@ interface Packing {
   readonly real: Value
 }
 
-/** One thing for the layers that see everything before them, another for the sliding ones, if there are any. */
+/** One value for the layers that see everything before them, another for the sliding ones, if there are any. */
 const byLayer = <A>(c: DecoderConfig, full: A, sliding: (s: SlidingLayers) => A): (layer: number) => A => {
   if (c.sliding === undefined) return () => full
   const { layers } = c.sliding
@@ -190,7 +190,7 @@ export const rowsOf = (g: Graph, c: DecoderConfig, positions: Value, length: num
   return { positions, batchTime: g.emit("Shape", [positions]), angles }
 }
 
-/** [batch_time or packed, count * D] to [batch, time, count, D], or [batch, count, 1, D] where time is 1. */
+/** [batch_time or packed, count * D] to [batch, time, count, D], or to [batch, count, 1, D] if time is 1. */
 const splitHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value, count: number): Value => {
   if (rows.single) return g.reshape(x, [rows.positions.shape[0]!, count, 1, c.headDim])
   const padded = rows.packing ? g.emit("Rearrange", [x, rows.packing.pad, rows.packing.unpad]) : x
@@ -220,7 +220,8 @@ const project = (g: Graph, p: ParameterSource, c: DecoderConfig, rows: Rows, lay
     const scaled = qkNorm ? norm(g, p, c, `${at}.${name}_norm`, split, c.headDim, scale) : g.scale(split, scale)
     return g.emit("RotaryEmbedding", [byHead(scaled), rows.positions, ...rows.angles(layer)])
   }
-  // Query heads that share a key head become rows of one product: no key is repeated, and its gradient sums by itself.
+  // Query heads that share a key head become rows of one product: no key is repeated, and its gradient sums without
+  // extra work.
   return {
     q: g.reshape(side("q", c.heads), [rows.positions.shape[0]!, c.kvHeads, "group_time", c.headDim]),
     k: side("k", c.kvHeads),
@@ -244,9 +245,11 @@ const feedForward = (g: Graph, p: ParameterSource, c: DecoderConfig, at: string,
 }
 
 /**
- * All layers over tokens [batch, time], [packed] or [row]; `attend` turns a layer's projections into its context, [batch, kv, group_time, D].
+ * All layers over tokens [batch, time], [packed] or [row]. `attend` turns a layer's projections into its context,
+ * [batch, kv, group_time, D].
  *
- * @returns x [batch_time or packed, hidden], normalised; `stream`: what enters each layer and leaves the last, in that shape
+ * @returns x [batch_time or packed, hidden], normalised; `stream`: the input of each layer and the output of the last,
+ * in that shape
  */
 export const blocks = (
   g: Graph,
@@ -267,7 +270,8 @@ export const blocks = (
     const normed = (name: string, y: Value) => norm(g, p, c, `${at}.${name}_layernorm`, y, c.hidden)
     const context = attend(i, project(g, p, c, rows, i, normed("input", x)))
     const attended = p.linear(`${at}.self_attn.o_proj`, mergeHeads(g, c, rows, context), c.hidden)
-    // Where there are post-norms, "post_attention" is one; elsewhere the name is that of the feed-forward layer's input.
+    // With post-norms, "post_attention" is one of them; otherwise the name is that of the feed-forward layer's input
+    // norm.
     x = g.add(x, postNorms ? normed("post_attention", attended) : attended)
     const fed = feedForward(g, p, c, `${at}.mlp`, normed(postNorms ? "pre_feedforward" : "post_attention", x))
     x = g.add(x, postNorms ? normed("post_feedforward", fed) : fed)
@@ -279,7 +283,7 @@ export const blocks = (
 /** The table that turns x into logits. */
 export const unembeddingName = (c: DecoderConfig): string => (c.tied ? "model.embed_tokens.weight" : "lm_head.weight")
 
-/** The input that is a layer's mask: `name`, or `sliding_name` where it looks back less far. */
+/** The input with a layer's mask: `name`, or `sliding_name` for a layer that looks back less far. */
 export const maskInputs = (g: Graph, c: DecoderConfig, name: string, shape: Shape): (layer: number) => Value =>
   byLayer(c, g.input(name, "float32", shape), () => g.input(`sliding_${name}`, "float32", shape))
 
@@ -298,15 +302,15 @@ export interface Forward {
  * Per-token log-probabilities of whole sequences, for training and scoring. Tokens are packed, one sequence after the
  * other without padding, everywhere but in the attention, which has a right-padded row for each sequence.
  *
- * Inputs: `ids` [packed] int64; `pad` [batch_time] int64, which of them each place of the rows holds (any, where it is
- * padding), `unpad` [packed] int64, the place (row * time + t) of each, and `real` [batch_time, 1] float32, 0 for padding
- * and 1 else; `positions` [batch, time] int64; `mask` [1, 1, heads / kvHeads * time, time] float32, 0 where a query may
- * look and -1e9 where not (`causalMask`), and where there are sliding layers `sliding_mask`, theirs; `rows` [token]
+ * Inputs: `ids` [packed] int64; `pad` [batch_time] int64, which token each place of the rows holds (any, if it is
+ * padding); `unpad` [packed] int64, the place (row * time + t) of each token; `real` [batch_time, 1] float32, 0 for
+ * padding, else 1; `positions` [batch, time] int64; `mask` [1, 1, heads / kvHeads * time, time] float32, 0 where a
+ * query may look and -1e9 elsewhere (`causalMask`); with sliding layers also `sliding_mask`, theirs; `rows` [token]
  * int64, which packed tokens predict; `targets` [token] int64, what they should have predicted.
  *
  * @param length longest `time` that will be fed
  * @param derivative whether the log-probabilities will be differentiated
- * @returns logps [token], nats; and what enters each layer and leaves the last, [packed, hidden]
+ * @returns logps [token], nats; and the input of each layer and the output of the last, [packed, hidden]
  */
 export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number, derivative: boolean): Forward => {
   const p = parameterSource(g, weights)
@@ -320,13 +324,13 @@ export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
   }
   const rows = { ...rowsOf(g, c, positions, length), packing }
   const { stream, x } = blocks(g, p, c, rows, ids, (layer, projections) => withinCall(g, mask(layer))(projections))
-  // Only the positions that predict a trained token meet the vocabulary: prompts cost no logits.
+  // Only positions that predict a trained token are multiplied with the vocabulary: prompts cost no logits.
   const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
   const targets = g.input("targets", "int64", ["token"])
   return { logps: logpsOf(g, p, c, weights, predicting, targets, derivative), stream }
 }
 
-/** A table that is trained needs the derivative of every logit. */
+/** A trained table needs the derivative of every logit. */
 const logpsOf = (
   g: Graph,
   p: ParameterSource,

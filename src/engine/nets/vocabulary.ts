@@ -1,12 +1,15 @@
 /**
- * Log-probabilities of tokens over a large frozen vocabulary, without the logits of all of it at once: slice by slice,
- * and with their derivative in the same pass, so that nothing is computed twice (after Wijmans et al. 2024, Cut
- * Cross-Entropy, arXiv:2411.09009, which recomputes the logits and skips small gradients; here neither). The table is
- * widened to float32 slice by slice, too.
+ * Log-probabilities of tokens over a large frozen vocabulary, without all logits at once: slice by slice, with their
+ * derivative in the same pass, so that nothing is computed twice (after Wijmans et al. 2024, Cut Cross-Entropy,
+ * arXiv:2411.09009, which recomputes the logits and skips small gradients; this does neither). The table is also
+ * widened to float32 slice by slice.
  */
 import type { Graph, Value } from "../graph/graph.ts"
 
-/** Rows of the table that are multiplied at a time: 8192 x 1024 float32 are 34 MB, and the product is as fast as any. */
+/**
+ * Rows of the table multiplied at a time: 8192 x 1024 float32 are 34 MB, and the product is as fast as with any other
+ * number.
+ */
 export const vocabularySlice = 8192
 
 /**
@@ -30,7 +33,7 @@ export const vocabularyLogps = (
 ): Value => {
   let total: { readonly lse: Value; readonly mean: Value | undefined } | undefined
   for (const slice of slices) {
-    // One slice after the other: each begins when the one before is summed up and gone.
+    // One slice after the other: each starts when the one before is summed up and freed.
     const at = total === undefined ? x : g.after(x, total.mean ?? total.lse)
     const logits = g.emit("Gemm", [at, slice], { transB: 1 })
     const p = g.emit("Softmax", [logits])
@@ -52,5 +55,5 @@ export const vocabularyLogps = (
   return mean === undefined ? logps : g.emit("WithDerivative", [logps, x, g.sub(chosen, mean)])
 }
 
-/** Of each row: [row, n] to [row, 1]. */
+/** The largest value of each row: [row, n] to [row, 1]. */
 const largest = (g: Graph, x: Value): Value => g.emit("ReduceMax", [x, g.ints([1])], { axes: [1] })

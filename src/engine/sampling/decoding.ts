@@ -5,7 +5,7 @@ import type { Graph, Value } from "../graph/graph.ts"
 import { type ParameterSource, parameterSource, type Weights } from "../weights/parameters.ts"
 import { blocks, type DecoderConfig, maskInputs, rowsOf, unembeddingName, withinCall } from "../nets/transformer.ts"
 
-/** The next token: `logits` as they are, `probabilities` = softmax(logits). */
+/** The next token's scores: `logits`, and `probabilities` = softmax(logits). */
 const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value): void => {
   const logits = p.times(unembeddingName(c), x, c.vocab)
   g.output("logits", logits)
@@ -36,21 +36,21 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
 }
 
 /**
- * One more token for each of some sequences. Each has a cache of its own; with `shared`, sequences that go on from the same
+ * One more token for each of some sequences. Each has its own cache. With `shared`, sequences that continue the same
  * prompt read that prompt's keys and values together, once for all of them (Juravsky et al. 2024, arXiv:2402.05099, but
- * one softmax over both parts).
+ * with one softmax over both parts).
  *
- * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row sees and
- * -1e9 at others, and where there are sliding layers `sliding_mask`; and for each layer i `past_k.i` and `past_v.i`
- * [row, kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that go on from each prompt (any, where
- * there is none), `places` [row] int64, where a row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and where there are
- * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D].
- * Outputs: `logits` and `probabilities` [row, vocab]; `keys` and `values` [layers * row, kvHeads, 1, D]: the new
- * token's, for the caller to put into its cache.
+ * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row
+ * sees and -1e9 at others, and with sliding layers `sliding_mask`; and for each layer i `past_k.i` and `past_v.i` [row,
+ * kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that continue each prompt (any, where
+ * there is none); `places` [row] int64, where each row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and with
+ * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: `logits` and
+ * `probabilities` [row, vocab]; `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
+ * put into its cache.
  *
- * With a cache of its own, each head is a product of a matrix and one vector, which onnxruntime computes straight from the
- * cache: query heads that share a key as rows of one product would have it packed anew for every token. With many rows that
- * pays.
+ * In a sequence's own cache, each head is a product of a matrix and one vector, which onnxruntime computes directly
+ * from the cache. With the query heads that share a key as rows of one product, it would pack the cache again for every
+ * token. For a shared prompt with many rows, packing pays.
  */
 export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number, shared: boolean): void => {
   const p = parameterSource(g, weights)
@@ -85,7 +85,10 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
   g.output("values", g.concat(values, 0))
 }
 
-/** Queries of all rows of a prompt as rows of one product with its keys, and their shares of one with its values. */
+/**
+ * Computes the queries of all rows of a prompt as rows of one product with its keys, and their shares as rows of one
+ * product with its values.
+ */
 const attentionToPrompts = (g: Graph, c: DecoderConfig) => {
   const groups = c.heads / c.kvHeads
   const slots = g.input("slots", "int64", ["prompt", "slot"])

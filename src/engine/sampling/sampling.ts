@@ -1,4 +1,4 @@
-/** From one row of logits to one token: transformers' filters in transformers' order. */
+/** From one row of logits to one token, with transformers' filters in transformers' order. */
 
 export interface SamplingOptions {
   /** > 0; 1 draws from the policy itself. 0 is greedy. */
@@ -31,7 +31,7 @@ export const logSumExp = (x: Float32Array | Float64Array, from = 0, to = x.lengt
 /**
  * Probabilities after all filters, [vocab], summing to 1.
  *
- * @param logits [vocab], left as they are
+ * @param logits [vocab], not changed
  * @param seen tokens of the sequence so far, for the repetition penalty
  */
 export const probabilities = (

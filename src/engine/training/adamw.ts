@@ -1,4 +1,7 @@
-/** AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), clipping and schedules: torch's and transformers' arithmetic. */
+/**
+ * AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), clipping and schedules, with the arithmetic of torch and
+ * transformers.
+ */
 import type { Parameters, Tensor } from "../weights/tensor.ts"
 import { zeros } from "../weights/tensor.ts"
 
@@ -24,7 +27,7 @@ export const initialState = (): AdamWState => ({ step: 0, moments: new Map() })
 /** Norms and biases are not decayed, as in transformers' Trainer. */
 const decays = (name: string): boolean => !/norm|bias|embedding|logit_scale/.test(name)
 
-/** One update of `parameters`, in place. Parameters without a gradient stay as they are. */
+/** One update of `parameters`, in place. Parameters without a gradient do not change. */
 export const adamwStep = (
   parameters: Parameters,
   gradients: ReadonlyMap<string, Float32Array>,

@@ -1,4 +1,4 @@
-/** Estimates of what a session will need, in bytes: on the safe side, made before anything is allocated. */
+/** Estimates of the bytes a session will need: on the safe side, made before anything is allocated. */
 import { gradients } from "../graph/gradients.ts"
 import { Graph } from "../graph/graph.ts"
 import { peakBytes } from "../graph/liveness.ts"
@@ -10,7 +10,10 @@ import { type DecoderConfig, forward, modulesOf, parameterShapes, traits } from 
 export const parameterCount = (c: DecoderConfig): number =>
   [...parameterShapes(c).values()].reduce((n, shape) => n + sizeOf(shape), 0)
 
-/** A small model trains faster from prepared weights; those of a large one would not fit beside its activations. */
+/**
+ * A small model trains faster from prepared weights; a large model's prepared weights would not fit beside its
+ * activations.
+ */
 export const isSmall = (c: DecoderConfig): boolean => parameterCount(c) < 50_000_000
 
 const trainableCount = (c: DecoderConfig, lora: LoraConfig | undefined): number =>
@@ -18,7 +21,7 @@ const trainableCount = (c: DecoderConfig, lora: LoraConfig | undefined): number 
     ? parameterCount(c)
     : modulesOf(c).reduce((n, { in: width, module, out }) => n + (factorsOf(lora, module)?.r ?? 0) * (width + out), 0)
 
-/** Bytes of a parameter: in its file, and as a kernel has it prepacked; with what a block's scale adds. */
+/** Bytes of a parameter, in its file and prepacked for a kernel, including a block's scale. */
 const samplerWidth: Readonly<Record<SamplerPrecision, number>> = { float32: 8, int8: 2.1, int4: 1.3, dynamic_int8: 2.1 }
 
 /**
@@ -60,7 +63,7 @@ export const trainerBytes = (
 const trainerMemory = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing: boolean) => {
   const weights = parameterCount(c) * (isSmall(c) ? 3 * 4 : 2)
   const fixed = trainerBase + weights + vocabularySlack * c.vocab * c.hidden + trainableCopies * 4 * trainableCount(c, lora)
-  // Layers are alike: those of a deep model are counted from few.
+  // Layers are alike: a deep model is estimated from few of them.
   const [few, more] = [Math.min(4, c.layers - 1), Math.min(6, c.layers)]
   const [atFew, atMore] = [few, more].map((layers) => runBytes({ ...c, layers }, lora, checkpointing)) as [RunBytes, RunBytes]
   return (tokens: number, length: number): number => {
@@ -79,7 +82,7 @@ const runBytes = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing:
   const index: WeightIndex = new Map(
     [...parameterShapes(c)].map(([name, shape]) => [name, { dtype: "BF16", shape, offset: 0, length: 2 * sizeOf(shape), file: "" }])
   )
-  // The plainest loss, and no angles: neither counts.
+  // The simplest loss, and no angles: neither counts.
   const { logps, stream } = forward(g, c, { index, trainable: lora === undefined ? "all" : "none", lora }, 1, true)
   const trained = g.inputs.filter(({ shape }) => shape.every((dim) => typeof dim === "number"))
   const reference = forward(g, c, { index, trainable: "none", lora: undefined }, 1, false).logps
@@ -101,14 +104,14 @@ export interface TrainerRuns {
   readonly tokens: number
   /** Tokens of the longest sequence. */
   readonly length: number
-  /** Most sequences that pairs join, and that must so be in one run. */
+  /** The most sequences that pairs join; they must be in one run. */
   readonly group: number
   readonly checkpointing: boolean
 }
 
 /**
- * How a trainer fits into `budget` bytes: in the runs that are wanted; else in smaller ones, which cost little time; else
- * with gradient checkpointing, which costs a quarter more. Where nothing fits, the leanest way.
+ * How a trainer fits into `budget` bytes: with the wanted runs; else with smaller ones, which cost little time; else
+ * with gradient checkpointing, which costs a quarter more. If nothing fits, the plan with the least memory.
  */
 export const planTrainer = (
   c: DecoderConfig,
@@ -131,7 +134,7 @@ export const planTrainer = (
   return plan!
 }
 
-/** One forward run: a layer's intermediates, which the next one's take the place of; parameters; logits three times. */
+/** One forward run: a layer's intermediates, which the next layer's replace; parameters; logits three times. */
 export const scorerBytes = (c: DecoderConfig, lora: LoraConfig | undefined, tokens: number, length: number): number => {
   const adapter = lora === undefined ? 0 : trainableCount(c, lora)
   return 4 * (2 * parameterCount(c) + adapter + tokens * (2 * layerWidth(c, length) + 3 * c.vocab))

@@ -1,4 +1,7 @@
-/** Low-rank factors folded into the matrix they adapt: W' = W + scale B A (Hu et al. 2021, arXiv:2106.09685, section 4.1). */
+/**
+ * Folds low-rank factors into the matrix they adapt: W' = W + scale B A (Hu et al. 2021, arXiv:2106.09685, section
+ * 4.1).
+ */
 
 /**
  * Adds to some rows of W, in place. A product is summed in float64 and rounded to float32 once, with W added.

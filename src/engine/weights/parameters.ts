@@ -1,5 +1,5 @@
 /**
- * Where a graph gets its parameters: frozen ones from the checkpoint's files, trainable ones fed at each run, LoRA
+ * Where a graph gets its parameters: frozen ones from the checkpoint's files, trainable ones as feeds of each run, LoRA
  * factors added beside the frozen matrix.
  */
 import { type DType, Graph, type Value } from "../graph/graph.ts"
@@ -9,7 +9,7 @@ import type { TensorEntry } from "./safetensors.ts"
 import { type Parameters, sizeOf, type Tensor } from "./tensor.ts"
 import { gaussian, random, hash32 } from "../random.ts"
 
-/** The tensors of a checkpoint folder: the file of each, beside its entry in that file. */
+/** The tensors of a checkpoint folder: each tensor's file, and its entry in that file. */
 export type WeightIndex = ReadonlyMap<string, TensorEntry & { readonly file: string }>
 
 /** Matrices in fewer bits: `<name>.values` and `<name>.scales` of each, as quantization.ts lays them out. */
@@ -23,11 +23,11 @@ export interface QuantizedWeights {
 export interface LoraConfig {
   readonly r: number
   readonly alpha: number
-  /** As PEFT's `target_modules`: whole names of modules, or what these end in: `q_proj`, `mlp.down_proj`, ... */
+  /** PEFT's `target_modules`: whole names of modules, or their endings: `q_proj`, `mlp.down_proj`, ... */
   readonly targets: ReadonlyArray<string>
   /** The scale is alpha / √r (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732), not alpha / r. Default false. */
   readonly rankStabilized?: boolean
-  /** Modules, by whole name, whose r or alpha is another: PEFT's `rank_pattern` and `alpha_pattern`. Default none. */
+  /** Modules, by whole name, with another r or alpha: PEFT's `rank_pattern` and `alpha_pattern`. Default none. */
   readonly ranks?: Readonly<Record<string, number>>
   readonly alphas?: Readonly<Record<string, number>>
 }
@@ -54,10 +54,13 @@ export const loraNames = (module: string): { readonly A: string; readonly B: str
   B: `base_model.model.${module}.lora_B.weight`
 })
 
-/** The parameter of that checkpoint name, float32, `shape` as the model family demands. */
+/** The parameter with that name in the checkpoint, float32, in the `shape` that the model family needs. */
 export type Get = (name: string, shape: ReadonlyArray<number>) => Value
 
-/** Every parameter that a model asks for, by name, in the order it does: built once on a graph that is thrown away. */
+/**
+ * Every parameter that a model asks for, by name and in that order: found by building it once on a graph that is thrown
+ * away.
+ */
 export const parametersOf = (build: (g: Graph, get: Get) => void): Map<string, ReadonlyArray<number>> => {
   const g = new Graph()
   const asked = new Map<string, ReadonlyArray<number>>()
@@ -77,7 +80,7 @@ export interface ParameterSource {
   readonly slices: (name: string, shape: readonly [number, number], size: number) => ReadonlyArray<Value>
   /** x [rows, in] times a matrix [out, in] transposed. */
   readonly times: (name: string, x: Value, out: number) => Value
-  /** x [rows, in] times the module's weight [out, in] transposed, plus its bias [out] where it has one and its adapter. */
+  /** x [rows, in] times the module's weight [out, in] transposed, plus its bias [out] if it has one, and its adapter. */
   readonly linear: (module: string, x: Value, out: number, bias?: boolean) => Value
 }
 
@@ -89,17 +92,17 @@ export interface Weights {
   /** Factors of the targeted modules are graph inputs under their PEFT names. */
   readonly lora: LoraConfig | undefined
   /**
-   * The factors, where they stay the same as long as the graph is used: then they are constants of it. In a session that
-   * prepares its weights they cost a third of what inputs do: 2 ms a token of a 0.6B model instead of 6.
+   * The factors, if they stay the same as long as the graph is used: then they are constants of it. In a session with
+   * prepared weights they cost a third of what inputs do: 2 ms a token of a 0.6B model instead of 6.
    */
   readonly adapter?: Parameters | undefined
-  /** Before the names of these inputs, for a second model in one graph. */
+  /** Prefix of these inputs' names, for a second model in one graph. */
   readonly inputPrefix?: string
-  /** Frozen matrices are multiplied as it holds them; no derivative flows through these. */
+  /** Frozen matrices are multiplied in this form; no derivative flows through them. */
   readonly quantized?: QuantizedWeights | undefined
 }
 
-/** The weights of a checkpoint as they are, for models that are only run. */
+/** A checkpoint's weights unchanged, for models that are only run. */
 export const frozen = (index: WeightIndex): Weights => ({ index, trainable: "none", lora: undefined })
 
 export const parameterSource = (
@@ -122,7 +125,7 @@ export const parameterSource = (
     const dtype = dtypes[entry.dtype] ?? wrongShape(`${name} has dtype ${entry.dtype}; F32, F16 and BF16 are read`)
     return { dtype, entry }
   }
-  // Trained parameters are inputs of these names, so what the checkpoint holds has another.
+  // Trained parameters are inputs with these names, so the checkpoint's tensors get others.
   const weight = (name: string, shape: ReadonlyArray<number>): Value => {
     const { dtype, entry } = stored(name, shape)
     return g.weight(`checkpoint.${name}`, dtype, shape, { _tag: "External", ...entry })
@@ -170,7 +173,7 @@ export const parameterSource = (
 const quantizedProduct = (g: Graph, { index, precision }: QuantizedWeights) => {
   const one = g.scalar(1)
   const middle = g.weight("zero_point", "uint8", [], { _tag: "Inline", data: Uint8Array.of(128) })
-  /** Each row of x in 8 bits with a scale of its own, so that rows decoded together do not change one another. */
+  /** Each row of x in 8 bits with its own scale, so that rows decoded together do not change one another. */
   const inBytes = (x: Value) => {
     const largest = g.emit("Sqrt", [g.emit("ReduceMax", [g.mul(x, x), g.ints([1])], { axes: [1], keepdims: 1 })])
     const scale = g.add(g.scale(largest, 1 / 127), g.scalar(1e-30))
@@ -178,7 +181,7 @@ const quantizedProduct = (g: Graph, { index, precision }: QuantizedWeights) => {
   }
   const known = new Map<Value, ReturnType<typeof inBytes>>()
   const rotated = new Map<Value, Value>()
-  /** As the rows of the matrix are (quantization.ts). */
+  /** Rotated like the rows of the matrix (quantization.ts). */
   const turned = (x: Value): Value => {
     const width = Number(x.shape[1])
     const size = rotationSize(precision, width)
@@ -209,8 +212,8 @@ const quantizedProduct = (g: Graph, { index, precision }: QuantizedWeights) => {
 }
 
 /**
- * A fresh adapter, as PEFT makes one: A from Kaiming-uniform with a = √5 (so U(-1/√in, 1/√in)), B zero; the adapted
- * model therefore starts equal to its base.
+ * A fresh adapter, as PEFT makes one: A from Kaiming-uniform with a = √5 (so U(-1/√in, 1/√in)), B zero. So the adapted
+ * model starts equal to its base.
  */
 export const initialAdapter = (
   modules: ReadonlyArray<{ readonly module: string; readonly out: number; readonly in: number }>,
@@ -229,7 +232,7 @@ export const initialAdapter = (
   return adapter
 }
 
-/** Weights to start training from nothing: normal with `std`, norm weights 1, biases 0. */
+/** Weights for training from scratch: normal with `std`, norm weights 1, biases 0. */
 export const initialParameters = (
   shapes: ReadonlyMap<string, ReadonlyArray<number>>,
   seed: number,

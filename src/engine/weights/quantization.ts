@@ -1,42 +1,43 @@
 /**
- * Matrices in 8 or 4 bits, in the layouts that onnxruntime's kernels read. A sampler decodes from them: a token costs
- * one pass over all weights, so fewer bytes are more tokens. Training never sees them.
+ * Matrices in 8 or 4 bits, in the layouts that onnxruntime's kernels read. A sampler decodes with them: a token costs
+ * one pass over all weights, so fewer bytes mean more tokens. Training never uses them.
  */
 
 /**
- * What a sampler multiplies with. `int8` and `int4`: weights and activations in blocks of a row, each with its scale
- * (as ggml's Q8_0 and Q4_0 do). `dynamic_int8`: one scale a row of weights and one a row of activations; much faster where
- * many rows are multiplied together, and a little further from the exact model.
+ * The formats a sampler multiplies with. `int8` and `int4`: weights and activations in blocks of a row, each with its
+ * scale (like ggml's Q8_0 and Q4_0). `dynamic_int8`: one scale for each row of weights and each row of activations;
+ * much faster if many rows are multiplied together, and a little further from the exact model.
  */
 export const samplerPrecisions = ["float32", "int8", "int4", "dynamic_int8"] as const
 export type SamplerPrecision = (typeof samplerPrecisions)[number]
 export type QuantizedPrecision = Exclude<SamplerPrecision, "float32">
 
-/** Parameters from which on fewer bits are faster. */
+/** From this many parameters on, fewer bits are faster. */
 const large = 50_000_000
 
 /**
- * What `auto` takes: 8 bits where the weights stay as they are, the CPU decodes, and the model is large enough to gain.
+ * What `auto` takes: 8 bits if the weights do not change, the CPU decodes, and the model is large enough to gain.
  *
- * @param rows sequences decoded together, at most
+ * @param rows most sequences decoded together
  */
 export const autoPrecision = (parameters: number, frozen: boolean, device: string, rows: number): SamplerPrecision =>
   !frozen || device !== "cpu" || parameters < large ? "float32" : rows === 1 ? "int8" : "dynamic_int8"
 
-/** Of MatMulNBits: values of a row that share a scale. */
+/** For MatMulNBits: how many values of a row share a scale. */
 export const blockFormats = { int8: { bits: 8, block: 32 }, int4: { bits: 4, block: 32 } } as const
 
-/** Values of a row that are rotated together, at most. */
+/** Most values of a row that are rotated together. */
 const rotatedTogether = 128
 
 /**
- * x Wᵀ = (x H) (W H)ᵀ for an orthogonal H. The Hadamard one spreads what is large in a single channel evenly over its
- * neighbours, so that 8 bits hold all of them (QuaRot, Ashkboos et al. 2024, arXiv:2404.00456; here in parts of a row,
- * before every matrix, nothing folded into the matrix before). It pays where a whole row shares a scale: on SmolLM2-135M it
- * takes the gap from .158 to .034 nats a token. In blocks it is .018 and .013 with 8 bits, for about 6 % of a token's time
- * by the profile, and nothing with 4, whose error is the weights'.
+ * x Wᵀ = (x H) (W H)ᵀ for an orthogonal H. The Hadamard matrix spreads a large value in a single channel evenly over
+ * its neighbours, so that 8 bits hold all of them (QuaRot, Ashkboos et al. 2024, arXiv:2404.00456; here in parts of a
+ * row, before every matrix, with nothing folded into the matrix before). It pays if a whole row shares a scale: on
+ * SmolLM2-135M it reduces the gap from .158 to .034 nats a token. With blocks the gap is .018, and .013 with rotation,
+ * with 8 bits, for about 6 % of a token's time by the profile. With 4 bits it gains nothing: their error is the
+ * weights'.
  *
- * @returns length of a part: a power of two that divides the width; 1 where nothing is rotated
+ * @returns length of a part: a power of two that divides the width; 1 if nothing is rotated
  */
 export const rotationSize = (precision: QuantizedPrecision, width: number): number => {
   let size = 1
@@ -48,7 +49,7 @@ export const rotationSize = (precision: QuantizedPrecision, width: number): numb
 export const hadamard = (size: number): ReadonlyArray<number> =>
   [...rotate(Float32Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0)), size)]
 
-/** Each part of `size` values times H, by the fast Walsh-Hadamard transform. Exact for a size of 1. */
+/** Multiplies each part of `size` values by H, with the fast Walsh-Hadamard transform. Exact for a size of 1. */
 export const rotate = (x: Float32Array, size: number): Float32Array => {
   const y = x.map((value) => value / Math.sqrt(size))
   for (let half = 1; half < size; half *= 2) {
@@ -63,7 +64,7 @@ export const rotate = (x: Float32Array, size: number): Float32Array => {
   return y
 }
 
-/** A quantized matrix [rows, width]: values as they are stored, beside the scales that make them numbers again. */
+/** A quantized matrix [rows, width]: the stored values, and the scales that turn them back into numbers. */
 export interface QuantizedMatrix {
   readonly values: Uint8Array
   readonly scales: Float32Array
@@ -71,7 +72,10 @@ export interface QuantizedMatrix {
 
 const blocksOf = (width: number, block: number): number => Math.ceil(width / block)
 
-/** Axes of what is stored: [rows, blocks, bytes of a block] and [rows, blocks]; `dynamic_int8` [width, rows] and [rows]. */
+/**
+ * Shapes of the stored values and scales: [rows, blocks, bytes of a block] and [rows, blocks]; for `dynamic_int8`
+ * [width, rows] and [rows].
+ */
 export const quantizedShapes = (precision: QuantizedPrecision, rows: number, width: number) => {
   if (precision === "dynamic_int8") return { values: [width, rows], scales: [rows] }
   const { bits, block } = blockFormats[precision]
@@ -80,8 +84,8 @@ export const quantizedShapes = (precision: QuantizedPrecision, rows: number, wid
 }
 
 /**
- * Rows of a matrix, symmetric about zero: value = (stored - zero point) * scale, the zero point 128 or 8. The last block
- * of a row is filled up with zeros.
+ * Quantizes rows of a matrix, symmetric about zero: value = (stored - zero point) * scale, with zero point 128 or 8.
+ * The last block of a row is filled with zeros.
  *
  * int8: scale = max|w| / 127. int4: the value furthest from zero becomes -8 (ggml's Q4_0), so all 16 steps are used.
  * dynamic_int8: scale = max|w| / 127 of the whole row, and the result is transposed.
@@ -131,7 +135,7 @@ export const quantizeRows = (
   return { values, scales }
 }
 
-/** The value of largest magnitude, its sign kept; 0 of none. */
+/** The value of largest magnitude, with its sign; 0 if there are no values. */
 const furthest = (x: Float32Array, from: number, to: number): number => {
   let extreme = 0
   for (let i = from; i < to; i++) if (Math.abs(x[i]!) > Math.abs(extreme)) extreme = x[i]!

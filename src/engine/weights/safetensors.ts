@@ -1,13 +1,13 @@
 /**
- * The safetensors format: u64 little-endian header length, JSON header, raw tensors. Parsing reads the header only;
- * the tensors stay in the file, and onnxruntime is pointed at their offsets.
+ * The safetensors format: u64 little-endian header length, JSON header, raw tensors. Parsing reads only the header; the
+ * tensors stay in the file, and onnxruntime gets their offsets.
  */
 import { sizeOf, type Tensor } from "./tensor.ts"
 
 export type FileDType = "F32" | "F16" | "BF16"
 export const isFloat = (dtype: string): dtype is FileDType => dtype === "F32" || dtype === "F16" || dtype === "BF16"
 
-/** Bits of an element: every dtype of the format, though only floats of 16 and 32 bits are computed with. */
+/** Bits of an element for every dtype of the format; only floats of 16 and 32 bits are computed with. */
 const bitsOf: Readonly<Record<string, number>> = Object.fromEntries(
   Object.entries({
     64: "C64 F64 I64 U64",
@@ -18,7 +18,7 @@ const bitsOf: Readonly<Record<string, number>> = Object.fromEntries(
     4: "F4"
   }).flatMap(([bits, names]) => names.split(" ").map((name) => [name, Number(bits)]))
 )
-/** A longer header is refused, as by the format's own reader: nobody has that many tensors. */
+/** A longer header is refused, as by the format's own reader: no model has that many tensors. */
 const longestHeader = 100e6
 
 export interface TensorEntry {
@@ -144,7 +144,7 @@ export const toFloat32 = (bytes: Uint8Array, dtype: string): Float32Array => {
   return out
 }
 
-/** float32 values as a file holds them, little-endian. */
+/** float32 values in the form of a file, little-endian. */
 export const encodeValues = (data: Float32Array, dtype: FileDType): Uint8Array => {
   if (dtype === "F32") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
   const round = dtype === "F16" ? toFloat16 : toBfloat16
@@ -162,7 +162,7 @@ export interface Layout {
 /** Bytes of one tensor in a file. */
 export const byteLength = ({ dtype, shape }: Omit<Layout, "name">): number => sizeOf(shape) * bitsOf[dtype]! / 8
 
-/** What comes before the tensors of a file, which follow one after the other in this order. */
+/** The part before the tensors of a file; the tensors follow one after the other in this order. */
 export const encodeHeader = (
   layout: ReadonlyArray<Layout>,
   metadata: Readonly<Record<string, string>> = { format: "pt" }

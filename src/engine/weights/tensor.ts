@@ -17,6 +17,6 @@ export const padTo = (ids: ReadonlyArray<number>, length: number, fill = 0): Arr
 
 export const zeros = (shape: ReadonlyArray<number>): Tensor => ({ shape, data: new Float32Array(sizeOf(shape)) })
 
-/** A deep copy: neither side sees the other's later writes. */
+/** A deep copy: later writes on one side do not reach the other. */
 export const copyParameters = (parameters: Parameters): Map<string, Tensor> =>
   new Map([...parameters].map(([name, { data, shape }]) => [name, { shape, data: data.slice() }]))

@@ -1,9 +1,9 @@
 /**
- * One model in the Hugging Face cache, where huggingface_hub looks too:
+ * One model in the Hugging Face cache, in the layout that huggingface_hub reads too:
  *
- *     models--owner--name/blobs/<SHA-256 or git's SHA-1>       the bytes, each file once
- *                         snapshots/<commit>/<file>            links to the blobs
- *                         refs/<branch or tag>                 the commit it was last seen at
+ *      models--owner--name/blobs/<SHA-256 or git's SHA-1>       the bytes, each file once
+ *                          snapshots/<commit>/<file>            links to the blobs
+ *                          refs/<branch or tag>                 the commit it was last seen at
  *
  * Everything here blocks for a moment and throws what the file system throws.
  */
@@ -15,7 +15,7 @@ import { type HubModel, isCommit } from "./model-id.ts"
 export interface ModelCache {
   readonly blob: (name: string) => string
   readonly snapshot: (commit: string) => string
-  /** Undefined where the revision was never fetched. */
+  /** Undefined if the revision was never fetched. */
   readonly commitOf: (revision: string) => string | undefined
   readonly remember: (revision: string, commit: string) => void
   /** Shows the blob as a file of the snapshot. */
@@ -48,7 +48,7 @@ export const modelCache = (root: string, { id }: HubModel): ModelCache => {
     link: (commit, file, name) => {
       const at = path.join(snapshot(commit), file)
       makeFolders(path.dirname(at))
-      fs.rmSync(at, { force: true }) // a link to nothing, maybe
+      fs.rmSync(at, { force: true }) // perhaps a broken link
       try {
         fs.symlinkSync(path.relative(path.dirname(at), blob(name)), at)
       } catch (cause) {

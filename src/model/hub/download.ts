@@ -1,8 +1,8 @@
 /**
- * One file of the Hub to its blob in the cache. It grows as `<blob>.incomplete`, survives an interruption, and gets its
- * name only when all its bytes are on disk and have the right hash.
+ * Downloads one file of the Hub to its blob in the cache. It grows as `<blob>.incomplete`, survives an interruption,
+ * and gets its name only when all its bytes are on disk and have the right hash.
  *
- * Two processes may fetch the same file: both write the same bytes to the same places, and the first to be done renames.
+ * Two processes may fetch the same file: both write the same bytes to the same places, and the first to finish renames.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -18,7 +18,7 @@ export class CacheUnwritable extends Schema.TaggedError<CacheUnwritable>()("Cach
 export const writing = <A>(write: () => A | Promise<A>): Effect.Effect<A, CacheUnwritable> =>
   Effect.tryPromise({ try: async () => write(), catch: (cause) => new CacheUnwritable({ cause }) })
 
-/** Bytes of a blob that are there already. */
+/** Bytes of a blob that are already there. */
 export const thereOf = (blob: string): number =>
   (fs.statSync(blob, { throwIfNoEntry: false }) ?? fs.statSync(`${blob}.incomplete`, { throwIfNoEntry: false }))?.size ?? 0
 
@@ -26,13 +26,13 @@ export interface Download {
   readonly file: RepoFile
   readonly blob: string
   readonly read: (from: number) => Effect.Effect<Reading, HubBusy | ModelUnavailable, Scope.Scope>
-  /** Asks again where it may help. */
+  /** Asks again if that may help. */
   readonly again: <A, E, R>(ask: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Called with the bytes that are there. */
+  /** Called with the number of bytes that are there. */
   readonly moved: (bytes: number) => void
 }
 
-/** Between two connections, where the first one brought something. */
+/** Pause between two connections, if the first one brought something. */
 const pause = "500 millis"
 
 export const download = Effect.fn("download")(function*({ again, blob, file, moved, read }: Download) {
@@ -62,7 +62,7 @@ export const download = Effect.fn("download")(function*({ again, blob, file, mov
   if (hash !== file.blob) {
     yield* writing(() => fs.rmSync(part, { force: true }))
     return yield* new ModelUnavailable({
-      message: `${file.name} came with the hash ${hash.slice(0, 12)}..., but the Hub lists ${file.blob.slice(0, 12)}...: it was thrown away; run the same ` +
+      message: `${file.name} came with the hash ${hash.slice(0, 12)}..., but the Hub lists ${file.blob.slice(0, 12)}...: it was deleted; run the same ` +
         "command again, and if that does not help, something between here and the Hub changes files."
     })
   }
@@ -76,8 +76,8 @@ export const download = Effect.fn("download")(function*({ again, blob, file, mov
 })
 
 /**
- * What one connection brings, written as it comes; how much of the file is there then. A connection that breaks off fails
- * only when it brought nothing new.
+ * Writes what one connection brings as it comes, and returns how much of the file is there then. A connection that
+ * breaks off fails only if it brought nothing new.
  */
 const piece = (
   handle: fs.promises.FileHandle,
@@ -114,10 +114,10 @@ const piece = (
 const isOurs = (cause: unknown): cause is HubBusy | ModelUnavailable | CacheUnwritable =>
   cause instanceof HubBusy || cause instanceof ModelUnavailable || cause instanceof CacheUnwritable
 
-/** Bytes. A write for each piece that comes, and memory for each, would cost more than the connection. */
+/** Block size in bytes. Writing each piece as it comes, and memory for each, would cost more than the connection. */
 const blockSize = 2 ** 18
 
-/** One buffer, filled again and again. What came before a failure is passed on before it is thrown. */
+/** One buffer, filled again and again. Bytes that came before a failure are passed on before it is thrown. */
 async function* inBlocks(bytes: AsyncIterable<Uint8Array>) {
   const block = Buffer.alloc(blockSize)
   let filled = 0
@@ -141,7 +141,7 @@ async function* inBlocks(bytes: AsyncIterable<Uint8Array>) {
   if (filled > 0) yield block.subarray(0, filled)
 }
 
-/** A full disk may take some of the bytes, and say so only when it is given the rest. */
+/** A full disk may take some of the bytes, and report it only when it gets the rest. */
 const writeAll = async (handle: fs.promises.FileHandle, bytes: Uint8Array, at: number): Promise<void> => {
   try {
     for (let written = 0; written < bytes.length;) {
@@ -152,7 +152,7 @@ const writeAll = async (handle: fs.promises.FileHandle, bytes: Uint8Array, at: n
   }
 }
 
-/** Of the file as it lies on disk: what the Hub names an LFS file by, or git a blob. */
+/** Hash of the file on disk: SHA-256, the Hub's name of an LFS file, or git's hash of a blob. */
 const hashOf = (part: string, { blob, size }: RepoFile) =>
   Effect.tryPromise({
     try: async (signal) => {

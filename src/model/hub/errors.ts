@@ -1,7 +1,7 @@
-/** How a model of the Hub can fail to come. */
+/** Errors of fetching a model from the Hub. */
 import { Schema } from "effect"
 
-/** The model cannot be had; the message says why and what to do. */
+/** The model cannot be fetched; the message says why and what to do. */
 export class ModelUnavailable extends Schema.TaggedError<ModelUnavailable>()("ModelUnavailable", {
   message: Schema.String
 }) {}
@@ -9,8 +9,8 @@ export class ModelUnavailable extends Schema.TaggedError<ModelUnavailable>()("Mo
 /** No answer now, but there may be one later. The message is what happened, without a full stop. */
 export class HubBusy extends Schema.TaggedError<HubBusy>()("HubBusy", {
   message: Schema.String,
-  /** False where there was no connection at all. */
+  /** False if there was no connection at all. */
   reached: Schema.Boolean,
-  /** Seconds that the Hub asked us to wait, 0 where it did not say. */
+  /** Seconds that the Hub asked us to wait, 0 if it did not say. */
   retryAfter: Schema.Finite
 }) {}

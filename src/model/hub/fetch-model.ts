@@ -1,7 +1,7 @@
 /**
- * A model of the Hub as a folder of the cache. What is small and may rule the model out comes first: the listing,
- * config.json, the index of the shards, the room on the disk; then the small files, then the weights, four at a time.
- * The revision is remembered only when all of it is there.
+ * Fetches a model of the Hub into a folder of the cache. Small things that may rule the model out come first: the
+ * listing, config.json, the index of the shards, the room on the disk; then the small files, then the weights, four at
+ * a time. The revision is remembered only when everything is there.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -23,7 +23,7 @@ export interface FetchedModel {
   readonly commit: string
 }
 
-/** Files that come together. */
+/** Files fetched at the same time. */
 const together = 4
 
 const unavailable = (message: string) => new ModelUnavailable({ message })
@@ -52,19 +52,19 @@ export const fetchModel = Effect.fn("fetchModel")(function*(model: HubModel, kin
     if (found.missing !== undefined) {
       return yield* unavailable(`${listed.failure.message}, and ${found.missing} in ${settings.cache}: check the network, or give a folder that exists.`)
     }
-    yield* note(`${listed.failure.message}: going on with what is cached of ${named(model)}.`)
+    yield* note(`${listed.failure.message}: continuing with the cached files of ${named(model)}.`)
     return found
   }
   const { commit, listing } = listed.success
   const fetched = yield* fetchMissing({ cache, commit, hub, kind, model, root: settings.cache, style }, listing)
-  // A cache that is complete may be one that cannot be written to.
+  // A complete cache may be read-only.
   yield* writing(() => cache.remember(model.revision === commit ? commit : model.revision, commit)).pipe(Effect.ignore)
   return fetched
 })
 
 const named = ({ id, revision }: HubModel): string => (revision === "main" ? id : `${id}@${revision}`)
 
-/** The model as it lies in the cache, or what is missing, as a clause. */
+/** The model in the cache, or what is missing, as a clause. */
 const cached = Effect.fnUntraced(function*(cache: ModelCache, model: HubModel, kind: ModelKind) {
   const commit = cache.commitOf(model.revision)
   const folder = commit === undefined ? "" : cache.snapshot(commit)
@@ -109,7 +109,7 @@ const fetchMissing = Effect.fnUntraced(function*(o: Fetch, listing: ReadonlyArra
   return { folder, commit } satisfies FetchedModel
 })
 
-/** The groups one after the other, so that weights are the last to come. A file that is there is not asked for. */
+/** Fetches the groups one after the other, so that the weights come last. A file that is there is not fetched. */
 const fetchFiles = Effect.fnUntraced(function*(o: Fetch, ...groups: ReadonlyArray<ReadonlyArray<RepoFile>>) {
   const { cache, commit, hub, model, root, style } = o
   const isMissing = ({ name }: RepoFile) => !fs.existsSync(path.join(cache.snapshot(commit), name))
@@ -145,10 +145,10 @@ const fetchFiles = Effect.fnUntraced(function*(o: Fetch, ...groups: ReadonlyArra
   })
   yield* Effect.forEach(missing, (group) => Effect.forEach(group, fetchOne, { concurrency: together }), { discard: true }).pipe(
     Effect.raceFirst(Effect.repeat(tick, Schedule.spaced("200 millis"))),
-    Effect.onInterrupt(() => progress.note(`Stopped at ${byteSize(done())} of ${byteSize(total)}: the same command goes on from there.`)),
+    Effect.onInterrupt(() => progress.note(`Stopped at ${byteSize(done())} of ${byteSize(total)}: the same command continues from there.`)),
     Effect.catchTags({
       HubBusy: ({ message }: HubBusy) =>
-        Effect.fail(unavailable(`${message}, and ${left()} bytes of ${model.id} are still missing: the same command goes on from there.`)),
+        Effect.fail(unavailable(`${message}, and ${left()} bytes of ${model.id} are still missing: the same command continues from there.`)),
       CacheUnwritable: ({ cause }: CacheUnwritable) => Effect.fail(unavailable(unwritable(model.id, root, left(), cause)))
     }),
     Effect.tapError(() => progress.end)
@@ -159,7 +159,7 @@ const fetchFiles = Effect.fnUntraced(function*(o: Fetch, ...groups: ReadonlyArra
 
 const elsewhere = "set HF_HOME to a folder on another disk"
 
-/** Told now rather than after minutes. A system that does not say how much is free is trusted. */
+/** Checked now rather than after minutes of downloading. A system that does not say how much is free is trusted. */
 const enoughRoom = (id: string, root: string, needed: number) =>
   Effect.suspend(() => {
     let at = root

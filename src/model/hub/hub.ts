@@ -1,9 +1,9 @@
 /**
- * The Hub over HTTP: which commit a revision is, which files a commit has, and their bytes from any place on.
+ * The Hub over HTTP: which commit a revision is, which files a commit has, and their bytes from any offset.
  *
- * Models and files are looked up by @huggingface/hub. Bytes are one ranged GET of our own: the library's download can
- * neither go on where one was cut off nor tell a refusal from a file, and it does not check what came. Files that the
- * Hub keeps in Xet are read by the same GET, which it serves for every client without Xet.
+ * @huggingface/hub looks up models and files. We fetch bytes with our own ranged GET: the library's download can
+ * neither continue a broken one nor tell a refusal from a file, and it does not check the bytes. The same GET also
+ * reads files that the Hub keeps in Xet, which it serves to every client without Xet.
  */
 import { Effect, Redacted, Schema, type Scope } from "effect"
 import { codeOf, retryAfter, rootOf, wasUnsent } from "../../system/http-failure.ts"
@@ -14,28 +14,28 @@ import { type HubModel, isCommit } from "./model-id.ts"
 import type { HubSettings } from "./settings.ts"
 
 export interface RepoFile {
-  /** In the root of the repository; no folder in it. */
+  /** A file in the root of the repository, without a folder. */
   readonly name: string
   /** Bytes. */
   readonly size: number
-  /** Name of its blob in the cache: its SHA-256 where it is an LFS file, else git's SHA-1. */
+  /** Name of its blob in the cache: its SHA-256 if it is an LFS file, else git's SHA-1. */
   readonly blob: string
 }
 
 export interface Reading {
-  /** Where the bytes begin: 0 although more was asked for, where the server knows no ranges. */
+  /** Where the bytes begin. It is 0, whatever was asked for, if the server does not support ranges. */
   readonly from: number
-  /** As they come. Throws `HubBusy` when the connection broke off or is silent. */
+  /** The bytes as they come. Throws `HubBusy` if the connection breaks off or is silent. */
   readonly bytes: AsyncIterable<Uint8Array>
 }
 
 type HubError = HubBusy | ModelUnavailable
 
 export interface Hub {
-  /** Who is asked, for people. */
+  /** The host, for people. */
   readonly host: string
   readonly commitOf: (model: HubModel) => Effect.Effect<string, HubError>
-  /** Those in the root of the repository. */
+  /** The files in the root of the repository. */
   readonly files: (model: HubModel, commit: string) => Effect.Effect<ReadonlyArray<RepoFile>, HubError>
   /** The connection ends with the scope. */
   readonly read: (model: HubModel, commit: string, file: RepoFile, from: number) => Effect.Effect<Reading, HubError, Scope.Scope>
@@ -49,7 +49,7 @@ const Listed = Schema.Array(Schema.Struct({
   lfs: Schema.optionalKey(Schema.Struct({ oid: Schema.String, size: Schema.Int }))
 }))
 
-/** Bytes of one answer about a model: a page of a thousand files has less than one. */
+/** Most bytes of one answer about a model; a page of a thousand files has less than one million. */
 const longestListing = 32e6
 
 const isBlob = (text: string): boolean => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(text)
@@ -58,7 +58,7 @@ const isName = (text: string): boolean => !/[/\\]|^\.{1,2}$/.test(text)
 export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
   const { host, origin } = new URL(endpoint)
   const { text: hide } = hiding(token)
-  /** What the Hub, or what stands between, said: it may repeat the token. */
+  /** The words of the Hub, or of a proxy before it: they may repeat the token. */
   const shown = (said: string) => oneLine(hide(said))
   const silent = () =>
     new HubBusy({ message: `${host} sent nothing for ${deadline} s (HF_HUB_DOWNLOAD_TIMEOUT)`, reached: true, retryAfter: 0 })
@@ -71,7 +71,7 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
   const ours = (cause: unknown): HubError => (cause instanceof HubBusy || cause instanceof ModelUnavailable ? cause : lost(cause))
   const strange = () => new ModelUnavailable({ message: `${endpoint} does not answer as the Hub does: check HF_ENDPOINT and the network.` })
 
-  /** Rejects with a `HubError`. On a redirect to another origin fetch leaves the token behind. */
+  /** Rejects with a `HubError`. On a redirect to another origin, fetch does not send the token. */
   const send = async (model: HubModel, url: string, init: RequestInit): Promise<Response> => {
     const headers = new Headers(init.headers)
     headers.set("user-agent", "vequinox")
@@ -115,7 +115,7 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
     return no(`${host} answered ${status}${said === undefined ? "" : ` (${said})`} for ${id}.`)
   }
 
-  /** The library is loaded when it is needed: a command with a local model does not wait for it. */
+  /** The library is loaded only when needed: a command with a local model does not wait for it. */
   const ask = <A>(model: HubModel, use: (hub: typeof import("@huggingface/hub"), fetch: typeof globalThis.fetch) => Promise<A>) =>
     Effect.tryPromise({
       try: async (signal) => {
@@ -132,7 +132,7 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
           throw timeout?.aborted ? silent() : cause
         }
       },
-      // Without a cause it is no failure of fetch but of what reads the answer.
+      // Without a cause, it is not fetch that failed but the reading of the answer.
       catch: (cause) => cause instanceof SyntaxError || (cause instanceof TypeError && cause.cause === undefined) ? strange() : ours(cause)
     })
 
@@ -195,7 +195,7 @@ export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
   }
 }
 
-/** Seconds left of the Hub's window, as `RateLimit: "resolvers";r=0;t=55` has them; 0 where requests are left in it. */
+/** Seconds left of the Hub's window, as in `RateLimit: "resolvers";r=0;t=55`; 0 if requests are left in it. */
 const windowLeft = (headers: Headers): number => {
   const [, remaining, seconds] = /;\s*r=(\d+)\s*;\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "") ?? []
   return remaining === "0" ? Math.min(3600, Number(seconds)) : 0

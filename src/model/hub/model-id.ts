@@ -6,13 +6,13 @@ export interface HubModel {
   readonly revision: string
 }
 
-/** What an id may look like, so that it can be part of an address and of a folder's name. */
+/** Allowed ids: they become part of a URL and of a folder's name. */
 const id = /^(?!.*(--|\.\.|\.git$))[A-Za-z0-9][\w.-]*\/[A-Za-z0-9_][\w.-]{0,95}$/
 
-/** What git allows in names, so that it can be part of an address and of a file's path. */
+/** Names that git allows: they become part of a URL and of a file's path. */
 const revision = /^(?!\/|.*(\.\.|\/\/|@\{|\/$))[^\s~^:?*[\\\p{Cc}]{1,200}$/u
 
-/** Undefined where the text is no such name. */
+/** Undefined if the text is not such a name. */
 export const parseModelId = (text: string): { readonly id: string; readonly revision: string | undefined } | undefined => {
   const [name, ...rest] = text.split("@")
   const asked = rest.length === 0 ? undefined : rest.join("@")
@@ -21,5 +21,5 @@ export const parseModelId = (text: string): { readonly id: string; readonly revi
 
 export const isRevision = (text: string): boolean => revision.test(text)
 
-/** A whole commit, which never comes to mean something else. */
+/** Whether it is a whole commit, whose meaning never changes. */
 export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text)

@@ -3,15 +3,15 @@ import type { Effect } from "effect"
 import { type CheckpointInvalid, companionFiles, readDecoderConfig } from "../model-folder.ts"
 
 export interface ModelKind {
-  /** Fails where config.json, all that the folder need hold by then, is of a model that cannot be used. */
+  /** Fails if config.json is of a model that cannot be used; the folder need hold no other file at that point. */
   readonly check?: (folder: string) => Effect.Effect<unknown, CheckpointInvalid>
-  /** It needs them beside its weights. */
+  /** Files it needs besides its weights. */
   readonly required: ReadonlyArray<string>
-  /** It takes them where they are. */
+  /** Files it uses if they exist. */
   readonly others: ReadonlyArray<string>
-  /** The weights: the first of these that there is. */
+  /** The weights: the first of these that exists. */
   readonly weights: ReadonlyArray<string>
-  /** Where a repository has not all of it: what else can be given. */
+  /** What to give instead of a repository that lacks a file. */
   readonly instead: string
 }
 

@@ -1,4 +1,4 @@
-/** What --model and --judge-model may say: a local folder, which wins where there is one, or a model of the Hub. */
+/** Reads --model and --judge-model: a local folder, which wins if there is one, or a model of the Hub. */
 import * as fs from "node:fs"
 import { Effect } from "effect"
 import type { Base } from "../adapter.ts"
@@ -9,15 +9,15 @@ import { isRevision, parseModelId } from "./model-id.ts"
 import type { ModelKind } from "./model-kind.ts"
 
 export interface ResolvedModel {
-  /** Absolute or not, as it was given; it need not exist. */
+  /** As it was given, absolute or not; it need not exist. */
   readonly folder: string
-  /** What files made from it say of it. */
+  /** How files made from it name their base. */
   readonly base: Base
 }
 
 /**
- * The folder of a model, fetched from the Hub where it must be. Text that is neither a folder nor a name on the Hub is
- * left for the opener to complain about.
+ * The folder of a model, fetched from the Hub if necessary. Text that is neither a folder nor a name on the Hub is left
+ * to the opener, which reports it.
  *
  * @param asked branch, tag or commit on the Hub; empty takes the one in the text, else `main`
  */
@@ -29,7 +29,7 @@ export const resolveModel = Effect.fn("resolveModel")(function*(
   const given = fs.existsSync(text) ? undefined : parseModelId(text)
   if (given === undefined) {
     if (asked !== "") {
-      return yield* new ModelUnavailable({ message: `--revision ${asked} is of models on the Hub, and ${text} is a folder: leave it out.` })
+      return yield* new ModelUnavailable({ message: `--revision ${asked} is only for models on the Hub, and ${text} is a folder: leave it out.` })
     }
     return { folder: text, base: { name: text, revision: null } } satisfies ResolvedModel as ResolvedModel
   }
@@ -38,7 +38,7 @@ export const resolveModel = Effect.fn("resolveModel")(function*(
     return yield* new ModelUnavailable({ message: `${text} and --revision ${asked} ask for two revisions: give one.` })
   }
   if (!isRevision(revision)) {
-    return yield* new ModelUnavailable({ message: `"${revision}" is no revision: give a branch, a tag or a whole commit.` })
+    return yield* new ModelUnavailable({ message: `"${revision}" is not a revision: give a branch, a tag or a whole commit.` })
   }
   const { commit, folder } = yield* fetchModel({ id, revision }, kind, style)
   return { folder, base: { name: id, revision: commit } } satisfies ResolvedModel as ResolvedModel

@@ -1,4 +1,4 @@
-/** Asking the Hub again. */
+/** Asks the Hub again. */
 import { Duration, Effect, Schedule } from "effect"
 import { duration as inWords } from "../../system/progress.ts"
 import { HubBusy } from "./errors.ts"
@@ -10,9 +10,9 @@ const backoff = Schedule.min([Schedule.exponential("500 millis"), Schedule.space
 )
 
 /**
- * Asks again when the Hub was busy or a connection was lost, and never before the Hub allows.
+ * Asks again if the Hub was busy or a connection was lost, and never before the Hub allows.
  *
- * @param patient also when there was no connection: worth it once something was fetched
+ * @param patient also if there was no connection: worth it once something was fetched
  */
 export const withHubRetry = (note: (line: string) => Effect.Effect<void>, patient: boolean) => <A, E, R>(ask: Effect.Effect<A, E, R>) =>
   Effect.retry(

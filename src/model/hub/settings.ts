@@ -1,4 +1,4 @@
-/** What the environment says of the Hub, by the names that huggingface_hub reads. */
+/** Reads the environment's settings for the Hub, under the names that huggingface_hub reads. */
 import * as os from "node:os"
 import * as path from "node:path"
 import { Config, Effect, Redacted } from "effect"
@@ -7,13 +7,13 @@ import { ModelUnavailable } from "./errors.ts"
 export interface HubSettings {
   /** Address without a slash at its end. */
   readonly endpoint: string
-  /** For the endpoint's origin and nobody else. */
+  /** For the endpoint's origin and no other. */
   readonly token: Redacted.Redacted | undefined
   /** The folder of `models--owner--name`. */
   readonly cache: string
-  /** Nothing is asked of the Hub. */
+  /** The Hub is never asked. */
   readonly offline: boolean
-  /** Seconds without a byte until a connection is given up. */
+  /** Seconds without a byte after which a connection is given up. */
   readonly deadline: number
 }
 
@@ -44,22 +44,22 @@ const isAddress = (text: string): boolean => {
   return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === ""
 }
 
-/** Fails with `ModelUnavailable` where a variable makes no sense. No message has the token in it. */
+/** Fails with `ModelUnavailable` if a variable makes no sense. No message contains the token. */
 export const hubSettings = Effect.gen(function*() {
   const e = yield* environment
   const endpoint = (e.endpoint || "https://huggingface.co").replace(/\/+$/, "")
   if (!isAddress(endpoint)) {
     return yield* new ModelUnavailable({
-      message: "HF_ENDPOINT is not an address: it looks like https://huggingface.co, and a token belongs in HF_TOKEN."
+      message: "HF_ENDPOINT is not an address: it should look like https://huggingface.co, and a token belongs in HF_TOKEN."
     })
   }
   const token = Redacted.value(e.token).trim()
-  if (!/^[\x21-\x7e]*$/.test(token)) { // fetch would say so, token and all
-    return yield* new ModelUnavailable({ message: "HF_TOKEN has characters in it that no token has: set it anew." })
+  if (!/^[\x21-\x7e]*$/.test(token)) { // fetch's own message would contain the token
+    return yield* new ModelUnavailable({ message: "HF_TOKEN contains characters that no token has: set it again." })
   }
   const deadline = Number(e.deadline || "10")
   if (!(deadline > 0 && deadline <= 86_400)) {
-    return yield* new ModelUnavailable({ message: `HF_HUB_DOWNLOAD_TIMEOUT is "${e.deadline}": it is a number of seconds, as 30.` })
+    return yield* new ModelUnavailable({ message: `HF_HUB_DOWNLOAD_TIMEOUT is "${e.deadline}": it should be a number of seconds, such as 30.` })
   }
   return {
     endpoint,

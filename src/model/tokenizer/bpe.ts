@@ -1,7 +1,7 @@
 /**
  * Trains a byte-level BPE tokenizer (Sennrich et al. 2016, arXiv:1508.07909, on bytes as in GPT-2) and writes it as the
- * tokenizer.json that Hugging Face's libraries read. Reading is theirs (`@huggingface/tokenizers`); they have no trainer
- * outside Rust, hence this file.
+ * tokenizer.json that Hugging Face's libraries read. Their library (`@huggingface/tokenizers`) reads it; they have no
+ * trainer outside Rust, so this file trains.
  */
 
 export interface BpeOptions {
@@ -23,7 +23,8 @@ const byteAlphabet: ReadonlyArray<string> = (() => {
 const toAlphabet = (text: string): Array<string> => Array.from(new TextEncoder().encode(text), (b) => byteAlphabet[b]!)
 
 /**
- * Learns merges from texts, most frequent pair first; equal counts go by text, so the result is a function of the texts.
+ * Learns merges from texts, most frequent pair first. Equal counts are ordered by text, so the result depends only on
+ * the texts.
  *
  * @returns the JSON value of a tokenizer.json
  */

@@ -1,6 +1,6 @@
-/** Byte tokens (`<0x41>`), where the tokenizer library reads them otherwise than Hugging Face's own. */
+/** Corrects byte tokens (`<0x41>`) that the tokenizer library reads differently from Hugging Face's own. */
 
-/** What is used here of the library's decoders, whose own types do not resolve. */
+/** The part of the library's decoders that is used here; their own types do not resolve. */
 interface Decoder {
   readonly config: { readonly type: string }
   readonly decoders?: ReadonlyArray<Decoder>
@@ -8,8 +8,8 @@ interface Decoder {
 }
 
 /**
- * Corrects the byte fallback of a decoder: a run of bytes that is not UTF-8 becomes one replacement character a byte,
- * not one a broken letter, and a byte order mark stays.
+ * Corrects the byte fallback of a decoder: a run of bytes that is not UTF-8 becomes one replacement character for each
+ * byte, not for each broken letter, and a byte order mark stays.
  */
 export const correctBytes = (decoder: Decoder | null): void => {
   decoder?.decoders?.forEach(correctBytes)

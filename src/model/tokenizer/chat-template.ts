@@ -1,13 +1,13 @@
 /**
- * A model's chat template, a Jinja program that a stranger wrote: it may loop within loops and double its texts. What it
- * makes is counted while it runs, and it is ended when that is far more than any conversation needs.
+ * A model's chat template: a Jinja program by a stranger, which may nest loops and double its texts. Its output is
+ * counted while it runs, and it is ended if that is far more than any conversation needs.
  */
 import { Environment, Interpreter, Template } from "@huggingface/jinja"
 
-/** What a template may make, in parts and characters: this many, and so many more for each character that it is given. */
+/** How much a template may make, in parts and characters: a base, plus an amount for each character it is given. */
 const [most, mostPerCharacter] = [200_000, 100]
 
-/** Longer templates are refused, characters: the longest that models come with have a tenth of that. */
+/** Longer templates are refused (characters): the longest of real models have a tenth of that. */
 const longest = 262_144
 /** Longer runs of spaces are refused: the library's time grows with their square. */
 const longestRun = 1000
@@ -17,7 +17,7 @@ interface Value {
   readonly value: unknown
 }
 
-/** What is used here of the library's interpreter, whose own types do not resolve. */
+/** The part of the library's interpreter that is used here; its own types do not resolve. */
 const Base = Interpreter as new(environment: unknown) => {
   evaluate(statement: unknown, environment: unknown): Value
   run(program: unknown): Value
@@ -30,7 +30,7 @@ const partsOf = (value: Value): Iterable<Value> | undefined =>
 class CountingInterpreter extends Base {
   #left: number
   readonly #most: number
-  /** Of values that were counted and cannot change: what writing each out takes. */
+  /** Cost of writing out each value that was counted and cannot change. */
   readonly #weights = new WeakMap<Value, number>()
 
   constructor(environment: unknown, most: number) {
@@ -41,7 +41,7 @@ class CountingInterpreter extends Base {
   override evaluate(statement: unknown, environment: unknown): Value {
     const value = super.evaluate(statement, environment)
     this.spend(1)
-    // A list that holds another one twice is small in memory, and may be endless where it is written out.
+    // A list that holds another one twice is small in memory, but may be endless when written out.
     if (this.#weigh(value).weight > this.#most) this.#tooMuch()
     return value
   }
@@ -55,7 +55,7 @@ class CountingInterpreter extends Base {
     throw new Error(`it makes more than ${this.#most} values and characters of this conversation`)
   }
 
-  /** Characters and parts that writing the value out takes, at most. */
+  /** Most characters and parts that writing the value out takes. */
   #weigh(value: Value): { readonly weight: number; readonly lasting: boolean } {
     const known = this.#weights.get(value)
     if (known !== undefined) return { weight: known, lasting: true }
@@ -78,7 +78,7 @@ class CountingInterpreter extends Base {
   }
 }
 
-/** As many numbers as there may be values; the library's own would first fill the memory. */
+/** At most as many numbers as values are allowed; the library's own range would fill the memory first. */
 const range = (interpreter: () => CountingInterpreter) => (first: number, second?: number, step = 1): Array<number> => {
   const [from, to] = second === undefined ? [0, first] : [first, second]
   if (step === 0) throw new Error("range() step must not be zero")
@@ -124,7 +124,7 @@ const charactersOf = (value: unknown): number =>
     ? Object.values(value).reduce((sum, part) => sum + charactersOf(part), 0)
     : 0
 
-/** @returns renders the template; both throw an `Error` that says why not */
+/** @returns a function that renders the template; both throw an `Error` that says why not */
 export const openTemplate = (source: string): (variables: Readonly<Record<string, unknown>>) => string => {
   if (source.length > longest) throw new Error(`it has ${source.length} characters, and ${longest} are the most`)
   for (const [run] of source.matchAll(/\s+/g)) {

@@ -1,8 +1,8 @@
 /**
  * The tokenizer of a model folder and its chat template: from a prompt's text to the tokens the policy continues.
  *
- * The assistant prefill (an opened `<svg ...>` tag) is part of the prompt: the policy is spared from writing it and is
- * never trained on it.
+ * The assistant prefill (an opened `<svg ...>` tag) is part of the prompt: the policy need not write it and is never
+ * trained on it.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -15,7 +15,7 @@ import { openTemplate } from "./chat-template.ts"
 import { limitedIn, openSeconds, secondsFor } from "./limits.ts"
 
 export interface PromptFormat {
-  /** Text of the system message; none when empty. */
+  /** Text of the system message; empty means no system message. */
   readonly systemPrompt: string
   /** Text of the user message; `{prompt}` stands for the prompt. */
   readonly promptTemplate: string
@@ -23,7 +23,7 @@ export interface PromptFormat {
   readonly prefill: string
 }
 
-/** An opened tag: what comes after it is up to the policy. */
+/** An opened tag: the policy decides what comes after it. */
 export const defaultPrefill = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 64 64\">"
 export const defaultFormat: PromptFormat = { systemPrompt: "", promptTemplate: "{prompt}", prefill: defaultPrefill }
 
@@ -33,8 +33,8 @@ export interface Message {
 }
 
 /**
- * Its functions throw `CheckpointInvalid` where the folder's tokenizer or template does not come to an end with a text, or
- * refuses it: `tokenizing` (limits.ts) makes that a failure.
+ * Its functions throw `CheckpointInvalid` if the folder's tokenizer or template does not finish with a text, or refuses
+ * it: `tokenizing` (limits.ts) makes that a failure.
  */
 export interface PolicyTokenizer {
   readonly encode: (text: string) => Array<number>
@@ -43,14 +43,14 @@ export interface PolicyTokenizer {
   readonly chat: (messages: ReadonlyArray<Message>) => string
   /** Tokens that end an answer. */
   readonly eosIds: ReadonlyArray<number>
-  /** Text of each token by itself; bytes that are no text of their own come out as the replacement character. */
+  /** Text of each token alone; bytes that are not text alone become the replacement character. */
   readonly tokenTexts: ReadonlyArray<string>
 }
 
 const AnyObject = Schema.Record(Schema.String, Schema.Unknown)
 const EosJson = Schema.Struct({ eos_token_id: Schema.optionalKey(Schema.Unknown) })
 
-/** Fails with `CheckpointInvalid` when a tokenizer file is missing or broken, or when there is no chat template. */
+/** Fails with `CheckpointInvalid` if a tokenizer file is missing or broken, or if there is no chat template. */
 export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string) {
   const json = yield* readJson(folder, "tokenizer.json", AnyObject)
   const config = yield* readJson(folder, "tokenizer_config.json", AnyObject)
@@ -70,7 +70,7 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
   const eosIds = yield* eosOf(folder, tokenizer.token_to_id(text(config["eos_token"])))
   let size = 0
   for (const id of tokenizer.get_vocab(true).values()) size = Math.max(size, id + 1)
-  // Left out here, not by the library: it looks each token up in a list, and Gemma's has thousands.
+  // Removed here, not by the library: it searches a list for each token, and Gemma's list has thousands.
   const special = new Set<number>()
   for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.add(id)
   const limited = limitedIn(folder)

@@ -1,4 +1,4 @@
-/** Reading binary formats: a place in some bytes that moves on, and one error for everything that cannot be. */
+/** Reads binary formats: a position that moves through some bytes, and one error for everything that is impossible. */
 
 /** The file is not what it says it is; the message, half a sentence, names what is wrong, not which file. */
 export class FormatError extends Error {
@@ -20,7 +20,7 @@ export class ByteReader {
     this.at = at
   }
 
-  /** Moves on by `length` bytes and returns where they began. */
+  /** Moves ahead by `length` bytes and returns where they began. */
   skip(length: number): number {
     const from = this.at
     if (from < 0 || from + length > this.#bytes.length) broken("it ends in the middle of a record")

@@ -1,9 +1,9 @@
 /**
- * Python's pickle format, protocol 2, as far as plain data goes. A pickle is a program that may call anything; this
- * reader calls only what it was given, refuses every other name where it meets it, and so runs nothing of the file's.
+ * Reads Python's pickle format, protocol 2, for plain data. A pickle is a program that may call anything. This reader
+ * calls only what it was given and refuses every other name where it meets it, so it runs nothing from the file.
  *
- * Numbers, strings, booleans and None become their counterparts (integers beyond 2^53 bigints), tuples and lists arrays,
- * dicts Maps. What is set as attributes of a dict is dropped.
+ * Numbers, strings, booleans and None become their counterparts (integers beyond 2^53 bigints), tuples and lists
+ * arrays, dicts Maps. Attributes set on a dict are dropped.
  */
 import { broken, ByteReader } from "./byte-reader.ts"
 
@@ -26,7 +26,7 @@ export class Global {
 /** Marks a place in the stack. */
 const mark = Symbol("mark")
 
-/** Only what prints, and not too much: the name comes from the file. */
+/** Only printable characters, and not many: the name comes from the file. */
 const shown = (text: string): string => JSON.stringify(text.slice(0, 80))
 
 /** Two's complement, little-endian. */
@@ -43,7 +43,7 @@ export interface PickleOptions {
   readonly persistent: (id: unknown) => unknown
 }
 
-/** @throws FormatError for whatever is not such a pickle */
+/** @throws FormatError if it is not such a pickle */
 export const unpickle = (bytes: Uint8Array, { globals, persistent }: PickleOptions): unknown => {
   const r = new ByteReader(bytes)
   const stack: Array<unknown> = []
@@ -61,19 +61,19 @@ export const unpickle = (bytes: Uint8Array, { globals, persistent }: PickleOptio
   const last = (count: number): Array<unknown> => Array.from({ length: count }, pop).reverse()
   const append = (items: ReadonlyArray<unknown>): void => {
     const list = top()
-    if (!Array.isArray(list)) return broken("its pickle appends to what is no list")
+    if (!Array.isArray(list)) return broken("its pickle appends to something that is not a list")
     for (const item of items) list.push(item)
   }
   const setItems = (items: ReadonlyArray<unknown>): void => {
     const dict = top()
-    if (!(dict instanceof Map) || items.length % 2 !== 0) return broken("its pickle sets items of what is no dict")
+    if (!(dict instanceof Map) || items.length % 2 !== 0) return broken("its pickle sets items of something that is not a dict")
     for (let i = 0; i < items.length; i += 2) dict.set(items[i], items[i + 1])
   }
   const recall = (at: number): unknown => (memo.has(at) ? memo.get(at) : broken("its pickle recalls what it never stored"))
   const reduce = (): unknown => {
     const args = pop()
     const callee = pop()
-    if (!(callee instanceof Global) || !Array.isArray(args)) return broken("its pickle calls what is no function")
+    if (!(callee instanceof Global) || !Array.isArray(args)) return broken("its pickle calls something that is not a function")
     return callee.call(args)
   }
   const global = (): Global => {
@@ -83,7 +83,7 @@ export const unpickle = (bytes: Uint8Array, { globals, persistent }: PickleOptio
   }
   const build = (): void => {
     pop()
-    if (!(top() instanceof Map)) return broken("its pickle sets attributes of what is no dict")
+    if (!(top() instanceof Map)) return broken("its pickle sets attributes of something that is not a dict")
   }
 
   for (;;) {

@@ -1,7 +1,7 @@
 /**
- * Opens what `torch.save` writes since PyTorch 1.6: a zip whose `data.pkl` is a pickle of names, shapes and strides and
- * whose `data/N` hold the numbers, uncompressed. Nothing of the file is executed, and the numbers stay where they are:
- * onnxruntime maps them at their offsets, as it does those of a .safetensors file.
+ * Opens the files that `torch.save` writes since PyTorch 1.6: a zip whose `data.pkl` is a pickle of names, shapes and
+ * strides and whose `data/N` hold the numbers, uncompressed. Nothing in the file is executed, and the numbers stay in
+ * place: onnxruntime maps them at their offsets, as it does with a .safetensors file.
  *
  * Read: dicts of dense, contiguous tensors on any device. Refused: other Python objects, TorchScript, big-endian files.
  */
@@ -64,7 +64,7 @@ const rebuild = ([storage, offset, shape, stride]: ReadonlyArray<unknown>): Torc
 const asDict = (args: ReadonlyArray<unknown>): Map<unknown, unknown> =>
   args.length === 0 ? new Map() : broken("its pickle makes a dict from arguments")
 
-/** What the pickle of a state dict names, and nothing else. */
+/** The names that the pickle of a state dict uses, and no others. */
 const globals: ReadonlyMap<string, Global> = new Map(
   [
     new Global("collections OrderedDict", asDict),
@@ -75,7 +75,7 @@ const globals: ReadonlyMap<string, Global> = new Map(
   ].map((global) => [global.name, global])
 )
 
-/** Row-major without gaps; the stride of an axis of length 1 is never used, and so means nothing. */
+/** Row-major without gaps. The stride of an axis of length 1 is never used, so it does not matter. */
 const isContiguous = ({ shape, stride }: TorchTensor): boolean =>
   sizeOf(shape) === 0 || shape.every((dim, i) => dim === 1 || stride[i] === sizeOf(shape.slice(i + 1)))
 
@@ -89,7 +89,7 @@ const entryOf = (name: string, tensor: TorchTensor): TensorEntry => {
   }
   if (offset * width + length > storage.place.length) return broken(`${JSON.stringify(name)} is longer than its storage`)
   if (at % width !== 0) {
-    return broken(`${JSON.stringify(name)} is not aligned to ${width} bytes, for it was zipped anew: save it with torch.save`)
+    return broken(`${JSON.stringify(name)} is not aligned to ${width} bytes, because it was zipped again: save it with torch.save`)
   }
   return { dtype, shape, offset: at, length }
 }
@@ -101,8 +101,8 @@ const maxPickle = 2 ** 28
  * The tensors of a checkpoint by name.
  *
  * @param size bytes of the whole file
- * @param unwrap key of the dict that holds the weights; undefined when the file is that dict
- * @throws FormatError when it is not such a file
+ * @param unwrap key of the dict that holds the weights; undefined if the file is that dict
+ * @throws FormatError if it is not such a file
  */
 export const readTorch = (read: Read, size: number, unwrap: string | undefined): Map<string, TensorEntry> => {
   const zip = openZip(read, size) ?? notZip(read(0, Math.min(size, 4)))
@@ -136,11 +136,11 @@ const notZip = (first: Uint8Array): never =>
     ? broken("it is in the format before PyTorch 1.6: load it there and torch.save it again")
     : first[0] === 0x50 && first[1] === 0x4b
     ? broken("it is cut off: fetch it again")
-    : broken("it is no file of torch.save: fetch it again")
+    : broken("it is not a file of torch.save: fetch it again")
 
 /**
- * Where the tensors of a .pt file lie. Fails with `CheckpointInvalid` when the file is missing, not of torch.save, or
- * holds what is not plain weights.
+ * Where the tensors of a .pt file are. Fails with `CheckpointInvalid` if the file is missing, not from torch.save, or
+ * holds anything but plain weights.
  */
 export const openTorch = Effect.fn("openTorch")(function*(given: string, unwrap?: string) {
   const file = yield* Effect.try({
@@ -151,7 +151,7 @@ export const openTorch = Effect.fn("openTorch")(function*(given: string, unwrap?
     try {
       return Effect.succeed(entriesOf(file, unwrap))
     } catch (cause) {
-      // Anything but a bad file and a failed read is a bug of the reader, and dies as one.
+      // Anything else than a bad file or a failed read is a bug of the reader, and dies as one.
       if (!(cause instanceof FormatError || (cause instanceof Error && "code" in cause))) throw cause
       return Effect.fail(new CheckpointInvalid({ message: `${given} cannot be used: ${cause.message}.` }))
     }

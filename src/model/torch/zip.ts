@@ -1,10 +1,10 @@
 /**
- * The directory of a zip file (PKWARE APPNOTE 6.3.10, zip64 included): where the bytes of each entry lie. For archives
- * whose entries are stored as they are; nothing is unpacked, and checksums are not compared.
+ * The directory of a zip file (PKWARE APPNOTE 6.3.10, zip64 included): where the bytes of each entry are. For archives
+ * whose entries are stored uncompressed; nothing is unpacked, and checksums are not compared.
  */
 import { broken, ByteReader } from "./byte-reader.ts"
 
-/** Bytes of the file. Asked only for what lies inside it. */
+/** Reads bytes of the file; called only for ranges inside it. */
 export type Read = (offset: number, length: number) => Uint8Array
 
 export interface Place {
@@ -16,7 +16,7 @@ export interface Place {
 
 export interface Zip {
   readonly names: ReadonlyArray<string>
-  /** Throws `FormatError` when there is no such entry, or it is compressed, encrypted or out of range. */
+  /** Throws `FormatError` if there is no such entry, or it is compressed, encrypted or out of range. */
   readonly locate: (name: string) => Place
 }
 
@@ -25,7 +25,7 @@ interface Entry {
   readonly method: number
   readonly packed: number
   readonly length: number
-  /** Of the local header. */
+  /** Where the local header begins. */
   readonly at: number
 }
 
@@ -40,7 +40,7 @@ interface Directory extends Place {
   readonly entries: number
 }
 
-/** Where the central directory is; undefined when the file does not end as a zip file does. */
+/** Where the central directory is; undefined if the file does not end as a zip file does. */
 const findDirectory = (read: Read, size: number): Directory | undefined => {
   const from = Math.max(0, size - 22 - all16) // the last record may carry a comment
   const tail = read(from, size - from)
@@ -83,7 +83,10 @@ const readEntry = (r: ByteReader): readonly [name: string, Entry] => {
   return [name, { flags, method, ...wide(extra, extraLength, { length, packed, at }) }]
 }
 
-/** Sizes and places that 32 bits do not hold: the fields full of ones are in the extra record 1, in this order. */
+/**
+ * Sizes and places that 32 bits cannot hold: for each field full of ones, the extra record 1 has the value, in this
+ * order.
+ */
 const wide = (extra: ByteReader, end: number, narrow: Pick<Entry, "length" | "packed" | "at">) => {
   if (Object.values(narrow).every((value) => value !== all32)) return narrow
   while (extra.at + 4 <= end) {
@@ -98,7 +101,7 @@ const wide = (extra: ByteReader, end: number, narrow: Pick<Entry, "length" | "pa
   return narrow
 }
 
-/** Reads the directory; undefined when the file does not end as a zip file does. */
+/** Reads the directory; undefined if the file does not end as a zip file does. */
 export const openZip = (read: Read, size: number): Zip | undefined => {
   const directory = findDirectory(read, size)
   if (directory === undefined) return undefined

@@ -243,7 +243,7 @@ describe("what cannot be used is said in one sentence", () => {
       const refused = yield* Effect.scoped(Effect.flatMap(Layer.build(judge), (context) =>
         Effect.flip(Context.get(context, Judge).compare(prompt("a".repeat(60)), shown, pictureOf(1)))))
       assert.strictEqual(refused._tag, "JudgeRefused")
-      assert.match(refused.message, /endless: the tokenizer took longer than 4 s for one text: take another model, or mend it\.$/)
+      assert.match(refused.message, /endless: the tokenizer took longer than 4 s for one text: take another model, or repair it\.$/)
     }))
 
   it.effect.each(cases)("%s", ([, judge, expected]) =>

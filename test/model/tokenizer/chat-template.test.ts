@@ -85,6 +85,6 @@ describe("a tokenizer of a stranger's", () => {
     Effect.gen(function*() {
       const tokenizer = yield* tokenizerWith("a pattern", "{{ messages }}", (json) => (json.pre_tokenizer = endlessPattern))
       const { message } = yield* Effect.flip(tokenizing(() => tokenizer.encode(text)))
-      assert.match(message, /a-pattern: the tokenizer took longer than 4 s for one text: take another model, or mend it\.$/)
+      assert.match(message, /a-pattern: the tokenizer took longer than 4 s for one text: take another model, or repair it\.$/)
     }))
 })
