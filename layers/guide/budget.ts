@@ -73,7 +73,7 @@ export const makeBudget = (
           new BudgetSpent({
             message: `The budget of $${limitUsd} has ${
               left < 0 ? `been passed by $${(-left).toFixed(6)}, for more was charged than was asked for` : `$${left.toFixed(6)} left`
-            }, and the next judgment could cost $${(atMost(estimate) / 1e9).toFixed(6)}: raise --budget-usd to go on.`
+            }, and the next judgment could cost $${(atMost(estimate) / 1e9).toFixed(6)}: raise --budget-usd to continue.`
           })
         )
       }

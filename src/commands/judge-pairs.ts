@@ -28,7 +28,7 @@ const remembered = 64
 
 export const judgePairs = Command.make("judge-pairs", {
   pairs: Flag.String("pairs").pipe(
-    Flag.withDescription("JSONL rows of {prompt, a, b} with paths of SVG files, relative to it, or {prompt, a_svg, b_svg} with their texts"),
+    Flag.withDescription("JSONL rows of {prompt, a, b} with paths of SVG files, relative to that file, or {prompt, a_svg, b_svg} with their texts"),
     Flag.optional
   ),
   run: Flag.String("run").pipe(Flag.withDescription("run folder; its judged pairs are judged again"), Flag.optional),

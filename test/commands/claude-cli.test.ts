@@ -48,7 +48,7 @@ describe.concurrent("vequinox train --judge claude", () => {
       }), 60_000)
   }
 
-  it("stops at its budget, keeps what was learned, and says how to go on", () =>
+  it("stops at its budget, keeps what was learned, and says how to continue", () =>
     withServer({}, async (server, env) => {
       const out = path.join(work, "run-budget")
       const { code, stderr } = await vequinox(env, "train", ...tiny, "--budget-usd", "0.03", "--out", out, "--judge-cache", `${out}.db`)

@@ -34,7 +34,7 @@ const contents = (folder: string) =>
     .map(({ name, parentPath }) => fs.readFileSync(path.join(parentPath, name), "latin1"))
 
 describe("--model takes a model of the Hub", () => {
-  it("goes on after Ctrl-C where it stopped; shards behind the cache's links draw as the folder does; only JSON with --json", async () => {
+  it("continues after Ctrl-C where it stopped; shards behind the cache's links draw as the folder does; only JSON with --json", async () => {
     const slow = await startHubServer({ repos, token, speed: 4e5 })
     const place = env("draw")
     const blobs = path.join(home("draw"), "hub/models--tiny--policy/blobs")

@@ -161,7 +161,7 @@ describe("inspect", () => {
       assert.match(stdout, /from the beginning: no checkpoint is whole: vequinox train --resume .*\n$/)
     }), 30_000)
 
-  it.live("refuses in one sentence what is no run", () =>
+  it.live("refuses in one sentence a folder that is not a run", () =>
     Effect.gen(function*() {
       fs.mkdirSync(path.join(work, "empty"))
       const [gone, empty] = yield* Effect.promise(() => Promise.all([vequinox({}, "inspect", "gone"), vequinox({}, "inspect", "empty")]))

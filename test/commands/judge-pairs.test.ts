@@ -44,7 +44,7 @@ const jsonl = (rows: ReadonlyArray<unknown>) => rows.map((row) => JSON.stringify
 const lines = (text: string) => text.trim().split("\n").map((line) => JSON.parse(line))
 
 describe.concurrent("judge-pairs", () => {
-  it("asks Claude in batches about a file's pairs; Ctrl-C leaves the batch, and the same command reads it and goes on", async () => {
+  it("asks Claude in batches about a file's pairs; Ctrl-C leaves the batch, and the same command reads it and continues", async () => {
     const server = await startClaudeServer({ batches: { delay: Infinity } })
     try {
       const pairs = [0, 1, 2, 3].map(svgPair)

@@ -66,7 +66,7 @@ syncBuiltinESMExports()
     assert.isAbove(fs.readFileSync(path.join(work, "children.txt"), "utf8").length, 0)
   }), 60_000)
 
-it("a judge that fails on every question is told of and stops the run, which goes on when the judge is mended", () =>
+it("a judge that fails on every question is reported and stops the run, which continues once the judge works", () =>
   withServer({}, (server, env) => {
     let broken = true
     const refuse = (_key: string, honest: Answer) => broken ? { ...honest, status: 400, body: "no picture can be read" } : undefined

@@ -43,7 +43,7 @@ describe("a judge that gives no answer", () => {
       assert.deepStrictEqual(notes.map((note) => Number(/\d+/.exec(note)![0])), [3, 8, 8])
     }))
 
-  it.effect("does not, where it is one prompt or two that are refused", () =>
+  it.effect("does not, if only one or two prompts are refused", () =>
     Effect.gen(function*() {
       assert.isUndefined((yield* watching(failures(56), { perPrompt: 28 })).message)
       assert.strictEqual((yield* watching(failures(90), { perPrompt: 28 })).came, 56)
@@ -64,7 +64,7 @@ describe("a judge that gives no answer", () => {
       assert.match(message!, /12 questions in a row/)
     }).pipe(Effect.provide(database)))
 
-  it.effect("is asked again by a run that goes on, about the steps that are not the past", () =>
+  it.effect("is asked again by a resumed run, but only about steps after the checkpoint", () =>
     Effect.gen(function*() {
       const state = yield* RunState
       const judgments = yield* Judgments

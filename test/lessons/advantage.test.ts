@@ -29,7 +29,7 @@ describe("advantages", () => {
     assert.closeTo(got[3]!, fourth - baseline, 1e-12)
   })
 
-  it("are none where all are alike, or nothing was answered", () => {
+  it("do not exist if all candidates are equal, or nothing was answered", () => {
     assert.deepStrictEqual(advantages([judged(0, 1, "tie")], 2), [])
     assert.deepStrictEqual(advantages([judged(0, 1, "failed")], 2), [])
     assert.deepStrictEqual(advantages([], 4), [])

@@ -40,7 +40,7 @@ describe("asking again", () => {
     }))
 })
 
-it("what is a model's name on the Hub, and what is not", () => {
+it("tells a model's name on the Hub from other text", () => {
   assert.deepStrictEqual(parseModelId("Qwen/Qwen3-0.6B"), { id: "Qwen/Qwen3-0.6B", revision: undefined })
   assert.deepStrictEqual(parseModelId("a/b@refs/pr/1"), { id: "a/b", revision: "refs/pr/1" })
   for (const text of ["policy", "/a/b", "./a", "../a", "a/../b", "a/b/c", "a\\b/c", "a/b.git", "a--b/c", "a/b@", "a/b@..", "a/b@x..y", "a/b@/x", "a/b@x y", ""]) {

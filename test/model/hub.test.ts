@@ -23,7 +23,7 @@ const blobsOf = (names: ReadonlyArray<string>) => names.map((name) => blobOf(nam
 const hashOf = async (folder: string) => weightsHash(await Effect.runPromise(openDecoder(folder)))
 
 describe.concurrent("a model of the Hub", () => {
-  it("comes whole, without what is not needed, into huggingface_hub's layout", () =>
+  it("comes whole, without unneeded files, in huggingface_hub's layout", () =>
     withHub({ repos: tiny }, async ({ cached, repo, resolve, server }) => {
       const folder = await resolve("tiny/policy")
       assert.strictEqual(folder, path.join(repo, "snapshots", commitA))
@@ -52,7 +52,7 @@ describe.concurrent("a model of the Hub", () => {
       assert.isAtLeast(server.seen.filter(({ host, range }) => host === "cdn" && /^bytes=\d+-$/.test(range ?? "")).length, 2)
     }))
 
-  it("goes on from what an earlier process left, and keeps nothing that is wrong", () =>
+  it("continues from what an earlier process left, and keeps nothing wrong", () =>
     withHub({ repos: tiny }, async ({ cached, repo, resolve, server }) => {
       const [first, second] = wanted.filter((name) => name.endsWith(".safetensors")).map((name) => files.get(name)!)
       fs.mkdirSync(path.join(repo, "blobs"), { recursive: true })

@@ -84,7 +84,7 @@ describe("torch checkpoints", () => {
     ["a dict that is not there", "kinds.pt", "state_dict", /no dict "state_dict"/],
     ["a tensor where a dict should be", "kinds.pt", "scalar", /no dict "scalar"/],
     ["a dict without tensors of its own", "nested.pt", undefined, /no tensors/],
-    ["a file that is none of torch's", "golden.json", undefined, /not a file of torch\.save/],
+    ["a file that is not torch's", "golden.json", undefined, /not a file of torch\.save/],
     ["a file that is not there", "missing.pt", undefined, /There is no file/]
   ]
   for (const [name, file, unwrap, message] of refused) {

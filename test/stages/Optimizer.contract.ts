@@ -38,7 +38,7 @@ export const optimizerContract = <E>(
         assert.deepStrictEqual([state.version, state.updates], [initial.version + 1, initial.updates])
       })))
 
-    it.live("goes on from a saved state bit for bit", () =>
+    it.live("continues from a saved state bit for bit", () =>
       Effect.gen(function*() {
         const [saved, straight] = yield* from(initial)((optimizer) => Effect.gen(function*() {
           yield* optimizer.step(lessons)

@@ -41,7 +41,7 @@ export const rendererContract = <E>(
         assert.strictEqual(new Set(first).size, drawings.length)
       }).pipe(Effect.provide(layer)))
 
-    it.live("rejects what is cut off, and goes on", () =>
+    it.live("rejects a drawing that is cut off, and draws the next one", () =>
       Effect.gen(function*() {
         const whole = drawings[0]!
         for (const text of ["", "no drawing", whole.slice(0, 20), whole.slice(0, -1)]) {

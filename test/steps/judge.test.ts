@@ -66,7 +66,7 @@ describe("judging", () => {
     { arbitrary: { runs: 30 } }
   )
 
-  it.effect("a busy judge is asked again, not before it allows; then the run goes on as if nothing had been", () =>
+  it.effect("a busy judge is asked again, but not before it allows; then the run continues as if nothing had happened", () =>
     Effect.gen(function*() {
       const calls = yield* Ref.make(0)
       const busyOnce = Layer.effect(Judge, Effect.gen(function*() {

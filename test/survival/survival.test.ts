@@ -156,7 +156,7 @@ describe.skipIf(!hasStrace())("struck at a system call", () => {
     assert.isAbove(committed, named)
   })
 
-  it("by SIGKILL, EIO or ENOSPC, a run goes on to the same end", async () => {
+  it("stopped by SIGKILL, EIO or ENOSPC, a run reaches the same end", async () => {
     const renamed = of("rename", /step-2"/)[0]!
     const commits = points.filter(({ call, kind }) => /^f(data)?sync$/.test(kind) && call.includes("/run.db-wal>"))
     const hit = [renamed, of("fsync", /step-2\.part/)[1]!, commits[Math.floor(commits.length / 2)]!]

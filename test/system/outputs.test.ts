@@ -74,7 +74,7 @@ describe("a folder that is filled", () => {
     for (const name of ["full", "full/a", "full/a/b"]) assert.notStrictEqual(await messageOf(needFreeFolder(at(name), "--out")), "", name)
   })
 
-  it("is not one that is read, by whatever path", async () => {
+  it("is not a folder that is read, by any path", async () => {
     file("base/config.json", "{}")
     fs.symlinkSync(at("base"), at("other-name"))
     for (const name of ["base", "base/", "base/.", "free/../base", "other-name", "other-name/"]) {

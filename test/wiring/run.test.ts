@@ -15,7 +15,7 @@ const read = (folder: string, name: string) => JSON.parse(fs.readFileSync(path.j
 class NoGreen extends Schema.TaggedError<NoGreen>()("NoGreen", { message: Schema.String }) {}
 
 describe("run", () => {
-  it.live("stops when nobody pulls, goes on where it was, and leaves what the command leaves", () =>
+  it.live("stops when nobody pulls, continues from there, and leaves the command's files", () =>
     Effect.gen(function*() {
       const output_dir = path.join(work, "stopped")
       const steps: Array<number> = []
@@ -77,7 +77,7 @@ describe("run", () => {
       assert.isFalse(fs.existsSync(output_dir)) // though the scope goes on
     }).pipe(Effect.scoped), 120_000)
 
-  it.effect("refuses what is no setting, no judge and no prompt, each by a typed error", () =>
+  it.effect("refuses an unknown setting, an unknown judge and an empty list of prompts, each with a typed error", () =>
     Effect.gen(function*() {
       const failed = (options: RunOptions) => Effect.map(Effect.flip(Effect.scoped(run(options))), ({ _tag, message }) => `${_tag}: ${message}`)
       assert.include(yield* failed({ max_step: 2 } as RunOptions), "BadInput: There is no setting \"max_step\"")

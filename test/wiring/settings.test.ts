@@ -21,7 +21,7 @@ const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: R
 }
 
 describe("a setting that the objective does not look at", () => {
-  it.effect("is refused where it is given, and taken by the objectives that read it", () =>
+  it.effect("is refused by objectives that ignore it, and taken by those that read it", () =>
     Effect.gen(function*() {
       for (const loss_type of judgedObjectives) {
         for (const [name, [value, by]] of Object.entries(read)) {
@@ -41,7 +41,7 @@ describe("a setting that the objective does not look at", () => {
       assert.match(flag.message, /^--ties means nothing with loss_type reinforce: /)
     }))
 
-  it.effect("keeps its default where nobody gives it, and what a run that goes on has stored", () =>
+  it.effect("keeps its default, or a resumed run's stored value, if nobody gives it", () =>
     Effect.gen(function*() {
       assert.deepInclude(yield* resolveConfig(undefined, { loss_type: "reinforce" }), { ties: "drop", beta: 0.1 })
       const stored = yield* resolveConfig(undefined, { loss_type: "reinforce" })

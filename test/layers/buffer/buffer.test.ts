@@ -54,7 +54,7 @@ describe("buffer-sqlite", () => {
       db.close()
     }))
 
-  it.live("goes on with a run that an earlier version began", () =>
+  it.live("continues a run that an earlier version began", () =>
     Effect.gen(function*() {
       const settings = { maxStaleness: 2, staleWeight: 0.5, path: yield* file }
       const db = new DatabaseSync(settings.path)

@@ -64,7 +64,7 @@ it.live("loses no judgment and believes no fault at 30 % faults of every kind", 
       assert.isAtLeast(Object.keys(server.faults()).length, faultKinds.length / 2)
     }).pipe(Effect.provide(judgeAt(server.url, { deadline: 1.5, unusableAnswers: 50 })))), 60_000)
 
-describe("answers that are none", () => {
+describe("unusable answers", () => {
   const cases = [
     ["refusal", /refused to judge this, 2 times/, 8],
     ["content_filter", /refused to judge this, 2 times/, 0],

@@ -199,7 +199,7 @@ describe("devices", () => {
       assert.match(error.message, /^The trainer needs about 1000000\.0 GB and .* GB are free/)
     }))
 
-  it.effect("what fits alone, is refused beside what was reserved before", () =>
+  it.effect("memory that fits alone is refused beside an earlier reservation", () =>
     Effect.gen(function*() {
       const { reserve } = yield* OnnxRuntime
       const most = 0.6 * freeMemory()

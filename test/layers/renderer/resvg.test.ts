@@ -35,7 +35,7 @@ layer(RendererResvg.layer({ processes: 2, size }))("renderer-resvg", (it) => {
       assert.deepStrictEqual(pixel(rendering, 60, 5), [255, 255, 255, 255])
     }))
 
-  it.effect("centres what is not square", () =>
+  it.effect("centres a drawing that is not square", () =>
     Effect.gen(function*() {
       const body = `<path fill="#00f" d="M0 0h999v999H0z"/>`
       const wide = yield* draw(svg(body, `viewBox="0 0 100 50"`))
@@ -126,7 +126,7 @@ describe("renderer-resvg without its gate", () => {
       assert.isBelow(performance.now() - start, 100)
     }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false, deadline: 0.3 }))))
 
-  it.live("asks and tells a memory of its owner's which drawings ended a process, by their hash", () => {
+  it.live("asks the given store which drawings ended a process, and tells it, by their hash", () => {
     const known = new Map<string, Killed>()
     const killed = remembering(known)
     const before = hostile["filtered far away"]!
