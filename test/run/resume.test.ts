@@ -101,7 +101,7 @@ describe("settings", () => {
       yield* needJudge(begun, "clip-1")
       assert.match((yield* Effect.flip(needJudge(begun, "clip-2"))).message, /the judge was clip-1 and is clip-2/)
       const runs = { tokens_per_run: 256, gradient_checkpointing: false }
-      assert.match((yield* Effect.flip(needRuns(begun, runs, { ...runs, tokens_per_run: 128 }))).message, /runs of 256 tokens, for which there is not enough memory/)
+      assert.match((yield* Effect.flip(needRuns(begun, runs, { ...runs, tokens_per_run: 128 }))).message, /runs of 256 tokens, and there is not enough memory for them/)
     }))
 
   it.effect("of no run, or of one that is damaged, are said to be that", () =>
