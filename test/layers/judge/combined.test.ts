@@ -6,6 +6,7 @@ import * as JudgeBlend from "../../../layers/judge/blend.ts"
 import * as JudgeCascade from "../../../layers/judge/cascade.ts"
 import * as JudgeFake from "../../../layers/judge/fake.ts"
 import * as JudgePanel from "../../../layers/judge/panel.ts"
+import { models } from "../../../layers/judge/scorers.ts"
 import { type Outcome, Verdict } from "../../../src/domain.ts"
 import { Judge, JudgeBusy, JudgeRefused } from "../../../src/stages/Judge.ts"
 import { judgeContract } from "../../stages/Judge.contract.ts"
@@ -140,9 +141,16 @@ describe("cascade", () => {
 
 it("every judge in layers/ is held to the contract", () => {
   const here = path.join(import.meta.dirname)
-  const tests = fs.readdirSync(here).filter((name) => name.endsWith(".test.ts"))
-    .map((name) => fs.readFileSync(path.join(here, name), "utf8")).join("\n")
-  const judges = fs.readdirSync(path.join(here, "../../layers")).flatMap((name) => /^judge-(.*)\.ts$/.exec(name)?.[1] ?? [])
-  assert.isAbove(judges.length, 4)
-  for (const judge of judges) assert.match(tests, new RegExp(`judgeContract\\(\\s*"${judge}\\b`), `layers/judge-${judge}.ts`)
+  const tests = [here, path.join(here, "..")].flatMap((folder) =>
+    fs.readdirSync(folder).filter((name) => name.endsWith(".test.ts")).map((name) => fs.readFileSync(path.join(folder, name), "utf8"))
+  ).join("\n")
+  // What several of them share is no judge; each scoring model is one.
+  const shared = ["reference-pictures", "scorers", "scores"]
+  const files = fs.readdirSync(path.join(here, "../../../layers/judge")).map((name) => path.basename(name, ".ts"))
+  const judges = [...files.filter((name) => !shared.includes(name)), ...Object.keys(models)]
+  assert.isAbove(judges.length, 14)
+  for (const judge of judges) {
+    const held = new RegExp(`(judgeContract|contractAt)\\(\\s*"${judge}\\b`)
+    assert.match(tests, held, `layers/judge/${judge}.ts`)
+  }
 })

@@ -271,7 +271,7 @@ const children = (): ReadonlyArray<number> =>
   fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
     try {
       const parent = Number(fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ")[1])
-      return parent === process.pid && fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("renderer-resvg-child")
+      return parent === process.pid && fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("resvg-child")
     } catch {
       return false
     }

@@ -8,7 +8,7 @@ import { tokenizing } from "../../../src/model/tokenizer/limits.ts"
 import { openTokenizer } from "../../../src/model/tokenizer/tokenizer.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
 
-const embedded = path.join(import.meta.dirname, "../../models/policy")
+const embedded = path.join(import.meta.dirname, "../../../models/policy")
 const scratch = scratchFolder("chat-template")
 const messages = [{ role: "user", content: "a pelican" }]
 
