@@ -10,8 +10,8 @@
  * The check knows this grammar's own way of drawing (black wheels, orange beaks): it measures what was taught, and is
  * no judge of other styles.
  */
-import { type Parts, readCreature } from "./checkCreature.ts"
-import { findWheels, onWheel, readVehicle } from "./checkVehicle.ts"
+import { type Parts, readCreature } from "./check-creature.ts"
+import { findWheels, onWheel, readVehicle } from "./check-vehicle.ts"
 import { type Colour, colours, type Relation, type Scene, type Thing } from "./grammar.ts"
 import { borderScore, clamp, countScore, figureScore, height, ramp, width } from "./measure.ts"
 import { areas, type Blob, blobs, type Image, inkOf, maskOf, type Paint, type Picture, readImage, solidOf, whole } from "./pixels.ts"

@@ -1,5 +1,5 @@
 /** Checks whether the pixels show a vehicle: its wheels as dark circles, and its frame in one colour. */
-import type { Parts } from "./checkCreature.ts"
+import type { Parts } from "./check-creature.ts"
 import type { Colour, Vehicle } from "./grammar.ts"
 import { clamp, countScore, height, ramp, ratio, width } from "./measure.ts"
 import { type Blob, maskOf, type Mask, type Picture, type Ring, rings, union, blobs, where } from "./pixels.ts"
