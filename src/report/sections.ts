@@ -13,7 +13,7 @@ const change = ({ after, before }: { readonly before: number; readonly after: nu
 
 const meaning = ({ lower, upper }: WinRate): string =>
   lower > 0.5
-    ? "The whole interval lies above one half: training helped."
+    ? "The whole interval lies above one half, at the temperature that the run draws at. The untrained policy at a lower temperature may do as well: compare it before you call this learning."
     : upper < 0.5
     ? "The whole interval lies below one half: training hurt."
     : "The interval holds one half: no difference was shown."
