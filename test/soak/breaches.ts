@@ -60,7 +60,7 @@ export const breaches: ReadonlyArray<Breach> = [
     plant: (_run, account) => {
       const [first, ...rest] = structuredClone(account.bodies)
       const text = { type: "text", text: "<svg/>" } as const
-      return { ...account, bodies: [{ ...first!, messages: [{ content: [...first!.messages[0]!.content, text] }] }, ...rest] }
+      return { ...account, bodies: [{ ...first!, messages: [{ ...first!.messages[0]!, content: [...first!.messages[0]!.content, text] }] }, ...rest] }
     }
   },
   { name: "words in a picture's file", breaks: /^Invariant 2: the judge was sent something beside the pixels/, plant: (_run, account) => inPicture(account, (png) => Buffer.concat([png.subarray(0, 33), comment, png.subarray(33)])) },

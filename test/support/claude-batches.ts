@@ -1,5 +1,6 @@
 /** The Message Batches endpoints of the loopback server (claude-server.ts): it works on batches, charges for them, and can fail on the way. */
 import type * as http from "node:http"
+import { type RequestBody, said, whyRefused } from "./claude-rules.ts"
 import { random, shuffled } from "../../src/engine/random.ts"
 
 const callFaults = ["500", "529", "408", "reset", "html"] as const
@@ -23,6 +24,8 @@ export interface BatchServerOptions {
   readonly counts?: number
   /** Every request ends with this error. */
   readonly error?: string
+  /** Why every answer ends, if not by itself: a stop_reason. */
+  readonly stops?: string
   readonly seed?: number
 }
 
@@ -38,7 +41,7 @@ export interface BatchServer {
   /** Answers the request, if it is one about batches. */
   readonly handle: (request: http.IncomingMessage, body: string, response: http.ServerResponse) => boolean
   readonly batches: ReadonlyArray<{ readonly id: string; readonly size: number }>
-  /** Answers that were charged, by custom_id, and what they come to at half of $1 and $5 a million tokens. */
+  /** Answers that were charged, by custom_id, and what they come to at half of their models' prices. */
   readonly charged: () => { readonly times: ReadonlyMap<string, number>; readonly usd: number }
   /** Requests of batches, by custom_id. */
   readonly sent: ReadonlyMap<string, number>
@@ -55,8 +58,8 @@ const answers = new Map<string, string>()
 const pick = <A>(draw: () => number, all: ReadonlyArray<A>): A => all[Math.floor(draw() * all.length)]!
 
 /** @param judged the answer to the parameters of a request, as JSON text */
-export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) => string): BatchServer => {
-  const { counts: tokens = 1, creates = [], error, faults = 0, requestFaults: inside = 0, seed = 0, stalls = 0 } = o
+export const makeBatchServer = (o: BatchServerOptions, judged: (params: RequestBody) => string): BatchServer => {
+  const { counts: tokens = 1, creates = [], error, faults = 0, requestFaults: inside = 0, seed = 0, stalls = 0, stops = "end_turn" } = o
   let delay = o.delay ?? 0
   let stalled = 0
   const batches: Array<Made> = []
@@ -72,21 +75,19 @@ export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) =
     return fault
   }
 
-  const resultOf = (custom_id: string, params: unknown): Record<string, unknown> | undefined => {
+  const resultOf = (custom_id: string, params: RequestBody): Record<string, unknown> | undefined => {
     sent.set(custom_id, (sent.get(custom_id) ?? 0) + 1)
     const draw = random(seed, 1, requests++)
     const fault = error !== undefined ? "error" : draw() < inside ? count("request", pick(draw, requestFaults)) : undefined
-    const message = (text: string, stop_reason: string, output_tokens: number) => {
+    const errored = (type: string, message: string) => ({ type: "errored", error: { type: "error", error: { type, message } } })
+    const message = (text: string, stop: string, output: number) => {
       times.set(custom_id, (times.get(custom_id) ?? 0) + 1)
-      usd += tokens * (1200 + 5 * output_tokens) / 2 / 1e6
-      return {
-        type: "succeeded",
-        message: {
-          id: "msg_test", type: "message", role: "assistant", model: "claude", stop_reason, stop_sequence: null,
-          content: [{ type: "text", text }], usage: { input_tokens: tokens * 1200, output_tokens: tokens * output_tokens }
-        }
-      }
+      const spoken = said(params, text, stop, output, tokens)
+      usd += spoken.usd / 2
+      return { type: "succeeded", message: spoken.message }
     }
+    const why = whyRefused(params)
+    if (why !== undefined) return errored(why.type, why.message)
     switch (fault) {
       case "expired":
       case "canceled":
@@ -100,16 +101,16 @@ export const makeBatchServer = (o: BatchServerOptions, judged: (params: never) =
       case "refusal":
         return message("I'd rather not.", "refusal", 8)
       case "max_tokens":
-        return message("{\"differences\": \"one is", "max_tokens", 700)
+        return message("{\"differences\": \"one is", "max_tokens", 180)
       case undefined:
-        if (!answers.has(custom_id)) answers.set(custom_id, judged(params as never))
-        return message(answers.get(custom_id)!, "end_turn", 180)
+        if (!answers.has(custom_id)) answers.set(custom_id, judged(params))
+        return message(answers.get(custom_id)!, stops, 180)
       default:
-        return { type: "errored", error: { type: "error", error: { type: error ?? fault, message: "so it is" } } }
+        return errored(error ?? fault, "so it is")
     }
   }
   const make = (body: string): Made => {
-    const { requests } = JSON.parse(body) as { readonly requests: ReadonlyArray<{ readonly custom_id: string; readonly params: unknown }> }
+    const { requests } = JSON.parse(body) as { readonly requests: ReadonlyArray<{ readonly custom_id: string; readonly params: RequestBody }> }
     const ids = new Set(requests.map(({ custom_id }) => custom_id))
     if (ids.size !== requests.length || [...ids].some((id) => !/^[a-zA-Z0-9_-]{1,64}$/.test(id))) throw new Error("custom_id")
     const results = requests.flatMap(({ custom_id, params }) => {

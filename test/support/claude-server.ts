@@ -1,10 +1,11 @@
 /**
- * A loopback server that speaks the Messages API over a real socket and judges honestly (honest-eyes.ts). It can be told
- * to fail in every way that the real one was seen to.
+ * A loopback server that speaks the Messages API over a real socket and judges honestly (honest-eyes.ts). It refuses what
+ * the real models refuse (claude-rules.ts), and can be told to fail in every way that the real one was seen to.
  */
 import { createHash } from "node:crypto"
 import * as http from "node:http"
 import { type BatchServer, type BatchServerOptions, makeBatchServer } from "./claude-batches.ts"
+import { type RequestBody, said, whyRefused } from "./claude-rules.ts"
 import { random } from "../../src/engine/random.ts"
 import { honestAnswer, type Shown } from "./honest-eyes.ts"
 import { answersNonsense, type Faults, listening } from "./loopback.ts"
@@ -31,6 +32,8 @@ export interface ClaudeServerOptions extends Faults<FaultKind> {
   readonly idempotent?: boolean
   /** Share of questions, by their content, that are never answered as asked: refused, cut off, or in another form. */
   readonly unanswerable?: number
+  /** Why every answer ends, if not by itself: a stop_reason. */
+  readonly stops?: string
   /** The first picture wins ties of less than this: a judge with a favourite place. */
   readonly firstPlaceBonus?: number
 }
@@ -43,7 +46,7 @@ export interface ClaudeServer {
    * avoid, with n calls at a time, is held / n + asked.
    */
   readonly busy: () => { readonly held: number; readonly asked: number }
-  /** Answers that were charged, and what they come to at $1 and $5 a million tokens. */
+  /** Answers that were charged, and what they come to at their models' prices. */
   readonly billed: () => { readonly answers: number; readonly usd: number }
   /** How often each Idempotency-Key was charged. */
   readonly charged: ReadonlyMap<string, number>
@@ -56,18 +59,6 @@ export interface ClaudeServer {
   readonly bodies: ReadonlyArray<{ readonly headers: http.IncomingHttpHeaders; readonly body: RequestBody }>
   readonly batches: BatchServer
   readonly close: () => Promise<void>
-}
-
-interface RequestBody {
-  readonly model: string
-  readonly system: string
-  readonly output_config: { readonly format: { readonly schema: Readonly<Record<string, unknown>> } }
-  readonly messages: ReadonlyArray<{
-    readonly content: ReadonlyArray<
-      | { readonly type: "text"; readonly text: string }
-      | { readonly type: "image"; readonly source: { readonly data: string } }
-    >
-  }>
 }
 
 const uselessKinds: ReadonlyArray<FaultKind | undefined> = ["refusal", "max_tokens", "wrong-answer"]
@@ -84,19 +75,19 @@ const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: numb
 }
 
 export const startClaudeServer = async (options: ClaudeServerOptions = {}): Promise<ClaudeServer> => {
-  const { always, counts: times = 1, faults = 0, faultsInARow = Infinity, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, unanswerable = 0 } = options
+  const { always, counts: times = 1, faults = 0, faultsInARow = Infinity, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, stops, unanswerable = 0 } = options
   const counts: Record<string, number> = {}
   const bodies: Array<ClaudeServer["bodies"][number]> = []
   let requests = 0
   let answers = 0
-  let microUsd = 0
+  let usd = 0
   const charged = new Map<string, number>()
   const useless = new Set<string>()
   const given = new Map<string, string>()
   let replayed = 0
   const inARow = new Map<string, number>()
 
-  const batches = makeBatchServer(options.batches ?? {}, (body) => JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))))
+  const batches = makeBatchServer({ ...(stops === undefined ? {} : { stops }), ...options.batches }, (body) => JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))))
   let held = 0
   let asked = 0
   let askedUntil = 0
@@ -150,53 +141,53 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
         case "408":
           return failed(408, "timeout_error", "too slow")
       }
+      const why = whyRefused(body)
+      if (why !== undefined) return failed(why.status, why.type, why.message)
       const once = String(request.headers["idempotency-key"])
       const again = idempotent ? given.get(once) : undefined
       if (again !== undefined) replayed++
       try {
-        const said = again ?? spoken(body, once, isUseless(fault) ? fault : lasting(body))
-        given.set(once, said)
-        deliver(said, fault)
+        const message = again ?? spoken(body, once, isUseless(fault) ? fault : lasting(body))
+        given.set(once, message)
+        deliver(message, fault)
       } catch (cause) {
         failed(400, "invalid_request_error", (cause as Error).message)
       }
     }
     /** The message of the model, charged. */
     const spoken = (body: RequestBody, once: string, fault: FaultKind | undefined): string => {
-      const message = (text: string, stop: string, output = 180) => {
+      const message = (text: string, stop: string, tokens = 180) => {
         answers++
         charged.set(once, (charged.get(once) ?? 0) + 1)
-        microUsd += times * (1200 + 5 * output)
-        return JSON.stringify({
-          id: "msg_test", type: "message", role: "assistant", model: body.model, stop_reason: stop, stop_sequence: null,
-          content: [{ type: "text", text }], usage: { input_tokens: times * 1200, output_tokens: times * output }
-        })
+        const spoken = said(body, text, stop, tokens, times)
+        usd += spoken.usd
+        return JSON.stringify(spoken.message)
       }
       if (isUseless(fault)) useless.add(once)
       switch (fault) {
         case "refusal":
           return message("I'd rather not.", "refusal", 8)
         case "max_tokens":
-          return message("{\"differences\": \"one is", "max_tokens", 700)
+          return message("{\"differences\": \"one is", "max_tokens")
         case "wrong-answer":
           return message("{\"better\": \"left\"}", "end_turn")
         default:
-          return message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), "end_turn")
+          return message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), stops ?? "end_turn")
       }
     }
-    const deliver = (said: string, fault: FaultKind | undefined) => {
+    const deliver = (message: string, fault: FaultKind | undefined) => {
       switch (fault) {
         case "stall":
           response.writeHead(200, { "content-type": "application/json" }).write("{\"id\":")
           return
         case "truncated":
-          response.writeHead(200, { "content-type": "application/json", "content-length": String(said.length) })
-          response.write(said.slice(0, 40), () => request.socket.destroy())
+          response.writeHead(200, { "content-type": "application/json", "content-length": String(message.length) })
+          response.write(message.slice(0, 40), () => request.socket.destroy())
           return
         case "malformed":
-          return json(200, said.slice(0, -9))
+          return json(200, message.slice(0, -9))
         default:
-          return json(200, said, { "anthropic-ratelimit-requests-limit": "100000", "anthropic-ratelimit-requests-remaining": "99999" })
+          return json(200, message, { "anthropic-ratelimit-requests-limit": "100000", "anthropic-ratelimit-requests-remaining": "99999" })
       }
     }
   })
@@ -205,7 +196,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
     url,
     requests: () => requests,
     busy: () => ({ held: held / 1000, asked: asked / 1000 }),
-    billed: () => ({ answers, usd: microUsd / 1e6 }),
+    billed: () => ({ answers, usd }),
     charged,
     useless,
     replayed: () => replayed,
