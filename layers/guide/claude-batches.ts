@@ -14,7 +14,7 @@
 import { Clock, Deferred, Effect, Layer, Option, Result, Schema } from "effect"
 import { Answers } from "./answers.ts"
 import { type BatchesApiOptions, type BatchRequest, type Line, makeBatchesApi, type NotThere } from "./batches-api.ts"
-import { messageParams, replyOf, withoutKey } from "./claude.ts"
+import { messageParams, replyOf, thinkingTokens, withoutKey } from "./claude.ts"
 import { Guide, type GuideOptions } from "./guide.ts"
 import type { OpenBatch } from "./open-batches.ts"
 import { busy, failureOf, ModelStopped, type Reply, type Request, shown, type Transport, type TransportError } from "./transport.ts"
@@ -297,5 +297,5 @@ export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOpt
     }
   }).pipe(Effect.forkIn(scope))
 
-  return { where: words.where, hide: words.hide, queued: true, send } satisfies Transport as Transport
+  return { where: words.where, hide: words.hide, queued: true, thinkingTokens, send } satisfies Transport as Transport
 })

@@ -4,6 +4,7 @@ import { Effect, Option, Redacted, Schema } from "effect"
 import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
 import { hiding } from "../../src/system/secrets.ts"
 import type { Use } from "./allowance.ts"
+import { claudeModel } from "./claude-models.ts"
 import { pngOf } from "./pictures.ts"
 import {
   brokenOff,
@@ -84,21 +85,27 @@ export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
     }
   })
 
-/** A request in the API's form. */
-export const messageParams = ({ maxTokens, model, parts, schema, system }: Request): Anthropic.MessageCreateParamsNonStreaming => ({
-  model,
-  max_tokens: maxTokens,
-  system,
-  messages: [{
-    role: "user",
-    content: parts.map((part) =>
-      "text" in part
-        ? { type: "text", text: part.text }
-        : { type: "image", source: { type: "base64", media_type: "image/png", data: pngOf(part.picture) } }
-    )
-  }],
-  output_config: { format: { type: "json_schema", schema } }
-})
+export const thinkingTokens = (model: string): number => claudeModel(model).thinking.most
+
+/** A request in the API's form, as the model takes it. */
+export const messageParams = ({ maxTokens, model, parts, schema, system }: Request): Anthropic.MessageCreateParamsNonStreaming => {
+  const { effort, temperature } = claudeModel(model)
+  return {
+    model,
+    max_tokens: maxTokens,
+    system,
+    messages: [{
+      role: "user",
+      content: parts.map((part) =>
+        "text" in part
+          ? { type: "text", text: part.text }
+          : { type: "image", source: { type: "base64", media_type: "image/png", data: pngOf(part.picture) } }
+      )
+    }],
+    ...(temperature ? { temperature: 0 } : {}),
+    output_config: { format: { type: "json_schema", schema }, ...(effort === undefined ? {} : { effort }) }
+  }
+}
 
 /** Whether it is a plain word, as an answer's field names are; for use where no form says which they are. */
 const isPlainWord = (word: string): boolean => /^[a-zA-Z_]{1,19}$/.test(word)
@@ -184,5 +191,5 @@ export const makeClaude = (o: ClaudeOptions): Transport => {
     return yield* replyOf(words, data, response.headers)
   })
   const { hide, where } = claudeWords(o, "")
-  return { where, hide, send }
+  return { where, hide, thinkingTokens, send }
 }

@@ -84,6 +84,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   const { hide = hiding(undefined) } = transport
   const free = o.price.input === 0 && o.price.output === 0
   const { concurrency = transport.queued ? 10_000 : 32, patience = 900, price, unusableAnswers = 4 } = o
+  const thinking = transport.thinkingTokens?.(o.model) ?? 0
   const model = transport.variant === undefined ? o.model : `${o.model} at ${transport.variant}`
   const answers = yield* Answers
   const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
@@ -220,13 +221,13 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
       const usable = known === undefined ? Option.none() : yield* Effect.option(decode(known))
       if (Option.isSome(usable)) return usable.value
       const { atMost, spend } = yield* budget
-      const request: Request = { id, once: hashOf([id, inVain.get(id) ?? 0]), model: o.model, system, parts, schema, maxTokens }
+      const request: Request = { id, once: hashOf([id, inVain.get(id) ?? 0]), model: o.model, system, parts, schema, maxTokens: maxTokens + thinking }
       const limitless = transport.takesNoLimit?.() ?? false
       const worst = worstUse({ ...request, limitless }, transport.pictureTokensAtMost)
       const pictures = parts.reduce((sum, part) => sum + ("text" in part ? 0 : pictureTokens(part.picture)), 0)
       const likely: Use = {
         inputTokens: Math.max(measured.get(version) ?? 0, Math.ceil(wordBytes(request) / 4) + pictures),
-        outputTokens: maxTokens
+        outputTokens: request.maxTokens
       }
       const whole = costOf(price, worst.inputTokens, worst.outputTokens)
       /** A call that may have been charged counts as charged. */

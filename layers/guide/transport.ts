@@ -26,7 +26,7 @@ export interface Request {
   readonly parts: ReadonlyArray<Part>
   /** JSON schema of the answer: every key required, no other key. */
   readonly schema: Readonly<Record<string, unknown>>
-  /** Tokens of the longest answer. */
+  /** Tokens of the longest answer, and of what the model thinks before it. */
   readonly maxTokens: number
   /**
    * Enough money is set aside for an answer of any length. Otherwise a request that cannot be held to `maxTokens` is
@@ -81,6 +81,8 @@ export interface Transport {
   readonly variant?: string
   /** An upper bound of the input tokens of a picture. Default: as Claude counts it. */
   readonly pictureTokensAtMost?: (picture: Picture) => number
+  /** The most tokens that the model thinks before it answers, paid as output. Default: none. */
+  readonly thinkingTokens?: (model: string) => number
   /** Whether the server has refused a limit on the length of an answer. */
   readonly takesNoLimit?: () => boolean
   /** Hides its key in the stored parts of an answer. */

@@ -79,6 +79,16 @@ describe.concurrent("vequinox judge --judge claude", () => {
       assert.closeTo(answer.costUsd, 0.0042, 1e-9)
     }))
 
+  it("Haiku 5.5 is asked by its name alone, for a tenth of the price of a token", () =>
+    withServer({}, async (server, env) => {
+      const { code, stderr, stdout } = await vequinox(env, ...ask(draw("d1.svg", "lime"), red), "--judge-model", "claude-haiku-5-5")
+      assert.strictEqual(code, 0, stderr)
+      const answer = JSON.parse(stdout)
+      assert.strictEqual(answer.verdict, "B")
+      assert.closeTo(answer.costUsd, server.billed().usd, 1e-9)
+      assert.isBelow(answer.costUsd, 0.0042 / 3)
+    }))
+
   const refused = (result: Promise<Ended>, expected: RegExp) => refusedInOneLine(result, expected, secret)
 
   it("no key", () => refused(vequinox({}, ...ask(blue, red)), /set ANTHROPIC_API_KEY/))

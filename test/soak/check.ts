@@ -146,7 +146,7 @@ const pixelsOnly = ({ account, all }: Facts, need: Need): void => {
     const texts = parts.flatMap((part) => (part.type === "text" ? [part.text] : []))
     const asked = /^The request: (".*")\nWhich picture is better\?$/.exec(texts[0] ?? "")
     const plain = messages.length === 1 && asked !== null && prompts.has(JSON.parse(asked[1]!)) && texts.slice(1).join() === "The first picture:,The second picture:"
-    need(plain && Object.keys(rest).sort().join() === "max_tokens,model,output_config,system", "the judge was sent words that are not the prompt and the names of two places")
+    need(plain && Object.keys(rest).sort().join() === "max_tokens,model,output_config,system,temperature", "the judge was sent words that are not the prompt and the names of two places")
     const pictures = parts.flatMap((part) => (part.type === "image" ? [Buffer.from(part.source.data, "base64")] : []))
     need(pictures.length === 2 && pictures.every((png) => chunksOf(png).join() === "IHDR,IDAT,IEND"), "the judge was sent something beside the pixels of two pictures")
   }

@@ -75,3 +75,33 @@ it.effect("Claude's has a default, and its key is its own", () =>
     const batched = yield* asked({ ANTHROPIC_API_KEY: "sk-ant" }, { ...claude, judge_batch: true })
     assert.deepStrictEqual(batched.price, { input: 0.5, output: 2.5 })
   }))
+
+describe("the price of a Claude model", () => {
+  const claude = (judge_model: string, more: Partial<GuideSettings> = {}) =>
+    asked({ ANTHROPIC_API_KEY: "sk-ant" }, { guide: "claude", judge_model, ...more })
+
+  it.effect("is known of Haiku 5.5, long prompts too", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual((yield* claude("claude-haiku-5-5")).price, { input: 0.1, output: 0.5, long: { above: 100_000, input: 0.5, output: 2.5 } })
+      const batched = yield* claude("claude-haiku-5-5", { judge_batch: true })
+      assert.deepStrictEqual(batched.price, { input: 0.05, output: 0.25, long: { above: 100_000, input: 0.25, output: 1.25 } })
+    }))
+
+  it.effect("is replaced by one from the settings, whatever the prompt's length", () =>
+    Effect.gen(function*() {
+      const { price } = yield* claude("claude-haiku-5-5", { judge_output_price: 9 })
+      assert.deepStrictEqual(price, { input: 0.1, output: 9, long: { above: 100_000, input: 0.5, output: 9 } })
+    }))
+
+  for (const judge_batch of [false, true]) {
+    for (const name of ["claude-next", "constructor"]) {
+      it.effect(`is asked for by flag where it is not known: ${name}, in batches: ${judge_batch}`, () =>
+        Effect.gen(function*() {
+          const message = `The price of ${name} is not known here: give --judge-input-price and --judge-output-price, in USD per million tokens.`
+          assert.strictEqual((yield* Effect.flip(claude(name, { judge_batch }))).message, message)
+          const { price } = yield* claude(name, { judge_batch, judge_input_price: 3, judge_output_price: 15 })
+          assert.deepStrictEqual(price, { input: 3, output: 15 })
+        }))
+    }
+  }
+})

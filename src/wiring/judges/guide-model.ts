@@ -3,11 +3,12 @@ import * as path from "node:path"
 import { Config, type Config as ConfigType, Effect, Layer, Option } from "effect"
 import { Answers } from "../../../layers/guide/answers.ts"
 import type { AnswersFailed } from "../../../layers/guide/answers-failed.ts"
+import { claudeModel, defaultClaude } from "../../../layers/guide/claude-models.ts"
 import { makeClaude } from "../../../layers/guide/claude.ts"
 import * as claudeBatches from "../../../layers/guide/claude-batches.ts"
 import { Guide } from "../../../layers/guide/guide.ts"
 import { isPublicApi, makeOpenAI } from "../../../layers/guide/openai.ts"
-import { batchPrice, type Price, prices } from "../../../layers/guide/prices.ts"
+import { batchPrice, type Price } from "../../../layers/guide/prices.ts"
 import type { TrainConfig } from "../settings.ts"
 import { BadInput } from "../../system/errors.ts"
 import { cacheFolder } from "../cache-folder.ts"
@@ -31,6 +32,8 @@ export type GuideLayer = Layer.Layer<Guide, AnswersFailed>
 interface AskedModel {
   readonly model: string
   readonly price: Price
+  /** Tokens that it usually thinks before an answer, paid as output. */
+  readonly thinking: number
   readonly layer: Layer.Layer<Guide, AnswersFailed, Answers>
 }
 
@@ -38,7 +41,10 @@ const set = <A>(config: ConfigType.Config<A>) => Effect.map(Config.option(config
 
 /** A price in the settings comes before the known price of the model. */
 const priceOf = (settings: GuideSettings, model: string, known: Price | undefined): Effect.Effect<Price, BadInput> => {
-  const [input, output] = [settings.judge_input_price || known?.input, settings.judge_output_price || known?.output]
+  const inputOf = (price: Pick<Price, "input"> | undefined) => settings.judge_input_price || price?.input
+  const outputOf = (price: Pick<Price, "output"> | undefined) => settings.judge_output_price || price?.output
+  const [input, output] = [inputOf(known), outputOf(known)]
+  const long = known?.long
   return input === undefined || output === undefined
     ? Effect.fail(
       new BadInput({
@@ -47,13 +53,17 @@ const priceOf = (settings: GuideSettings, model: string, known: Price | undefine
         }.`
       })
     )
-    : Effect.succeed({ input, output })
+    : Effect.succeed({
+      input,
+      output,
+      ...(long === undefined ? {} : { long: { ...long, input: inputOf(long)!, output: outputOf(long)! } })
+    })
 }
 
 const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
-  const model = settings.judge_model === "" ? "claude-haiku-4-5" : settings.judge_model
+  const model = settings.judge_model === "" ? defaultClaude : settings.judge_model
   if (settings.judge_free) yield* needFree(settings, undefined)
-  const listed = prices[model]
+  const { price: listed, thinking } = claudeModel(model)
   const price = yield* priceOf(settings, model, listed && settings.judge_batch ? batchPrice(listed) : listed)
   const apiKey = yield* set(Config.Redacted("ANTHROPIC_API_KEY"))
   if (apiKey === undefined) {
@@ -64,6 +74,7 @@ const claude = Effect.fnUntraced(function*(settings: GuideSettings) {
   return {
     model,
     price,
+    thinking: thinking.usual,
     layer: settings.judge_batch ? claudeBatches.layer(options) : Guide.layer(makeClaude(options), options)
   }
 })
@@ -111,9 +122,9 @@ const openai = Effect.fnUntraced(function*(settings: GuideSettings) {
   }
   if (settings.judge_free) yield* needFree(settings, baseUrl)
   const free = settings.judge_free || (baseUrl !== undefined && isLoopback(baseUrl))
-  const price = yield* priceOf(settings, model, free ? { input: 0, output: 0 } : prices[model])
+  const price = yield* priceOf(settings, model, free ? { input: 0, output: 0 } : claudeModel(model).price)
   const transport = makeOpenAI({ apiKey, baseUrl, deadline: settings.judge_timeout, format: settings.judge_format })
-  return { model, price, layer: Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }) }
+  return { model, price, thinking: 0, layer: Guide.layer(transport, { model, price, budgetUsd: settings.budget_usd }) }
 })
 
 /** Names what is missing or unknown before anything is built. */

@@ -38,9 +38,9 @@ export const forecast = Effect.fnUntraced(function*(settings: JudgeSettings, wor
   const { asks } = yield* named(settings)
   if (asks === undefined) return undefined
   const { calls, of, use } = asks(settings, work)
-  const { model, price } = yield* askedModel(of)
+  const { model, price, thinking } = yield* askedModel(of)
   if (price.input === 0 && price.output === 0) return undefined
-  const dollars = calls * costOf(price, use.inputTokens, use.outputTokens) / 1e9
+  const dollars = calls * costOf(price, use.inputTokens, use.outputTokens + thinking) / 1e9
   return `${model} may be asked ${calls} times for up to ${work.pairs} pairs: about $${dollars.toFixed(2)}, ` +
     `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
 })
