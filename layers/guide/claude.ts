@@ -140,14 +140,17 @@ export const replyOf = Effect.fnUntraced(function*(words: FailureWords, data: un
     inputTokens: input_tokens + (cache_creation_input_tokens ?? 0) + (cache_read_input_tokens ?? 0),
     outputTokens: output_tokens
   }
-  if (message.stop_reason !== "end_turn" && message.stop_reason !== "stop_sequence") {
-    return yield* new ModelUnusable({
-      message: message.stop_reason === "refusal"
-        ? "Claude refused to judge this"
-        : `Claude's answer was cut off (${shown(words, String(message.stop_reason))})`,
-      ...use,
-      headers: limits
-    })
+  const unusable = (message: string, final = false) => new ModelUnusable({ message, ...use, headers: limits, final })
+  switch (message.stop_reason) {
+    case "end_turn":
+    case "stop_sequence":
+      break
+    case "refusal":
+      return yield* unusable("Claude refused to judge this")
+    case "model_context_window_exceeded":
+      return yield* unusable("Claude cannot judge this: question and answer do not fit the model's context window", true)
+    default:
+      return yield* unusable(`Claude's answer was cut off (${shown(words, String(message.stop_reason))})`)
   }
   const text = message.content.map((block) => (block.type === "text" ? block.text ?? "" : "")).join("")
   return { text, use, headers: limits } satisfies Reply as Reply

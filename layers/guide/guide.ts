@@ -139,7 +139,7 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
     switch (error._tag) {
       case "ModelUnusable":
         answered(at)
-        return unusable(id, error.message)
+        return error.final ? new JudgeRefused({ message: error.message }) : unusable(id, error.message)
       case "ModelRejected":
         return new JudgeRefused({ message: error.message })
       case "ModelStopped":

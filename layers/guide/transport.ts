@@ -59,7 +59,9 @@ export class ModelUnusable extends Schema.TaggedError<ModelUnusable>()("ModelUnu
   message: Schema.String,
   inputTokens: Schema.Finite,
   outputTokens: Schema.Finite,
-  headers: Schema.Unknown
+  headers: Schema.Unknown,
+  /** Asked again, it would end the same. Default false. */
+  final: Schema.optionalKey(Schema.Boolean)
 }) {}
 
 /** This request cannot succeed: it is malformed, or too large. */

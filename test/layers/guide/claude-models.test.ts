@@ -50,6 +50,16 @@ describe.each([false, true])("in batches: %s", (batch) => {
         }).pipe(Effect.provide(judgeAt(server.url, model, { batch })))))
   }
 
+  it.live("an answer that does not fit the context window is a refusal: it is paid for, and not asked for again", () =>
+    withServer({ stops: "model_context_window_exceeded" }, (server) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(judgeFirst)
+        assert.strictEqual(error._tag, "JudgeRefused")
+        assert.include(error.message, "context window")
+        assert.strictEqual(server.billed().answers + server.batches.charged().times.size, 2) // the two orders
+        assert.closeTo((error as { readonly costUsd?: number }).costUsd!, charged(server), 1e-12)
+      }).pipe(Effect.provide(judgeAt(server.url, haiku55, { batch })))))
+
   it.live("a refusal is asked about again, and is then a refusal of the judge's", () =>
     withServer({ stops: "refusal" }, (server) =>
       Effect.gen(function*() {
