@@ -1,6 +1,6 @@
 /** The plane figures, and the masks that recognise a blob of pixels as one of them. */
 import type { Figure, Thing } from "./grammar.ts"
-import { circle, filled, polygon, rect, type Shape } from "./shape.ts"
+import { circle, ellipse, filled, polygon, rect, type Shape } from "./shape.ts"
 
 /** Corners of a five-pointed star in the order of one stroke, so that five points suffice under the nonzero rule. */
 const starCorners = [0, 2, 4, 1, 3].flatMap((k) => [
@@ -11,6 +11,12 @@ const triangleCorners = [0, -1, 1, 0.85, -1, 0.85]
 const diamondCorners = [0, -1.15, 0.8, 0, 0, 1.15, -0.8, 0]
 const heartPath = [0, -0.4, 0.6, -1.5, 1.05, -0.35, 0, 1, -1.05, -0.35, -0.6, -1.5, 0, -0.4]
 const squareHalf = 0.9
+const arrowCorners = [0, -1.1, 1, 0, 0.4, 0, 0.4, 1, -0.4, 1, -0.4, 0, -1, 0]
+const boltCorners = [0.35, -1.2, -0.85, 0.25, -0.1, 0.25, -0.35, 1.2, 0.85, -0.25, 0.1, -0.25]
+/** A crescent: out along its back, home along its hollow. */
+const moonPath = [0.6, -1.1, -0.85, -1.1, -0.85, 0, -0.85, 1.1, 0.6, 1.1, -0.15, 0.7, -0.15, 0, -0.15, -0.7, 0.6, -1.1]
+/** Half-axes of an oval. */
+const ovalAxes = [1.15, 0.65] as const
 
 const around = (numbers: ReadonlyArray<number>, cx: number, cy: number, r: number): Array<number> =>
   numbers.map((n, i) => Math.round(i % 2 === 0 ? cx + n * r : cy + n * r))
@@ -30,6 +36,17 @@ export const drawFigure = (part: string, { colour, figure }: Thing, cx: number, 
       return polygon(part, around(starCorners, cx, cy, r), colour)
     case "diamond":
       return polygon(part, around(diamondCorners, cx, cy, r), colour)
+    case "oval":
+      return ellipse(part, cx, cy, Math.round(ovalAxes[0] * r), Math.round(ovalAxes[1] * r), colour)
+    case "arrow":
+      return polygon(part, around(arrowCorners, cx, cy, r), colour)
+    case "bolt":
+      return polygon(part, around(boltCorners, cx, cy, r), colour)
+    case "moon": {
+      const d = around(moonPath, cx, cy, r)
+      const curves = [2, 6, 10, 14].map((i) => `Q${d.slice(i, i + 4).join(" ")}`)
+      return filled(part, `M${d[0]} ${d[1]}${curves.join("")}Z`, colour)
+    }
     case "heart": {
       const d = around(heartPath, cx, cy, r)
       const [a, b, c] = [d.slice(2, 6).join(" "), `${d[6]} ${d[7]}`, `${d[8]} ${d[9]}`]
@@ -46,6 +63,16 @@ const curve = (p: ReadonlyArray<number>, q: ReadonlyArray<number>, r: ReadonlyAr
 
 const outline = (figure: Figure): ReadonlyArray<number> => {
   switch (figure) {
+    case "oval":
+      return outline("circle").map((n, i) => n * ovalAxes[i % 2]!)
+    case "arrow":
+      return arrowCorners
+    case "bolt":
+      return boltCorners
+    case "moon": {
+      const at = (i: number) => moonPath.slice(2 * i, 2 * i + 2)
+      return [0, 2, 4, 6].flatMap((i) => curve(at(i), at(i + 1), at(i + 2)))
+    }
     case "circle":
       return Array.from({ length: 32 }, (_, k) => (k * Math.PI) / 16).flatMap((a) => [Math.cos(a), Math.sin(a)])
     case "square":
@@ -105,5 +132,9 @@ export const templates: Record<Figure, Template> = {
   triangle: template("triangle"),
   star: template("star"),
   heart: template("heart"),
-  diamond: template("diamond")
+  diamond: template("diamond"),
+  oval: template("oval"),
+  arrow: template("arrow"),
+  moon: template("moon"),
+  bolt: template("bolt")
 }

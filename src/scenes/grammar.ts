@@ -13,8 +13,22 @@ export type Creature = (typeof creatures)[number]
 export const vehicles = ["bicycle", "unicycle", "skateboard", "scooter"] as const
 export type Vehicle = (typeof vehicles)[number]
 
-export const figures = ["circle", "square", "triangle", "star", "heart", "diamond"] as const
+export const figures = [
+  "circle",
+  "square",
+  "triangle",
+  "star",
+  "heart",
+  "diamond",
+  "oval",
+  "arrow",
+  "moon",
+  "bolt"
+] as const
 export type Figure = (typeof figures)[number]
+
+/** Figures wide enough to show another one inside. */
+export const containers: ReadonlyArray<Figure> = ["circle", "square", "triangle", "star", "heart", "diamond"]
 
 export const relations = ["above", "below", "left of", "right of", "inside"] as const
 export type Relation = (typeof relations)[number]
@@ -203,12 +217,12 @@ export const isHeldOut = (scene: Scene): boolean => {
 
 /** Odds of each kind; riders and pelicans are what the project is about. */
 const kindOdds: ReadonlyArray<readonly [Scene["kind"], number]> = [
-  ["rider", 0.4],
-  ["creature", 0.16],
-  ["relation", 0.14],
-  ["count", 0.12],
-  ["vehicle", 0.1],
-  ["sizes", 0.08]
+  ["rider", 0.34],
+  ["count", 0.17],
+  ["relation", 0.17],
+  ["creature", 0.14],
+  ["vehicle", 0.09],
+  ["sizes", 0.09]
 ]
 
 const pickKind = (draw: Random): Scene["kind"] => {
@@ -252,7 +266,9 @@ const sampleKind = (draw: Random, kind: Scene["kind"]): Scene => {
       }
     case "relation": {
       const [first, second] = pickThings(draw)
-      return { kind, first, relation: pick(draw, relations), second }
+      const relation = pick(draw, relations)
+      if (relation !== "inside") return { kind, first, relation, second }
+      return { kind, first, relation, second: { ...second, figure: pick(draw, containers) } }
     }
     case "sizes": {
       const [big, small] = pickThings(draw)
