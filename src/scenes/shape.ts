@@ -27,6 +27,9 @@ export interface Shape {
 
 export type Drawing = ReadonlyArray<Shape>
 
+/** How a thing is built. What is misshapen has as many shapes and numbers as what is good, so only the eye tells. */
+export type Build = "good" | "misshapen"
+
 export const circle = (part: string, cx: number, cy: number, r: number, fill: string): Shape => ({
   part,
   tag: "circle",
@@ -149,13 +152,31 @@ export const bounds = (drawing: Drawing): Box => {
   }
 }
 
-const pathData = (commands: string, numbers: ReadonlyArray<string>): string => {
-  let at = 0
+/** Numbers side by side; a minus sign parts them as well as a space does. */
+const joined = (numbers: ReadonlyArray<number>): string =>
+  numbers.map((n, i) => (i > 0 && n >= 0 ? ` ${n}` : String(n))).join("")
+
+/**
+ * A path's `d`, relative after its start: the same figure has the same numbers wherever it stands. A letter is not
+ * repeated.
+ *
+ * @param corners whole numbers, in the order of `commands`
+ */
+const pathData = (commands: string, corners: ReadonlyArray<number>): string => {
+  let [at, x, y, before] = [0, 0, 0, ""]
   let out = ""
   for (const command of commands) {
-    const take = command === "Z" ? 0 : command === "Q" ? 4 : 2
-    out += command + numbers.slice(at, at + take).join(" ")
-    at += take
+    if (command === "Z") {
+      out += "z"
+    } else {
+      const taken = corners.slice(at, at + (command === "Q" ? 4 : 2))
+      at += taken.length
+      const numbers = command === "M" ? taken : taken.map((n, i) => n - (i % 2 === 0 ? x : y))
+      const letter = command === "M" ? "M" : command.toLowerCase()
+      out += letter !== before ? letter + joined(numbers) : (numbers[0]! >= 0 ? " " : "") + joined(numbers)
+      ;[x, y] = taken.slice(-2) as [number, number]
+    }
+    before = command === "M" ? "M" : command.toLowerCase()
   }
   return out
 }
@@ -167,14 +188,16 @@ const attributeNames = {
 } as const
 
 const element = (shape: Shape): string => {
-  const numbers = shape.numbers.map((n) => String(Math.round(n)))
+  const numbers = shape.numbers.map(Math.round)
+  // Corners are drawn as a path: a polygon has no relative coordinates.
+  const tag = shape.tag === "polygon" ? "path" : shape.tag
   let geometry: string
   switch (shape.tag) {
     case "path":
       geometry = `d="${pathData(shape.commands ?? "", numbers)}"`
       break
     case "polygon":
-      geometry = `points="${numbers.join(" ")}"`
+      geometry = `d="${pathData("M" + "L".repeat(numbers.length / 2 - 1) + "Z", numbers)}"`
       break
     default:
       geometry = attributeNames[shape.tag].map((name, i) => `${name}="${numbers[i]}"`).join(" ")
@@ -182,7 +205,7 @@ const element = (shape: Shape): string => {
   const fill = shape.fill === "" ? "" : ` fill="${shape.fill}"`
   const width = Math.max(2, Math.round(shape.width ?? 2))
   const stroke = shape.stroke === undefined ? "" : ` stroke="${shape.stroke}" stroke-width="${width}"`
-  return `<${shape.tag} ${geometry}${fill}${stroke}/>`
+  return `<${tag} ${geometry}${fill}${stroke}/>`
 }
 
 /** The document, with every number rounded to an integer. */
