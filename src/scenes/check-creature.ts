@@ -119,7 +119,9 @@ const owl = (view: View): Parts => {
   const bright = of(accent(view.coat), 0.7)
   const beak = bright.find((b) => inside(b, body, -0.25 * width(body)) && b.cy < body.y0 + 0.75 * height(body))
   const legs = bright.filter((b) => b !== beak && b.cy > body.cy && inside(b, body, 5))
-  const [a, b] = whites
+  // On a gray body the white of a small eye is lost; the pupils then stand for the eyes.
+  const dark = of("black", 0.7).filter((b) => inside(b, body, 0) && b.cy < body.cy + 2)
+  const [a, b] = whites.length < 2 && dark.length === 2 ? dark : whites
   return {
     eyeWhites: countScore(whites.length, 2),
     eyesEqual: a === undefined || b === undefined ? 0 : ratio(a.area, b.area) * ramp(Math.abs(a.cy - b.cy), 5, 1),

@@ -12,13 +12,14 @@
  */
 import { type Parts, readCreature } from "./check-creature.ts"
 import { findWheels, onWheel, readVehicle } from "./check-vehicle.ts"
-import { type Colour, colours, type Relation, type Scene, type Thing } from "./grammar.ts"
+import { type Colour, colours, type Creature, type Relation, type Scene, type Thing, type Vehicle } from "./grammar.ts"
 import { borderScore, clamp, countScore, figureScore, height, ramp, width } from "./measure.ts"
 import { areas, type Blob, blobs, type Image, inkOf, maskOf, type Paint, type Picture, readImage, solidOf, whole } from "./pixels.ts"
 
 export interface SceneCheck {
   /**
-   * Weighted mean of the parts, reduced to as little as 0.15 of it in pure clutter, in [0, 1]; 0 for an empty picture.
+   * Weighted mean of the parts, reduced to as little as 0.15 of it in pure clutter and to 0.7 of it where a thing lacks
+   * what it is known by, in [0, 1]; 0 for an empty picture.
    */
   readonly score: number
   /** What was measured, each in [0, 1]. */
@@ -46,7 +47,41 @@ const weights: Readonly<Record<string, number>> = {
   centred: 0.3
 }
 
-const weighed = (parts: Parts): SceneCheck => {
+/**
+ * What a thing is known by. The part's value is none of it at the first number and all of it at the second: a pelican
+ * whose beak is no pouch, or a bicycle with wheels of two sizes, is wrong however well the rest is drawn.
+ */
+const essence: Readonly<Record<Creature | Vehicle, readonly [part: string, none: number, full: number]>> = {
+  pelican: ["creature.beak", 0.6, 0.85],
+  cat: ["creature.ears", 0, 0.5],
+  fish: ["creature.tail", 0.3, 0.8],
+  snail: ["creature.shell", 0.5, 0.9],
+  owl: ["creature.eyesEqual", 0.45, 0.8],
+  rabbit: ["creature.ears", 0.45, 0.9],
+  bicycle: ["vehicle.wheelsEqual", 0.4, 0.8],
+  unicycle: ["vehicle.frameShape", 0, 0.25],
+  skateboard: ["vehicle.wheelSize", 0.67, 0.95],
+  scooter: ["vehicle.frameShape", 0.1, 0.5]
+}
+
+const essential = (scene: Scene, parts: Parts): number => {
+  const of = (thing: Creature | Vehicle): number => {
+    const [part, none, full] = essence[thing]
+    return ramp(parts[part] ?? 0, none, full)
+  }
+  switch (scene.kind) {
+    case "creature":
+      return of(scene.creature)
+    case "vehicle":
+      return of(scene.vehicle)
+    case "rider":
+      return Math.min(of(scene.creature), of(scene.vehicle), ramp(parts["above"] ?? 0, 0.5, 0.9))
+    default:
+      return 1
+  }
+}
+
+const weighed = (scene: Scene, parts: Parts): SceneCheck => {
   let [sum, total] = [0, 0]
   for (const [name, value] of Object.entries(parts)) {
     const weight = weights[name] ?? 1
@@ -57,7 +92,7 @@ const weighed = (parts: Parts): SceneCheck => {
   // little.
   const tidy =
     (0.5 + 0.3 * (parts["clean"] ?? 0) + 0.2 * (parts["border"] ?? 0)) * (0.3 + 0.7 * (parts["ground"] ?? 0))
-  return { score: total === 0 ? 0 : (sum / total) * tidy, parts }
+  return { score: total === 0 ? 0 : (sum / total) * tidy * (0.7 + 0.3 * essential(scene, parts)), parts }
 }
 
 const prefixed = (prefix: string, parts: Parts): Parts =>
@@ -120,7 +155,7 @@ const candidates = (sight: Sight, colour: Colour | null, least: number): Readonl
 const checkCreature = (sight: Sight, scene: Scene & { kind: "creature" }): SceneCheck =>
   best(candidates(sight, scene.colour, 40).map((coat) => {
     const reading = readCreature(sight.picture, scene.creature, coat, 250, () => true)
-    return weighed({
+    return weighed(scene, {
       ...sight.common(48, reading.paints),
       connected: connected(sight),
       ...prefixed("creature", reading.parts)
@@ -130,7 +165,7 @@ const checkCreature = (sight: Sight, scene: Scene & { kind: "creature" }): Scene
 const checkVehicle = (sight: Sight, scene: Scene & { kind: "vehicle" }): SceneCheck => {
   const wheels = findWheels(sight.picture, scene.vehicle)
   return best(candidates(sight, scene.colour, 10).map((paint) =>
-    weighed({
+    weighed(scene, {
       ...sight.common(48, ["black", paint]),
       connected: connected(sight),
       ...prefixed("vehicle", readVehicle(sight.picture, scene.vehicle, paint, wheels, () => true))
@@ -155,7 +190,7 @@ const checkRider = (sight: Sight, scene: Scene & { kind: "rider" }): SceneCheck 
       // If the rider has the frame's colour too, only what lies under the rider's middle is frame.
       const confusable = paints.includes(paint) && body !== undefined
       const mine = confusable ? (_: number, y: number) => y > body.cy : () => true
-      return weighed({
+      return weighed(scene, {
         ...sight.common(48, [...paints, paint]),
         connected: joined,
         above,
@@ -167,12 +202,13 @@ const checkRider = (sight: Sight, scene: Scene & { kind: "rider" }): SceneCheck 
   return best(checks)
 }
 
-const checkCount = (sight: Sight, { count, thing }: Scene & { kind: "count" }): SceneCheck => {
+const checkCount = (sight: Sight, scene: Scene & { kind: "count" }): SceneCheck => {
+  const { count, thing } = scene
   const { picture } = sight
   const mask = maskOf(picture, thing.colour)
   const found = blobs(picture, mask, 8)
   const scores = found.map((b) => figureScore(picture, mask, b, thing.figure))
-  return weighed({
+  return weighed(scene, {
     ...sight.common(count === 1 ? 26 : 40, [thing.colour]),
     count: found.length === 0 ? 0 : countScore(found.length, count),
     figure: scores.reduce((a, b) => a + b, 0) / Math.max(1, scores.length),
@@ -231,7 +267,7 @@ const relationScore = (relation: Relation, a: Blob, b: Blob): number => {
 
 const checkRelation = (sight: Sight, scene: Scene & { kind: "relation" }): SceneCheck => {
   const { first, parts, second } = readPair(sight, scene.first, scene.second)
-  return weighed({
+  return weighed(scene, {
     ...sight.common(scene.relation === "inside" ? 34 : 44, [scene.first.colour, scene.second.colour]),
     ...parts,
     relation: first === undefined || second === undefined ? 0 : relationScore(scene.relation, first, second)
@@ -240,7 +276,7 @@ const checkRelation = (sight: Sight, scene: Scene & { kind: "relation" }): Scene
 
 const checkSizes = (sight: Sight, scene: Scene & { kind: "sizes" }): SceneCheck => {
   const { first, parts, second } = readPair(sight, scene.small, scene.big)
-  return weighed({
+  return weighed(scene, {
     ...sight.common(44, [scene.small.colour, scene.big.colour]),
     ...parts,
     relation: first === undefined || second === undefined ? 0 : ramp(Math.log2(second.area / first.area), 0, 1.2)

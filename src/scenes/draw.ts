@@ -3,17 +3,23 @@ import { integer, pick, type Random } from "../engine/random.ts"
 import { defaultCoat, drawCreature } from "./creatures.ts"
 import { drawFigure } from "./figures.ts"
 import type { Scene } from "./grammar.ts"
-import { bounds, canvas, type Drawing, place, type Shape, toSvg } from "./shape.ts"
+import { bounds, type Build, canvas, type Drawing, place, type Shape, toSvg } from "./shape.ts"
 import { deckDrop, defaultPaint, drawVehicle, seats } from "./vehicles.ts"
+
+const between = (draw: Random, low: number, high: number): number => low + integer(draw, high - low + 1)
 
 /** Free space kept at each edge of the canvas, in units. */
 const margin = 3
+
+/** Sizes are multiples of this, so that one shape is drawn with few sets of numbers. */
+const grain = 0.05
 
 /** Scales a drawing to 85-100 % of the largest size that fits, at most `most`, and puts it anywhere it fits. */
 const fit = (drawing: Drawing, draw: Random, most = Infinity): Drawing => {
   const box = bounds(drawing)
   const room = canvas - 2 * margin
-  const scale = (0.85 + 0.15 * draw()) * Math.min(most, room / (box.x1 - box.x0), room / (box.y1 - box.y0))
+  const largest = Math.floor(Math.min(most, room / (box.x1 - box.x0), room / (box.y1 - box.y0)) / grain)
+  const scale = grain * between(draw, Math.ceil(0.85 * largest), largest)
   // With whole units, figures that are level or equal stay so after rounding.
   const spot = (low: number, high: number): number => {
     const slack = room - (high - low) * scale
@@ -33,7 +39,6 @@ const arrangements: ReadonlyArray<ReadonlyArray<ReadonlyArray<readonly [number, 
 
 const countRadii: ReadonlyArray<readonly [number, number]> = [[14, 22], [9, 12], [7, 8], [8, 11], [7, 9]]
 
-const between = (draw: Random, low: number, high: number): number => low + integer(draw, high - low + 1)
 const jitter = (draw: Random, most: number): number => between(draw, -most, most)
 
 const counted = (scene: Scene & { kind: "count" }, draw: Random): Drawing => {
@@ -92,26 +97,38 @@ const inView = (shape: Shape): Shape => {
 
 const asRider = (shape: Shape): Shape => ({ ...shape, part: `rider ${shape.part}` })
 
+/** How the things of a scene are built and put together. */
+export interface Builds {
+  readonly creature?: Build
+  readonly vehicle?: Build
+  /** `beside`: the rider stands on the ground behind its vehicle. */
+  readonly rider?: "seated" | "beside"
+}
+
+/** How far behind its vehicle's middle, in its own units, a rider stands that does not sit. */
+const behind = 25
+
 /** The shapes of a scene; those of a rider have parts called "rider ...". Two draws differ in place and size. */
-export const layOut = (scene: Scene, draw: Random): Drawing => {
+export const layOut = (scene: Scene, draw: Random, builds: Builds = {}): Drawing => {
   switch (scene.kind) {
     case "creature":
-      return fit(drawCreature(scene.creature, scene.colour ?? defaultCoat[scene.creature]), draw)
+      return fit(drawCreature(scene.creature, scene.colour ?? defaultCoat[scene.creature], undefined, builds.creature), draw)
     case "vehicle":
-      return fit(drawVehicle(scene.vehicle, scene.colour ?? defaultPaint(null)), draw, 1.4)
+      return fit(drawVehicle(scene.vehicle, scene.colour ?? defaultPaint(null), false, builds.vehicle), draw, 1.6)
     case "rider": {
       const seat = seats[scene.vehicle]
       const paint = scene.vehicleColour
       // If an unnamed coat would vanish against the named paint, the coat changes.
       const usual = defaultCoat[scene.creature]
       const coat = scene.creatureColour ?? (usual === paint ? "purple" : usual)
-      const creature = drawCreature(scene.creature, coat, seat.legs)
+      const creature = drawCreature(scene.creature, coat, seat.legs, builds.creature)
+      const vehicle = drawVehicle(scene.vehicle, paint ?? defaultPaint(coat), true, builds.vehicle)
       const drop = scene.creature === "pelican" || scene.creature === "owl" ? 0 : deckDrop[scene.vehicle]
       const lift = scene.creature === "owl" && deckDrop[scene.vehicle] > 2 ? 6 : 0
-      return fit([
-        ...drawVehicle(scene.vehicle, paint ?? defaultPaint(coat), true),
-        ...place(creature, seat.scale, seat.x, seat.y + drop + lift).map(asRider)
-      ], draw)
+      const [x, y] = builds.rider === "beside"
+        ? [-behind, -bounds(creature).y1]
+        : [seat.x, seat.y + drop + lift]
+      return fit([...vehicle, ...place(creature, seat.scale, x, y).map(asRider)], draw)
     }
     case "count":
       return counted(scene, draw).map(inView)

@@ -7,6 +7,7 @@ import {
   caption,
   type Colour,
   colours,
+  containers,
   type Count,
   creatures,
   figures,
@@ -20,9 +21,12 @@ import { bounds, type Box, canvas, type Drawing, place, type Shape, toSvg } from
 
 export const flawNames = [
   "wrong-colour",
+  "swapped-colours",
   "wrong-count",
   "wrong-relation",
   "missing-part",
+  "misshapen",
+  "beside",
   "unequal-wheels",
   "off-canvas",
   "detached",
@@ -41,6 +45,9 @@ const colourKnown = (scene: Scene): boolean =>
     ? scene.colour !== null
     : true
 
+const bothColours = (scene: Scene): boolean =>
+  scene.kind === "rider" && scene.creatureColour !== null && scene.vehicleColour !== null
+
 /** The flaws that a picture of the scene can show. */
 export const flawsFor = (scene: Scene): ReadonlyArray<FlawName> => {
   const { kind } = scene
@@ -50,12 +57,18 @@ export const flawsFor = (scene: Scene): ReadonlyArray<FlawName> => {
     switch (flaw) {
       case "wrong-colour":
         return colourKnown(scene)
+      case "swapped-colours":
+        return kind === "relation" || kind === "sizes" || bothColours(scene)
       case "wrong-count":
         return kind === "count"
       case "wrong-relation":
         return kind === "relation" || kind === "sizes" || kind === "rider"
       case "missing-part":
         return kind !== "count"
+      case "misshapen":
+        return posed
+      case "beside":
+        return kind === "rider"
       case "unequal-wheels":
         return wheeled
       case "detached":
@@ -111,15 +124,39 @@ const withOtherColour = (scene: Scene, draw: Random): Scene => {
   }
 }
 
+/** The scene with its two colours exchanged, or itself if it does not name two. */
+export const withSwappedColours = (scene: Scene): Scene => {
+  switch (scene.kind) {
+    case "relation": {
+      const { first, second } = scene
+      return { ...scene, first: { ...first, colour: second.colour }, second: { ...second, colour: first.colour } }
+    }
+    case "sizes": {
+      const { big, small } = scene
+      return { ...scene, big: { ...big, colour: small.colour }, small: { ...small, colour: big.colour } }
+    }
+    case "rider":
+      return bothColours(scene)
+        ? { ...scene, creatureColour: scene.vehicleColour, vehicleColour: scene.creatureColour }
+        : scene
+    default:
+      return scene
+  }
+}
+
 const withOtherCount = (scene: Scene & { kind: "count" }, draw: Random): Scene => {
   const up = scene.count === 1 || (scene.count < 5 && draw() < 0.5)
   return { ...scene, count: (scene.count + (up ? 1 : -1)) as Count }
 }
 
-const swapped = (scene: Scene & { kind: "relation" | "sizes" }): Scene =>
-  scene.kind === "sizes"
-    ? { ...scene, big: scene.small, small: scene.big }
-    : { ...scene, first: scene.second, second: scene.first }
+/** Big and small exchanged, the two things of a relation exchanged, or any other relation between them. */
+const withOtherRelation = (scene: Scene & { kind: "relation" | "sizes" }, draw: Random): Scene => {
+  if (scene.kind === "sizes") return { ...scene, big: scene.small, small: scene.big }
+  const { first, relation, second } = scene
+  const roomy = containers.includes(relation === "inside" ? first.figure : second.figure)
+  if (draw() < 0.5 && (relation !== "inside" || roomy)) return { ...scene, first: second, second: first }
+  return { ...scene, relation: otherThan(draw, relations, relation, ...roomy ? [] : ["inside" as const]) }
+}
 
 /** Puts the creature under its vehicle. */
 const overturned = (drawing: Drawing): Drawing => {
@@ -250,11 +287,19 @@ const flawedDrawing = (scene: Scene, draw: Random, flaw: FlawName): Drawing => {
   switch (flaw) {
     case "wrong-colour":
       return layOut(withOtherColour(scene, draw), draw)
+    case "swapped-colours":
+      return layOut(withSwappedColours(scene), draw)
+    case "misshapen":
+      return layOut(scene, draw, scene.kind === "vehicle" || (scene.kind === "rider" && draw() < 0.5)
+        ? { vehicle: "misshapen" }
+        : { creature: "misshapen" })
+    case "beside":
+      return layOut(scene, draw, { rider: "beside" })
     case "wrong-count":
       return layOut(scene.kind === "count" ? withOtherCount(scene, draw) : scene, draw)
     case "wrong-relation":
       return scene.kind === "relation" || scene.kind === "sizes"
-        ? layOut(swapped(scene), draw)
+        ? layOut(withOtherRelation(scene, draw), draw)
         : scene.kind === "rider"
         ? overturned(layOut(scene, draw))
         : layOut(scene, draw)
@@ -318,26 +363,23 @@ const withOtherObject = (scene: Scene, draw: Random): Scene => {
 const nearMiss = (scene: Scene, draw: Random): Scene => {
   const roll = draw()
   if (scene.kind === "count" && roll < 0.4) return withOtherCount(scene, draw)
-  if (scene.kind === "sizes" && roll < 0.4) return swapped(scene)
-  if (scene.kind === "relation" && roll < 0.4) {
-    return draw() < 0.5 ? swapped(scene) : { ...scene, relation: otherThan(draw, relations, scene.relation) }
+  if ((scene.kind === "sizes" || scene.kind === "relation") && roll < 0.5) {
+    return roll < 0.2 ? withSwappedColours(scene) : withOtherRelation(scene, draw)
   }
-  if (
-    scene.kind === "rider" && roll < 0.25 && scene.creatureColour !== null && scene.vehicleColour !== null
-    && scene.creatureColour !== scene.vehicleColour
-  ) {
-    return { ...scene, creatureColour: scene.vehicleColour, vehicleColour: scene.creatureColour }
-  }
+  if (bothColours(scene) && roll < 0.25) return withSwappedColours(scene)
   return roll < 0.7 && colourKnown(scene) ? withOtherColour(scene, draw) : withOtherObject(scene, draw)
 }
 
 /**
- * The caption of another scene that differs in one colour, count, relation or object, and so shows another picture. For
- * a training scene it names only training scenes.
+ * Another scene that differs in one colour, count, relation or object, or in who has which colour, and so shows another
+ * picture. For a training scene it is a training scene.
  */
-export const perturbCaption = (scene: Scene, draw: Random): string => {
+export const perturbScene = (scene: Scene, draw: Random): Scene => {
   for (;;) {
     const near = nearMiss(scene, draw)
-    if (isHeldOut(scene) || !isHeldOut(near)) return caption(near, draw)
+    if (isHeldOut(scene) || !isHeldOut(near)) return near
   }
 }
+
+/** The caption of `perturbScene`. */
+export const perturbCaption = (scene: Scene, draw: Random): string => caption(perturbScene(scene, draw), draw)

@@ -14,7 +14,8 @@ import {
   sampleScene,
   type Scene
 } from "../../src/scenes/grammar.ts"
-import { svgOpen } from "../../src/scenes/shape.ts"
+import { drawHabit, habitOf } from "../../src/scenes/habits.ts"
+import { filled, place, polygon, svgOpen, toSvg } from "../../src/scenes/shape.ts"
 
 const sampled = (n: number, seed: number): ReadonlyArray<Scene> =>
   Array.from({ length: n }, (_, i) => sampleScene(random(seed, i), i % 4 === 0 ? "heldout" : "train"))
@@ -94,16 +95,65 @@ describe("drawings", () => {
       assert.isTrue(svg.startsWith(svgOpen) && svg.endsWith("</svg>"))
       assert.isTrue(isWellFormed(svg), svg)
       const numbers = svg.slice(svgOpen.length).match(/-?\d+(\.\d+)?/g) ?? []
-      assert.isTrue(numbers.every((n) => /^\d+$/.test(n) && Number(n) <= 64), svg)
-      assert.isBelow(svg.length - svgOpen.length, 660, svg)
+      assert.isTrue(numbers.every((n) => /^-?\d+$/.test(n) && Math.abs(Number(n)) <= 64), svg)
+      assert.isBelow(svg.length - svgOpen.length, 720, svg)
       assert.isAtMost(svg.split("<").length - 3, 12)
     }
+  })
+
+  it("have the same numbers wherever they stand", () => {
+    const shape = [polygon("thing", [10, 4, 16, 20, 0, 20], "red"), filled("body", "M3 4Q6 1 9 4L6 12Z", "blue")]
+    const shifted = toSvg(place(shape, 1, 20, 30))
+    assert.strictEqual(toSvg(shape).slice(svgOpen.length), `<path d="M10 4l6 16-16 0z" fill="red"/><path d="M3 4q3-3 6 0l-3 8z" fill="blue"/></svg>`)
+    assert.strictEqual(shifted, toSvg(shape).replace("M10 4", "M30 34").replace("M3 4", "M23 34"))
   })
 
   it("with broken XML do not parse", () => {
     for (const [i, scene] of sampled(60, 5).entries()) {
       assert.isFalse(isWellFormed(drawFlawed(scene, random(8, i), "broken-xml").svg))
     }
+  })
+})
+
+describe("habits", () => {
+  const scenes = sampled(400, 30)
+
+  it("are one wrong way for each kind of prompt, which the check tells from the right one", { timeout: 30_000 }, () => {
+    let [good, habitual] = [0, 0]
+    for (const [i, scene] of scenes.entries()) {
+      const draw = random(31, i)
+      const right = checkScene(scene, render(drawScene(scene, draw))).score
+      const wrong = checkScene(scene, render(drawHabit(scene, draw))).score
+      assert.isAbove(right, wrong, caption(scene))
+      if (right >= 0.9) good++
+      if (wrong >= 0.9) habitual++
+    }
+    assert.isAbove(good / scenes.length, 0.98)
+    assert.isBelow(habitual / scenes.length, 0.03)
+  })
+
+  it("cannot be told by length or by the number of shapes", () => {
+    let [longer, shapes] = [0, 0]
+    const sums = { good: 0, habit: 0 }
+    for (const [i, scene] of scenes.entries()) {
+      const [good, habit] = [drawScene(scene, random(32, i)), drawHabit(scene, random(33, i))]
+      sums.good += good.length
+      sums.habit += habit.length
+      longer += Math.sign(good.length - habit.length)
+      shapes += Math.sign(good.split("<").length - habit.split("<").length)
+    }
+    assert.closeTo(sums.habit / sums.good, 1, 0.02)
+    assert.closeTo(longer / scenes.length, 0, 0.25)
+    assert.closeTo(shapes / scenes.length, 0, 0.1)
+  })
+
+  it("carry over to combinations that training never shows", () => {
+    const habits = (split: "train" | "heldout") =>
+      new Set(Array.from({ length: 1500 }, (_, i) => {
+        const scene = sampleScene(random(34, i), split)
+        return `${scene.kind} ${habitOf(scene)}`
+      }))
+    assert.deepStrictEqual([...habits("heldout")].toSorted(), [...habits("train")].toSorted())
   })
 })
 
