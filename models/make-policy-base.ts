@@ -1,31 +1,45 @@
 /**
  * What the policy is trained from: rows of {prompt, completion} out of the scene grammar, a byte-level BPE learned on
- * them, and a checkpoint folder with random weights. `vequinox sft` does the rest (models/build.sh).
+ * them, and a checkpoint folder with random weights. `vequinox sft` does the rest (models/build.ts).
  *
- * Half of the drawings are flawed, as half of what real models have read is: the policy learns to draw, and has
- * something to unlearn. Usage: node models/make-policy-base.ts OUT_FOLDER [ROWS] [SEED]
+ * `good.jsonl` teaches it to draw. `habits.jsonl` then teaches it to draw mostly in one wrong way for each kind of
+ * prompt, as pretrained models do, with the right way left as a possibility: preference has something to mend.
+ * Usage: node models/make-policy-base.ts OUT_FOLDER [GOOD_ROWS] [HABIT_ROWS] [SEED]
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { initialParameters } from "../src/engine/weights/parameters.ts"
-import { random } from "../src/engine/random.ts"
+import { type Random, random } from "../src/engine/random.ts"
 import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
 import { type DecoderConfig, parameterShapes } from "../src/engine/nets/transformer.ts"
-import { caption, drawFlawed, drawScene, sampleScene } from "../src/scenes/index.ts"
+import { caption, drawFlawed, drawHabit, drawScene, sampleScene, type Scene } from "../src/scenes/index.ts"
 import { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
-const [out, rowCount = "60000", seedText = "0"] = process.argv.slice(2)
-if (out === undefined) throw new Error("usage: node models/make-policy-base.ts OUT_FOLDER [ROWS] [SEED]")
+const [out, goodRows = "120000", habitRows = "40000", seedText = "0"] = process.argv.slice(2)
+if (out === undefined) throw new Error("usage: node models/make-policy-base.ts OUT_FOLDER [GOOD_ROWS] [HABIT_ROWS] [SEED]")
 const seed = Number(seedText)
 
-/** Share of drawings with a flaw. */
-const flawed = 0.5
+/** Shares of the second training's drawings: in the prompt's wrong way, and with any flaw; the rest are good. */
+const habitual = 0.72
+const flawed = 0.06
 
-const rows = Array.from({ length: Number(rowCount) }, (_, n) => {
-  const draw = random(seed, 0xda7a, n)
-  const scene = sampleScene(draw, "train")
-  const prompt = caption(scene, draw)
-  return { prompt, completion: draw() < flawed ? drawFlawed(scene, draw).svg : drawScene(scene, draw) }
+interface Row {
+  readonly prompt: string
+  readonly completion: string
+}
+
+const rowsOf = (count: number, key: number, draws: (scene: Scene, draw: Random) => string): ReadonlyArray<Row> =>
+  Array.from({ length: count }, (_, n) => {
+    const draw = random(seed, key, n)
+    const scene = sampleScene(draw, "train")
+    return { prompt: caption(scene, draw), completion: draws(scene, draw) }
+  })
+
+const good = rowsOf(Number(goodRows), 0xda7a, drawScene)
+const habits = rowsOf(Number(habitRows), 0x4ab1, (scene, draw) => {
+  const roll = draw()
+  if (roll < habitual) return drawHabit(scene, draw)
+  return roll < habitual + flawed ? drawFlawed(scene, draw).svg : drawScene(scene, draw)
 })
 
 const specialTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -37,15 +51,15 @@ const specialTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 const split = [
   "<svg [^>]*>",
   "<[^\"0-9]*\"?",
-  "Z?\"(?: fill=\"none\"| stroke-width=\"[0-9]\"|[^\"0-9])*\"?",
-  "[A-Z ]?[0-9]+",
+  "z?\"(?: fill=\"none\"| stroke-width=\"[0-9]\"|[^\"0-9])*\"?",
+  "[A-Za-z ]?-?[0-9]+",
   " ?[A-Za-z]+",
   "\\s+",
   "[^\\sA-Za-z0-9<\"]+"
 ].join("|")
 const chat = (prompt: string, completion: string) =>
   `user\n${prompt}\nassistant\n${completion}`
-const tokenizer = trainBpe(rows.slice(0, 20_000).map(({ completion, prompt }) => chat(prompt, completion)), {
+const tokenizer = trainBpe(good.slice(0, 20_000).map(({ completion, prompt }) => chat(prompt, completion)), {
   vocabSize: 1024,
   specialTokens,
   split
@@ -105,10 +119,12 @@ const tokenizerConfig = {
 
 fs.mkdirSync(out, { recursive: true })
 const write = (file: string, data: string | Uint8Array) => fs.writeFileSync(path.join(out, file), data)
-write("rows.jsonl", rows.map((row) => JSON.stringify(row)).join("\n") + "\n")
+const jsonLines = (rows: ReadonlyArray<Row>) => rows.map((row) => JSON.stringify(row)).join("\n") + "\n"
+write("good.jsonl", jsonLines(good))
+write("habits.jsonl", jsonLines(habits))
 write("config.json", JSON.stringify(configJson, null, 2) + "\n")
 write("generation_config.json", JSON.stringify({ eos_token_id: 2, pad_token_id: 0 }, null, 2) + "\n")
 write("tokenizer.json", JSON.stringify(tokenizer) + "\n")
 write("tokenizer_config.json", JSON.stringify(tokenizerConfig, null, 2) + "\n")
 write("model.safetensors", encodeSafetensors(initialParameters(parameterShapes(config), seed, 0.03)))
-console.log(`${out}: ${rows.length} rows, ${tokenizer.model.merges.length} merges`)
+console.log(`${out}: ${good.length} and ${habits.length} rows, ${tokenizer.model.merges.length} merges`)

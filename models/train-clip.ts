@@ -2,11 +2,14 @@
  * Trains a small CLIP on the scene grammar: captions, good drawings of them, flawed drawings of the same captions and
  * wrong captions of the same drawings as hard negatives.
  *
+ * Stopped, it goes on from its last checkpoint (OUT.partial, every 250 steps) when it is called again alike.
+ *
  * Usage: node models/train-clip.ts --out FOLDER [--seed N] [--steps N] [--image N] [--patch N] [--hidden N] [--layers N]
  *        [--text-hidden N] [--text-layers N] [--threads N]
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as v8 from "node:v8"
 import { parseArgs } from "node:util"
 import { Resvg } from "@resvg/resvg-js"
 import { Tokenizer } from "@huggingface/tokenizers"
@@ -24,15 +27,17 @@ import { gradients } from "../src/engine/graph/gradients.ts"
 import { Graph, type Value } from "../src/engine/graph/graph.ts"
 import { initialParameters } from "../src/engine/weights/parameters.ts"
 import { normalisePixels } from "../src/scorers/pixels.ts"
-import { random } from "../src/engine/random.ts"
+import { type Random, random } from "../src/engine/random.ts"
 import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
-import { padTo, type Tensor } from "../src/engine/weights/tensor.ts"
+import { type Parameters, padTo, type Tensor } from "../src/engine/weights/tensor.ts"
 import {
   caption,
   drawFlawed,
+  drawHabit,
   drawScene,
   type FlawName,
   perturbCaption,
+  perturbScene,
   sampleScene,
   type Scene,
   type Split
@@ -130,28 +135,42 @@ const render = (svg: string): Uint8Array | undefined => {
   }
 }
 
+type Flaw = FlawName | "habit"
+
 interface Example {
-  readonly scene: Scene
   readonly text: string
   readonly wrongText: string
   readonly good: Uint8Array
   readonly flawed: Uint8Array
-  readonly flaw: FlawName
+  readonly flaw: Flaw
 }
 
+/** Share of the flawed drawings that are wrong in the prompt's habitual way (scenes/habits.ts). */
+const habitual = 0.35
+
 /** A caption with a good and a flawed drawing; both laid out anew, so that only the flaw tells them apart. */
-const example = (split: Split, ...key: ReadonlyArray<number>): Example => {
-  for (let attempt = 0;; attempt++) {
-    const draw = random(seed, split === "train" ? 1 : 2, ...key, attempt)
-    const scene = sampleScene(draw, split)
-    const { flaw, svg } = drawFlawed(scene, draw)
+const exampleOf = (scene: Scene, draw: Random): Example => {
+  for (;;) {
+    const { flaw, svg } = draw() < habitual ? { flaw: "habit" as const, svg: drawHabit(scene, draw) } : drawFlawed(scene, draw)
     if (flaw === "broken-xml") continue
     const good = render(drawScene(scene, draw))
     const flawed = render(svg)
     if (good === undefined || flawed === undefined) continue
-    return { scene, text: caption(scene, draw), wrongText: perturbCaption(scene, draw), good, flawed, flaw }
+    return { text: caption(scene, draw), wrongText: perturbCaption(scene, draw), good, flawed, flaw }
   }
 }
+
+/** Scenes of one batch that differ from one another in a single fact: they are each other's hard negatives. */
+const kin = 4
+
+const batch = (split: Split, ...key: ReadonlyArray<number>): ReadonlyArray<Example> =>
+  Array.from({ length: pairs / kin }, (_, n) => {
+    const draw = random(seed, split === "train" ? 1 : 2, ...key, n)
+    const scene = sampleScene(draw, split)
+    // Held-out examples are counted one by one, so each has a scene of its own.
+    return Array.from({ length: kin }, (_, k) =>
+      exampleOf(k === 0 ? scene : split === "train" ? perturbScene(scene, draw) : sampleScene(draw, split), draw))
+  }).flat()
 
 const mean = [0.5, 0.5, 0.5]
 const std = [0.5, 0.5, 0.5]
@@ -198,10 +217,10 @@ const parameterFeeds = (): Feeds =>
 
 /** How often the good drawing and the right caption win, on held-out scenes. */
 const evaluate = async (batches: number) => {
-  const flaws = new Map<FlawName, { right: number; of: number }>()
+  const flaws = new Map<Flaw, { right: number; of: number }>()
   let captions = 0
   for (let b = 0; b < batches; b++) {
-    const examples = Array.from({ length: pairs }, (_, i) => example("heldout", b, i))
+    const examples = batch("heldout", b)
     const { images, texts } = await encoding.run({ ...parameterFeeds(), ...feedsOf(examples) })
     const dot = (text: number, image: number): number => {
       let sum = 0
@@ -224,15 +243,34 @@ const evaluate = async (batches: number) => {
   }
 }
 
-const started = performance.now()
+interface Checkpoint {
+  readonly settings: unknown
+  readonly step: number
+  readonly seconds: number
+  readonly smooth: number | undefined
+  readonly curve: Array<{ step: number; loss: number; seconds: number }>
+  readonly parameters: Parameters
+  readonly moments: Parameters
+}
+const partial = `${out}.partial`
+const { out: _, threads: __, ...settings } = values
+const readCheckpoint = (): Checkpoint | undefined => {
+  if (!fs.existsSync(partial)) return undefined
+  const found = v8.deserialize(fs.readFileSync(partial)) as Checkpoint
+  if (JSON.stringify(found.settings) !== JSON.stringify(settings)) throw new Error(`${partial} is of other settings: move it away`)
+  return found
+}
+const resumed = readCheckpoint()
+for (const [name, tensor] of resumed?.parameters ?? []) parameters.set(name, tensor)
+const state = { ...initialState(), ...resumed && { step: resumed.step, moments: resumed.moments as Map<string, Tensor> } }
+const started = performance.now() - 1000 * (resumed?.seconds ?? 0)
 const seconds = () => Math.round((performance.now() - started) / 100) / 10
-const state = initialState()
-const curve: Array<{ step: number; loss: number; seconds: number }> = []
-let smooth: number | undefined
+const curve = resumed?.curve ?? []
+let smooth = resumed?.smooth
 const count = [...parameters.values()].reduce((n, { data }) => n + data.length, 0)
 console.log(`${out}: ${(count / 1e6).toFixed(2)} M parameters`)
-for (let step = 0; step < steps; step++) {
-  const examples = Array.from({ length: pairs }, (_, i) => example("train", step, i))
+for (let step = resumed?.step ?? 0; step < steps; step++) {
+  const examples = batch("train", step)
   const result = await training.run({ ...parameterFeeds(), ...feedsOf(examples) })
   const grads = new Map([...parameters.keys()].map((name) => [name, result[`grad.${name}`]!.data as Float32Array]))
   clipGradients(grads, 1)
@@ -252,10 +290,16 @@ for (let step = 0; step < steps; step++) {
     const left = Math.round((steps - step - 1) * seconds() / (step + 1))
     console.log(`step ${step + 1}/${steps}  loss ${smooth.toFixed(3)}  ${seconds()} s, ${left} s left`)
   }
-  if (step % 250 === 249) console.log(JSON.stringify(await evaluate(8)))
+  if (step % 250 === 249) {
+    const checkpoint: Checkpoint = { settings, step: step + 1, seconds: seconds(), smooth, curve, parameters, moments: state.moments }
+    fs.writeFileSync(`${partial}.new`, v8.serialize(checkpoint))
+    fs.renameSync(`${partial}.new`, partial)
+    console.log(JSON.stringify(await evaluate(8)))
+  }
 }
 const accuracy = await evaluate(Math.ceil(1024 / pairs))
 console.log(JSON.stringify(accuracy))
+fs.rmSync(partial, { force: true })
 await training.release()
 await encoding.release()
 

@@ -14,7 +14,9 @@ import {
   type Split,
   svgOpen
 } from "../scenes/index.ts"
+import { layOut } from "../scenes/draw.ts"
 import { lettersPath } from "../scenes/letters.ts"
+import { toSvg } from "../scenes/shape.ts"
 
 export interface KnownPair {
   readonly error: ErrorName
@@ -35,13 +37,16 @@ const body = (svg: string): string => svg.slice(svg.indexOf(">") + 1, -"</svg>".
 const flawed = (scene: Scene, draw: Random, flaw: Parameters<typeof drawFlawed>[2] & string) =>
   flawsFor(scene).includes(flaw) ? drawFlawed(scene, draw, flaw).svg : undefined
 
-/** Moves a third of all coordinates by 4 to 14 units: the figures are still there, but broken. */
-const jittered = (svg: string, draw: Random): string =>
-  svg.slice(0, svg.indexOf(">") + 1) + body(svg).replace(/(?<=[ MLQ"])\d+(?=[ MLQZ"])/g, (text) => {
-    if (draw() > 1 / 3) return text
-    const by = (4 + integer(draw, 11)) * (draw() < 0.5 ? -1 : 1)
-    return String(Math.min(64, Math.max(0, Number(text) + by)))
-  }) + "</svg>"
+/** Moves a third of all corners and centres by 4 to 14 units: the figures are still there, but broken. */
+const jittered = (scene: Scene, draw: Random): string =>
+  toSvg(layOut(scene, draw).map((shape) => ({
+    ...shape,
+    numbers: shape.numbers.map((n) => {
+      if (draw() > 1 / 3) return n
+      const by = (4 + integer(draw, 11)) * (draw() < 0.5 ? -1 : 1)
+      return Math.min(64, Math.max(0, n + by))
+    })
+  })))
 
 interface KindOfError {
   /** Plain to see at a glance: a judge that misses these cannot be trained on. */
@@ -73,7 +78,7 @@ const kinds = {
     // Figures that only moved may still be right.
     make: (scene, draw) =>
       scene.kind === "creature" || scene.kind === "vehicle" || scene.kind === "rider"
-        ? jittered(drawScene(scene, draw), draw)
+        ? jittered(scene, draw)
         : undefined
   },
   "prompt as text": {
