@@ -35,7 +35,9 @@ export class Candidate extends Schema.Class<Candidate>("vequinox/Candidate")({
   completionIds: Schema.Array(Schema.Int),
   /** log p(token) of each completion token in nats, under the sampling policy at temperature 1, before any filter. */
   logps: Schema.Array(Schema.Finite),
-  /** The same under the unquantized policy. Only some candidates of a quantized sampler have it. */
+  /** log p of each under what it was drawn from: temperature and filters applied. Absent where `logps` is that. */
+  drawnLogps: Schema.optionalKey(Schema.Array(Schema.Finite)),
+  /** `logps` under the unquantized policy. Only some candidates of a quantized sampler have it. */
   exactLogps: Schema.optionalKey(Schema.Array(Schema.Finite)),
   /** Prefill and completion as text: what the renderer is given. */
   svg: Schema.String,

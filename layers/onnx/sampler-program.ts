@@ -64,8 +64,10 @@ export interface Sampled {
   readonly ids: Array<number>
   /** log p of each token under the unfiltered policy at temperature 1, nats. */
   readonly logps: Array<number>
+  /** log p of each under what it was drawn from, if temperature or filters make that another. */
+  readonly drawnLogps?: ReadonlyArray<number>
   readonly finish: Finish
-  /** The same under the original weights, if `logps` come from fewer bits: for one candidate a call. */
+  /** `logps` under the original weights, if `logps` come from fewer bits: for one candidate a call. */
   readonly exactLogps?: ReadonlyArray<number>
 }
 
@@ -74,6 +76,7 @@ interface Row {
   readonly seed: number
   readonly ids: Array<number>
   readonly logps: Array<number>
+  readonly drawnLogps: Array<number>
   /** Longest completion, tokens. */
   readonly limit: number
   readonly xml: XmlWatch | undefined
@@ -110,6 +113,7 @@ export class SamplerProgram {
         seed,
         ids: [],
         logps: [],
+        drawnLogps: [],
         limit: Math.min(call.maxNewTokens, maxLength - ids.length),
         xml: call.wellFormedAfter === undefined ? undefined : new XmlWatch(call.wellFormedAfter),
         finish: "length",
@@ -159,8 +163,8 @@ export class SamplerProgram {
     const exact = await this.#exactLogps(call, groups.flat())
     return groups.map((group) =>
       group.map((row) => {
-        const { finish, ids, logps } = row
-        return { ids, logps, finish, ...(exact?.row === row ? { exactLogps: exact.logps } : {}) }
+        const { drawnLogps, finish, ids, logps } = row
+        return { ids, logps, finish, ...(isPlain(call.options) ? {} : { drawnLogps }), ...(exact?.row === row ? { exactLogps: exact.logps } : {}) }
       })
     )
   }
@@ -231,12 +235,13 @@ export class SamplerProgram {
   /** @param scores [vocab]: probabilities if tokens are drawn from the policy itself, else logits */
   #draw(call: SampleCall, row: Row, scores: Float32Array): void {
     const uniform = uniformAt(row.seed, row.ids.length)
-    const { id, logp } = isPlain(call.options)
+    const { drawnLogp, id, logp } = isPlain(call.options)
       ? drawn(scores, uniform)
       : filtered(scores, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids], uniform)
     const text = this.#spec.tokenTexts[id] ?? ""
     row.ids.push(id)
     row.logps.push(logp)
+    row.drawnLogps.push(drawnLogp)
     row.tail = (row.tail + text).slice(-64)
     if (call.eosIds.includes(id)) row.finish = "eos"
     else if (row.tail.includes(call.stop)) row.finish = "stop"
@@ -343,13 +348,15 @@ class PromptReader {
 /** From probabilities [vocab]: the token at which their running sum passes `uniform`. */
 const drawn = (probability: Float32Array, uniform: number) => {
   const id = choose(probability, uniform)
-  return { id, logp: Math.log(probability[id]!) }
+  const logp = Math.log(probability[id]!)
+  return { id, logp, drawnLogp: logp }
 }
 
 /** From logits [vocab], through the filters. */
 const filtered = (logits: Float32Array, options: SamplingOptions, seen: ReadonlyArray<number>, uniform: number) => {
-  const id = choose(probabilities(logits, options, seen), uniform)
-  return { id, logp: logits[id]! - logSumExp(logits) }
+  const probability = probabilities(logits, options, seen)
+  const id = choose(probability, uniform)
+  return { id, logp: logits[id]! - logSumExp(logits), drawnLogp: Math.log(probability[id]!) }
 }
 
 /** Checks whether a growing text can still become well-formed XML. */

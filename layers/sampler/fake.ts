@@ -31,17 +31,22 @@ export interface SamplerFakeOptions {
 
 const codes = (text: string): Array<number> => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))
 const prefill = "<svg"
+const fills = ["#2f9e44", "#e8590c", "#1971c2", "#343a40"]
 
-/** Deterministic in seed, step, prompt, index and policy; never fails. */
+/**
+ * Deterministic in seed, step, prompt, index, policy and temperature; never fails. The temperature scales the spread;
+ * greedy is the mean radius, never cut off.
+ */
 export const layer = ({ cutOff = 0.1, delay = 0, spread = 0.15 }: SamplerFakeOptions = {}) => {
-  const draw = (policy: PolicySnapshot, seed: number, step: number, prompt: Prompt, index: number): Candidate => {
+  const draw = (policy: PolicySnapshot, seed: number, step: number, prompt: Prompt, index: number, temperature: number): Candidate => {
     const key = candidateSeed(seed, step, prompt, index)
     const next = random(key)
     const z = gaussian(next)
-    const r = 50 * Math.min(1, Math.max(0.02, radiusOf(policy.parameters) + spread * z))
-    const fill = pick(next, ["#2f9e44", "#e8590c", "#1971c2", "#343a40"])
+    const r = 50 * Math.min(1, Math.max(0.02, radiusOf(policy.parameters) + temperature * spread * z))
+    const drawn = pick(next, fills)
+    const fill = temperature === 0 ? fills[0]! : drawn
     const whole = ` xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><circle cx="50" cy="50" r="${r.toFixed(2)}" fill="${fill}"/></svg>`
-    const cut = next() < cutOff
+    const cut = next() < cutOff && temperature > 0
     const completion = cut ? whole.slice(0, -8) : whole // without the end of the circle and of the svg
     const completionIds = codes(completion)
     const nats = z * z / 2 + Math.log(4) // of the radius and of the colour, spread evenly over the tokens
@@ -54,15 +59,16 @@ export const layer = ({ cutOff = 0.1, delay = 0, spread = 0.15 }: SamplerFakeOpt
       promptIds: codes(`${prompt.text}\n${prefill}`),
       completionIds,
       logps: completionIds.map(() => -nats / completionIds.length),
+      ...(temperature === 1 ? {} : { drawnLogps: completionIds.map(() => -temperature * nats / completionIds.length) }),
       svg: prefill + completion,
       finish: cut ? "length" : "stop"
     })
   }
   return Layer.succeed(Sampler, {
     name: "fake",
-    sample: ({ k, policy, prompts, seed, step }) =>
+    sample: ({ k, policy, prompts, seed, step, temperature = 1 }) =>
       Effect.delay(
-        Effect.sync(() => prompts.map((prompt) => Array.from({ length: k }, (_, i) => draw(policy, seed, step, prompt, i)))),
+        Effect.sync(() => prompts.map((prompt) => Array.from({ length: k }, (_, i) => draw(policy, seed, step, prompt, i, temperature)))),
         typeof delay === "number" ? delay : delay(step)
       )
   })

@@ -79,7 +79,7 @@ export const layer = (options: SamplerOnnxOptions) =>
         threads: runtime.threads
       })
       const sample = Effect.fn("Sampler.sample")(
-        function*({ k, policy, prompts, seed, step }: Parameters<Sampler["Service"]["sample"]>[0]) {
+        function*({ k, policy, prompts, seed, step, temperature = sampling.temperature }: Parameters<Sampler["Service"]["sample"]>[0]) {
           const seeds = prompts.map((prompt) =>
             Array.from({ length: k }, (_, index) => candidateSeed(seed, step, prompt, index))
           )
@@ -93,14 +93,14 @@ export const layer = (options: SamplerOnnxOptions) =>
           const groups = yield* program.sample({
             prompts: tokens.map((ids, n) => ({ ids, seeds: seeds[n]! })),
             parameters: policy.parameters,
-            options: sampling,
+            options: { ...sampling, temperature },
             maxNewTokens,
             stop,
             eosIds: tokenizer.eosIds,
             wellFormedAfter: options.stopMalformed ? format.prefill : undefined
           })
           return yield* tokenizing(() => groups.map((group, n) =>
-            group.map(({ exactLogps, finish, ids, logps }, index) =>
+            group.map(({ drawnLogps, exactLogps, finish, ids, logps }, index) =>
               new Candidate({
                 prompt: prompts[n]!,
                 step,
@@ -110,6 +110,7 @@ export const layer = (options: SamplerOnnxOptions) =>
                 promptIds: tokens[n]!,
                 completionIds: ids,
                 logps,
+                ...(drawnLogps === undefined ? {} : { drawnLogps }),
                 ...(exactLogps === undefined ? {} : { exactLogps }),
                 svg: format.prefill + tokenizer.decode(ids),
                 finish

@@ -20,6 +20,8 @@ export interface SampleRequest {
   /** The run's seed: a candidate's own seed is hash(seed, step, prompt id, index). */
   readonly seed: number
   readonly policy: PolicySnapshot
+  /** >= 0; 0 is greedy. Replaces the sampler's own temperature; its filters stay as they are. */
+  readonly temperature?: number | undefined
 }
 
 export class Sampler extends Context.Service<Sampler, {

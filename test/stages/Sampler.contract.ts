@@ -2,14 +2,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
 import type { PolicySnapshot } from "../../src/stages/Policy.ts"
-import { Sampler } from "../../src/stages/Sampler.ts"
+import { Sampler, type SampleRequest } from "../../src/stages/Sampler.ts"
 import { prompt } from "./make.ts"
 
 export const samplerContract = <E>(name: string, layer: Layer.Layer<Sampler, E>, policy: PolicySnapshot) =>
   describe(`Sampler contract: ${name}`, () => {
     const [cat, hat] = [prompt("a cat"), prompt("a hat")]
-    const request = { step: 3, prompts: [cat, hat], k: 3, seed: 7, policy }
-    const sample = (changes: Partial<typeof request> = {}) =>
+    const request: SampleRequest = { step: 3, prompts: [cat, hat], k: 3, seed: 7, policy }
+    const sample = (changes: Partial<SampleRequest> = {}) =>
       Sampler.use((sampler) => sampler.sample({ ...request, ...changes })).pipe(Effect.provide(layer))
 
     it.live("gives k candidates a prompt, in order, with all they must carry", () =>
@@ -46,5 +46,19 @@ export const samplerContract = <E>(name: string, layer: Layer.Layer<Sampler, E>,
         const seeds = [yield* sample(), yield* sample({ step: 4 }), yield* sample({ seed: 8 })]
           .map((groups) => groups.flat().map(({ seed }) => seed).join())
         assert.strictEqual(new Set(seeds).size, 3)
+      }))
+
+    it.live("takes a request's temperature in place of its own: 0 draws one thing for all seeds, 1 what it drew anyway", () =>
+      Effect.gen(function*() {
+        const greedy = [...yield* sample({ temperature: 0 }), ...yield* sample({ temperature: 0, seed: 8 })]
+        for (const at of [0, 1]) {
+          assert.strictEqual(new Set([...greedy[at]!, ...greedy[at + 2]!].map(({ svg }) => svg)).size, 1)
+        }
+        for (const { completionIds, drawnLogps } of greedy.flat()) {
+          assert.deepStrictEqual(drawnLogps?.map(Math.abs), completionIds.map(() => 0))
+        }
+        const drawn = yield* sample()
+        assert.notDeepEqual(drawn.map((group) => group[1]!.svg), greedy.slice(0, 2).map((group) => group[1]!.svg))
+        assert.deepStrictEqual(yield* sample({ temperature: 1 }), drawn)
       }))
   })
