@@ -83,6 +83,7 @@ export const layer = <E, R>(members: ReadonlyArray<PanelMember<E, R>>, { tieMarg
         name: "blend",
         identity: `blend-1 tieMargin=${tieMargin} [${blended.map(({ judge, weight }) => `${weight} x ${judge.identity}`).join("; ")}]`,
         concurrency: Math.min(...blended.map(({ judge }) => judge.concurrency)),
+        free: blended.every(({ judge }) => judge.free === true),
         compare: (prompt, a, b) => Effect.map(compareAll(prompt, [a, b]), ([verdict]) => verdict!),
         compareAll
       })

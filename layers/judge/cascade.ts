@@ -36,6 +36,7 @@ export const layer = <E1, R1, E2, R2>(
         name: "cascade",
         identity: `cascade-1 confidence=${confidence} [${cheap.identity}] then [${dear.identity}]`,
         concurrency: dear.concurrency,
+        free: cheap.free === true && dear.free === true,
         compare
       })
     })

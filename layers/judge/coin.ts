@@ -16,6 +16,7 @@ export const layer = (seed: number) =>
     name: "coin",
     identity: `coin-1 seed=${seed}`,
     concurrency: 64,
+    free: true,
     compare: (prompt, a, b) =>
       Effect.sync(() => {
         if (a.hash === b.hash) return new Verdict({ outcome: "tie", confidence: 0, by: "coin" })

@@ -53,6 +53,7 @@ export const layer = (
       name: "fake",
       identity: `fake-1 target=${target} margin=${margin}`,
       concurrency,
+      free: true,
       compare: (_prompt, a, b) => compare(a, b)
     })
   })

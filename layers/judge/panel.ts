@@ -72,6 +72,7 @@ export const layer = <E, R>(
         name: "panel",
         identity: `panel-1 ${rule} [${panel.map(({ judge, weight }) => `${weight} x ${judge.identity}`).join("; ")}]`,
         concurrency: Math.min(...panel.map(({ judge }) => judge.concurrency)),
+        free: panel.every(({ judge }) => judge.free === true),
         compare
       })
     })

@@ -152,7 +152,7 @@ export const judgeOf = (score: Score, { identity, name, tieMargin }: ScoreJudge)
       by: name
     })
   })
-  return Judge.of({ name, identity, concurrency: 1024, compare })
+  return Judge.of({ name, identity, concurrency: 1024, free: true, compare })
 }
 
 /** The same scores without verdicts, for a held-out comparison; a picture it cannot read gets no score. */

@@ -32,6 +32,8 @@ export class Judge extends Context.Service<Judge, {
   readonly identity: string
   /** Pairs that may be asked at the same time. */
   readonly concurrency: number
+  /** Whether an answer takes no money and nobody's time. Only such a judge is asked more than training needs. */
+  readonly free?: boolean
   /** A or B or tie. `A` names the first picture. Swapping the pictures swaps A and B. */
   readonly compare: (prompt: Prompt, a: Picture, b: Picture) => Effect.Effect<Verdict, JudgeError>
   /**
