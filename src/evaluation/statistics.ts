@@ -1,4 +1,5 @@
-/** Shares, their intervals, and how to write them. */
+/** Shares and differences, their intervals, and how to write them. */
+import { integer, random } from "../engine/random.ts"
 
 export interface Interval {
   /** The share itself, in [0, 1]. */
@@ -24,6 +25,30 @@ export const wilson = (successes: number, n: number, z = 1.96): Interval => {
   // Exactly 0 and 1 at the ends, where rounding would leave 1e-17 or 0.9999999999999999.
   return { value: p, lower: p === 0 ? 0 : middle - half, upper: p === 1 ? 1 : middle + half }
 }
+
+const resamples = 2000
+
+/**
+ * The mean of paired differences with its bootstrap interval (Efron 1979): the percentiles of the means of 2000
+ * resamples, each as large as the whole. The same seed gives the same interval; -1 to 1 if there is no pair.
+ *
+ * @param coverage share of the means that lie in the interval
+ */
+export const pairedBootstrap = (differences: ReadonlyArray<number>, seed: number, coverage = 0.95): Interval => {
+  const n = differences.length
+  if (n === 0) return { value: 0, lower: -1, upper: 1 }
+  const draw = random(seed, 0xb007)
+  const means = Float64Array.from({ length: resamples }, () => {
+    let sum = 0
+    for (let i = 0; i < n; i++) sum += differences[integer(draw, n)]!
+    return sum / n
+  }).sort()
+  const outside = Math.round(resamples * (1 - coverage) / 2)
+  return { value: mean(differences), lower: means[outside]!, upper: means[resamples - 1 - outside]! }
+}
+
+/** 0 of nothing. */
+export const mean = (xs: ReadonlyArray<number>): number => xs.length === 0 ? 0 : xs.reduce((sum, x) => sum + x, 0) / xs.length
 
 /**
  * Cohen's kappa (Cohen 1960): agreement of two raters beyond what their label frequencies give by chance; 1 is perfect,
