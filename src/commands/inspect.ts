@@ -1,13 +1,15 @@
 /** `vequinox inspect`: the state of a run, and its judged pairs as rows. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { Console, Effect, Option } from "effect"
+import { Console, Effect, Option, Result } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { readDecidedPairs } from "../../layers/store/run-pairs.ts"
 import { type Fault, type LessonCounts, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { percent } from "../evaluation/statistics.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
+import { resultLines } from "../run/result-lines.ts"
+import { readSummary, type Summary } from "../run/summary.ts"
 import * as Flags from "../wiring/flags.ts"
 import { unfinishedReport } from "../wiring/run/unfinished-report.ts"
 
@@ -34,6 +36,8 @@ const recordsOf = Effect.fnUntraced(function*(file: string) {
 
 interface Health extends Omit<FolderHealth, "damage">, RunRecords {
   readonly costUsd: number
+  /** What came of a run that has finished. */
+  readonly summary: Summary | null
 }
 
 const share = (value: number | undefined) => value === undefined ? "unknown" : percent(value)
@@ -76,6 +80,7 @@ const lines = (health: Health): ReadonlyArray<string> => {
       "Checkpoints:",
       ...checkpoints.map(({ damage, name }) => `  ${name}: ${damage === undefined ? "whole" : `damaged, ${damage}`}`)
     ]),
+    ...(health.summary === null ? [] : ["Result:", ...resultLines(health.summary).map((line) => `  ${line}`)]),
     ...(damage.length === 0 ? [] : ["Damage:", ...damage.map((line) => `  ${line}`)]),
     next(health)
   ]
@@ -98,11 +103,15 @@ export const inspect = Command.make("inspect", {
   const folder = yield* folderHealth(run)
   const database = path.join(folder.path, "run.db")
   const records = yield* recordsOf(database)
+  const summary = folder.finished
+    ? yield* Effect.result(readSummary(path.join(folder.path, "summary.json")))
+    : undefined
   const health: Health = {
     ...folder,
     ...records,
     costUsd: records.costs.reduce((total, { usd }) => total + usd, 0),
-    damage: [...folder.damage, ...records.damage]
+    summary: summary === undefined || Result.isFailure(summary) ? null : summary.success,
+    damage: [...folder.damage, ...records.damage, ...summary !== undefined && Result.isFailure(summary) ? [summary.failure.message] : []]
   }
   const page = Option.isSome(report) ? yield* unfinishedReport(health) : ""
   if (json) yield* Console.log(JSON.stringify(health))

@@ -5,8 +5,8 @@
 import * as path from "node:path"
 import { Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { percent } from "../evaluation/statistics.ts"
-import { learned, type Summary } from "../run/summary.ts"
+import { resultLines } from "../run/result-lines.ts"
+import type { Summary } from "../run/summary.ts"
 import { progressStyle } from "../system/progress.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openRun } from "../wiring/run/open-run.ts"
@@ -41,17 +41,4 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
 
 export const train = trainCommand({})
 
-const closing = (summary: Summary, run: string) => {
-  const { steps, validity, winRate: w } = summary
-  const { lesson, lessons, title } = learned(summary)
-  return [
-    ...(w.n === 0
-      ? [`${title}: ${steps} steps, ${lessons} ${lesson}s. No held-out prompts, so no win rate.`]
-      : [
-        `${title}: after ${steps} steps and ${lessons} ${lesson}s the policy beats the one it started from on ${percent(w.value)} of ${w.n} held-out prompts ` +
-        `[${percent(w.lower)}, ${percent(w.upper)}] (${w.scorer}).`,
-        `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`
-      ]),
-    `Look: ${path.join(run, "report.html")}`
-  ].join("\n")
-}
+const closing = (summary: Summary, run: string) => [...resultLines(summary), `Look: ${path.join(run, "report.html")}`].join("\n")

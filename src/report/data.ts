@@ -1,4 +1,5 @@
 /** The data of a report. */
+import type { Evaluated } from "../evaluation/measures.ts"
 import type { Summary } from "../run/summary.ts"
 
 export interface DrawingView {
@@ -7,13 +8,16 @@ export interface DrawingView {
   /** `rendered`, or why not: `rejected: malformed`. */
   readonly outcome: string
   readonly score: number | undefined
+  /** Undefined: the prompt has no right and wrong. */
+  readonly right: boolean | undefined
 }
 
+/** The greedy drawings of a held-out prompt. */
 export interface Example {
   readonly prompt: string
   readonly before: DrawingView
   readonly after: DrawingView
-  /** The better drawing. */
+  /** The better drawing by the first scorer that can tell. */
   readonly verdict: "before" | "after" | "tie"
 }
 
@@ -21,8 +25,7 @@ export interface Example {
 export type MetricsRow = Readonly<Record<string, number>>
 
 /** The summary; an unfinished run lacks what is measured at its end. */
-export type ReportSummary = Omit<Summary, AtTheEnd> & Partial<Pick<Summary, AtTheEnd>>
-type AtTheEnd = "validity" | "diversity" | "length"
+export type ReportSummary = Omit<Summary, keyof Evaluated> & Partial<Evaluated>
 
 export interface ReportData {
   readonly title: string

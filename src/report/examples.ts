@@ -1,4 +1,4 @@
-/** The before and after drawings of held-out prompts, side by side. */
+/** The greedy drawings, before and after, of held-out prompts, side by side. */
 import { type Html, html, integer } from "./html.ts"
 import type { DrawingView, Example } from "./data.ts"
 
@@ -26,14 +26,12 @@ const missing = (outcome: string): Html => {
 }
 
 const side = (example: Example, when: "before" | "after"): Html => {
-  const { outcome, png, score }: DrawingView = example[when]
+  const { outcome, png, right, score }: DrawingView = example[when]
   const better = example.verdict === when
   const alt = `“${example.prompt}”, drawn ${when} training`
   return html`<div class="side${better && " won"}">
 <div class="frame">${png === undefined ? missing(outcome) : picture(png, alt)}</div>
-<p><span>${when}${better && html`<span class="hidden"> (better)</span>`}</span>${
-    score !== undefined && html`<span class="score" title="score">${score.toFixed(2)}</span>`
-  }</p>
+<p><span>${when}${better && html`<span class="hidden"> (better)</span>`}</span><span class="score" title="score">${right !== undefined && `${right ? "right" : "wrong"} `}${score?.toFixed(2)}</span></p>
 </div>`
 }
 
@@ -51,7 +49,7 @@ export const examplesGrid = (examples: ReadonlyArray<Example>): Html => {
   const count = (verdict: Example["verdict"]) => examples.filter((example) => example.verdict === verdict).length
   return html`<section id="examples" aria-labelledby="examples-title">
 <h2 id="examples-title">Before and after</h2>
-<p class="note">Held-out prompts, the same random seed on both sides. <span class="mark">Green</span> is the better drawing.</p>
+<p class="note">Held-out prompts in their order, greedy drawings: each policy’s most likely tokens, without chance. <span class="mark">Green</span> is the better drawing; right and wrong are the scene check’s.</p>
 <fieldset class="filter"><legend>Show prompts on which the trained policy did</legend>
 ${choice("all", "All", examples.length)}${choice("better", "Better", count("after"))}${
     choice("worse", "Worse", count("before"))

@@ -7,7 +7,8 @@ import type { ReportData } from "./data.ts"
 import { examplesGrid } from "./examples.ts"
 import { html, json, trusted } from "./html.ts"
 import { pageOf } from "./page.ts"
-import { faults, headline, otherScorers, settings, timings } from "./sections.ts"
+import { learningSection } from "./learning.ts"
+import { faults, headline, settings, timings } from "./sections.ts"
 import { style } from "./style.css.ts"
 
 export type { DrawingView, Example, MetricsRow, ReportData, ReportSummary } from "./data.ts"
@@ -19,14 +20,16 @@ const uPlotFile = (name: string): string => readFileSync(resolve(`uplot/${name}`
 const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 export const renderReport = (data: ReportData): string => {
+  const { learning, otherWinRates = [], winRate } = data.summary
+  const rates = [...winRate === undefined ? [] : [winRate], ...otherWinRates].filter(({ n }) => n > 0)
   const charts = curvesOf(data.metrics)
   const body = html`<main>
 ${headline(data)}
+${learning !== undefined && learning !== null && learningSection(learning, rates)}
 ${examplesGrid(data.examples)}
 ${curves(charts)}
 ${faults(data.metrics, data.summary.faults)}
 ${timings(data.metrics)}
-${otherScorers(data.summary)}
 ${settings(data.config)}
 </main>
 <footer>Made by vequinox. Curves are drawn by uPlot, MIT licence, © Leon Sorokin.</footer>

@@ -1,8 +1,8 @@
 /** The parts of the page that are text, tables and bars. */
 import { grouped } from "./curves.ts"
 import { counted, dollars, duration, type Html, html, integer, interval, number, percent } from "./html.ts"
-import type { WinRate } from "../evaluation/held-out.ts"
-import type { MetricsRow, ReportData, ReportSummary } from "./data.ts"
+import type { MetricsRow, ReportData } from "./data.ts"
+import { range, result } from "./learning.ts"
 import { learned } from "../run/summary.ts"
 
 const tile = (label: string, value: Html | string, detail: Html | string = ""): Html =>
@@ -11,23 +11,9 @@ const tile = (label: string, value: Html | string, detail: Html | string = ""): 
 const change = ({ after, before }: { readonly before: number; readonly after: number }, shown: (x: number) => Html | string = percent): Html =>
   html`<span class="from">${shown(before)}<span aria-hidden="true"> → </span><span class="hidden"> to </span></span>${shown(after)}`
 
-const meaning = ({ lower, upper }: WinRate): string =>
-  lower > 0.5
-    ? "The whole interval lies above one half, at the temperature that the run draws at. The untrained policy at a lower temperature may do as well: compare it before you call this learning."
-    : upper < 0.5
-    ? "The whole interval lies below one half: training hurt."
-    : "The interval holds one half: no difference was shown."
-
-const result = ({ winRate }: ReportSummary): Html =>
-  winRate.n === 0
-    ? html`<p class="result">No drawings of held-out prompts were compared.</p>`
-    : html`<p class="result">On ${counted(winRate.n, "held-out prompt")} the trained policy’s drawing beats that of the policy it started from in <strong>${
-      percent(winRate.value)
-    }</strong> <span class="interval">[${interval(winRate)}]</span>.</p>
-<p class="note">${meaning(winRate)} Scored by ${winRate.scorer}; ties count one half; 95${"\u202f"}% Wilson interval.</p>`
-
 export const headline = ({ command, finished, summary, title }: ReportData): Html => {
-  const { alarms, costUsd, diversity, length, objective, seconds, steps, validity, winRate } = summary
+  const { alarms, costUsd, diversity, learning, length, objective, seconds, steps, validity, winRate } = summary
+  const compared = learning !== undefined && learning !== null
   const { lesson, lessons, source, title: method } = learned(summary)
   return html`<header>
 <h1>${title}</h1>
@@ -37,24 +23,21 @@ ${
     && html`<p class="warning"><b>Interrupted.</b> The run has not finished; the numbers cover its steps so far.</p>`
   }
 ${alarms.map(({ message, step }) => html`<p class="warning"><b>Step ${step + 1}.</b> ${message}</p>`)}
-${result(summary)}
+${compared ? result(learning) : html`<p class="result">No drawings of held-out prompts were compared.</p>`}
 <dl class="tiles">
-${winRate.n > 0 && tile("Win rate", percent(winRate.value), html`${interval(winRate)}${range(winRate)}`)}
-${validity !== undefined && tile("Valid drawings", change(validity), "held-out prompts")}
-${diversity !== undefined && tile("Distinct drawings", change(diversity), "of those that rendered")}
-${length !== undefined && tile("Length", change(length, integer), "tokens a drawing")}
+${
+    winRate !== undefined && winRate.n > 0
+    && tile("Win rate", percent(winRate.value), html`${interval(winRate)}, ${winRate.scorer}; ${integer(winRate.decided)} of ${integer(winRate.n)} decided${range(winRate)}`)
+  }
+${compared && validity !== undefined && tile("Valid drawings", change(validity), "held-out prompts")}
+${compared && diversity !== undefined && tile("Distinct drawings", change(diversity), "of a prompt’s, at equal entropy")}
+${compared && length !== undefined && tile("Length", change(length, integer), "tokens a drawing")}
 ${tile(lesson === "preference pair" ? "Pairs trained" : "Drawings trained", integer(lessons), counted(steps, "step"))}
 ${tile("Time", duration(seconds), "wall clock")}
 ${tile("Cost", dollars(costUsd), "paid to judges")}
 </dl>
 </header>`
 }
-
-/** An interval on a line from 0 to 1 with a mark at one half. */
-const range = ({ lower, upper, value }: WinRate): Html =>
-  html`<span class="range" aria-hidden="true"><i style="left:${(100 * lower).toFixed(1)}%;width:${
-    (100 * (upper - lower)).toFixed(1)
-  }%"></i><b style="left:${(100 * value).toFixed(1)}%"></b></span>`
 
 const meanings: Readonly<Record<string, string>> = {
   "no-svg": "no complete <svg> in the text",
@@ -176,20 +159,6 @@ ${
   }</tbody></table></div>
 </section>`
 }
-
-export const otherScorers = ({ otherWinRates, winRate }: ReportSummary): Html =>
-  otherWinRates.length === 0 ? html`` : html`<section aria-labelledby="scorers-title">
-<h2 id="scorers-title">Other scorers</h2>
-<p class="note">The same drawings, compared by others. The mark on the line is one half.</p>
-<div class="scroll"><table><thead><tr><th scope="col">Scorer</th><th scope="col">Win rate</th><th scope="col">95${"\u202f"}% interval</th><th scope="col" class="wide"><span class="hidden">Picture</span></th><th scope="col">Prompts</th></tr></thead>
-<tbody>${
-    [winRate, ...otherWinRates].filter(({ n }) => n > 0).map((rate) =>
-      html`<tr><th scope="row">${rate.scorer}</th><td>${percent(rate.value)}</td><td>${interval(rate)}</td><td>${
-        range(rate)
-      }</td><td>${integer(rate.n)}</td></tr>`
-    )
-  }</tbody></table></div>
-</section>`
 
 const flattened = (value: unknown, name: string): ReadonlyArray<readonly [string, string]> => {
   if (typeof value !== "object" || value === null) {

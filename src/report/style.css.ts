@@ -102,6 +102,15 @@ rect.k4 { fill: var(--c4); } rect.k5 { fill: var(--c5); } rect.k6 { fill: var(--
 .bars .top, .bars p { color: var(--soft); font-size: 12.5px; }
 .bars svg { display: block; width: 100%; height: 190px; border-top: 1px solid var(--line); border-bottom: 1px solid var(--soft); }
 .bars p { display: flex; justify-content: space-between; margin-top: 3px; }
+.even { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
+.learning h3 { margin-top: 36px; }
+.temperatures { display: block; width: 100%; height: auto; font-size: 12px; }
+.temperatures text { fill: var(--soft); }
+.temperatures .rule { stroke: var(--line); }
+.temperatures polyline { fill: none; stroke-width: 2; }
+.temperatures .s1 { stroke: var(--c1); fill: var(--c1); } .temperatures .s2 { stroke: var(--c2); fill: var(--c2); }
+.temperatures .best { fill: none; stroke-width: 2; }
+b.best { font-weight: 650; }
 .scroll { position: relative; overflow-x: auto; }
 section > .scroll > table, details table { max-width: 820px; }
 table { width: 100%; border-collapse: collapse; font-size: 14.5px; }

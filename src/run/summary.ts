@@ -1,31 +1,37 @@
-import type { Alarm } from "../domain.ts"
-import type { WinRate } from "../evaluation/held-out.ts"
-import { type ObjectiveName, objectiveOf } from "../objectives/objectives.ts"
+import { Effect, Schema } from "effect"
+import { Evaluated } from "../evaluation/measures.ts"
+import { judgedObjectives, objectiveOf } from "../objectives/objectives.ts"
+import { FileProblem, readText } from "../system/files.ts"
 
 /** summary.json. */
-export interface Summary {
+export const Summary = Schema.Struct({
   /** The objective of the run: a row of the table of objectives. */
-  readonly objective: ObjectiveName
-  readonly steps: number
+  objective: Schema.Literals(judgedObjectives),
+  steps: Schema.Int,
   /** Preference pairs trained; 0 where the objective learns from advantages. */
-  readonly pairs: number
+  pairs: Schema.Int,
   /** Advantages trained, each of one drawing; 0 where the objective learns from pairs. */
-  readonly advantages: number
+  advantages: Schema.Int,
   /** Wall clock, evaluation included. */
-  readonly seconds: number
-  readonly winRate: WinRate
-  /** The win rates of the same drawings by the other scorers. */
-  readonly otherWinRates: ReadonlyArray<WinRate>
-  readonly validity: { readonly before: number; readonly after: number }
-  readonly diversity: { readonly before: number; readonly after: number }
-  /** Tokens a held-out drawing. */
-  readonly length: { readonly before: number; readonly after: number }
-  readonly costUsd: number
+  seconds: Schema.Finite,
+  ...Evaluated.fields,
+  costUsd: Schema.Finite,
   /** Counts of everything that went wrong without ending the run. */
-  readonly faults: Readonly<Record<string, number>>
+  faults: Schema.Record(Schema.String, Schema.Finite),
   /** What a person should look into, with the step at which it was seen. */
-  readonly alarms: ReadonlyArray<Alarm>
-}
+  alarms: Schema.Array(Schema.Struct({ step: Schema.Int, message: Schema.String }))
+})
+export type Summary = typeof Summary.Type
+
+const decode = Schema.decodeEffect(Schema.fromJsonString(Summary))
+
+/** Reads a run's summary.json. */
+export const readSummary = Effect.fn("readSummary")(function*(file: string) {
+  const text = yield* readText(file)
+  return yield* decode(text).pipe(Effect.mapError(() =>
+    new FileProblem({ message: `${file} holds no summary as this version writes it: it is damaged, or of another version.` })
+  ))
+})
 
 /** A run and what it learned from, in words for people: "Online DPO" from 9000 things, each a "preference pair". */
 export const learned = ({ advantages, objective, pairs }: Pick<Summary, "objective" | "pairs" | "advantages">) => {

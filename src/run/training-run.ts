@@ -1,6 +1,6 @@
 /**
- * One run from the first drawing to the report: draw the held-out prompts with the untrained policy, train, draw them
- * again with equal seeds, compare, write the run folder. After a stop at any instant, the run continues from its newest
+ * One run from the first drawing to the report: train, compare the trained policy with the untrained one, write the run
+ * folder. After a stop at any instant, the run continues from its newest
  * checkpoint to the same adapter, bit for bit: everything drawn, judged and reported since is made again, from stored
  * judgments.
  */
@@ -8,16 +8,8 @@ import { Clock, Effect, Ref, Stream } from "effect"
 import type { Base } from "../model/adapter.ts"
 import { keepOnly, pruned, writeCheckpoint } from "./checkpoints.ts"
 import type { PipelineConfig } from "../steps/config.ts"
-import { type Alarm, type Drawing, isPreference, type StepReport } from "../domain.ts"
-import {
-  compare,
-  type Comparison,
-  diversity,
-  drawHeldOut,
-  meanLength,
-  validity,
-  winRate
-} from "../evaluation/held-out.ts"
+import { type Alarm, isPreference, type StepReport } from "../domain.ts"
+import { evaluate, type Evaluation, type EvaluationOptions } from "../evaluation/evaluate.ts"
 import { writeFile } from "../system/files.ts"
 import { failedInARow, failuresAfter, watchJudge } from "../evaluation/judge-watch.ts"
 import type { StepOutcome } from "../steps/metrics.ts"
@@ -51,8 +43,9 @@ export interface TrainingRunOptions {
    * beginning.
    */
   readonly from: { readonly seconds: number } | undefined
-  /** The first scorer's win rate is the run's; none of them may be the training judge. */
+  /** They compare the policies at the end, and check the judge meanwhile; none of them may be the training judge. */
   readonly scorers: ReadonlyArray<Scorer>
+  readonly evaluation: Pick<EvaluationOptions, "temperatures" | "bestOf" | "progress">
   /** Pairs a step on which the training judge is compared with the scorers; 0 compares none. */
   readonly trustPairs: number
   /** Steps between checkpoints. */
@@ -67,10 +60,7 @@ export interface TrainingRunOptions {
 export interface RunResult {
   readonly summary: Summary
   readonly reports: ReadonlyArray<StepReport>
-  readonly before: ReadonlyArray<Drawing>
-  readonly after: ReadonlyArray<Drawing>
-  /** By the first scorer, in the order of the held-out prompts; undefined if it cannot judge the prompt. */
-  readonly comparisons: ReadonlyArray<Comparison | undefined>
+  readonly greedy: Evaluation["greedy"]
 }
 
 /** The metrics that count faults, summed over the steps, without those that are zero. */
@@ -111,12 +101,6 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const alarms = yield* Ref.make<ReadonlyArray<Alarm>>(known.flatMap(alarmsOf))
   const failures = yield* Ref.make(known.at(-1)?.metrics[failedInARow] ?? 0)
   const judge = yield* watchJudge({ before: yield* Ref.get(failures), prompts: o.prompts.train.length, note: o.progress.note })
-  const drawing = { seed: o.pipeline.seed, promptsPerBatch: o.pipeline.promptsPerBatch * o.pipeline.k }
-
-  if (o.prompts.heldOut.length > 0) {
-    yield* o.progress.note(`Drawing ${o.prompts.heldOut.length} held-out prompts with the policy as it starts ...`)
-  }
-  const before = yield* drawHeldOut(o.prompts.heldOut, o.initial, drawing)
 
   const committed = yield* Ref.make(o.from === undefined ? -1 : firstStep)
   /** Writes a checkpoint of the current parameters, unless the newest one already holds them. */
@@ -171,14 +155,15 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   yield* o.progress.end
   yield* checkpoint
 
-  const after = yield* drawHeldOut(o.prompts.heldOut, yield* policy.latest, drawing)
-  const compared: Array<ReadonlyArray<Comparison | undefined>> = []
-  for (const scorer of o.scorers) {
-    compared.push(yield* Effect.forEach(before, (drawing, n) => compare(scorer, drawing, after[n]!)))
-  }
-  const rates = o.scorers.map(({ name }, i) =>
-    winRate(name, compared[i]!.filter((comparison) => comparison !== undefined))
-  ).filter(({ n }) => n > 0)
+  const { evaluated, greedy } = yield* evaluate({
+    ...o.evaluation,
+    prompts: o.prompts,
+    before: o.initial,
+    after: yield* policy.latest,
+    scorers: o.scorers,
+    seed: o.pipeline.seed,
+    atOnce: 4 * o.pipeline.promptsPerBatch * o.pipeline.k
+  })
   const all = yield* Ref.get(reports)
   const summary: Summary = {
     objective: o.objective,
@@ -186,25 +171,14 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     pairs: total(all, "pairs/trained"),
     advantages: total(all, "advantages/trained"),
     seconds: yield* seconds,
-    winRate: rates[0] ?? winRate("none", []),
-    otherWinRates: rates.slice(1),
-    validity: { before: validity(before), after: validity(after) },
-    diversity: { before: diversity(before), after: diversity(after) },
-    length: { before: meanLength(before), after: meanLength(after) },
+    ...evaluated,
     costUsd: (yield* state.costUsd) ?? total(all, "judge/cost_usd"),
     faults: { ...faultsOf(all), ...yield* state.faults },
     alarms: yield* Ref.get(alarms)
   }
   yield* writeAdapter(o.run, yield* optimizer.state, o.lora, o.base, modelCard(summary, o.base))
   yield* writeFile(o.run.file("summary.json"), JSON.stringify(summary, null, 2) + "\n")
-  const first = o.scorers.findIndex(({ name }) => name === summary.winRate.scorer)
-  return {
-    summary,
-    reports: all,
-    before,
-    after,
-    comparisons: compared[first] ?? before.map(() => undefined)
-  } satisfies RunResult as RunResult
+  return { summary, reports: all, greedy } satisfies RunResult as RunResult
 })
 
 const describe = (metrics: Readonly<Record<string, number>>): string => {

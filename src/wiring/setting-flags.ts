@@ -38,12 +38,15 @@ export const settingFlags = <Name extends SettingName>(names: ReadonlyArray<Name
     return [name, (hasTrlName(own) ? trlNamed(own)(flag) : flag).pipe(Flag.withDescription(settings[name][1]), Flag.optional)]
   })) as { readonly [K in Name]: Flag.Flag<Option.Option<string>> }
 
+const parts = (text: string): ReadonlyArray<string> => text.split(",").map((part) => part.trim())
+const number = (text: string): number => /\d/.test(text) ? Number(text) : NaN
+
 /**
  * Turns a flag's text into what its setting takes: text, a number, a truth value, or a list with commas. Text that does
  * not fit stays text.
  */
 const parse = (name: SettingName, text: string): unknown =>
-  [text, isSwitch(name) ? text === "true" : undefined, /\d/.test(text) ? Number(text) : undefined, text.split(",").map((part) => part.trim())]
+  [text, isSwitch(name) ? text === "true" : undefined, /\d/.test(text) ? Number(text) : undefined, parts(text), parts(text).map(number)]
     .find((value) => value !== undefined && accepts(name, value)) ?? (/^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(text) ? Number(text) : text)
 
 /** Only the settings that were given, for `resolveConfig`. */

@@ -125,7 +125,15 @@ export const settings = {
     orElse(int(0, 1024), 0),
     "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: 64 for the embedded clip, 448 for claude, at least 224 for other models"
   ],
-  eval_prompts: [orElse(int(0, 1e6), 512), "held-out prompts drawn before and after"],
+  eval_prompts: [orElse(int(0, 1e6), 512), "held-out prompts on which the trained policy is compared with the one it started from; 0 compares nothing"],
+  eval_temperatures: [
+    orElse(Schema.Array(real(0, 100)).check(Schema.isMinLength(1)), [0, 0.3, 0.5, 0.7, 1]),
+    "sampling temperatures at which both policies are compared; 0 and 1 always are"
+  ],
+  eval_best_of: [
+    orElse(int(0, 4096), 8),
+    "the trained policy is also compared with the best of up to so many drawings of the one it started from, by the run's judge if it asks for neither money nor time; 0 leaves that out"
+  ],
   trust_pairs: [orElse(int(0, 1e6), 24), "pairs a step on which the judge is compared with scorers that train nothing; 0 compares none"],
   save_steps: [orElse(int(1, 1e9), 25), "steps between checkpoints"],
   save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"]

@@ -3,10 +3,11 @@ import { grouped } from "../../src/report/curves.ts"
 import { dollars, duration, html, json, percent } from "../../src/report/html.ts"
 import { type DrawingView, type MetricsRow, renderReport, type ReportData } from "../../src/report/report.ts"
 import { encodePng } from "../../src/drawing/png.ts"
+import { evaluated, learning } from "../support/evaluated.ts"
 
 const png = encodePng(2, 2, new Uint8Array(16).fill(255))
-const rendered = (score: number): DrawingView => ({ png, outcome: "rendered", score })
-const rejected: DrawingView = { png: undefined, outcome: "rejected: malformed", score: undefined }
+const rendered = (score: number): DrawingView => ({ png, outcome: "rendered", score, right: score >= 0.9 })
+const rejected: DrawingView = { png: undefined, outcome: "rejected: malformed", score: undefined, right: false }
 
 const row = (step: number): MetricsRow => ({
   step,
@@ -48,11 +49,7 @@ const report = (changes: Partial<ReportData> = {}): ReportData => ({
     pairs: 9000,
     advantages: 0,
     seconds: 1043,
-    winRate: { value: 0.711, lower: 0.652, upper: 0.763, n: 256, scorer: "scene check" },
-    otherWinRates: [{ value: 0.66, lower: 0.6, upper: 0.72, n: 256, scorer: "another" }],
-    validity: { before: 0.742, after: 0.998 },
-    diversity: { before: 1, after: 0.93 },
-    length: { before: 71.4, after: 66.2 },
+    ...evaluated,
     costUsd: 0,
     alarms: [],
     faults: { "svg/rejected/malformed": 900, "judge/failed": 2 }
@@ -75,6 +72,7 @@ const titles = (text: string, level: 2 | 3) =>
   [...visible(text).matchAll(new RegExp(`<h${level}[^>]*>(.*?)</h${level}>`, "g"))].map(([, title]) => title)
 const curveData = (text: string) => JSON.parse(/id="curve-data">(.*?)<\/script>/s.exec(text)![1]!)
 
+const learningTitles = ["By temperature", "By kind of prompt", "Best of several drawings", "Win rate"]
 const panelTitles = [
   "Reward margin",
   "Reward accuracy",
@@ -93,29 +91,61 @@ const panelTitles = [
 describe("renderReport", () => {
   it("says first what came of the run", () => {
     const text = visible(page()).replace(/<[^>]*>/g, "")
-    assert.include(text, "On 256 held-out prompts the trained policy’s drawing beats that of the policy it started from in 71 % [65–76 %].")
-    assert.include(text, "The whole interval lies above one half")
-    assert.include(text, "The untrained policy at a lower temperature may do as well")
-    assert.notInclude(text, "training helped")
+    assert.include(text, "Right on 256 held-out prompts: 35 % before, 78 % after (+43 [38, 48] points).")
+    assert.include(text, learning.sentence)
+    assert.include(text, "before at 0.3, after at 0; both at 1: 20 % before, 70 % after")
     assert.include(text, "17 min 23 s")
     assert.include(text, "99.8 %") // not 100: one drawing failed
     assert.notInclude(text, "Interrupted")
     assert.include(page({ finished: false }), "Interrupted")
   })
 
-  it("claims no difference where the interval holds one half, and no result without drawings", () => {
+  it("shows both policies at every temperature, with the best of each marked", () => {
+    const text = page()
+    const curves = /<svg class="temperatures".*?<\/svg>/s.exec(text)![0]
+    assert.deepStrictEqual([...curves.matchAll(/<polyline points="([^"]*)"/g)].map(([, points]) => points!.split(" ").length), [3, 3])
+    assert.include(curves, `aria-label="drawings right by temperature: before best 35 % at 0.3; after best 78 % at 0"`)
+    const best = [...curves.matchAll(/<polyline points="([^"]*)".*?<circle class="best" cx="([^"]*)" cy="([^"]*)"/gs)]
+    assert.deepStrictEqual(best.map(([, points, x, y]) => points!.split(" ").indexOf(`${x},${y}`)), [1, 0])
+    const rows = /By temperature.*?<tbody>(.*?)<\/tbody>/s.exec(text)![1]!.replace(/<[^>]*>/g, " ").replace(/ +/g, " ")
+    assert.include(rows, "0.3 35 % (best) 77 %")
+    assert.include(rows, "0 30 % 78 % (best)")
+  })
+
+  it("says of each kind whether it was learned", () => {
+    const text = page().replace(/<\/?t[dh][^>]*>/g, " ").replace(/ +/g, " ")
+    assert.match(text, /all 256 35 % \[30–40 %\] 78 % \[73–83 %\] \+43 \[38, 48\] learned/)
+    assert.match(text, /counts 56 30 % \[25–35 %\] 32 % \[27–37 %\] \+2 \[−3, 7\] no gain shown/)
+  })
+
+  it("tells the best of several drawings with what they cost, or why nobody chose", () => {
+    const text = page().replace(/<\/?t[dh][^>]*>/g, " ").replace(/ +/g, " ")
+    assert.match(text, /trained, one drawing 78 % 60/)
+    assert.match(text, /before, best of 4 38 % 240 \+40 \[40, 50\]/)
     const { summary } = report()
-    const of = (winRate: object) => page({ summary: { ...summary, winRate: { ...summary.winRate, ...winRate } } })
-    assert.include(of({ lower: 0.45 }), "no difference was shown")
-    assert.include(of({ value: 0.4, lower: 0.3, upper: 0.49 }), "training hurt")
-    assert.include(of({ value: 0, lower: 0, upper: 1, n: 0, scorer: "none" }), "No drawings of held-out prompts were compared")
+    assert.include(page({ summary: { ...summary, learning: { ...learning, bestOf: { notAsked: "the judge is paid" } } } }), "Not measured: the judge is paid.")
+  })
+
+  it("has a margin and the prompts that decided beside each win rate", () => {
+    const text = page().replace(/<\/?t[dh][^>]*>/g, " ").replace(/<span class="range".*?<\/span>/g, "").replace(/ +/g, " ")
+    assert.match(text, /scene check 71 % 65–76 % 0.02 180 of 256 80 % \[73–85 %\]/)
+  })
+
+  it("tells scores where prompts have no right and wrong, and nothing where nothing was compared", () => {
+    const { summary } = report()
+    const scored = page({ summary: { ...summary, learning: { ...learning, measure: "score", scorer: "a scorer", right: null, kinds: [] } } })
+    assert.include(scored.replace(/<[^>]*>/g, ""), "Mean a scorer score on 256 held-out prompts: 0.45 before, 0.88 after (+0.43 [0.4, 0.46]).")
+    assert.notInclude(scored, "By kind of prompt")
+    const nothing = page({ summary: { ...summary, learning: null } })
+    assert.include(nothing, "No drawings of held-out prompts were compared")
+    assert.notInclude(titles(nothing, 2), "What was learned")
   })
 
   it("says what was minimised and what was learned from", () => {
     assert.include(visible(page()).replace(/<[^>]*>/g, ""), "Online DPO: 300 steps, 9,000 preference pairs.")
     const metrics = [{ step: 0, loss: 0.1, "advantages/abs": 0.25, "advantages/made": 64, "logps/better": -80, "logps/worse": -85, "pairs/gate": 3 }]
     const { summary } = report()
-    const other = page({ metrics, summary: { ...summary, objective: "reinforce", pairs: 0, advantages: 1200, faults: { "advantages/stale": 2 } } })
+    const other = page({ metrics, summary: { ...summary, learning: null, objective: "reinforce", pairs: 0, advantages: 1200, faults: { "advantages/stale": 2 } } })
     const text = visible(other).replace(/<[^>]*>/g, " ")
     assert.match(text, /Policy gradient *: 300 steps, 1,200 judged drawings\./)
     assert.match(text, /Drawings trained *1,200/)
@@ -126,20 +156,20 @@ describe("renderReport", () => {
 
   it("has every section and every panel, in this order", () => {
     assert.deepStrictEqual(titles(page(), 2), [
+      "What was learned",
       "Before and after",
       "Curves",
       "Rejected and killed",
       "Where the time went",
-      "Other scorers",
       "Settings"
     ])
-    assert.deepStrictEqual(titles(page(), 3), [...panelTitles, "Other faults the run survived"])
+    assert.deepStrictEqual(titles(page(), 3), [...learningTitles, ...panelTitles, "Other faults the run survived"])
     assert.lengthOf(curveData(page()).panels, panelTitles.length)
   })
 
   it("leaves out panels and curves without numbers", () => {
     const some = page({ metrics: [{ step: 0, loss: 0.7, "svg/valid": 1 }, { step: 1, loss: 0.6 }] })
-    assert.deepStrictEqual(titles(some, 3).slice(0, 2), ["Loss", "Valid and distinct"])
+    assert.deepStrictEqual(titles(some, 3).slice(learningTitles.length, learningTitles.length + 2), ["Loss", "Valid and distinct"])
     assert.deepStrictEqual(curveData(some).panels, [
       { share: false, series: [[0.7, 0.6]] },
       { share: true, series: [[1, null]] }
@@ -149,7 +179,7 @@ describe("renderReport", () => {
 
   it("is a page without examples, metrics, scorers and settings too", () => {
     const { summary } = report()
-    const bare = page({ examples: [], metrics: [], config: {}, summary: { ...summary, otherWinRates: [], faults: {} } })
+    const bare = page({ examples: [], metrics: [], config: {}, summary: { ...summary, learning: null, otherWinRates: [], faults: {} } })
     assert.deepStrictEqual(titles(bare, 2), [])
     assert.deepStrictEqual(curveData(bare).panels, [])
   })
@@ -177,13 +207,14 @@ describe("renderReport", () => {
       command: hostile,
       summary: {
         ...report().summary,
-        winRate: { ...report().summary.winRate, scorer: hostile },
-        otherWinRates: [{ ...report().summary.winRate, scorer: hostile }],
+        winRate: { ...evaluated.winRate, scorer: hostile },
+        otherWinRates: [{ ...evaluated.winRate, scorer: hostile }],
+        learning: { ...learning, sentence: hostile, scorer: hostile, bestOf: { notAsked: hostile } },
         faults: { [hostile]: 3 }
       },
       examples: [{
         prompt: hostile,
-        before: { png: undefined, outcome: `rejected: ${hostile}`, score: undefined },
+        before: { png: undefined, outcome: `rejected: ${hostile}`, score: undefined, right: false },
         after: rendered(1),
         verdict: "after"
       }],

@@ -3,6 +3,7 @@ import { adapterFiles } from "../../src/model/adapter.ts"
 import { judgedObjectives, objectiveOf } from "../../src/objectives/objectives.ts"
 import { modelCard } from "../../src/run/model-card.ts"
 import type { Summary } from "../../src/run/summary.ts"
+import { evaluated } from "../support/evaluated.ts"
 
 const base = { name: "owner/model", revision: null }
 const summary = (of: Partial<Summary>): Summary => ({
@@ -11,11 +12,7 @@ const summary = (of: Partial<Summary>): Summary => ({
   pairs: 900,
   advantages: 0,
   seconds: 61.4,
-  winRate: { value: 0.6, lower: 0.5, upper: 0.7, n: 100, scorer: "scene check" },
-  otherWinRates: [],
-  validity: { before: 0.8, after: 0.9 },
-  diversity: { before: 1, after: 1 },
-  length: { before: 70, after: 65 },
+  ...evaluated,
   costUsd: 0,
   faults: {},
   alarms: [],
@@ -31,6 +28,16 @@ describe("a model card", () => {
     const gradient = modelCard(summary({ objective: "reinforce", pairs: 0, advantages: 1200 }), base)
     assert.include(gradient.text, "trained by policy gradient with vequinox: 20 steps on 1200 judged drawings in 61 s.")
     assert.notMatch(JSON.stringify(gradient), /dpo|preference/i)
+  })
+
+  it("says what was learned, and how that was measured", () => {
+    const { text } = modelCard(summary({}), base)
+    assert.include(text, "Learned: drawings right 35 % to 78 %, riders 12 % to 71 %; counts (30 % to 32 %) did not measurably improve.")
+    assert.include(text, "| on 256 held-out prompts, each policy at its best temperature | before | after |")
+    assert.include(text, "| best temperature | 0.3 | 0 |")
+    assert.include(text, "| drawings right | 35.0 % | 78.0 % |")
+    assert.include(text, "n = 256, of which 180 did not tie")
+    assert.notMatch(modelCard(summary({ learning: null }), base).text, /held-out|Win rate/)
   })
 
   it("of every objective says the row's own source", () => {

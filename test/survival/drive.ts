@@ -85,6 +85,7 @@ export const drive = (folder: string, saveTotalLimit = 2, lessons: Lessons = "pr
       initial,
       from: found,
       scorers: [],
+      evaluation: { temperatures: [1], bestOf: 2, progress: () => Effect.succeed(silent) },
       trustPairs: 0,
       saveSteps: 1,
       saveTotalLimit,

@@ -12,13 +12,13 @@ import { parameterCount } from "../../engine/training/memory.ts"
 import { mostPairs } from "../../lessons/compare.ts"
 import { newestGood } from "../../run/checkpoints.ts"
 import { abandonUnbegun, needUnused, openRunFolder, type RunFolder } from "../../run/folder.ts"
-import type { Summary } from "../../run/summary.ts"
+import { readSummary } from "../../run/summary.ts"
 import { runTraining } from "../../run/training-run.ts"
 import { Judge } from "../../stages/Judge.ts"
 import { RunState } from "../../stages/RunState.ts"
 import type { PipelineConfig } from "../../steps/config.ts"
 import type { StepOutcome } from "../../steps/metrics.ts"
-import { FileProblem, readText, writeFile } from "../../system/files.ts"
+import { writeFile } from "../../system/files.ts"
 import { makeProgress, type Progress } from "../../system/progress.ts"
 import { heldOutScorers } from "./held-out-scorers.ts"
 import { forecast } from "../judges/open-judge.ts"
@@ -75,14 +75,7 @@ const finishedRun = (run: RunFolder) => ({
   folder: run.path,
   finished: true,
   outcomes: Stream.empty,
-  summary: readText(run.file("summary.json")).pipe(
-    Effect.flatMap((text) =>
-      Effect.try({
-        try: () => JSON.parse(text) as Summary,
-        catch: () => new FileProblem({ message: `${run.file("summary.json")} is damaged: it holds no summary.` })
-      })
-    )
-  )
+  summary: readSummary(run.file("summary.json"))
 })
 
 /** What config.json holds in place of settings that code has overruled. */
@@ -171,6 +164,11 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
         initial,
         from: found,
         scorers,
+        evaluation: {
+          temperatures: c.eval_temperatures,
+          bestOf: c.eval_best_of,
+          progress: (drawings) => makeProgress(request.style, "drawing", drawings)
+        },
         trustPairs: c.trust_pairs,
         saveSteps: c.save_steps,
         saveTotalLimit: c.save_total_limit,

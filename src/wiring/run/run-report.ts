@@ -1,7 +1,9 @@
 /** Writes a run's results into report.html. */
 import { Effect } from "effect"
 import * as rendererResvg from "../../../layers/renderer/resvg.ts"
-import type { Drawing } from "../../domain.ts"
+import type { Prompt } from "../../domain.ts"
+import type { Drawn } from "../../evaluation/drawings.ts"
+import { isRight } from "../../evaluation/worth.ts"
 import { writeFile } from "../../system/files.ts"
 import { type DrawingView, renderReport } from "../../report/report.ts"
 import type { RunFolder } from "../../run/folder.ts"
@@ -15,13 +17,14 @@ const size = 160
 /** Examples in the grid: enough to judge by eye, few enough for a page that opens quickly. */
 const shown = 96
 
-const view = Effect.fnUntraced(function*({ candidate, rendering }: Drawing, score: number | undefined) {
-  if (rendering._tag !== "Rendered") {
-    return { png: undefined, outcome: `${rendering._tag.toLowerCase()}: ${rendering.reason}`, score: undefined }
-  }
-  const large = yield* renderFor(candidate.prompt, candidate.svg)
-  const picture = large._tag === "Rendered" ? large.picture : rendering.picture
-  return { png: encodePng(picture.width, picture.height, picture.rgba), outcome: "rendered", score }
+const view = Effect.fnUntraced(function*(prompt: Prompt, drawn: Drawn, scorer: string | undefined) {
+  const { outcome, scores, svg } = drawn
+  const rendering = yield* renderFor(prompt, svg)
+  const score = scorer === undefined ? undefined : scores.get(scorer)
+  const right = isRight(prompt, drawn)
+  if (rendering._tag !== "Rendered") return { png: undefined, outcome, score, right }
+  const { height, rgba, width } = rendering.picture
+  return { png: encodePng(width, height, rgba), outcome, score, right }
 })
 
 /** The command that began the run, as far as one line can show it. */
@@ -30,17 +33,13 @@ export const commandOf = (config: Readonly<Record<string, unknown>>): string =>
 
 export const writeReport = Effect.fn("writeReport")(function*(
   run: RunFolder,
-  { after, before, comparisons, reports, summary }: RunResult,
+  { greedy, reports, summary }: RunResult,
   config: Readonly<Record<string, unknown>>
 ) {
-  const examples = yield* Effect.forEach(before.slice(0, shown), (drawing, n) =>
+  const examples = yield* Effect.forEach(greedy.slice(0, shown), ({ after, before, prompt, scorer, winner }) =>
     Effect.gen(function*() {
-      const comparison = comparisons[n]
-      const [b, a]: readonly [DrawingView, DrawingView] = [
-        yield* view(drawing, comparison?.before),
-        yield* view(after[n]!, comparison?.after)
-      ]
-      return { prompt: drawing.candidate.prompt.text, before: b, after: a, verdict: comparison?.winner ?? "tie" }
+      const [b, a]: readonly [DrawingView, DrawingView] = [yield* view(prompt, before, scorer), yield* view(prompt, after, scorer)]
+      return { prompt: prompt.text, before: b, after: a, verdict: winner ?? "tie" }
     }), { concurrency: 4 }).pipe(Effect.scoped, Effect.provide(rendererResvg.layer({ size })))
   const page = renderReport({
     title: "vequinox training run",

@@ -3,7 +3,6 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { readReports, type RunRecords } from "../../../layers/store/run-records.ts"
-import { winRate } from "../../evaluation/held-out.ts"
 import { isObjective } from "../../objectives/objectives.ts"
 import { FileProblem, readText } from "../../system/files.ts"
 import { renderReport } from "../../report/report.ts"
@@ -37,8 +36,6 @@ export const unfinishedReport = Effect.fn("unfinishedReport")(function*(
       pairs: total(reports, "pairs/trained"),
       advantages: total(reports, "advantages/trained"),
       seconds: total(reports, "seconds/step"),
-      winRate: winRate("none", []),
-      otherWinRates: [],
       costUsd,
       faults: faultsOf(reports),
       alarms: reports.flatMap(makeAlarms())
