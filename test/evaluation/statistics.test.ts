@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { cohenKappa, percent, wilson } from "../../src/evaluation/statistics.ts"
+import { random } from "../../src/engine/random.ts"
+import { cohenKappa, mean, pairedBootstrap, percent, wilson } from "../../src/evaluation/statistics.ts"
 
 describe("wilson", () => {
   // All but the first from Newcombe 1998, table I, method 3, whose z has more digits.
@@ -43,6 +44,37 @@ describe("wilson", () => {
 
 it("percent has one digit after the point, and keeps a minus", () => {
   assert.deepStrictEqual([0, 0.625, 1, -0.0312].map(percent), ["0.0 %", "62.5 %", "100.0 %", "-3.1 %"])
+})
+
+describe("pairedBootstrap", () => {
+  const differences = [...Array.from({ length: 60 }, () => 1), ...Array.from({ length: 100 }, () => 0), ...Array.from({ length: 40 }, () => -1)]
+
+  it("is the same for the same seed, and hardly another for another seed", () => {
+    const [one, two] = [pairedBootstrap(differences, 1), pairedBootstrap(differences, 2)]
+    assert.deepStrictEqual(one, pairedBootstrap(differences, 1))
+    assert.notDeepEqual(one, two)
+    assert.strictEqual(one.value, mean(differences))
+    // The standard error of the mean is sqrt(0.49 / 200).
+    for (const { lower, upper } of [one, two]) {
+      assert.approximately(lower, 0.1 - 1.96 * 0.0495, 0.012)
+      assert.approximately(upper, 0.1 + 1.96 * 0.0495, 0.012)
+    }
+  })
+
+  it("holds the true mean in about 95 of 100 samples", () => {
+    const draw = random(9)
+    const holds = Array.from({ length: 100 }, (_, seed) => {
+      const { lower, upper } = pairedBootstrap(Array.from({ length: 60 }, () => draw() < 0.3 ? 1 : 0), seed)
+      return lower <= 0.3 && 0.3 <= upper
+    })
+    assert.isAtLeast(holds.filter(Boolean).length, 88)
+    assert.isAtMost(holds.filter(Boolean).length, 99)
+  })
+
+  it("of equal differences is a point; of none says nothing", () => {
+    assert.deepStrictEqual(pairedBootstrap([1, 1, 1], 0), { value: 1, lower: 1, upper: 1 })
+    assert.deepStrictEqual(pairedBootstrap([], 0), { value: 0, lower: -1, upper: 1 })
+  })
 })
 
 describe("cohenKappa", () => {
