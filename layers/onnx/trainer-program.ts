@@ -13,7 +13,7 @@ import {
 } from "../../src/engine/training/adamw.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph, type Value } from "../../src/engine/graph/graph.ts"
-import type { Example, ObjectiveFeed } from "../../src/objectives/objective.ts"
+import { type Example, type ObjectiveFeed, totalsOf } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
 import { sumBySequence } from "../../src/objectives/sums.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
@@ -146,10 +146,8 @@ export class Trainer {
     const { checkpoint, objective: chosen, options } = this.#spec
     const objective = objectiveOf(chosen)
     const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
-    const totals = {
-      weight: batch.examples.reduce((n, { weight }) => n + weight, 0),
-      tokens: sequences.reduce((n, s) => n + completionLength(s), 0)
-    }
+    const lengths = sequences.map(completionLength)
+    const totals = totalsOf(batch.examples, lengths)
     const session = await this.#sessions.get("objective")
     const accumulated = new Map<string, Float32Array>()
     const policy = new Float64Array(sequences.length)
@@ -178,7 +176,7 @@ export class Trainer {
       longest,
       metrics: {
         loss,
-        ...objective.metrics(chosen, { examples: batch.examples, policy, reference }),
+        ...objective.metrics(chosen, { examples: batch.examples, policy, reference, lengths }),
         num_tokens: runs.flatMap((part) => part.sequences).reduce((n, { ids }) => n + ids.length, 0),
         padding: paddingShare(checkpoint.config, runs.map((part) => part.sequences)),
         ...updated

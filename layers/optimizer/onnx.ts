@@ -2,7 +2,7 @@
 import { Effect, Layer, Ref } from "effect"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
 import type { Candidate, Lesson } from "../../src/domain.ts"
-import type { Example } from "../../src/objectives/objective.ts"
+import type { Example, Objective } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
 import { trainerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
@@ -26,8 +26,8 @@ export interface OptimizerOnnxOptions {
 /** The state after the last step that was waited for; with `moments` if the trainer handed them over. */
 type Current = Omit<OptimizerState, "moments"> & { readonly moments: Parameters | undefined }
 
-/** Computes a candidate that several lessons share only once. */
-const batchOf = (lessons: ReadonlyArray<Lesson>): Batch => {
+/** Computes a candidate that several lessons share only once, and none that the objective does not read. */
+const batchOf = (lessons: ReadonlyArray<Lesson>, { chosenOnly }: Pick<Objective, "chosenOnly">): Batch => {
   const places = new Map<string, number>()
   const sequences: Array<Batch["sequences"][number]> = []
   const place = ({ completionIds, index, prompt, promptIds, step }: Candidate): number => {
@@ -40,7 +40,7 @@ const batchOf = (lessons: ReadonlyArray<Lesson>): Batch => {
   const examples = lessons.map((lesson): Example =>
     lesson._tag === "Advantage"
       ? { members: [place(lesson.candidate)], signal: lesson.advantage, weight: lesson.weight }
-      : { members: [place(lesson.chosen), place(lesson.rejected)], signal: lesson.label, weight: lesson.weight }
+      : { members: chosenOnly === true ? [place(lesson.chosen)] : [place(lesson.chosen), place(lesson.rejected)], signal: lesson.label, weight: lesson.weight }
   )
   return { sequences, examples }
 }
@@ -83,7 +83,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
           yield* Ref.update(current, (known) => ({ ...known, ...snapshot }))
           return { snapshot, metrics: {} }
         }
-        const stepping = program.step(batchOf(weighed))
+        const stepping = program.step(batchOf(weighed, objectiveOf(objective)))
         // A long step may be given up, even if its caller is uninterruptible: the state before it is known, and can be
         // saved.
         const { metrics, moments, parameters: next } = yield* kept === undefined ? stepping : Effect.interruptible(stepping)

@@ -25,6 +25,8 @@ export interface ObjectiveSettings {
   readonly labelSmoothing: number
   /** How much stronger one must be to win rather than tie, > 1. Default 3. */
   readonly nu?: number
+  /** Weight of the chosen completions' negative log-likelihood beside a loss of pairs, >= 0. Default 0, which adds none. */
+  readonly rpoAlpha?: number
 }
 
 /** The policy's log-probabilities for the sequences of one run, in the graph. */
@@ -47,8 +49,23 @@ export interface Share {
     readonly weight: number
     /** Completion tokens of all sequences. */
     readonly tokens: number
+    /** Completion tokens of the examples' first members, each times `imitation` of its example. */
+    readonly imitated: number
   }
 }
+
+/**
+ * How much an example says "do this": its weight times 2 · signal - 1. All of the weight for a plain label, nothing for
+ * a tie, which has no chosen side; between the two for a soft label.
+ */
+export const imitation = ({ signal, weight }: Example): number => weight * (2 * signal - 1)
+
+/** @param lengths completion tokens by sequence */
+export const totalsOf = (examples: ReadonlyArray<Example>, lengths: ReadonlyArray<number>): Share["batch"] => ({
+  weight: examples.reduce((sum, { weight }) => sum + weight, 0),
+  tokens: lengths.reduce((sum, length) => sum + length, 0),
+  imitated: examples.reduce((sum, example) => sum + imitation(example) * lengths[example.members[0]]!, 0)
+})
 
 /** A feed of a graph, `[data.length]`. */
 export type ObjectiveFeed =
@@ -61,6 +78,8 @@ export interface Stepped {
   /** By sequence: summed log-probabilities before the update, nats; the reference's are 0 if the objective has none. */
   readonly policy: Float64Array
   readonly reference: Float64Array
+  /** By sequence: completion tokens. */
+  readonly lengths: ReadonlyArray<number>
 }
 
 export interface Objective {
@@ -68,6 +87,8 @@ export interface Objective {
   readonly learnsFrom: "preferences" | "advantages" | "completions"
   /** Whether its graph reads the reference's log-probabilities; if not, they are not computed. */
   readonly reference: boolean
+  /** It reads the chosen side of a pair alone, so the rejected one is not computed. */
+  readonly chosenOnly?: true
   /** The settings that change its loss or its metrics; it ignores the others. */
   readonly reads: ReadonlyArray<keyof ObjectiveSettings>
   /** What a run with this objective does, in two or three words: "Online DPO". */

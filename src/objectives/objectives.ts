@@ -3,6 +3,7 @@ import { crossEntropy } from "./cross-entropy.ts"
 import { hinge, ipo, raoKupper, robust, sigmoid } from "./dpo.ts"
 import type { Objective, ObjectiveSettings } from "./objective.ts"
 import { reinforce } from "./reinforce.ts"
+import { sft } from "./sft.ts"
 
 /** By `loss_type`: TRL's names where TRL has them. */
 export const objectives = {
@@ -11,6 +12,7 @@ export const objectives = {
   ipo,
   robust,
   rao_kupper: raoKupper,
+  sft,
   reinforce,
   cross_entropy: crossEntropy
 } satisfies Readonly<Record<string, Objective>>

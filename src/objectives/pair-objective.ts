@@ -1,5 +1,6 @@
 /** What all objectives of pairs share: feeds, label weights, metrics. A row (dpo.ts) adds the loss of a pair. */
 import type { Graph, Value } from "../engine/graph/graph.ts"
+import { chosenNll, nllFeeds, nllMetrics } from "./nll.ts"
 import { float32s, int64s, type Objective, type ObjectiveSettings, type Stepped } from "./objective.ts"
 
 /** n pairs; every value is [pair] float32. */
@@ -27,7 +28,7 @@ export interface LabelWeights {
 export interface PairRow {
   readonly title: string
   readonly source: string
-  /** Settings besides `beta`, which every objective of pairs reads. */
+  /** Settings besides those that every objective of pairs reads. */
   readonly reads?: ReadonlyArray<keyof ObjectiveSettings>
   /** @param label P(chosen is the better one), [0.5, 1] */
   readonly labelWeights: (settings: ObjectiveSettings, label: number) => LabelWeights
@@ -38,7 +39,7 @@ export interface PairRow {
 /** Weights that make the loss its expectation over the label. */
 export const plainWeights = (_: ObjectiveSettings, label: number): LabelWeights => ({ right: label, wrong: 1 - label })
 
-/** The objective Σ weight · loss / Σ weight over pairs. */
+/** The objective Σ weight · loss / Σ weight over pairs, plus rpoAlpha times the NLL of the chosen completions (nll.ts). */
 export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, title }: PairRow): Objective & PairRow => ({
   title,
   source,
@@ -46,7 +47,7 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
   pairLoss,
   learnsFrom: "preferences",
   reference: true,
-  reads: ["beta", ...reads],
+  reads: ["beta", "rpoAlpha", ...reads],
   loss: (g, settings, { lengths, logps, reference }) => {
     const chosen = g.input("chosen", "int64", ["pair"])
     const rejected = g.input("rejected", "int64", ["pair"])
@@ -61,19 +62,23 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
       right: g.input("right", "float32", ["pair"]),
       wrong: g.input("wrong", "float32", ["pair"])
     })
-    return g.sum(g.mul(loss, g.input("weights", "float32", ["pair"])), [0], true)
+    const mean = g.sum(g.mul(loss, g.input("weights", "float32", ["pair"])), [0], true)
+    const { rpoAlpha = 0 } = settings
+    return rpoAlpha === 0 ? mean : g.add(mean, g.scale(chosenNll(g, at(logps, chosen)), rpoAlpha))
   },
-  feeds: (settings, { batch, examples }) => {
+  feeds: (settings, share) => {
+    const { batch, examples } = share
     const labels = examples.map(({ signal }) => labelWeights(settings, signal))
     return {
       chosen: int64s(examples, ({ members: [chosen] }) => chosen),
       rejected: int64s(examples, ({ members: [chosen, rejected = chosen] }) => rejected),
       right: float32s(labels, ({ right }) => right),
       wrong: float32s(labels, ({ wrong }) => wrong),
-      weights: float32s(examples, ({ weight }) => weight / batch.weight)
+      weights: float32s(examples, ({ weight }) => weight / batch.weight),
+      ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllFeeds(share))
     }
   },
-  metrics: pairMetrics
+  metrics: (settings, stepped) => ({ ...pairMetrics(settings, stepped), ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllMetrics(stepped)) })
 })
 
 /** TRL's: means over the pairs that have a chosen side, by weight. Rewards and margins are log-ratios times beta, nats. */

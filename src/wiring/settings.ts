@@ -92,9 +92,10 @@ export const settings = {
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
-  loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, or of candidates with advantages (reinforce)"],
+  loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce)"],
   beta: [orElse(above(0, 1e6), 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
   rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
+  rpo_alpha: [orElse(real(0, 1e6), 0), "weight of the chosen drawings' negative log-likelihood, a mean over their tokens, beside a loss of pairs; 0 adds none"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
   learning_rate: [orElse(above(0, 1e3), 1e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],
@@ -161,7 +162,8 @@ export const flagOf = (name: SettingName): string => flagNames[name] ?? name.rep
 export const objectiveSettings: Readonly<Record<keyof ObjectiveSettings, SettingName>> = {
   beta: "beta",
   labelSmoothing: "label_smoothing",
-  nu: "rao_kupper_nu"
+  nu: "rao_kupper_nu",
+  rpoAlpha: "rpo_alpha"
 }
 
 /** How pairs are used: these settings mean nothing if no pair is trained. */

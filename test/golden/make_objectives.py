@@ -1,8 +1,9 @@
-"""Makes reinforce.json: loss and gradients of objectives that learn from advantages, not from pairs.
+"""Makes reinforce.json: loss and gradients of objectives that learn from advantages, not from pairs; and nll.json: losses of
+pairs with the negative log-likelihood of the chosen completions beside them, or alone.
 
     python make_objectives.py
 
-Takes no arguments, reads qwen3/ and llama/ as make.py left them, and overwrites reinforce.json. One thread, no random
+Takes no arguments, reads qwen3/ and llama/ as make.py left them, and overwrites both files. One thread, no random
 numbers: a second run with the same package versions gives the same bytes. README.md says which versions made the one
 stored here.
 """
@@ -27,7 +28,7 @@ import torch.nn.functional as F
 import transformers
 import trl
 from safetensors.torch import load_file
-from trl import RLOOTrainer
+from trl import DPOTrainer, RLOOTrainer
 
 HERE = Path(__file__).resolve().parent
 
@@ -174,6 +175,72 @@ def make(family, case):
     return {"family": family, **case, "full": full, "lora": adapted}
 
 
+# Completions as the log-probabilities of their tokens; pairs of [chosen, rejected]. The first is chosen twice.
+TOKENS = [[-0.5, -1.25], [-0.75, -2.0, -0.125], [-3.0], [-0.25, -0.5, -1.0, -0.375]]
+REFERENCE = [-2.0, -2.5, -2.75, -2.25]
+PAIRS = [[0, 1], [0, 2], [3, 1]]
+
+
+def trl_pairs_loss(kinds, weights, beta, smoothing, tokens):
+    """`DPOTrainer._compute_loss` of the installed TRL on one batch: all chosen completions, then all rejected ones."""
+    rows = [tokens[pair[side]] for side in (0, 1) for pair in PAIRS]
+    width = max(len(row) for row in rows)
+    log_probs = torch.stack([torch.cat([row, row.new_zeros(width - len(row))]) for row in rows])
+    mask = torch.zeros(len(rows), width + 1, dtype=torch.long)  # one prompt token first
+    for n, row in enumerate(rows):
+        mask[n, 1 : 1 + len(row)] = 1
+    blank = torch.zeros_like(log_probs)
+    outputs = SimpleNamespace(log_probs=log_probs, entropy=blank, mean_logits=blank, is_top1=blank.bool())
+    same = lambda tensor: tensor
+    trainer = SimpleNamespace(
+        model=SimpleNamespace(training=False),
+        accelerator=SimpleNamespace(device=torch.device("cpu"), gather=same, gather_for_metrics=same),
+        aux_loss_enabled=False,
+        ld_alpha=None,
+        precompute_ref_logps=True,
+        f_divergence_type="reverse_kl",
+        loss_types=kinds,
+        loss_weights=weights,
+        beta=beta,
+        label_smoothing=smoothing,
+        use_weighting=False,
+        _metrics={"eval": defaultdict(list), "train": defaultdict(list)},
+        _total_train_tokens=0,
+        _tp_size=1,
+    )
+    reference = torch.tensor(REFERENCE, dtype=torch.float64)
+    inputs = {
+        "input_ids": torch.zeros_like(mask),
+        "attention_mask": torch.ones_like(mask),
+        "completion_mask": mask,
+        "ref_chosen_logps": reference[[chosen for chosen, _ in PAIRS]],
+        "ref_rejected_logps": reference[[rejected for _, rejected in PAIRS]],
+    }
+    return DPOTrainer._compute_loss(trainer, lambda **kwargs: outputs, inputs, False)
+
+
+def make_nll():
+    cases = []
+    for kind, smoothing in (("sigmoid", 0.0), ("hinge", 0.0), ("ipo", 0.0), ("robust", 0.1), ("sft", 0.0)):
+        for alpha in (0.0,) if kind == "sft" else (0.25, 10.0):
+            tokens = [torch.tensor(row, dtype=torch.float64, requires_grad=True) for row in TOKENS]
+            kinds, weights = ([kind], [1.0]) if kind == "sft" else ([kind, "sft"], [1.0, alpha])
+            loss = trl_pairs_loss(kinds, weights, 0.3, smoothing, tokens)
+            loss.backward()
+            cases.append({
+                "loss_type": kind, "beta": 0.3, "label_smoothing": smoothing, "rpo_alpha": alpha,
+                "tokens": TOKENS, "reference": REFERENCE, "pairs": PAIRS, "loss": loss.item(),
+                # A completion that the loss does not read has no gradient.
+                "grads": [(row.grad if row.grad is not None else torch.zeros_like(row)).tolist() for row in tokens],
+            })
+    return cases
+
+
+def write(name, cases):
+    lines = ",\n".join(json.dumps(case, separators=(",", ":"), allow_nan=False) for case in cases)
+    (HERE / name).write_text(f"[\n{lines}\n]\n")
+
+
 def main():
     print(f"python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
           f"peft {peft.__version__}, trl {trl.__version__}, numpy {np.__version__}")
@@ -181,9 +248,8 @@ def main():
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    cases = [make(family, case) for family, case in zip(("qwen3", "llama"), CASES)]
-    lines = ",\n".join(json.dumps(case, separators=(",", ":"), allow_nan=False) for case in cases)
-    (HERE / "reinforce.json").write_text(f"[\n{lines}\n]\n")
+    write("reinforce.json", [make(family, case) for family, case in zip(("qwen3", "llama"), CASES)])
+    write("nll.json", make_nll())
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@ import { assert, describe, it } from "vitest"
 import { createSession, type Feeds, float32, int64 } from "../../layers/onnx/session.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
-import type { Example, ObjectiveFeed, ObjectiveSettings } from "../../src/objectives/objective.ts"
+import { type Example, type ObjectiveFeed, type ObjectiveSettings, totalsOf } from "../../src/objectives/objective.ts"
 import { type ObjectiveName, objectiveOf, objectives } from "../../src/objectives/objectives.ts"
 import { sumBySequence } from "../../src/objectives/sums.ts"
 
-const settings: ObjectiveSettings = { beta: 0.3, labelSmoothing: 0.1, nu: 2.5 }
+const settings: ObjectiveSettings = { beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5 }
 /** Three sequences of 2, 3 and 1 completion tokens. */
 const segments = [0, 0, 1, 1, 1, 2]
 const tokens = [-0.5, -1.25, -0.75, -2, -0.1, -3]
@@ -37,7 +37,7 @@ const compute = async (name: ObjectiveName, examples: ReadonlyArray<Example>, al
   g.output("loss", loss)
   g.output("slope", gradients(g, loss, g.constant([1], [1]), [token])[0]!)
   const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
-  const batch = { weight: all.reduce((sum, { weight }) => sum + weight, 0), tokens: segments.length }
+  const batch = totalsOf(all, [2, 3, 1])
   const out = await session.run({
     tokens: float32([segments.length], Float32Array.from(logps)),
     segments: int64([segments.length], segments),
@@ -68,7 +68,7 @@ describe.each(Object.keys(objectives) as Array<ObjectiveName>)("objective %s", (
       ? [1, 0.75, 0.5].map((signal): Example => ({ members: [0, 1], signal, weight: 1 }))
       : examplesOf(name)
     const given = await compute(name, examples, examples)
-    const changed: ObjectiveSettings = { beta: 0.4, labelSmoothing: 0.2, nu: 4 }
+    const changed: ObjectiveSettings = { beta: 0.4, labelSmoothing: 0.2, nu: 4, rpoAlpha: 1 }
     const read: Array<string> = []
     for (const setting of Object.keys(settings) as Array<keyof ObjectiveSettings>) {
       const { loss, slope } = await compute(name, examples, examples, tokens, { ...settings, [setting]: changed[setting] })
@@ -81,7 +81,7 @@ describe.each(Object.keys(objectives) as Array<ObjectiveName>)("objective %s", (
     const objective = objectiveOf({ lossType: name })
     assert.match(objective.source, /arXiv|doi|TRL/)
     const sums = Float64Array.from([-1.75, -2.85, -3])
-    const metrics = objective.metrics(settings, { examples, policy: sums, reference: Float64Array.from(reference) })
+    const metrics = objective.metrics(settings, { examples, policy: sums, reference: Float64Array.from(reference), lengths: [2, 3, 1] })
     for (const value of Object.values(metrics)) assert.isTrue(Number.isFinite(value))
   })
 })

@@ -13,11 +13,12 @@ const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: R
   beta: [0.2, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
   label_smoothing: [0.1, ["sigmoid", "robust"]],
   rao_kupper_nu: [2, ["rao_kupper"]],
-  pair_selection: ["best-worst", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
-  ties: ["train", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
-  labels: ["soft", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
-  pair_weighting: ["gap", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
-  invalid_pair_weight: [0.5, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]]
+  rpo_alpha: [1, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
+  pair_selection: ["best-worst", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
+  ties: ["train", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
+  labels: ["soft", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
+  pair_weighting: ["gap", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
+  invalid_pair_weight: [0.5, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]]
 }
 
 describe("a setting that the objective does not look at", () => {
