@@ -27,6 +27,11 @@ export interface ObjectiveSettings {
   readonly nu?: number
   /** Weight of the chosen completions' negative log-likelihood beside a loss of pairs, >= 0. Default 0, which adds none. */
   readonly rpoAlpha?: number
+  /**
+   * Nats a token, >= 0: where the policy gives a rejected completion less than this under the reference, it is pushed
+   * down no further. Default 0, which sets no floor.
+   */
+  readonly rejectedFloor?: number
 }
 
 /** The policy's log-probabilities for the sequences of one run, in the graph. */

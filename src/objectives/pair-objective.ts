@@ -47,18 +47,20 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
   pairLoss,
   learnsFrom: "preferences",
   reference: true,
-  reads: ["beta", "rpoAlpha", ...reads],
+  reads: ["beta", "rpoAlpha", "rejectedFloor", ...reads],
   loss: (g, settings, { lengths, logps, reference }) => {
     const chosen = g.input("chosen", "int64", ["pair"])
     const rejected = g.input("rejected", "int64", ["pair"])
     const at = (x: Value, which: Value) => g.emit("Gather", [x, which])
+    const [refRejected, rejectedLength] = [at(reference, rejected), at(lengths, rejected)]
+    const free = at(logps, rejected)
     const loss = pairLoss(g, settings, {
       chosen: at(logps, chosen),
-      rejected: at(logps, rejected),
+      rejected: floorOf(settings) === 0 ? free : floored(g, free, refRejected, rejectedLength),
       refChosen: at(reference, chosen),
-      refRejected: at(reference, rejected),
+      refRejected,
       chosenLength: at(lengths, chosen),
-      rejectedLength: at(lengths, rejected),
+      rejectedLength,
       right: g.input("right", "float32", ["pair"]),
       wrong: g.input("wrong", "float32", ["pair"])
     })
@@ -75,14 +77,32 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
       right: float32s(labels, ({ right }) => right),
       wrong: float32s(labels, ({ wrong }) => wrong),
       weights: float32s(examples, ({ weight }) => weight / batch.weight),
+      ...(floorOf(settings) === 0 ? {} : { floors: float32s(examples, ({ signal }) => signal === 0.5 ? noFloor : floorOf(settings)) }),
       ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllFeeds(share))
     }
   },
   metrics: (settings, stepped) => ({ ...pairMetrics(settings, stepped), ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllMetrics(stepped)) })
 })
 
+const floorOf = ({ rejectedFloor = 0 }: ObjectiveSettings): number => rejectedFloor
+
+/** Of a tie, whose second side is not rejected: no policy falls so far. */
+const noFloor = 1e6
+
+/**
+ * max(rejected, its reference - floor · length): constant below the floor, so no gradient flows there. Bounded-DPO (Cho
+ * et al. 2025, arXiv:2506.12725) bounds the rejected side smoothly, by a mixture with the reference.
+ */
+const floored = (g: Graph, rejected: Value, reference: Value, length: Value): Value => {
+  const floor = g.sub(reference, g.mul(g.input("floors", "float32", ["pair"]), length))
+  const above = g.emit("Cast", [g.emit("Relu", [g.sub(rejected, floor)])], { to: 9 })
+  return g.emit("Where", [above, rejected, floor])
+}
+
 /** TRL's: means over the pairs that have a chosen side, by weight. Rewards and margins are log-ratios times beta, nats. */
-const pairMetrics = ({ beta }: ObjectiveSettings, { examples, policy, reference }: Stepped): Record<string, number> => {
+const pairMetrics = (settings: ObjectiveSettings, { examples, lengths, policy, reference }: Stepped): Record<string, number> => {
+  const { beta } = settings
+  const floor = floorOf(settings)
   const decided = examples.flatMap(({ members: [chosen, rejected = chosen], signal, weight }) =>
     signal === 0.5 ? [] : [{ chosen, rejected, weight }])
   const total = decided.reduce((n, { weight }) => n + weight, 0)
@@ -97,6 +117,7 @@ const pairMetrics = ({ beta }: ObjectiveSettings, { examples, policy, reference 
     ...mean("rewards/margins", ({ chosen, rejected }) => reward(chosen) - reward(rejected)),
     ...mean("logps/chosen", ({ chosen }) => policy[chosen]!),
     ...mean("logps/rejected", ({ rejected }) => policy[rejected]!),
+    ...(floor === 0 ? {} : mean("rejected/floored", ({ rejected: n }) => (policy[n]! < reference[n]! - floor * lengths[n]! ? 1 : 0))),
     "objective/kl": used.reduce((n, i) => n + policy[i]! - reference[i]!, 0) / used.length,
     beta
   }

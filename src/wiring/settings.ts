@@ -96,6 +96,7 @@ export const settings = {
   beta: [orElse(above(0, 1e6), 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
   rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
   rpo_alpha: [orElse(real(0, 1e6), 0), "weight of the chosen drawings' negative log-likelihood, a mean over their tokens, beside a loss of pairs; 0 adds none"],
+  rejected_floor: [orElse(real(0, 1e3), 0), "push a rejected drawing down no further once its log-probability a token is this far under the reference's, nats; 0 sets no floor"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
   learning_rate: [orElse(above(0, 1e3), 1e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],
@@ -163,7 +164,8 @@ export const objectiveSettings: Readonly<Record<keyof ObjectiveSettings, Setting
   beta: "beta",
   labelSmoothing: "label_smoothing",
   nu: "rao_kupper_nu",
-  rpoAlpha: "rpo_alpha"
+  rpoAlpha: "rpo_alpha",
+  rejectedFloor: "rejected_floor"
 }
 
 /** How pairs are used: these settings mean nothing if no pair is trained. */

@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
-import { createSession, float32 } from "../../layers/onnx/session.ts"
+import { createSession, float32, int64 } from "../../layers/onnx/session.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { hinge, ipo, raoKupper as raoKupperRow, robust, sigmoid as sigmoidRow } from "../../src/objectives/dpo.ts"
@@ -151,3 +151,63 @@ const slopeOfPlain = (type: LossType, e: number, d: number): number => {
       return -beta * sigmoid(Math.log(nu) - beta * d)
   }
 }
+
+describe("a floor under rejected completions", () => {
+  const floor = 0.5 // nats a token
+  /** Loss and slopes of one pair whose sides have 2 and 4 tokens and these log-ratios to their references. */
+  const at = async (lossType: LossType, chosen: number, rejected: number, settings: { readonly rejectedFloor?: number; readonly label?: number }) => {
+    const { label = 1, ...own } = settings
+    const given = { beta, labelSmoothing: 0, nu, ...own }
+    const g = new Graph()
+    const logps = g.input("logps", "float32", ["sequence"])
+    const loss = rows[lossType].loss(g, given, {
+      tokens: logps,
+      logps,
+      reference: g.input("reference", "float32", ["sequence"]),
+      lengths: g.input("lengths", "float32", ["sequence"])
+    })
+    g.output("loss", loss)
+    g.output("slope", gradients(g, loss, g.constant([1], [1]), [logps])[0]!)
+    const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
+    const example = { members: [0, 1], signal: label, weight: 1 } as const
+    const feeds = rows[lossType].feeds(given, { examples: [example], batch: { weight: 1, tokens: 6, imitated: 2 } })
+    const out = await session.run({
+      logps: float32([2], Float32Array.of(chosen - 3, rejected - 8)),
+      reference: float32([2], Float32Array.of(-3, -8)),
+      lengths: float32([2], Float32Array.of(2, 4)),
+      ...Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) =>
+        [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))]))
+    })
+    await session.release()
+    const stepped = { examples: [example], policy: Float64Array.of(chosen - 3, rejected - 8), reference: Float64Array.of(-3, -8), lengths: [2, 4] }
+    return {
+      loss: Number(out["loss"]!.data[0]),
+      slope: Array.from(out["slope"]!.data, Number),
+      floored: rows[lossType].metrics(given, stepped)["rejected/floored"]
+    }
+  }
+
+  it.each(lossTypes)("%s: changes nothing above it", async (type) => {
+    const [free, held] = [await at(type, -0.5, -1.9, {}), await at(type, -0.5, -1.9, { rejectedFloor: floor })]
+    assert.deepEqual({ ...held, floored: undefined }, free)
+    assert.strictEqual(held.floored, 0)
+  })
+
+  it.each(lossTypes)("%s: below it only the chosen completion moves, and the loss is that at the floor", async (type) => {
+    const [free, held, there] = [
+      await at(type, -2.5, -2.75, {}),
+      await at(type, -2.5, -2.75, { rejectedFloor: floor }),
+      await at(type, -2.5, -2, {})
+    ]
+    assert.notStrictEqual(free.slope[1], 0)
+    assert.strictEqual(Math.abs(held.slope[1]!), 0)
+    assert.strictEqual(held.loss, there.loss)
+    assert.strictEqual(held.slope[0], there.slope[0])
+    assert.strictEqual(held.floored, 1)
+  })
+
+  it("rao_kupper: a tie has no rejected side and no floor", async () => {
+    const [free, held] = [await at("rao_kupper", -0.5, -7, { label: 0.5 }), await at("rao_kupper", -0.5, -7, { label: 0.5, rejectedFloor: floor })]
+    assert.deepEqual(held, free)
+  })
+})

@@ -7,7 +7,7 @@ import { type Example, type ObjectiveFeed, type ObjectiveSettings, totalsOf } fr
 import { type ObjectiveName, objectiveOf, objectives } from "../../src/objectives/objectives.ts"
 import { sumBySequence } from "../../src/objectives/sums.ts"
 
-const settings: ObjectiveSettings = { beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5 }
+const settings: ObjectiveSettings = { beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5, rejectedFloor: 0.05 }
 /** Three sequences of 2, 3 and 1 completion tokens. */
 const segments = [0, 0, 1, 1, 1, 2]
 const tokens = [-0.5, -1.25, -0.75, -2, -0.1, -3]
@@ -68,7 +68,7 @@ describe.each(Object.keys(objectives) as Array<ObjectiveName>)("objective %s", (
       ? [1, 0.75, 0.5].map((signal): Example => ({ members: [0, 1], signal, weight: 1 }))
       : examplesOf(name)
     const given = await compute(name, examples, examples)
-    const changed: ObjectiveSettings = { beta: 0.4, labelSmoothing: 0.2, nu: 4, rpoAlpha: 1 }
+    const changed: ObjectiveSettings = { beta: 0.4, labelSmoothing: 0.2, nu: 4, rpoAlpha: 1, rejectedFloor: 0.1 }
     const read: Array<string> = []
     for (const setting of Object.keys(settings) as Array<keyof ObjectiveSettings>) {
       const { loss, slope } = await compute(name, examples, examples, tokens, { ...settings, [setting]: changed[setting] })

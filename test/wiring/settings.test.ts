@@ -14,6 +14,7 @@ const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: R
   label_smoothing: [0.1, ["sigmoid", "robust"]],
   rao_kupper_nu: [2, ["rao_kupper"]],
   rpo_alpha: [1, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
+  rejected_floor: [1, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
   pair_selection: ["best-worst", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
   ties: ["train", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
   labels: ["soft", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],

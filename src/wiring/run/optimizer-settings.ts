@@ -3,7 +3,7 @@ import type { OptimizerOnnxOptions } from "../../../layers/optimizer/onnx.ts"
 import type { TrainConfig } from "../settings.ts"
 
 export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objective" | "options"> => ({
-  objective: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu, rpoAlpha: c.rpo_alpha },
+  objective: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu, rpoAlpha: c.rpo_alpha, rejectedFloor: c.rejected_floor },
   options: {
     learningRate: c.learning_rate,
     schedulerType: c.lr_scheduler_type,
