@@ -14,9 +14,11 @@ export interface ComparisonOptions {
 export interface LessonOptions extends ComparisonOptions {
   /**
    * What the objective learns from (objectives/objective.ts): pairs with a label (label.ts), or single candidates with
-   * a signed advantage (advantage.ts). The options below apply to preferences only. Default `preferences`.
+   * a signed advantage (advantage.ts). The options from `pairs` on apply to preferences only. Default `preferences`.
    */
   readonly lessons: "preferences" | "advantages"
+  /** Share of a step's scored pairs that are ties because their gaps are the smallest (near-ties.ts), [0, 1). Default 0. */
+  readonly nearTies?: number
   /**
    * Which of a prompt's decided pairs are trained: all of them; best against worst; or those between its better and its
    * worse half (DP2O-SR's top-N by bottom-N; the middle of an odd K is left out). Default `all`.

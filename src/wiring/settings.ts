@@ -123,6 +123,7 @@ export const settings = {
     "matrices that get an adapter"
   ],
   tie_margin: [orElse(real(0, 100), 1), "clip, siglip, dino: scores closer than this are a tie (in logits); pickscore has none"],
+  tie_margin_quantile: [orElse(real(0, 0.999), 0), "judges with scores: this share of a step's scored pairs, those with the smallest gaps, are ties too; 0 adds none"],
   render_size: [
     orElse(int(0, 1024), 0),
     "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: 64 for the embedded clip, 448 for claude, at least 224 for other models"
