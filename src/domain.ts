@@ -162,6 +162,8 @@ export interface JudgedStep {
   readonly drawings: ReadonlyArray<Drawing>
   readonly pairs: ReadonlyArray<JudgedPair>
   readonly seconds: { readonly sample: number; readonly render: number; readonly judge: number }
+  /** What the course of prompts says of this rollout, under names of metrics.jsonl. */
+  readonly courseMetrics?: Readonly<Record<string, number>> | undefined
 }
 
 /** All of one step's results before training. */

@@ -4,7 +4,16 @@
  */
 export * from "./domain.ts"
 export { withJudgeRetry } from "./lessons/decide.ts"
-export { defaultPipeline, type PipelineConfig, type PipelineError, type Stages, type StepOutcome, train } from "./pipeline.ts"
+export {
+  type Course,
+  defaultPipeline,
+  type Drawn,
+  type PipelineConfig,
+  type PipelineError,
+  type Stages,
+  type StepOutcome,
+  train
+} from "./pipeline.ts"
 export { embeddedPrompts, promptOf, readPrompts } from "./prompts.ts"
 export * from "./stages/Judge.ts"
 export * from "./stages/Optimizer.ts"

@@ -8,11 +8,11 @@
  * Every box is a service; layers/ has the implementations. Ordering rules:
  *
  * 1. Rollout n is drawn from policy version `max(oldestVersion, n - maxStaleness)`; it waits until that version is
- *    published. No number depends on how fast a stage is. At `maxStaleness` 0 the run equals test/sequential.ts, bit for
- *    bit.
+ *    published. A course decides what rollout n draws from that version and from earlier rollouts alone. No number
+ *    depends on how fast a stage is. At `maxStaleness` 0 the run equals test/sequential.ts, bit for bit.
  * 2. The optimizer's step n stores rollout n, takes what the buffer allows, trains, publishes version n + 1. Rollouts
  *    arrive in order, so it never sees a later one.
- * 3. Batches keep their order everywhere. The sampler works on one batch at a time. The judge works on up to two, so
+ * 3. Batches keep their order everywhere. The sampler works on one batch at a time, or on a course's evaluation. The judge works on up to two, so
  *    that the next batch uses the places that the last pairs of the first leave free; together they never have more
  *    than `judge.concurrency` pairs under way.
  * 4. Everything is pulled and every queue is bounded: sampling is at most `maxStaleness + 1` rollouts ahead of the last
@@ -30,7 +30,7 @@ import type { Policy, VersionGone } from "./stages/Policy.ts"
 import type { BufferFailed, PreferenceBuffer } from "./stages/PreferenceBuffer.ts"
 import type { Renderer, RendererUnavailable } from "./stages/Renderer.ts"
 import type { Sampler, SamplerFailed } from "./stages/Sampler.ts"
-import { batchesOf } from "./steps/batches.ts"
+import { batchesOf, type Course } from "./steps/batches.ts"
 import type { PipelineConfig } from "./steps/config.ts"
 import { gather, noBatches } from "./steps/gather.ts"
 import { judgeBatch } from "./steps/judge.ts"
@@ -40,6 +40,7 @@ import { renderBatch } from "./steps/render.ts"
 import { sampleBatch } from "./steps/sample.ts"
 import { teach } from "./steps/teach.ts"
 
+export type { Course, Drawn } from "./steps/batches.ts"
 export { defaultPipeline, type PipelineConfig } from "./steps/config.ts"
 export type { StepOutcome } from "./steps/metrics.ts"
 
@@ -61,17 +62,18 @@ const capacity = 2
 /**
  * The run: one outcome a step, in order, each after its policy version was published.
  *
+ * @param prompts the same ones all along, or a course, which decides for each rollout
  * @param keep runs on each outcome before the stream hands it out
  */
 export const train = <E = never, R = never>(
   config: PipelineConfig,
-  prompts: ReadonlyArray<Prompt>,
+  prompts: ReadonlyArray<Prompt> | Course,
   keep: (outcome: StepOutcome) => Effect.Effect<void, E, R> = () => Effect.void
 ): Stream.Stream<StepOutcome, PipelineError | E, Stages | R> =>
   Stream.unwrap(Effect.gen(function*() {
     const places = yield* Semaphore.make((yield* Judge).concurrency)
     const report = yield* makeReport(config)
-    return Stream.fromIterable(batchesOf(config, prompts)).pipe(
+    return batchesOf(config, prompts).pipe(
       Stream.mapEffect(sampleBatch(config)),
       Stream.buffer({ capacity }),
       Stream.mapEffect(renderBatch(config)),

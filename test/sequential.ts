@@ -9,27 +9,30 @@ import type { PipelineError, Stages } from "../src/pipeline.ts"
 import { Policy } from "../src/stages/Policy.ts"
 import { renderCandidate } from "../src/stages/render-for.ts"
 import { Sampler } from "../src/stages/Sampler.ts"
-import { promptsOfStep } from "../src/steps/batches.ts"
+import { type Course, courseOf } from "../src/steps/batches.ts"
 import type { PipelineConfig } from "../src/steps/config.ts"
 import { pairCounters } from "../src/steps/judge.ts"
 import { makeReport, type StepOutcome } from "../src/steps/metrics.ts"
 import { optimize } from "../src/steps/optimize.ts"
 import { teach } from "../src/steps/teach.ts"
 
-/** Every outcome, at the end. Prompts must be distinct. */
+/** Every outcome, at the end. */
 export const sequential = Effect.fn("pipeline.sequential")(function*(
   config: PipelineConfig,
-  prompts: ReadonlyArray<Prompt>
+  prompts: ReadonlyArray<Prompt> | Course
 ): Effect.fn.Return<ReadonlyArray<StepOutcome>, PipelineError, Stages> {
   const sampler = yield* Sampler
   const report = yield* makeReport(config)
   const turn = yield* Semaphore.make(1)
   const oneByOne: InTurn = Semaphore.withPermit(turn)
+  const course = courseOf(config, prompts)
   const outcomes: Array<StepOutcome> = []
 
   for (let step = config.firstStep; step < config.steps; step++) {
     const policy = yield* (yield* Policy).latest
-    const ofStep = promptsOfStep(prompts, config, step)
+    const drawn = yield* course.rollout(step, policy.version)
+    if (drawn === undefined) break
+    const { courseMetrics, prompts: ofStep } = drawn
     const all: Array<Drawing> = []
     const pairs: Array<JudgedPair> = []
 
@@ -45,7 +48,7 @@ export const sequential = Effect.fn("pipeline.sequential")(function*(
       }
     }
     const seconds = { sample: 0, render: 0, judge: 0 }
-    const rollout = teach(config)({ step, policyVersion: policy.version, drawings: all, pairs, seconds })
+    const rollout = teach(config)({ step, policyVersion: policy.version, courseMetrics, drawings: all, pairs, seconds })
     outcomes.push(yield* report(optimize(rollout)))
   }
   return outcomes

@@ -6,10 +6,11 @@ const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((total, x) => tot
 
 /** Adds up their seconds. */
 const together = (batches: readonly [Judged, ...ReadonlyArray<Judged>]): JudgedStep => {
-  const { step, version } = batches[0]
+  const { courseMetrics, step, version } = batches[0]
   return {
     step,
     policyVersion: version,
+    courseMetrics,
     drawings: batches.flatMap(({ drawings }) => drawings.flat()),
     pairs: batches.flatMap(({ pairs }) => pairs),
     seconds: {

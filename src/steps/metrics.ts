@@ -82,6 +82,7 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
  * - `judge/cycle_rate`: share of prompts whose verdicts contradict one another. `judge/swap_consistency`: share of
  *   pairs whose two orders gave the same answer. `judge/position_bias`: share of verdicts for the first place, less one
  *   half.
+ * - `curriculum/*`: what the course of prompts says (curriculum/course.ts).
  * - `policyVersion`: the version the drawings come from.
  * - `sampling/*`: only if the sampler is quantized, measured on one candidate of each batch.
  * - `pairs/preferences`, `advantages/made`: made from this rollout. `.../trained`: came out of the buffer. `.../age`:
@@ -94,7 +95,7 @@ const outcomeOf = (
   { metrics, rollout, taken, trainSeconds }: Optimized,
   clock: { readonly step: number; readonly wait: number }
 ): StepOutcome => {
-  const { drawings, lessons, pairs, policyVersion, seconds, step } = rollout
+  const { courseMetrics, drawings, lessons, pairs, policyVersion, seconds, step } = rollout
   const verdicts = pairs.map(({ verdict }) => verdict)
   const asked = verdicts.filter(({ by }) => by !== "gate")
   const possible = [...Map.groupBy(drawings, ({ candidate }) => candidate.prompt.id).values()].flatMap(allPairs)
@@ -106,6 +107,7 @@ const outcomeOf = (
       ...metrics,
       step,
       policyVersion,
+      ...courseMetrics,
       "judge/asked": asked.length,
       "judge/ties": count(asked, ({ outcome }) => outcome === "tie"),
       ...Object.fromEntries([...Map.groupBy(asked, ({ by }) => by)].map(([by, own]) => [`judge/by/${by}`, own.length])),
