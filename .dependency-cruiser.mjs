@@ -13,6 +13,7 @@ export const floors = [
   ["layers/store", "layers/onnx"],
   ["src/report"],
   ["src/run"],
+  ["src/curriculum"],
   ["src/pipeline"],
   ["src/steps"],
   ["src/evaluation"],

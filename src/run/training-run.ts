@@ -21,6 +21,7 @@ import type { Progress } from "../system/progress.ts"
 import type { PromptSet } from "../prompts.ts"
 import { appendStep, rewriteSteps, type RunFolder, storedPreference, syncSteps, writeAdapter } from "./folder.ts"
 import { Optimizer } from "../stages/Optimizer.ts"
+import { makeCourse, type Stage, type Told } from "../curriculum/course.ts"
 import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import { RunState, type StoredReport } from "../stages/RunState.ts"
@@ -31,6 +32,8 @@ import { Judgments } from "../stages/Judgments.ts"
 export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
   readonly prompts: PromptSet
+  /** Stages of the training prompts; undefined trains all of them from the beginning. */
+  readonly curriculum?: ReadonlyArray<Stage> | undefined
   readonly run: RunFolder
   /** What the optimizer minimises; `pipeline.lessons` says what it learns from. */
   readonly objective: ObjectiveName
@@ -79,6 +82,13 @@ export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, num
 export const total = (reports: ReadonlyArray<StepReport>, name: string): number =>
   reports.reduce((n, { metrics }) => n + (metrics[name] ?? 0), 0)
 
+const alarming = (told: ReadonlyArray<Told>): ReadonlyArray<Alarm> =>
+  told.flatMap(({ alarming, message, step }) => alarming ? [{ step, message }] : [])
+
+/** Prompts that the judge is asked about before the prompts widen, if they do. */
+const fewestPrompts = ({ curriculum, prompts }: TrainingRunOptions): number =>
+  Math.min(...(curriculum ?? [{ prompts: prompts.train }]).map(({ prompts }) => prompts.length))
+
 /** Goes back to the checkpoint that the stages were made from, and forgets everything after it. */
 const goBack = Effect.fnUntraced(function*({ pipeline: { firstStep }, run }: TrainingRunOptions) {
   const state = yield* RunState
@@ -98,9 +108,20 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const known = yield* goBack(o)
   const reports = yield* Ref.make<ReadonlyArray<StepReport>>(known)
   const alarmsOf = makeAlarms()
-  const alarms = yield* Ref.make<ReadonlyArray<Alarm>>(known.flatMap(alarmsOf))
+  const curriculum = o.curriculum === undefined
+    ? undefined
+    : yield* makeCourse({ stages: o.curriculum, config: o.pipeline, scorers: o.scorers, past: known })
+  const alarms = yield* Ref.make<ReadonlyArray<Alarm>>(
+    [...known.flatMap(alarmsOf), ...alarming(curriculum?.toldBefore ?? [])].toSorted((a, b) => a.step - b.step)
+  )
+  /** Says what happened in the curriculum, and remembers what is alarming. */
+  const tell = (told: ReadonlyArray<Told>) =>
+    Effect.andThen(
+      Effect.forEach(told, ({ message, step }) => o.progress.note(`Step ${step + 1}. ${message}`), { discard: true }),
+      Ref.update(alarms, (known) => [...known, ...alarming(told)])
+    )
   const failures = yield* Ref.make(known.at(-1)?.metrics[failedInARow] ?? 0)
-  const judge = yield* watchJudge({ before: yield* Ref.get(failures), prompts: o.prompts.train.length, note: o.progress.note })
+  const judge = yield* watchJudge({ before: yield* Ref.get(failures), prompts: fewestPrompts(o), note: o.progress.note })
 
   const committed = yield* Ref.make(o.from === undefined ? -1 : firstStep)
   /** Writes a checkpoint of the current parameters, unless the newest one already holds them. */
@@ -137,8 +158,9 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     const raised = alarmsOf(report)
     yield* Ref.update(alarms, (known) => [...known, ...raised])
     yield* Effect.forEach(raised, ({ message }) => o.progress.note(message))
+    if (curriculum !== undefined) yield* tell(yield* curriculum.told(report))
   })
-  yield* train(o.pipeline, o.prompts.train, keep).pipe(
+  yield* train(o.pipeline, curriculum?.course ?? o.prompts.train, keep).pipe(
     Stream.runDrain,
     Effect.provideService(Judgments, judge.watched),
     // On Ctrl-C, a spent budget or a revoked key, everything learned so far is kept.
@@ -153,6 +175,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     )
   )
   yield* o.progress.end
+  if (curriculum !== undefined) yield* tell(yield* curriculum.toldAtTheEnd)
   yield* checkpoint
 
   const { evaluated, greedy } = yield* evaluate({
@@ -185,6 +208,7 @@ const describe = (metrics: Readonly<Record<string, number>>): string => {
   const show = (label: string, name: string, digits = 2) =>
     metrics[name] === undefined ? [] : [`${label} ${metrics[name].toFixed(digits)}`]
   return [
+    ...show("stage", "curriculum/stage", 0),
     ...show("loss", "loss", 3),
     ...show("margin", "rewards/margins"),
     ...show("valid", "svg/valid"),

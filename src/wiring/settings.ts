@@ -30,6 +30,10 @@ export const settings = {
   ],
   model_revision: [orElse(Schema.String, ""), "branch, tag or commit of a policy of the Hub; empty takes main"],
   prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json, .jsonl or .ndjson file, or `embedded`"],
+  curriculum: [
+    orElse(Schema.String, ""),
+    "stages of prompts that widen when what is measured is satisfactory: a .yaml or .json file, or `embedded`; it replaces --prompts"
+  ],
   judge: [orElse(Schema.NonEmptyString, "clip"), `what decides which drawing is better. ${judgesHelp}`],
   judge_model: [orElse(Schema.String, ""), "for a judge that uses a model's scores, its checkpoint folder, or a model of the Hub as owner/name or owner/name@revision; for other judges, the guide model's name; empty takes the default, if there is one"],
   guide: [orElse(Schema.Literals(["claude", "openai"]), "claude"), "the guide model of list, checklist, defects and cascade: Claude, or the one that --judge-model names at OPENAI_BASE_URL"],

@@ -90,7 +90,7 @@ const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: st
  */
 export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: Say) {
   const { before, begun, settings: c } = yield* settingsOf(request)
-  const { facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
+  const { curriculum, facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
   const run = begun?.run ?? (yield* newFolder(c))
   const underWay = yield* Ref.make(begun !== undefined)
   yield* Effect.addFinalizer(() => Effect.flatMap(Ref.get(underWay), (is) => is ? Effect.void : abandonUnbegun(run)))
@@ -157,6 +157,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
       const result = yield* runTraining({
         pipeline,
         prompts,
+        curriculum: curriculum?.stages,
         run,
         objective: c.loss_type,
         lora: trained.lora,

@@ -12,6 +12,7 @@ import type { Base } from "../../model/adapter.ts"
 import { companionFiles, type DecoderCheckpoint, weightsHash } from "../../model/model-folder.ts"
 import { flagOf, resolveConfig, type SettingName, settings, type TrainConfig } from "../settings.ts"
 import { explain, FileProblem, readText } from "../../system/files.ts"
+import type { Curriculum } from "../../curriculum/file.ts"
 import type { PromptSet } from "../../prompts.ts"
 import { type RunFolder, runFolder } from "../../run/folder.ts"
 import { BadInput } from "../../system/errors.ts"
@@ -38,6 +39,7 @@ const free: ReadonlySet<SettingName> = new Set([
 const paths: ReadonlySet<SettingName> = new Set([
   "model_name_or_path",
   "prompts",
+  "curriculum",
   "judge_model",
   "judge_references",
   "checklist_file",
@@ -131,7 +133,9 @@ export const resumedConfig = Effect.fn("resumedConfig")(function*(
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
 
 /** What the run's numbers depend on besides its settings, by its name in config.json. */
-export const factsOf = (o: { readonly checkpoint: DecoderCheckpoint; readonly base: Base; readonly prompts: PromptSet }) => {
+export const factsOf = (
+  o: { readonly checkpoint: DecoderCheckpoint; readonly base: Base; readonly prompts: PromptSet; readonly curriculum?: Curriculum | undefined }
+) => {
   const { folder } = o.checkpoint
   const beside = ["config.json", ...companionFiles].map((name) => path.join(folder, name)).filter((file) => fs.existsSync(file))
   const texts = (prompts: PromptSet["train"]) => prompts.map(({ text }) => text)
@@ -139,6 +143,7 @@ export const factsOf = (o: { readonly checkpoint: DecoderCheckpoint; readonly ba
     // A commit of the Hub says as much as a slow hash of the weights.
     model_sha256: sha256([o.base.revision ?? weightsHash(o.checkpoint), ...beside.map((file) => fs.readFileSync(file, "utf8"))].join("\n")),
     prompts_sha256: sha256(JSON.stringify([texts(o.prompts.train), texts(o.prompts.heldOut)])),
+    ...o.curriculum === undefined ? {} : { curriculum_sha256: o.curriculum.sha256, curriculum_stages: o.curriculum.stored },
     versions: { vequinox: version, node: process.version, onnxruntime: onnxVersion, resvg: resvgVersion },
     machine: `${os.cpus()[0]?.model ?? "unknown"} (${process.platform} ${process.arch})`
   }
@@ -151,7 +156,7 @@ const major = (version: string): string => version.split(".")[0]!
 /** Fails if something that the run depends on has changed; the message names every change. */
 export const needFacts = ({ config, run }: Begun, facts: Facts & { readonly adapter_sha256?: string }): Effect.Effect<void, BadInput> => {
   const stored = config as Readonly<Record<string, unknown>> & { readonly versions: Readonly<Record<string, string>> }
-  const hashes = { model_sha256: "the model (its weights, config.json or tokenizer)", prompts_sha256: "the prompts", adapter_sha256: "the adapter that it started from" } as const
+  const hashes = { model_sha256: "the model (its weights, config.json or tokenizer)", prompts_sha256: "the prompts", curriculum_sha256: "the curriculum", adapter_sha256: "the adapter that it started from" } as const
   const { node, ...versions } = facts.versions
   return refusal(run, [
     ...(Object.keys(hashes) as Array<keyof typeof hashes>).filter((name) => stored[name] !== facts[name]).map((name) => ({ what: hashes[name] })),

@@ -5,6 +5,7 @@
 import * as fs from "node:fs"
 import { Effect } from "effect"
 import { lockRun } from "../../../layers/store/run-lock.ts"
+import { openCurriculum } from "../../curriculum/file.ts"
 import { embeddedPrompts, promptSet, readPrompts } from "../../prompts.ts"
 import { BadInput } from "../../system/errors.ts"
 import { embedded } from "../../system/installed.ts"
@@ -61,6 +62,15 @@ const promptsOf = Effect.fnUntraced(function*(c: TrainConfig, own: ReadonlyArray
     : yield* new BadInput({ message: "There is nothing to draw: give at least one prompt." })
 })
 
+/** A curriculum brings its own prompts. */
+const curriculumOf = Effect.fnUntraced(function*(c: TrainConfig, own: ReadonlyArray<string> | undefined) {
+  if (c.curriculum === "") return undefined
+  if (own === undefined && c.prompts === "embedded") return yield* openCurriculum(c.curriculum, c.eval_prompts)
+  return yield* new BadInput({
+    message: `A curriculum (${c.curriculum}) says what is drawn, and so do the prompts${own === undefined ? ` (${c.prompts})` : " given in code"}: leave one of the two out.`
+  })
+})
+
 const judgeOf = Effect.fnUntraced(function*(c: TrainConfig, { layers, style }: RunRequest) {
   const own = layers.judge
   return replaces(own) ? { layer: own, size: c.render_size > 0 ? c.render_size : usualSize } : yield* openJudge(c, style)
@@ -75,12 +85,13 @@ const policyOf = (c: TrainConfig, before: Begun | undefined, style: ProgressStyl
 
 /** @param before the run to resume, if it was under way: everything its numbers depend on must be unchanged */
 export const openParts = Effect.fnUntraced(function*(c: TrainConfig, before: Begun | undefined, request: RunRequest) {
-  const prompts = yield* promptsOf(c, request.prompts)
+  const curriculum = yield* curriculumOf(c, request.prompts)
+  const prompts = curriculum?.prompts ?? (yield* promptsOf(c, request.prompts))
   const judge = yield* judgeOf(c, request)
   const policy = yield* policyOf(c, before, request.style)
   const trained = yield* trainedParameters(c, policy.checkpoint)
-  const facts = factsOf({ ...policy, prompts })
+  const facts = factsOf({ ...policy, prompts, curriculum })
   if (before !== undefined) yield* needFacts(before, { ...facts, ...trained.settings })
   if (before !== undefined) yield* needRuns(before, c, trained.settings)
-  return { prompts, judge, policy, trained, facts }
+  return { curriculum, prompts, judge, policy, trained, facts }
 })
