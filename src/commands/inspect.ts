@@ -6,6 +6,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { readDecidedPairs } from "../../layers/store/run-pairs.ts"
 import { type Fault, type LessonCounts, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
+import { askedOf, outcomeOf, type StageHistory } from "../curriculum/history.ts"
 import { percent } from "../evaluation/statistics.ts"
 import { type FolderHealth, folderHealth } from "../run/health.ts"
 import { resultLines } from "../run/result-lines.ts"
@@ -58,6 +59,12 @@ const learned = ({ advantages, preferences }: Pick<RunRecords, "advantages" | "p
 const faultLine = ({ count, example, kind, reason }: Fault) =>
   `  ${String(count).padStart(6)}  ${kind}: ${reason}${example === null ? "" : ` (${example.replace(/\p{Cc}/gu, " ").slice(0, 90)})`}`
 
+const stageLine = (finished: boolean) => (stage: StageHistory, n: number): string => {
+  const last = stage.evaluations.at(-1)
+  const measured = last === undefined ? "" : `, last ${last.value.toFixed(2)}`
+  return `  ${n + 1}. ${stage.terms.name.replace(/\p{Cc}/gu, " ")}: ${outcomeOf(stage, finished)} (${askedOf(stage.terms)}${measured})`
+}
+
 const next = ({ checkpoints, damage, finished, path, steps }: Health): string => {
   if (finished) return damage.length === 0 ? "Finished and undamaged: there is nothing to do." : "Finished, with the damage named above."
   const whole = checkpoints.findLast((each) => each.damage === undefined)
@@ -66,13 +73,14 @@ const next = ({ checkpoints, damage, finished, path, steps }: Health): string =>
 }
 
 const lines = (health: Health): ReadonlyArray<string> => {
-  const { advantages, checkpoints, costs, costUsd, damage, drawings, faults, judge, last, pairs, path, preferences, steps } = health
+  const { advantages, checkpoints, costs, costUsd, curriculum, damage, drawings, faults, judge, last, pairs, path, preferences, steps } = health
   return [
     path,
     `Steps: ${steps.done}${steps.asked === null ? "" : ` of ${steps.asked}`}, judged by ${judge ?? "unknown"}.`,
     ...(last === null ? [] : [
       `Last step ${last["step"]}: loss ${figure(last["loss"], 4)}, ${progressOf(last)}, drawings that render ${share(last["svg/valid"])}.`
     ]),
+    ...(curriculum.length === 0 ? [] : ["Curriculum:", ...curriculum.map(stageLine(health.finished))]),
     `Drawings: ${drawings}. Pairs: ${pairs} decided${learned({ advantages, preferences })}.`,
     `Costs: ${costUsd.toFixed(4)} USD${costs.length === 0 ? "" : ` (${costs.map(({ answers, judge, usd }) => `${judge}: ${plural(answers, "answer")}, ${usd.toFixed(4)} USD`).join("; ")})`}.`,
     ...(faults.length === 0 ? ["Faults: none."] : ["Faults:", ...faults.map(faultLine)]),

@@ -12,8 +12,8 @@ export const embeddedCurriculum = {
     { name: "a pelican", prompts: "embedded:creature/pelican", threshold: 0.6 },
     { name: "pelicans on bicycles", prompts: "embedded:rider/pelican/bicycle", threshold: 0.6 },
     { name: "riders and single things", prompts: ["embedded:rider", "embedded:creature", "embedded:vehicle"], threshold: 0.6 },
-    { name: "compositions", prompts: ["embedded:count", "embedded:relation", "embedded:sizes"], threshold: 0.6 },
-    { name: "everything", prompts: "embedded:all", threshold: 0.6 }
+    { name: "compositions", prompts: ["embedded:count", "embedded:relation", "embedded:sizes"], threshold: 0.5 },
+    { name: "everything", prompts: "embedded:all", threshold: 0.5 }
   ].map((stage) => ({ ...stage, measure: "right", max_steps: 30 }))
 }
 

@@ -120,9 +120,16 @@ export const makeFailureAlarm = () => {
   }
 }
 
-/** Makes the alarms a person should look into, from the reports of a run in order; a resumed run gets the same ones. */
+/**
+ * Makes the alarms a person should look into, from the reports of a run in order; a resumed run gets the same ones.
+ * Where a curriculum widens, "at first" begins anew: other prompts have drawings of another length.
+ */
 export const makeAlarms = () => {
-  const [alarm, lengthAlarm, failureAlarm] = [makeAlarm(), makeLengthAlarm(), makeFailureAlarm()]
-  return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> =>
-    [...trust.map(alarm), lengthAlarm(metrics["svg/length"]), failureAlarm(metrics)].flatMap((message) => message === undefined ? [] : [{ step, message }])
+  const failureAlarm = makeFailureAlarm()
+  let [alarm, lengthAlarm, stage] = [makeAlarm(), makeLengthAlarm(), undefined as number | undefined]
+  return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> => {
+    const now = metrics["curriculum/stage"]
+    if (now !== stage) [alarm, lengthAlarm, stage] = [makeAlarm(), makeLengthAlarm(), now]
+    return [...trust.map(alarm), lengthAlarm(metrics["svg/length"]), failureAlarm(metrics)].flatMap((message) => message === undefined ? [] : [{ step, message }])
+  }
 }

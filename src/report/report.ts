@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { client } from "./client.ts"
+import { curriculum } from "./curriculum.ts"
 import { curves, curvesOf } from "./curves.ts"
 import type { ReportData } from "./data.ts"
 import { examplesGrid } from "./examples.ts"
@@ -27,6 +28,7 @@ export const renderReport = (data: ReportData): string => {
 ${headline(data)}
 ${learning !== undefined && learning !== null && learningSection(learning, rates)}
 ${examplesGrid(data.examples)}
+${curriculum(data)}
 ${curves(charts)}
 ${faults(data.metrics, data.summary.faults)}
 ${timings(data.metrics)}

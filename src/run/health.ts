@@ -5,6 +5,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
+import { type StageHistory, stageHistory } from "../curriculum/history.ts"
 import { explain, FileProblem } from "../system/files.ts"
 import { checkFiles } from "./checkpoint-files.ts"
 
@@ -27,6 +28,8 @@ export interface FolderHealth {
   readonly judge: string | null
   /** The last step's line of metrics.jsonl. */
   readonly last: Numbers | null
+  /** What became of each stage of the curriculum; empty without one. */
+  readonly curriculum: ReadonlyArray<StageHistory>
   /** In the order of their versions. */
   readonly checkpoints: ReadonlyArray<CheckpointHealth>
   /** One sentence each: what is damaged and what to do about it. */
@@ -102,12 +105,15 @@ export const folderHealth = (given: string): Effect.Effect<FolderHealth, FilePro
     const whole = checkpoints.findLast((each) => each.damage === undefined)
     const instead = whole === undefined ? "no other is whole" : `${whole.name} is whole`
     const last = Math.max(...metrics.steps.keys())
+    const finished = fs.existsSync(file("summary.json"))
+    const rows = [...metrics.steps].map(([step, metrics]) => ({ step, metrics })).toSorted((a, b) => a.step - b.step)
     return Effect.succeed<FolderHealth>({
       path: at,
-      finished: fs.existsSync(file("summary.json")),
+      finished,
       steps: { done: metrics.steps.size, asked: typeof config["max_steps"] === "number" ? config["max_steps"] : null },
       judge: typeof config["judge"] === "string" ? config["judge"] : null,
       last: metrics.steps.get(last) ?? null,
+      curriculum: stageHistory(config, rows, finished),
       checkpoints,
       damage: [
         ...damage,

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { JudgedPair, type Outcome, type Rollout } from "../../src/domain.ts"
 import { random } from "../../src/engine/random.ts"
-import { agreements, makeAlarm, makeLengthAlarm } from "../../src/evaluation/trust.ts"
+import { agreements, makeAlarm, makeAlarms, makeLengthAlarm } from "../../src/evaluation/trust.ts"
 import { candidate, inked, verdict } from "../stages/make.ts"
 
 const brightness = { name: "ink", score: (_: unknown, { rgba }: { readonly rgba: Uint8Array }) => Effect.succeed(rgba.filter((x, i) => i % 4 === 0 && x < 128).length) }
@@ -26,6 +26,15 @@ it("says when drawings grow or shrink by half, once", () => {
   assert.deepStrictEqual(run((step) => 70 + step / 10), [])
   assert.match(run((step) => 70 + step).join(), /^Drawings have grown from 80 to 12\d tokens/)
   assert.match(run((step) => 90 - step / 1.5).join(), /^Drawings have shrunk from/)
+})
+
+it("begins anew where a curriculum widens, since other prompts have drawings of another length", () => {
+  const run = (curriculum: (step: number) => Record<string, number>) => {
+    const alarms = makeAlarms()
+    return Array.from({ length: 90 }, (_, step) => alarms({ step, metrics: { "svg/length": step < 30 ? 70 : 30, ...curriculum(step) }, trust: [] })).flat()
+  }
+  assert.deepStrictEqual(run((step) => ({ "curriculum/stage": step < 30 ? 1 : 2 })), [])
+  for (const one of [run(() => ({})), run(() => ({ "curriculum/stage": 1 }))]) assert.match(one.map(({ message }) => message).join(), /^Drawings have shrunk from 70/)
 })
 
 describe("agreement with judges that train nothing", () => {
