@@ -77,7 +77,7 @@ describe("a soak of two minutes", () => {
     // Nobody asked a server here and no model was trained, so only what is said of lessons counts.
     const whole = path.join(work, "driven")
     fs.mkdirSync(whole)
-    await Effect.runPromise(drive(whole, 0, "advantages"))
+    await Effect.runPromise(drive(whole, 0, { lessons: "advantages" }))
     const account: Account = { charged: {}, useless: [], usd: 0, bodies: [] }
     const expected: Expected = { steps, maxStaleness: 1, promptsPerStep: 2, k: 3, hostile: 0, lossType: "reinforce" }
     const before = broken(whole, expected, account)

@@ -1,7 +1,7 @@
 /**
  * The checkpoint and commit path as a run has it, with stages that cost nothing: the same process can be killed, or refused
- * by its disk, at every system call. `node drive.ts FOLDER [late-rename] [advantages]` begins a run
- * there, or goes on with it.
+ * by its disk, at every system call. `node drive.ts FOLDER [late-rename] [advantages] [curriculum]` begins a run
+ * there, or goes on with it; `curriculum` lets its prompts widen before each step but the first.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -17,6 +17,7 @@ import { RunDatabase } from "../../layers/store/run-database.ts"
 import { lockRun } from "../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
 import * as samplerFake from "../../layers/sampler/fake.ts"
+import type { Stage } from "../../src/curriculum/course.ts"
 import { newestGood } from "../../src/run/checkpoints.ts"
 import { defaultPipeline } from "../../src/steps/config.ts"
 import { promptOf } from "../../src/prompts.ts"
@@ -54,8 +55,20 @@ const rows = Effect.flatMap(RunDatabase, ({ read }) =>
 const objectives = { preferences: "sigmoid", advantages: "reinforce" } as const
 export type Lessons = keyof typeof objectives
 
+const prompts = ["a sun", "a plum", "a wheel", "a coin"].map(promptOf)
+/** Each stage is passed by the first evaluation in which one drawing in four renders. */
+const stages: ReadonlyArray<Stage> = [prompts.slice(0, 1), prompts.slice(0, 3), prompts].map((prompts, n) => ({
+  name: String(n), prompts, heldOut: [promptOf("a moon")], measure: "validity", threshold: 0.25, evaluations: 1, every: 1, drawings: 4, keep: 0.5, otherwise: "widen"
+}))
+
+/** How a run is driven that is not the usual one. */
+export interface How {
+  readonly lessons?: Lessons
+  readonly curriculum?: boolean
+}
+
 /** @param saveTotalLimit checkpoints kept */
-export const drive = (folder: string, saveTotalLimit = 2, lessons: Lessons = "preferences") =>
+export const drive = (folder: string, saveTotalLimit = 2, { curriculum = false, lessons = "preferences" }: How = {}) =>
   Effect.gen(function*() {
     const run = runFolder(folder)
     yield* lockRun(run)
@@ -63,7 +76,7 @@ export const drive = (folder: string, saveTotalLimit = 2, lessons: Lessons = "pr
     const initial = samplerFake.initialPolicy()
     const { found, refused } = yield* newestGood(run, yield* state.checkpoints, undefined, [samplerFake.radius])
     const from = found?.state ?? initial
-    const stages = Layer.mergeAll(
+    const boxes = Layer.mergeAll(
       samplerFake.layer(),
       rendererCircles.layer({ size: 16 }),
       judgeFake.layer(),
@@ -77,7 +90,8 @@ export const drive = (folder: string, saveTotalLimit = 2, lessons: Lessons = "pr
         ...defaultPipeline, steps, firstStep: from.version, oldestVersion: found?.earlier[0]?.version, seed: 3,
         promptsPerStep: 2, promptsPerBatch: 2, k: 3, maxStaleness, lessons
       },
-      prompts: { train: ["a sun", "a plum", "a wheel", "a coin"].map(promptOf), heldOut: [promptOf("a moon")] },
+      prompts: { train: prompts, heldOut: [promptOf("a moon")] },
+      curriculum: curriculum ? stages : undefined,
       run,
       objective: objectives[lessons],
       lora: undefined,
@@ -91,7 +105,7 @@ export const drive = (folder: string, saveTotalLimit = 2, lessons: Lessons = "pr
       saveTotalLimit,
       progress: silent,
       onStep: () => Effect.void
-    }).pipe(Effect.provide(stages))
+    }).pipe(Effect.provide(boxes))
     yield* state.finish(steps)
     const timeless = (line: string) => line.replace(/"seconds\/\w+":[\d.e-]+,?/g, "")
     const result = sha256(JSON.stringify([
@@ -106,6 +120,10 @@ export const drive = (folder: string, saveTotalLimit = 2, lessons: Lessons = "pr
     Effect.scoped,
     Effect.provide(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: path.join(folder, "run.db") }))))
   )
+
+/** As the command line says it. */
+export const howOf = (words: ReadonlyArray<string>): How =>
+  ({ lessons: words.includes("advantages") ? "advantages" : "preferences", curriculum: words.includes("curriculum") })
 
 /** A mutant: checkpoints get their names only when the transaction that commits them is over. */
 const renameLate = () => {
@@ -124,7 +142,7 @@ const renameLate = () => {
 if (import.meta.main) {
   const [folder = "", ...how] = process.argv.slice(2)
   if (how.includes("late-rename")) renameLate()
-  await Effect.runPromise(Effect.andThen(Effect.sync(() => fs.mkdirSync(folder, { recursive: true })), drive(folder, 2, how.includes("advantages") ? "advantages" : "preferences"))).then(
+  await Effect.runPromise(Effect.andThen(Effect.sync(() => fs.mkdirSync(folder, { recursive: true })), drive(folder, 2, howOf(how)))).then(
     (driven) => console.log(JSON.stringify(driven)),
     (error: Error) => {
       console.error(error.message)

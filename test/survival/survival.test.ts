@@ -12,7 +12,7 @@ import { RunDatabase } from "../../layers/store/run-database.ts"
 import { lockRun } from "../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
 import { RunState } from "../../src/stages/RunState.ts"
-import { drive, type Driven, type Lessons, steps } from "./drive.ts"
+import { drive, type Driven, type How, steps } from "./drive.ts"
 import { hasStrace, type Point, sweep, trace } from "./sweep.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
@@ -22,7 +22,7 @@ const made = (name: string): string => {
   fs.mkdirSync(path.join(work, name))
   return path.join(work, name)
 }
-const go = (folder: string, saveTotalLimit?: number, lessons?: Lessons): Promise<Driven> => Effect.runPromise(drive(folder, saveTotalLimit, lessons))
+const go = (folder: string, saveTotalLimit?: number, how?: How): Promise<Driven> => Effect.runPromise(drive(folder, saveTotalLimit, how))
 const stateIn = (file: string) => runStateSqlite.layer.pipe(Layer.provide(RunDatabase.layer({ path: file })))
 const copy = (from: string, name: string): string => {
   fs.cpSync(from, path.join(work, name), { recursive: true })
@@ -79,11 +79,11 @@ describe("checkpoints", () => {
 
   it("of a run that learns from advantages lead to the same result too, and nothing in its folder speaks of pairs", async () => {
     const folder = made("advantages")
-    const { result } = await go(folder, 0, "advantages")
+    const { result } = await go(folder, 0, { lessons: "advantages" })
     for (const broken of [[3], [3, 2], [3, 2, 1]]) {
       const again = copy(folder, `advantages-${broken.length}`)
       for (const step of broken) fs.truncateSync(path.join(again, `checkpoints/step-${step}/model.safetensors`), 40)
-      assert.deepStrictEqual(await go(again, 0, "advantages").then(({ from, result }) => ({ from, result })), { from: steps - broken.length, result })
+      assert.deepStrictEqual(await go(again, 0, { lessons: "advantages" }).then(({ from, result }) => ({ from, result })), { from: steps - broken.length, result })
     }
     assert.notStrictEqual(result, whole.result)
     assert.strictEqual(fs.readFileSync(path.join(folder, "preferences.jsonl"), "utf8"), "")
@@ -93,6 +93,18 @@ describe("checkpoints", () => {
     db.close()
     assert.deepStrictEqual([objective, pairs, advantages], ["reinforce", 0, trained])
     assert.isAbove(advantages, 0)
+  })
+
+  it("at which the prompts of a curriculum widen lead to the same result too", async () => {
+    const folder = made("curriculum")
+    const { result } = await go(folder, 0, { curriculum: true })
+    const stages = fs.readFileSync(path.join(folder, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line)["curriculum/stage"])
+    assert.deepStrictEqual(stages, [1, 2, 3])
+    for (const broken of [[3], [3, 2], [3, 2, 1]]) {
+      const again = copy(folder, `curriculum-${broken.length}`)
+      for (const step of broken) fs.truncateSync(path.join(again, `checkpoints/step-${step}/model.safetensors`), 40)
+      assert.deepStrictEqual(await go(again, 0, { curriculum: true }).then(({ from, result }) => ({ from, result })), { from: steps - broken.length, result })
+    }
   })
 
   it("are pruned but for the newest two", () => {
@@ -166,6 +178,8 @@ describe.skipIf(!hasStrace())("struck at a system call", () => {
     assert.deepStrictEqual([...refused.wrong, ...full.wrong], [])
     assert.deepStrictEqual([refused.said, full.said], [1, 1])
     assert.deepStrictEqual((await sweep(made("advantages-kill"), [commits.at(-2)!], "kill", "advantages")).wrong, [])
+    const { struck, wrong } = await sweep(made("curriculum-kill"), [renamed, commits.at(-2)!], "kill", "curriculum")
+    assert.deepStrictEqual([struck, wrong], [2, []])
   })
 
   it("a checkpoint that is committed before it is there would be caught", async () => {

@@ -1,14 +1,14 @@
 /**
  * SIGKILL, EIO or ENOSPC at every system call with which drive.ts changes its run folder, one kind of call at a time, by
  * strace: it counts the calls of each kind by themselves. `node test/survival/sweep.ts [kill|EIO|ENOSPC] [kinds] [how]`, where `how` is
- * what drive.ts takes: `late-rename`, `advantages`.
+ * what drive.ts takes: `late-rename`, `advantages`, `curriculum`.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { drive, type Driven, type Lessons } from "./drive.ts"
+import { drive, type Driven, howOf } from "./drive.ts"
 
 /** Calls that change what is on disk. */
 const kinds = [
@@ -79,8 +79,7 @@ export interface Outcome {
 
 /** Strikes one run at each of the points, then goes on with each and compares. */
 export const sweep = async (work: string, points: ReadonlyArray<Point>, blow: Blow, how = ""): Promise<Outcome> => {
-  const lessons: Lessons = how.includes("advantages") ? "advantages" : "preferences"
-  const go = (folder: string): Promise<Driven> => Effect.runPromise(drive(folder, 2, lessons))
+  const go = (folder: string): Promise<Driven> => Effect.runPromise(drive(folder, 2, howOf(how.split(" "))))
   fs.mkdirSync(path.join(work, "whole"))
   const { result } = await go(path.join(work, "whole"))
   const wrong: Array<string> = []
