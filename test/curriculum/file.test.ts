@@ -68,6 +68,12 @@ stages:
       assert.deepStrictEqual((yield* opened(json)).stages[0]!.heldOut, file!.heldOut)
     }))
 
+  it.effect("is what examples/ has one of", () =>
+    Effect.gen(function*() {
+      const { stages } = yield* openCurriculum(path.join(import.meta.dirname, "../../examples/curriculum.yaml"), 50)
+      assert.deepStrictEqual(stages.map(({ measure }) => measure), ["right", "right", "right", "validity"])
+    }))
+
   it.effect("changes its hash with every term and every prompt", () =>
     Effect.gen(function*() {
       const of = (stage: object) => Effect.map(opened(JSON.stringify({ stages: [{ name: "one", prompts: many, threshold: 0.5, measure: "validity", ...stage }] })), ({ sha256 }) => sha256)
