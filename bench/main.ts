@@ -1,12 +1,13 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder]
+ *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins]
  */
 import { Effect } from "effect"
 import { benchDecoder } from "./decoder.ts"
 import { benchFaults } from "./faults.ts"
 import { benchJudge } from "./judge.ts"
+import { benchMargins } from "./margins.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
 import { benchSampler } from "./sampler.ts"
@@ -20,7 +21,8 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   overlap: () => Effect.runPromise(overlap()),
   judge: benchJudge,
   faults: benchFaults,
-  decoder: () => benchDecoder()
+  decoder: () => benchDecoder(),
+  margins: benchMargins
 }
 
 const asked = process.argv.slice(2)
