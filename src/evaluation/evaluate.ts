@@ -22,8 +22,8 @@ import { mean } from "./statistics.ts"
 /** No training step has these numbers, so no drawing here shares its random numbers with one that was trained on. */
 const [heldOutStep, choiceStep] = [-1, -2]
 
-/** Training prompts that temperatures are chosen on, and drawings of each at every temperature. */
-const [choicePrompts, choiceDrawings] = [64, 4]
+/** Most training prompts that temperatures are chosen on (as many as are held out), and drawings of each at every temperature. */
+const [mostChoicePrompts, choiceDrawings] = [64, 4]
 
 export interface EvaluationOptions {
   readonly prompts: PromptSet
@@ -88,7 +88,7 @@ export const evaluate = Effect.fn("evaluate")(function*(o: EvaluationOptions) {
   const judge = yield* Judge
   const asked = o.bestOf >= 2 && judge.free === true
   const grid = gridOf(o.temperatures)
-  const chosenOn = shuffled(random(o.seed, 0xc401ce), train).slice(0, choicePrompts)
+  const chosenOn = shuffled(random(o.seed, 0xc401ce), train).slice(0, Math.min(mostChoicePrompts, heldOut.length))
   const yardstick = yardstickFor(heldOut, o.scorers)
   const needed = yardstick.scorer === undefined ? [] : [yardstick.scorer]
 

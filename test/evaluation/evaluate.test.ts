@@ -23,7 +23,7 @@ const ink = {
     })
 }
 const options: EvaluationOptions = {
-  prompts: { train: prompts(70, "a sun"), heldOut: prompts(24, "a moon") },
+  prompts: { train: prompts(30, "a sun"), heldOut: prompts(24, "a moon") },
   before: SamplerFake.initialPolicy(0.2),
   after: { ...SamplerFake.initialPolicy(0.65), version: 9 },
   scorers: [sceneScorer, ink],
@@ -58,7 +58,7 @@ describe("evaluate", () => {
   it.effect("finds the gain of a policy that moved, in scores where nothing is right or wrong", () =>
     Effect.gen(function*() {
       const { learning, otherWinRates, winRate } = (yield* run()).evaluated
-      assert.deepInclude(learning, { measure: "score", scorer: "ink", right: null, kinds: [], heldOut: 24, chosenOn: { prompts: 64, drawings: 4 } })
+      assert.deepInclude(learning, { measure: "score", scorer: "ink", right: null, kinds: [], heldOut: 24, chosenOn: { prompts: 24, drawings: 4 } })
       assert.deepStrictEqual(learning!.before.curve.map(({ temperature }) => temperature), [0, 0.5, 1])
       assert.isAbove(learning!.score.difference.lower, 0)
       assert.match(learning!.sentence, /^Learned: mean score \(ink\)/)
@@ -76,7 +76,7 @@ describe("evaluate", () => {
       const [heldOut, train] = [new Set(options.prompts.heldOut.map(({ text }) => text)), new Set(options.prompts.train.map(({ text }) => text))]
       for (const version of [0, 9]) {
         assert.deepStrictEqual(texts(version, -1), heldOut)
-        assert.strictEqual(texts(version, -2).size, 64)
+        assert.strictEqual(texts(version, -2).size, 24)
         assert.isTrue([...texts(version, -2)].every((text) => train.has(text)))
       }
       assert.deepStrictEqual(texts(0, -2), texts(9, -2))
