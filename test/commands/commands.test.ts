@@ -186,7 +186,7 @@ describe("commands", () => {
   it("train leaves a run folder as promised", async () => {
     const run = path.join(work, "run")
     const { code, stderr, stdout } = await vequinox(
-      ..."train --steps 2 --prompts-per-step 6 --eval-prompts 8 --json --seed 9 --out".split(" "),
+      ..."train --steps 2 --prompts-per-step 6 --eval-prompts 8 --eval-temperatures 0.5,1 --eval-best-of 2 --json --seed 9 --out".split(" "),
       run
     )
     assert.strictEqual(code, 0, stderr)
@@ -206,6 +206,31 @@ describe("commands", () => {
     const row = JSON.parse(fs.readFileSync(path.join(run, "preferences.jsonl"), "utf8").split("\n")[0]!)
     assert.strictEqual(row.prompt[0].role, "user")
     assert.notStrictEqual(row.chosen[0].content, row.rejected[0].content)
+    const { learning } = summary
+    assert.deepStrictEqual([learning.measure, learning.heldOut, learning.before.curve.length], ["right", 8, 3])
+    const { temperature } = learning.bestOf
+    const { right } = learning.before.curve.find((at: { temperature: number }) => at.temperature === temperature)
+    assert.deepStrictEqual(learning.bestOf.of.map(({ k }: { k: number }) => k), [1, 2])
+    assert.deepStrictEqual(learning.bestOf.of[0].right, right)
+    assert.deepStrictEqual(learning.kinds.reduce((n: number, { before }: { before: { n: number } }) => n + before.n, 0), 8)
+    const whole = (share: number) => `${Math.round(100 * share)}\u202f%`
+    const page = fs.readFileSync(path.join(run, "report.html"), "utf8")
+    assert.include(page, learning.sentence)
+    assert.include(page, `Right on 8 held-out prompts: <strong>${whole(learning.right.before.value)}</strong> before, <strong>${whole(learning.right.after.value)}</strong> after`)
+    const cells = (policy: "before" | "after") => learning[policy].curve.map(({ right }: { right: { value: number } }) => whole(right.value))
+    const rows = [.../By temperature.*?<tbody>(.*?)<\/tbody>/s.exec(page)![1]!.matchAll(/<tr>.*?<\/tr>/gs)]
+      .map(([row]) => [...row.matchAll(/<td>(.*?)<\/td>/g)].map(([, cell]) => cell!.replace(/<span.*?<\/span>|<[^>]*>/g, "")))
+    assert.deepStrictEqual([rows.map(([before]) => before), rows.map(([, after]) => after)], [cells("before"), cells("after")])
+    assert.strictEqual(page.match(/<figure class="card"/g)?.length, 8)
+    assert.include(fs.readFileSync(path.join(run, "adapter/README.md"), "utf8"), learning.sentence)
+    assert.deepStrictEqual(JSON.parse((await vequinox("inspect", run, "--json")).stdout).summary, summary)
+    assert.include((await vequinox("inspect", run)).stdout, learning.sentence)
+    fs.copyFileSync(path.join(run, "summary.json"), path.join(work, "whole.json"))
+    fs.writeFileSync(path.join(run, "summary.json"), JSON.stringify({ ...summary, learning: undefined }))
+    const old = await vequinox("inspect", run)
+    assert.strictEqual(old.code, 0, old.stderr)
+    assert.match(old.stdout, /summary\.json holds no summary as this version writes it/)
+    fs.copyFileSync(path.join(work, "whole.json"), path.join(run, "summary.json"))
     const second = await vequinox("train", "--out", run)
     assert.notStrictEqual(second.code, 0)
     assert.match(second.stderr, /holds a run already/)

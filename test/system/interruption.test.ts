@@ -36,11 +36,11 @@ interface Run {
   readonly steps: () => number
 }
 
-const train = (name: string): Run => {
+const train = (name: string, steps = 200): Run => {
   const out = path.join(work, name)
   const child = spawn(
     process.execPath,
-    [path.resolve(import.meta.dirname, "../../src/main.ts"), ..."train --steps 200 --prompts-per-step 4 --k 3 --eval-prompts 12 --save-steps 2 --out".split(" "), out],
+    [path.resolve(import.meta.dirname, "../../src/main.ts"), ...`train --steps ${steps} --prompts-per-step 4 --k 3 --eval-prompts 12 --save-steps 2 --out`.split(" "), out],
     { cwd: work, env: { PATH: process.env["PATH"] } }
   )
   let said = ""
@@ -89,14 +89,15 @@ const checkFolder = (out: string): void => {
 }
 
 describe.concurrent("an interrupted run", () => {
-  const moments: ReadonlyArray<readonly [string, NodeJS.Signals, (run: Run) => Promise<unknown>]> = [
-    ["while its sessions are made", "SIGINT", ({ out, until }) => until(() => fs.existsSync(path.join(out, "config.json")))],
-    ["while it draws", "SIGINT", ({ said, until }) => until(() => said().includes("held-out prompts")).then(() => pause(300))],
-    ["while it trains its first step", "SIGTERM", ({ out, until }) => until(() => fs.existsSync(path.join(out, "run.db"))).then(() => pause(150))],
-    ["in its second step", "SIGINT", ({ steps, until }) => until(() => steps() >= 1).then(() => pause(70))]
+  const moments: ReadonlyArray<readonly [string, NodeJS.Signals, (run: Run) => Promise<unknown>, steps: number]> = [
+    ["while its sessions are made", "SIGINT", ({ out, until }) => until(() => fs.existsSync(path.join(out, "config.json"))), 200],
+    ["while it draws", "SIGINT", ({ said, until }) => until(() => said().includes(": 200 steps")).then(() => pause(300)), 200],
+    ["while it trains its first step", "SIGTERM", ({ out, until }) => until(() => fs.existsSync(path.join(out, "run.db"))).then(() => pause(150)), 200],
+    ["in its second step", "SIGINT", ({ steps, until }) => until(() => steps() >= 1).then(() => pause(70)), 200],
+    ["while it compares the policies", "SIGINT", ({ said, until }) => until(() => said().includes("Comparing")).then(() => pause(300)), 1]
   ]
-  it.each(moments)("ends %s: at once, clean, in one sentence (%s)", (name, signal, moment) => inTurn(async () => {
-    const run = train(name.replaceAll(/\W+/g, "-"))
+  it.each(moments)("ends %s: at once, clean, in one sentence (%s)", (name, signal, moment, steps) => inTurn(async () => {
+    const run = train(name.replaceAll(/\W+/g, "-"), steps)
     await moment(run)
     const children = childrenOf(run.child.pid!)
     const at = performance.now()
