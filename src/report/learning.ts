@@ -111,20 +111,13 @@ ${table(["", what(learning), "Tokens a prompt", "Difference"], [
   ])}`
 }
 
-/** An interval on a line from 0 to 1 with a mark at one half. */
-export const range = ({ lower, upper, value }: Pick<WinRate, "lower" | "upper" | "value">): Html =>
-  html`<span class="range" aria-hidden="true"><i style="left:${(100 * lower).toFixed(1)}%;width:${
-    (100 * (upper - lower)).toFixed(1)
-  }%"></i><b style="left:${(100 * value).toFixed(1)}%"></b></span>`
-
 const winRates = (rates: ReadonlyArray<WinRate>): Html =>
   html`<h3>Win rate</h3>
-<p class="note">How often the trained policy’s drawing beats the other, each at its best temperature. Scores closer than the margin tie, and a tie counts one half; decided are the prompts that did not tie. The mark on the line is one half.</p>
-${table(["Scorer", "Win rate", "95\u202f% interval", "", "Margin", "Decided", "Won of those"], rates.map((rate) => [
+<p class="note">How often the trained policy’s drawing beats the other, each at its best temperature. Scores closer than the margin tie, and a tie counts one half; decided are the prompts that did not tie.</p>
+${table(["Scorer", "Win rate", "95\u202f% interval", "Margin", "Decided", "Won of those"], rates.map((rate) => [
     rate.scorer,
     percent(rate.value),
     interval(rate),
-    range(rate),
     number(rate.margin),
     `${integer(rate.decided)} of ${integer(rate.n)}`,
     rate.decided === 0 ? "–" : `${percent(rate.decidedRate.value)} [${interval(rate.decidedRate)}]`
@@ -142,7 +135,7 @@ ${rates.length > 0 && winRates(rates)}
 /** The page's first sentence. */
 export const result = (learning: Learning): Html => {
   const { after, before, heldOut, measure, right, score, scorer } = learning
-  const how = measure === "right" ? html`Right on` : html`Mean ${scorer} score on`
+  const how = measure === "right" ? html`Drawn right, of` : html`Mean ${scorer} score on`
   const change = measure === "right" ? right!.difference : score.difference
   return html`<p class="result">${how} ${counted(heldOut, "held-out prompt")}: <strong>${measured(learning, "before")}</strong> before, <strong>${
     measured(learning, "after")

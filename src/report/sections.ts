@@ -1,8 +1,9 @@
 /** The parts of the page that are text, tables and bars. */
 import { grouped } from "./curves.ts"
 import { counted, dollars, duration, type Html, html, integer, interval, number, percent } from "./html.ts"
+import type { Interval } from "../evaluation/statistics.ts"
 import type { MetricsRow, ReportData } from "./data.ts"
-import { range, result } from "./learning.ts"
+import { result } from "./learning.ts"
 import { learned } from "../run/summary.ts"
 
 const tile = (label: string, value: Html | string, detail: Html | string = ""): Html =>
@@ -38,6 +39,12 @@ ${tile("Cost", dollars(costUsd), "paid to judges")}
 </dl>
 </header>`
 }
+
+/** An interval on a line from 0 to 1 with a mark at one half. */
+const range = ({ lower, upper, value }: Interval): Html =>
+  html`<span class="range" aria-hidden="true"><i style="left:${(100 * lower).toFixed(1)}%;width:${
+    (100 * (upper - lower)).toFixed(1)
+  }%"></i><b style="left:${(100 * value).toFixed(1)}%"></b></span>`
 
 const meanings: Readonly<Record<string, string>> = {
   "no-svg": "no complete <svg> in the text",

@@ -104,6 +104,7 @@ rect.k4 { fill: var(--c4); } rect.k5 { fill: var(--c5); } rect.k6 { fill: var(--
 .bars p { display: flex; justify-content: space-between; margin-top: 3px; }
 .even { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
 .learning h3 { margin-top: 36px; }
+.learning td { white-space: nowrap; }
 .temperatures { display: block; width: 100%; height: auto; font-size: 12px; }
 .temperatures text { fill: var(--soft); }
 .temperatures .rule { stroke: var(--line); }
@@ -120,8 +121,6 @@ th:first-child, td:first-child { padding-left: 0; text-align: left; }
 th[scope=row] { white-space: nowrap; }
 thead th { color: var(--soft); font-size: 13px; vertical-align: bottom; line-height: 1.3; }
 th.text, td.text { text-align: left; color: var(--soft); }
-td .range { margin: 0; transform: translateY(2px); }
-.wide { width: 34%; min-width: 120px; }
 .spent { display: grid; grid-template-columns: auto 1fr; align-items: center; gap: 6px 12px; margin-top: 22px; color: var(--soft); font-size: 13px; }
 .spent div { display: flex; gap: 1px; height: 22px; }
 .spent i { display: block; border-radius: 2px; min-width: 1px; }
@@ -141,7 +140,6 @@ summary { cursor: pointer; color: var(--soft); font-size: 15px; }
   .trained code { display: block; width: fit-content; margin: 8px 0 0; }
   th, td { padding-left: 12px; }
   td.text { min-width: 150px; }
-  .wide { width: 22%; min-width: 64px; }
 }
 @media print {
   :root { --paper: #fff; }

@@ -23,10 +23,10 @@ export const resultLines = (summary: Summary): ReadonlyArray<string> => {
   const { lesson, lessons, title } = learned(summary)
   const work = `${title}: ${steps} steps, ${lessons} ${lesson}s.`
   if (learning === null) return [`${work} No held-out prompts, so nothing was compared.`]
-  const what = learning.measure === "right" ? "Right" : `Mean ${learning.scorer} score`
+  const what = learning.measure === "right" ? "Drawn right, of" : `Mean ${learning.scorer} score on`
   return [
     `${work} ${learning.sentence}`,
-    `${what} on ${learning.heldOut} held-out prompts, each policy at its best temperature: ${at(learning, "before")} before (${learning.before.bestTemperature}), ${
+    `${what} ${learning.heldOut} held-out prompts, each policy at its best temperature: ${at(learning, "before")} before (${learning.before.bestTemperature}), ${
       at(learning, "after")
     } after (${learning.after.bestTemperature}); at temperature 1: ${at(learning, "before", 1)} before, ${at(learning, "after", 1)} after.`,
     ...winRate.n === 0 ? [] : [

@@ -216,7 +216,7 @@ describe("commands", () => {
     const whole = (share: number) => `${Math.round(100 * share)}\u202f%`
     const page = fs.readFileSync(path.join(run, "report.html"), "utf8")
     assert.include(page, learning.sentence)
-    assert.include(page, `Right on 8 held-out prompts: <strong>${whole(learning.right.before.value)}</strong> before, <strong>${whole(learning.right.after.value)}</strong> after`)
+    assert.include(page, `Drawn right, of 8 held-out prompts: <strong>${whole(learning.right.before.value)}</strong> before, <strong>${whole(learning.right.after.value)}</strong> after`)
     const cells = (policy: "before" | "after") => learning[policy].curve.map(({ right }: { right: { value: number } }) => whole(right.value))
     const rows = [.../By temperature.*?<tbody>(.*?)<\/tbody>/s.exec(page)![1]!.matchAll(/<tr>.*?<\/tr>/gs)]
       .map(([row]) => [...row.matchAll(/<td>(.*?)<\/td>/g)].map(([, cell]) => cell!.replace(/<span.*?<\/span>|<[^>]*>/g, "")))
