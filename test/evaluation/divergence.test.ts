@@ -1,0 +1,147 @@
+/** The watch on real runs: traces.json has the measured metrics of healthy runs and of runs at 30 times the learning rate. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "vitest"
+import type { StepReport } from "../../src/domain.ts"
+import { backTo, divergence, DivergenceWatch, metricOfSign, rateMetric, type Sign, stoppedMetric } from "../../src/evaluation/divergence.ts"
+import { betterThanStart, worseThanStart } from "../../src/evaluation/worse-than-start.ts"
+import { wilson } from "../../src/evaluation/statistics.ts"
+
+interface Trace {
+  readonly drawings: number
+  readonly losses: boolean
+  /** The first sign, or null. */
+  readonly diverges: Sign | null
+  /** policyVersion, loss, objective/kl, objective/entropy, svg/valid; null where there is none. */
+  readonly rows: ReadonlyArray<readonly [number, ...ReadonlyArray<number | null>]>
+}
+const traces: Readonly<Record<string, Trace>> = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, "traces.json"), "utf8"))
+const names = ["loss", "objective/kl", "objective/entropy", "svg/valid"]
+const reportsOf = ({ rows }: Pick<Trace, "rows">): ReadonlyArray<StepReport> =>
+  rows.map(([policyVersion, ...values], step) => ({
+    step,
+    policyVersion,
+    metrics: Object.fromEntries(names.flatMap((name, n) => typeof values[n] === "number" ? [[name, values[n]] as const] : []))
+  }))
+/** The first step that shows a sign. */
+const firstSign = (trace: Trace) => {
+  const watch = new DivergenceWatch(trace)
+  for (const report of reportsOf(trace)) {
+    const sign = watch.see(report)
+    if (sign !== undefined) return { sign, step: report.step }
+  }
+  return undefined
+}
+const traced = Object.entries(traces)
+
+describe("the watch", () => {
+  it.each(traced.filter(([, { diverges }]) => diverges === null))("is silent all along a healthy run: %s", (_, trace) => {
+    assert.isUndefined(firstSign(trace))
+    const watch = new DivergenceWatch(trace)
+    for (const report of reportsOf(trace)) {
+      watch.see(report)
+      assert.isFalse(watch.uneasy, `step ${report.step}`)
+    }
+  })
+
+  it.each(traced.filter(([, { diverges }]) => diverges !== null))("notices before the drawings are all gone: %s", (_, trace) => {
+    const found = firstSign(trace)!
+    assert.strictEqual(found.sign, trace.diverges)
+    assert.isAtMost(found.step, 7)
+  })
+
+  /** A healthy start, then these values of one metric. */
+  const then = (name: string, values: ReadonlyArray<number>, of: Partial<Trace> = {}) => {
+    const start = { loss: 0.69, "objective/kl": 0, "objective/entropy": 30, "svg/valid": 0.9 }
+    const watch = new DivergenceWatch({ drawings: 128, losses: true, ...of })
+    return [0.9, 0.9, 0.9, ...values].map((value, step) =>
+      watch.see({ step, policyVersion: step, metrics: { ...start, ...(step < 3 ? {} : { [name]: value }) } })).slice(3)
+  }
+
+  it("takes two high losses in a row, but not one, and none where losses cannot be compared", () => {
+    assert.deepStrictEqual(then("loss", [4.2, 0.7, 4.2, 4.2]), [undefined, undefined, undefined, "loss"])
+    assert.deepStrictEqual(then("loss", [4.2, 4.2, 4.2], { losses: false }), [undefined, undefined, undefined])
+  })
+
+  it("takes a median of five losses over 1.5 times the lowest first one", () => {
+    assert.deepStrictEqual(then("loss", [1, 1.1, 1, 1.1, 0.9]), Array(5).fill(undefined))
+    assert.strictEqual(then("loss", [0.7, 1.1, 1.2, 9, 1.1])[4], "loss")
+    assert.deepStrictEqual(then("loss", [9, 0.7, 9, 0.7, 0.7]), Array(5).fill(undefined))
+  })
+
+  it("takes two steps of drawings three times as random", () => {
+    assert.deepStrictEqual(then("objective/entropy", [200, 30, 100, 91]), [undefined, undefined, undefined, "entropy"])
+  })
+
+  it("takes one step in which the policy left its own drawings", () => {
+    assert.deepStrictEqual(then("objective/kl", [-7, -8]), [undefined, "moved"])
+  })
+
+  it("takes three steps in which less than half as many drawings render", () => {
+    assert.deepStrictEqual(then("svg/valid", [0.4, 0.4, 0.9, 0.3, 0.3]), [undefined, undefined, undefined, undefined, undefined])
+    assert.strictEqual(then("svg/valid", [0.4, 0.4, 0.4])[2], "validity")
+  })
+
+  it("waits for more steps where a step has few drawings, and for more than chance", () => {
+    // Eight steps of six drawings, the first three of them good.
+    assert.deepStrictEqual(then("svg/valid", Array(6).fill(0.1), { drawings: 6 }), [...Array(4).fill(undefined), "validity", "validity"])
+    // 9 of 48 instead of 19 of 48: half as many, but within four standard errors.
+    const watch = new DivergenceWatch({ drawings: 16, losses: true })
+    for (let step = 0; step < 12; step++) {
+      assert.isUndefined(watch.see({ step, policyVersion: step, metrics: { "svg/valid": step < 3 ? 0.4 : 0.19 } }))
+    }
+  })
+
+  it("takes no drawings of a version that the run went back from, and starts its windows anew", () => {
+    const watch = new DivergenceWatch({ drawings: 128, losses: true })
+    const see = (step: number, policyVersion: number, kl: number) =>
+      watch.see({ step, policyVersion, metrics: { "objective/kl": kl, "objective/entropy": 30, "svg/valid": 0.9 } })
+    for (let step = 0; step < 12; step++) assert.isUndefined(see(step, step, 0))
+    assert.strictEqual(see(12, 11, -50), "moved")
+    watch.steppedBack({ step: 12 }, 5)
+    assert.deepStrictEqual([5, 6, 12, 13].map(watch.discarded), [false, true, true, false])
+    assert.isUndefined(see(13, 12, -50))
+    assert.isUndefined(see(14, 13, 0))
+    assert.strictEqual(see(15, 14, -50), "moved")
+  })
+
+  it("takes a loss that is not finite, wherever it comes from", () => {
+    const watch = new DivergenceWatch({ drawings: 128, losses: false })
+    assert.strictEqual(watch.see({ step: 0, policyVersion: 0, metrics: { [metricOfSign("not_finite")]: 1 } }), "not_finite")
+  })
+})
+
+describe("the sentence", () => {
+  const said = (metrics: Readonly<Record<string, number>>) => divergence({ [metricOfSign("moved")]: 1, ...metrics })
+  it("says what happened, where the run went back to, and how it goes on", () => {
+    assert.isUndefined(divergence({ loss: 0.7 }))
+    assert.match(said({ [backTo]: 15, [rateMetric]: 1 / 16 })!, /^The policy moved so far .*: the run went back to its state after 15 steps and goes on at 1\/16 of its learning rate\.$/)
+    assert.match(said({ [backTo]: 0, [rateMetric]: 0.25 })!, /went back to its start and goes on at 1\/4/)
+  })
+  it("says which adapter is left where the run stopped, and what to do", () => {
+    assert.match(said({ [backTo]: 15, [rateMetric]: 1, [stoppedMetric]: 1 })!, /so training stopped\. The adapter is that after 15 steps, the last good one\. .*lower --learning-rate\.$/)
+    assert.match(said({ [backTo]: 0, [rateMetric]: 1, [stoppedMetric]: 1 })!, /The adapter is what the run started from: nothing was learned\./)
+  })
+  it("tells of a run that went on", () => assert.match(said({})!, /the run may be diverging\. Lower --learning-rate\.$/))
+})
+
+describe("a result worse than its start", () => {
+  const result = (won: number, validity = { before: 0.9, after: 0.95 }, n = 200) =>
+    ({ winRate: { ...wilson(won * n, n), n, scorer: "scene check" }, validity })
+  it("is said to be that where the whole interval is below one half", () => {
+    assert.match(worseThanStart(result(0.3))!, /^The trained policy is worse than its start: it beats it on 30\.0 % of 200 held-out prompts \[24\.\d %, 36\.\d %\] \(scene check\)\. Do not use its adapter/)
+    assert.isUndefined(worseThanStart(result(0.47)))
+    assert.isUndefined(worseThanStart(result(0.7)))
+  })
+  it("is said to be that where clearly fewer drawings render, whatever the scorer says", () => {
+    assert.match(worseThanStart(result(0.6, { before: 0.98, after: 0.7 }))!, /70\.0 % of its held-out drawings render, and 98\.0 % did before/)
+    assert.isUndefined(worseThanStart(result(0.6, { before: 0.98, after: 0.96 })))
+  })
+  it("is neither better nor worse where nothing was compared", () => {
+    const none = { winRate: { ...wilson(0, 0), n: 0, scorer: "none" }, validity: { before: 0, after: 0 } }
+    assert.isUndefined(worseThanStart(none))
+    assert.isFalse(betterThanStart(none))
+    assert.isTrue(betterThanStart(result(0.7)))
+    assert.isFalse(betterThanStart(result(0.52)))
+  })
+})
