@@ -99,8 +99,9 @@ const serve = async ({ checkpointing, folder, maxLength, sampling = false, threa
     }))
     made++
     await sampler?.draw(sequences[0]!.ids.slice(0, promptLength), policy, lengths[0] - promptLength)
-    const { parameters } = await trainer.step({ sequences, examples: [{ members: [0, 1], signal: 1, weight: 1 }] })
-    policy = parameters
+    const stepped = await trainer.step({ sequences, examples: [{ members: [0, 1], signal: 1, weight: 1 }] })
+    if ("notFinite" in stepped) throw new Error(stepped.notFinite)
+    policy = stepped.parameters
   }
   process.on("message", async (lengths: ChildStep) => {
     const [start, cpuStart] = [performance.now(), cpuSeconds()]

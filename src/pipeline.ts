@@ -38,6 +38,7 @@ import { makeReport, type StepOutcome } from "./steps/metrics.ts"
 import { optimize } from "./steps/optimize.ts"
 import { renderBatch } from "./steps/render.ts"
 import { sampleBatch } from "./steps/sample.ts"
+import { type Guard, unguarded } from "./steps/step-back.ts"
 import { teach } from "./steps/teach.ts"
 
 export type { Course, Drawn } from "./steps/batches.ts"
@@ -64,11 +65,13 @@ const capacity = 2
  *
  * @param prompts the same ones all along, or a course, which decides for each rollout
  * @param keep runs on each outcome before the stream hands it out
+ * @param guard what happens where the run runs away; without one, only a loss that is not finite ends it
  */
 export const train = <E = never, R = never>(
   config: PipelineConfig,
   prompts: ReadonlyArray<Prompt> | Course,
-  keep: (outcome: StepOutcome) => Effect.Effect<void, E, R> = () => Effect.void
+  keep: (outcome: StepOutcome) => Effect.Effect<void, E, R> = () => Effect.void,
+  guard: Guard = unguarded
 ): Stream.Stream<StepOutcome, PipelineError | E, Stages | R> =>
   Stream.unwrap(Effect.gen(function*() {
     const places = yield* Semaphore.make((yield* Judge).concurrency)
@@ -82,6 +85,6 @@ export const train = <E = never, R = never>(
       Stream.mapAccum(noBatches, gather), // the batches of one step, put together
       Stream.map(teach(config)), // verdicts become lessons: here a label is born
       Stream.buffer({ capacity }),
-      Stream.mapEffect((rollout) => Effect.uninterruptible(Effect.tap(report(optimize(rollout)), keep)))
+      Stream.mapEffect((rollout) => Effect.uninterruptible(Effect.tap(report(optimize(rollout, guard)), keep)))
     )
   }))

@@ -10,11 +10,11 @@ export const layer = (options: StalenessOptions) =>
     const waiting = new Map<number, ReadonlyArray<Lesson>>()
     return PreferenceBuffer.of({
       put: ({ lessons, step }) => Effect.sync(() => void waiting.set(step, lessons)),
-      take: (version) =>
+      take: (version, discarded) =>
         Effect.sync(() => {
           const all = [...waiting.values()].flat()
           waiting.clear()
-          const lessons = all.flatMap((lesson) => admit(lesson, version, options) ?? [])
+          const lessons = all.flatMap((lesson) => admit(lesson, version, options, discarded) ?? [])
           return { lessons, stale: all.length - lessons.length }
         })
     })

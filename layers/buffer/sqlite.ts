@@ -17,8 +17,8 @@ export const layerIn = (options: StalenessOptions) =>
       const { transaction } = yield* RunDatabase
       return PreferenceBuffer.of({
         put: Effect.fn("PreferenceBuffer.put")((rollout: Rollout) => bufferFailed(transaction((db) => store(db, rollout)))),
-        take: Effect.fn("PreferenceBuffer.take")((version: number) =>
-          bufferFailed(transaction((db) => take(db, version, options))))
+        take: Effect.fn("PreferenceBuffer.take")((version: number, discarded?: (version: number) => boolean) =>
+          bufferFailed(transaction((db) => take(db, version, options, discarded))))
       })
     })
   )
@@ -114,7 +114,7 @@ const verdictBehind = `
     AND a = CASE outcome WHEN 'B' THEN $rejected ELSE $chosen END
     AND b = CASE outcome WHEN 'B' THEN $chosen ELSE $rejected END`
 
-const take = (db: DatabaseSync, version: number, options: StalenessOptions) => {
+const take = (db: DatabaseSync, version: number, options: StalenessOptions, discarded?: (version: number) => boolean) => {
   const consume = db.prepare("UPDATE lessons SET consumed_by_step = ? WHERE id = ?")
   const drop = db.prepare("UPDATE lessons SET dropped_at_step = ? WHERE id = ?")
   const find = db.prepare("SELECT * FROM candidates WHERE step = ? AND prompt_id = ? AND idx = ?")
@@ -143,7 +143,7 @@ const take = (db: DatabaseSync, version: number, options: StalenessOptions) => {
   const lessons: Array<Lesson> = []
   let stale = 0
   for (const row of db.prepare(untrained).all().map((row) => decodeLesson(row))) {
-    const admitted = admit(lessonOf(row), version, options)
+    const admitted = admit(lessonOf(row), version, options, discarded)
     if (admitted === undefined) stale++
     else lessons.push(admitted)
     ;(admitted === undefined ? drop : consume).run(version, row.id)

@@ -52,6 +52,8 @@ export interface TrainerSpec {
   /** The reference's adapter; undefined: the reference is the checkpoint alone. */
   readonly reference?: Parameters | undefined
   readonly state?: AdamWState
+  /** The learning rate is multiplied with it; default 1. */
+  readonly rate?: number | undefined
   readonly objective: ChosenObjective
   readonly options: TrainerOptions
   readonly device: Device
@@ -64,6 +66,11 @@ export interface Batch {
   readonly sequences: ReadonlyArray<Sequence>
   /** Their members are indices of `sequences`. */
   readonly examples: ReadonlyArray<Example>
+}
+
+/** The loss or its gradient is not a finite number: nothing was changed. */
+export interface NotFinite {
+  readonly notFinite: string
 }
 
 export interface TrainerStep {
@@ -83,13 +90,15 @@ const long = 1000
 export class Trainer {
   readonly #spec: TrainerSpec
   readonly #parameters: Map<string, { shape: ReadonlyArray<number>; data: Float32Array }>
-  readonly #state: AdamWState
+  #state: AdamWState
+  #rate: number
   readonly #sessions = new Sessions((name: keyof typeof graphs) => this.#open(name))
 
   constructor(spec: TrainerSpec) {
     this.#spec = spec
     this.#parameters = copyParameters(spec.parameters)
     this.#state = spec.state ?? initialState()
+    this.#rate = spec.rate ?? 1
   }
 
   /** The trainable parameters and AdamW's moments: copies. */
@@ -99,6 +108,13 @@ export class Trainer {
       moments: copyParameters(this.#state.moments),
       step: this.#state.step
     }
+  }
+
+  /** Continues from other parameters of the same names, with their AdamW state. */
+  restore({ moments, parameters, rate, step }: { parameters: Parameters; moments: Parameters; step: number; rate: number }): void {
+    for (const [name, { data }] of this.#parameters) data.set(parameters.get(name)!.data)
+    this.#state = { step, moments: new Map(copyParameters(moments)) }
+    this.#rate = rate
   }
 
   /** Per-token log-probabilities of each completion, nats, under the policy or under the reference. */
@@ -124,12 +140,16 @@ export class Trainer {
    * a gradient is not finite it throws, and parameters and optimizer state stay as they were.
    */
   async update(batch: Batch): Promise<TrainerStep["metrics"]> {
-    return (await this.#update(batch)).metrics
+    const updated = await this.#update(batch)
+    if ("notFinite" in updated) throw new Error(`${updated.notFinite}: lower the learning rate`)
+    return updated.metrics
   }
 
-  /** `update`, which also hands over the new parameters and, for long runs, the moments. */
-  async step(batch: Batch): Promise<TrainerStep> {
-    const { longest, metrics } = await this.#update(batch)
+  /** `update`, which also hands over the new parameters and, for long runs, the moments; and which does not throw. */
+  async step(batch: Batch): Promise<TrainerStep | NotFinite> {
+    const updated = await this.#update(batch)
+    if ("notFinite" in updated) return updated
+    const { longest, metrics } = updated
     return {
       metrics,
       parameters: copyParameters(this.#parameters),
@@ -142,7 +162,7 @@ export class Trainer {
     return this.#sessions.release()
   }
 
-  async #update(batch: Batch): Promise<{ readonly metrics: TrainerStep["metrics"]; readonly longest: number }> {
+  async #update(batch: Batch): Promise<NotFinite | { readonly metrics: TrainerStep["metrics"]; readonly longest: number }> {
     const { checkpoint, objective: chosen, options } = this.#spec
     const objective = objectiveOf(chosen)
     const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
@@ -172,6 +192,7 @@ export class Trainer {
       this.#accumulate(accumulated, out)
     }
     const updated = this.#apply(accumulated, loss)
+    if ("notFinite" in updated) return updated
     return {
       longest,
       metrics: {
@@ -199,13 +220,13 @@ export class Trainer {
     }
   }
 
-  #apply(accumulated: Map<string, Float32Array>, loss: number): Record<string, number> {
+  #apply(accumulated: Map<string, Float32Array>, loss: number): NotFinite | { readonly grad_norm: number; readonly learning_rate: number } {
     const { options } = this.#spec
     const norm = clipGradients(accumulated, options.maxGradNorm)
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
-      throw new Error(`the loss is ${loss} and the gradient's norm ${norm}: lower the learning rate`)
+      return { notFinite: `the loss is ${loss} and the gradient's norm ${norm}` }
     }
-    const learningRate = options.learningRate *
+    const learningRate = options.learningRate * this.#rate *
       schedule(options.schedulerType, this.#state.step, options.warmupSteps, options.totalSteps)
     adamwStep(this.#parameters, accumulated, this.#state, {
       learningRate,

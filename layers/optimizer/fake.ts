@@ -56,9 +56,9 @@ export const layer = ({ delay = 0, initial, rate = 0.3 }: OptimizerFakeOptions) 
         state = { ...state, version }
         return { snapshot: { version, parameters: state.parameters }, metrics: {} }
       }
-      const velocity = momentum * state.moments.get(moment)!.data[0]! + (1 - momentum) * pull / total
-      const parameters: Parameters = new Map([[radius, tensor(mean + rate * velocity)]])
-      state = { version, updates: state.updates + 1, parameters, moments: new Map([[moment, tensor(velocity)]]) }
+      const velocity = momentum * (state.moments.get(moment)?.data[0] ?? 0) + (1 - momentum) * pull / total
+      const parameters: Parameters = new Map([[radius, tensor(mean + rate * (state.rate ?? 1) * velocity)]])
+      state = { ...state, version, updates: state.updates + 1, parameters, moments: new Map([[moment, tensor(velocity)]]) }
       return { snapshot: { version, parameters }, metrics: { loss: loss / total, "fake/radius": radiusOf(parameters) } }
     }
     return Optimizer.of({
@@ -67,6 +67,7 @@ export const layer = ({ delay = 0, initial, rate = 0.3 }: OptimizerFakeOptions) 
         Effect.suspend(() =>
           Effect.delay(Effect.sync(() => update(lessons)), typeof delay === "number" ? delay : delay(state.version))
         ),
+      restore: (to) => Effect.sync(() => void (state = { ...to, parameters: copyParameters(to.parameters), moments: copyParameters(to.moments) })),
       state: Effect.sync(() => ({
         ...state,
         parameters: copyParameters(state.parameters),

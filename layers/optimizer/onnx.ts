@@ -7,9 +7,9 @@ import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectiv
 import { trainerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
-import { Optimizer, OptimizerFailed, type OptimizerState } from "../../src/stages/Optimizer.ts"
+import { LossNotFinite, Optimizer, OptimizerFailed, type OptimizerState } from "../../src/stages/Optimizer.ts"
 import type { Batch, TrainerOptions } from "../onnx/trainer-program.ts"
-import { type OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
+import { OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 
 export interface OptimizerOnnxOptions {
   readonly checkpoint: DecoderCheckpoint
@@ -61,6 +61,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         parameters: initial.parameters,
         reference,
         state: { step: initial.updates, moments: new Map(copyParameters(initial.moments)) },
+        rate: initial.rate,
         objective,
         options,
         device: runtime.device,
@@ -68,8 +69,9 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         threads: runtime.threads
       })
       const current = yield* Ref.make<Current>({ ...initial, moments: undefined })
-      const failed = <A>(effect: Effect.Effect<A, OnnxError | OptimizerFailed>) =>
-        Effect.mapError(effect, ({ message }) => new OptimizerFailed({ message }))
+      const failed = <A, E>(effect: Effect.Effect<A, E | OnnxError>) =>
+        Effect.mapError(effect, (error) =>
+          error instanceof OnnxError ? new OptimizerFailed({ message: error.message }) : error as Exclude<E, OnnxError>)
       const step = Effect.fn("Optimizer.step")(function*(lessons: ReadonlyArray<Lesson>) {
         const wanted = objectiveOf(objective).learnsFrom === "advantages" ? "Advantage" : "Preference"
         const odd = lessons.find(({ _tag }) => _tag !== wanted)
@@ -86,9 +88,11 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         const stepping = program.step(batchOf(weighed, objectiveOf(objective)))
         // A long step may be given up, even if its caller is uninterruptible: the state before it is known, and can be
         // saved.
-        const { metrics, moments, parameters: next } = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
+        const stepped = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
+        if ("notFinite" in stepped) return yield* new LossNotFinite({ message: `${stepped.notFinite}: lower the learning rate` })
+        const { metrics, moments, parameters: next } = stepped
         const snapshot = { version: version + 1, parameters: next }
-        yield* Ref.set(current, { ...snapshot, updates: updates + 1, moments })
+        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + 1, moments }))
         return { snapshot, metrics }
       }, failed)
       const state = Effect.gen(function*() {
@@ -96,8 +100,13 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
         const { moments, parameters, step } = yield* program.state()
         // A step whose caller was interrupted may still have finished.
-        return { version: known.version + step - known.updates, updates: step, parameters, moments } satisfies OptimizerState
+        return { ...known, version: known.version + step - known.updates, updates: step, parameters, moments } satisfies OptimizerState
       }).pipe(failed)
-      return Optimizer.of({ name: "onnx", step, state })
+      const restore = Effect.fn("Optimizer.restore")(function*({ moments, parameters, rate = 1, updates, version }: OptimizerState) {
+        yield* program.restore({ parameters, moments, step: updates, rate })
+        // If steps are long, the state must stay at hand.
+        yield* Ref.update(current, (known) => ({ version, updates, parameters, moments: known.moments && moments, rate }))
+      }, failed)
+      return Optimizer.of({ name: "onnx", step, state, restore })
     })
   )

@@ -73,7 +73,7 @@ const next = ({ checkpoints, damage, finished, path, steps }: Health): string =>
 }
 
 const lines = (health: Health): ReadonlyArray<string> => {
-  const { advantages, checkpoints, costs, costUsd, curriculum, damage, drawings, faults, judge, last, pairs, path, preferences, steps } = health
+  const { advantages, checkpoints, costs, costUsd, curriculum, damage, divergence, drawings, faults, judge, last, pairs, path, preferences, steps } = health
   return [
     path,
     `Steps: ${steps.done}${steps.asked === null ? "" : ` of ${steps.asked}`}, judged by ${judge ?? "unknown"}.`,
@@ -81,6 +81,7 @@ const lines = (health: Health): ReadonlyArray<string> => {
       `Last step ${last["step"]}: loss ${figure(last["loss"], 4)}, ${progressOf(last)}, drawings that render ${share(last["svg/valid"])}.`
     ]),
     ...(curriculum.length === 0 ? [] : ["Curriculum:", ...curriculum.map(stageLine(health.finished))]),
+    ...(divergence.length === 0 ? [] : ["Ran away:", ...divergence.map(({ message, step }) => `  Step ${step + 1}. ${message}`)]),
     `Drawings: ${drawings}. Pairs: ${pairs} decided${learned({ advantages, preferences })}.`,
     `Costs: ${costUsd.toFixed(4)} USD${costs.length === 0 ? "" : ` (${costs.map(({ answers, judge, usd }) => `${judge}: ${plural(answers, "answer")}, ${usd.toFixed(4)} USD`).join("; ")})`}.`,
     ...(faults.length === 0 ? ["Faults: none."] : ["Faults:", ...faults.map(faultLine)]),

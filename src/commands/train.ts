@@ -3,8 +3,9 @@
  * result.
  */
 import * as path from "node:path"
-import { Console, Effect, Option, Stream } from "effect"
+import { Console, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
+import { betterThanStart } from "../evaluation/worse-than-start.ts"
 import { resultLines } from "../run/result-lines.ts"
 import type { Summary } from "../run/summary.ts"
 import { progressStyle } from "../system/progress.ts"
@@ -13,6 +14,11 @@ import { openRun } from "../wiring/run/open-run.ts"
 import type { PlacedLayers } from "../wiring/run/own-layers.ts"
 import { givenSettings, settingFlags } from "../wiring/setting-flags.ts"
 import { type SettingName, settings } from "../wiring/settings.ts"
+
+/** Training stopped because it diverged, and the result is no better than its start. The message says what to do. */
+class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
+  message: Schema.String
+}) {}
 
 const say = (line: string) => Effect.sync(() => void process.stderr.write(`${line}\n`))
 
@@ -37,6 +43,7 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
   yield* Stream.runForEach(run.outcomes, ({ metrics, step }) => json ? Console.log(JSON.stringify({ step, ...metrics })) : Effect.void)
   const summary = yield* run.summary
   yield* Console.log(json ? JSON.stringify(summary) : closing(summary, run.folder))
+  if (summary.stopped !== undefined && !betterThanStart(summary)) return yield* new Diverged({ message: summary.stopped })
 }, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again: online DPO, or another objective (--loss-type). Settings take TRL's names, with hyphens or underscores"))
 
 export const train = trainCommand({})

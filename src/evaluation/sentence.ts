@@ -25,7 +25,8 @@ const listed = (items: ReadonlyArray<string>): string =>
 export const told = ({ lower, upper }: { readonly lower: number; readonly upper: number }): "better" | "worse" | "neither" =>
   lower > 0 ? "better" : upper < 0 ? "worse" : "neither"
 
-interface Part {
+/** What became of some prompts. */
+export interface Part {
   readonly name: string
   readonly from: string
   readonly to: string
@@ -41,7 +42,8 @@ const partOf = (name: string, { after, before, difference }: RightChange): Part 
   told: before.n < leastPrompts ? "few" : told(difference)
 })
 
-const moved = ({ from, name, to }: Part): string => `${name} ${from} to ${to}`
+/** `drawings right 12 % to 30 %`. */
+export const moved = ({ from, name, to }: Part): string => `${name} ${from} to ${to}`
 
 const sentenceOfParts = (overall: Part, kinds: ReadonlyArray<Part>): string => {
   const those = (what: Part["told"]) => kinds.filter((part) => part.told === what).toSorted((a, b) => b.gain - a.gain)
@@ -77,14 +79,17 @@ const sampling = ({ before, measure }: Pick<Learning, "before" | "measure">): st
   return ` Sampling the untrained policy at temperature ${before.bestTemperature} instead of 1 gives ${value(best)} instead of ${value(plain)} by itself.`
 }
 
-export const sentenceOf = (learning: Pick<Learning, "before" | "heldOut" | "kinds" | "measure" | "right" | "score" | "scorer">): string => {
-  const { heldOut, kinds, measure, right, score, scorer } = learning
-  const overall: Part = measure === "right" && right !== null ? partOf("drawings right", right) : {
+/** What became of all held-out prompts: the share right, or the mean score. */
+export const overallOf = ({ heldOut, measure, right, score, scorer }: Pick<Learning, "heldOut" | "measure" | "right" | "score" | "scorer">): Part =>
+  measure === "right" && right !== null ? partOf("drawings right", right) : {
     name: `mean score (${scorer})`,
     from: score.before.toFixed(2),
     to: score.after.toFixed(2),
     gain: score.difference.value,
     told: heldOut < leastPrompts ? "few" : told(score.difference)
   }
-  return sentenceOfParts(overall, measure === "right" ? kinds.map((change) => partOf(kindNames[change.kind], change)) : []) + sampling(learning)
+
+export const sentenceOf = (learning: Pick<Learning, "before" | "heldOut" | "kinds" | "measure" | "right" | "score" | "scorer">): string => {
+  const { kinds, measure } = learning
+  return sentenceOfParts(overallOf(learning), measure === "right" ? kinds.map((change) => partOf(kindNames[change.kind], change)) : []) + sampling(learning)
 }

@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import type { Agreement, Alarm, Drawing, JudgedPair, Rollout } from "../domain.ts"
 import type { Scorer } from "../stages/Scorer.ts"
+import { backTo, divergence } from "./divergence.ts"
 import { failedInARow } from "./judge-watch.ts"
 import { random, shuffled } from "../engine/random.ts"
 
@@ -120,16 +121,28 @@ export const makeFailureAlarm = () => {
   }
 }
 
+/** Tells of each step back, and once of a run that diverges and does not step back. */
+export const makeDivergenceAlarm = () => {
+  let said = false
+  return (metrics: Readonly<Record<string, number>>): string | undefined => {
+    const message = divergence(metrics)
+    if (message === undefined || metrics[backTo] !== undefined) return message
+    const news = !said
+    said = true
+    return news ? message : undefined
+  }
+}
+
 /**
  * Makes the alarms a person should look into, from the reports of a run in order; a resumed run gets the same ones.
  * Where a curriculum widens, "at first" begins anew: other prompts have drawings of another length.
  */
 export const makeAlarms = () => {
-  const failureAlarm = makeFailureAlarm()
+  const [failureAlarm, divergenceAlarm] = [makeFailureAlarm(), makeDivergenceAlarm()]
   let [alarm, lengthAlarm, stage] = [makeAlarm(), makeLengthAlarm(), undefined as number | undefined]
   return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> => {
     const now = metrics["curriculum/stage"]
     if (now !== stage) [alarm, lengthAlarm, stage] = [makeAlarm(), makeLengthAlarm(), now]
-    return [...trust.map(alarm), lengthAlarm(metrics["svg/length"]), failureAlarm(metrics)].flatMap((message) => message === undefined ? [] : [{ step, message }])
+    return [...trust.map(alarm), lengthAlarm(metrics["svg/length"]), failureAlarm(metrics), divergenceAlarm(metrics)].flatMap((message) => message === undefined ? [] : [{ step, message }])
   }
 }

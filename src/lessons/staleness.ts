@@ -8,6 +8,12 @@ export interface StalenessOptions {
   readonly staleWeight: number
 }
 
+/** Whether one of the lesson's candidates was drawn from such a version. */
+export const drawnFromAny = (lesson: Lesson, versions: (version: number) => boolean): boolean =>
+  lesson._tag === "Advantage"
+    ? versions(lesson.candidate.policyVersion)
+    : versions(lesson.chosen.policyVersion) || versions(lesson.rejected.policyVersion)
+
 /** The oldest policy version that a lesson's candidates were drawn from. */
 const drawnFrom = (lesson: Lesson): number =>
   lesson._tag === "Advantage"
@@ -17,14 +23,15 @@ const drawnFrom = (lesson: Lesson): number =>
 /** Versions between the one the lesson was drawn from and the one it would train. */
 export const ageOf = (lesson: Lesson, version: number): number => version - drawnFrom(lesson)
 
-/** The lesson as it is trained at `version`, or undefined when it is too old. */
+/** The lesson as it is trained at `version`, or undefined if it is too old, or drawn from a version that is discarded. */
 export const admit = (
   lesson: Lesson,
   version: number,
-  { maxStaleness, staleWeight }: StalenessOptions
+  { maxStaleness, staleWeight }: StalenessOptions,
+  discarded: (version: number) => boolean = () => false
 ): Lesson | undefined => {
   const age = ageOf(lesson, version)
-  if (age > maxStaleness) return undefined
+  if (age > maxStaleness || drawnFromAny(lesson, discarded)) return undefined
   const weight = lesson.weight * staleWeight ** age
   if (age === 0) return lesson
   return lesson._tag === "Advantage" ? new Advantage({ ...lesson, weight }) : new Preference({ ...lesson, weight })

@@ -7,9 +7,15 @@ import { explain } from "../system/files.ts"
 
 export const manifestFile = "state.json"
 
+const KeptState = Schema.Struct({ version: Schema.Int, updates: Schema.Int })
+
 const Manifest = Schema.Struct({
   version: Schema.Int,
   updates: Schema.Int,
+  /** What the learning rate is multiplied with; without it, 1. */
+  rate: Schema.optionalKey(Schema.Finite),
+  /** The states that the run could go back to (steps/step-back.ts). */
+  kept: Schema.optionalKey(Schema.Struct({ good: Schema.optionalKey(KeptState), next: Schema.optionalKey(KeptState) })),
   /** SHA-256 of the parameters' file, hex; `files` has it too. */
   sha256: Schema.String,
   /** SHA-256 of every other file by its name, hex. */

@@ -1,7 +1,7 @@
 /**
  * `checkpoints/step-N/`: the trainable parameters after N steps, AdamW's moments, the earlier policy versions that
- * drawings may still be drawn from, and state.json with the hash of each file. The run's state (stages/RunState.ts)
- * holds the hash of state.json, so one flipped bit anywhere is seen.
+ * drawings may still be drawn from, the states that the run may go back to, and state.json with the hash of each file.
+ * The run's state (stages/RunState.ts) holds the hash of state.json, so one flipped bit anywhere is seen.
  *
  * Order: every file is synced, then the folder, which is renamed, then the folder above; only then is the checkpoint
  * committed. A folder that was not committed is not a checkpoint, and is removed.
@@ -20,6 +20,7 @@ import { checkFiles, type Manifest, manifestFile, sha256 } from "./checkpoint-fi
 import type { RunFolder } from "./folder.ts"
 import type { OptimizerState } from "../stages/Optimizer.ts"
 import type { PolicySnapshot } from "../stages/Policy.ts"
+import type { Kept } from "../steps/step-back.ts"
 import type { CommittedCheckpoint } from "../stages/RunState.ts"
 
 /** The checkpoint is not what was committed, so it is not used; the message says what is wrong with it. */
@@ -31,10 +32,17 @@ export interface CheckpointContent {
   readonly state: OptimizerState
   /** The versions before the state's that the next steps draw from, oldest first. */
   readonly earlier: ReadonlyArray<PolicySnapshot>
+  /** The states that the run may go back to (steps/step-back.ts). */
+  readonly kept?: Kept | undefined
 }
 
 const momentsFile = "optimizer.safetensors"
+const keptFile = (version: number): string => `kept-${version}.safetensors`
+const keptMomentsFile = (version: number): string => `kept-${version}.optimizer.safetensors`
 const versionFile = /^policy-(\d+)\.safetensors$/
+
+const namedIn = (name: keyof Kept, state: OptimizerState | undefined) =>
+  state === undefined ? {} : { [name]: { version: state.version, updates: state.updates } }
 
 const checkpointsIn = (run: RunFolder): string => run.file("checkpoints")
 const folderOf = (run: RunFolder, step: number): string => path.join(checkpointsIn(run), `step-${step}`)
@@ -45,7 +53,7 @@ const folderOf = (run: RunFolder, step: number): string => path.join(checkpoints
  */
 export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   run: RunFolder,
-  { earlier, state }: CheckpointContent,
+  { earlier, kept = {}, state }: CheckpointContent,
   lora: LoraConfig | undefined,
   base: Base
 ) {
@@ -54,11 +62,23 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   const files = [
     ...parameterFiles(state.parameters, lora, base),
     [momentsFile, encodeSafetensors(state.moments)] as const,
-    ...earlier.map(({ parameters, version }) => [`policy-${version}.safetensors`, encodeSafetensors(parameters)] as const)
+    ...earlier.map(({ parameters, version }) => [`policy-${version}.safetensors`, encodeSafetensors(parameters)] as const),
+    // A version has one content: the checkpoint's own is here already.
+    ...[kept.good, kept.next].flatMap((each) => each === undefined || each.version === state.version ? [] : [each]).flatMap(({ moments, parameters, version }) => [
+      [keptFile(version), encodeSafetensors(parameters)] as const,
+      [keptMomentsFile(version), encodeSafetensors(moments)] as const
+    ])
   ]
   const hashes = Object.fromEntries(files.map(([name, bytes]) => [name, sha256(bytes)]))
-  const { updates, version } = state
-  const content: Manifest = { version, updates, sha256: hashes[weightsFile(lora)]!, files: hashes }
+  const { rate = 1, updates, version } = state
+  const content: Manifest = {
+    version,
+    updates,
+    ...(rate === 1 ? {} : { rate }),
+    ...(kept.good === undefined && kept.next === undefined ? {} : { kept: { ...namedIn("good", kept.good), ...namedIn("next", kept.next) } }),
+    sha256: hashes[weightsFile(lora)]!,
+    files: hashes
+  }
   const manifest = JSON.stringify(content, null, 2) + "\n"
   yield* writeFolder(folder, (part) =>
     Effect.forEach([...files, [manifestFile, manifest] as const], ([name, bytes]) => writeFile(path.join(part, name), bytes), { discard: true }))
@@ -88,14 +108,23 @@ const openCheckpoint = Effect.fn("openCheckpoint")(function*(
   order: ReadonlyArray<string>
 ) {
   const folder = folderOf(run, step)
-  const { updates, version } = yield* verify(folder, sha256)
+  const { kept = {}, rate, updates, version } = yield* verify(folder, sha256)
   const read = (file: string) => Effect.map(openWeights(folder, file), readParameters)
   const inOrder = (found: Parameters): Parameters => new Map(order.map((name) => [name, found.get(name)!]))
   const versions = fs.readdirSync(folder).flatMap((name) => versionFile.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b)
+  const stateIn = Effect.fnUntraced(function*(of: { readonly version: number; readonly updates: number }, weights: string, moments: string) {
+    return { ...of, parameters: inOrder(yield* read(weights)), moments: yield* read(moments) } satisfies OptimizerState as OptimizerState
+  })
+  const state = { ...yield* stateIn({ version, updates }, weightsFile(lora), momentsFile), rate }
+  const keptState = Effect.fnUntraced(function*(of: { readonly version: number; readonly updates: number } | undefined) {
+    if (of === undefined || of.version === version) return of && state
+    return yield* stateIn(of, keptFile(of.version), keptMomentsFile(of.version))
+  })
   return {
-    state: { version, updates, parameters: inOrder(yield* read(weightsFile(lora))), moments: yield* read(momentsFile) },
+    state,
     earlier: yield* Effect.forEach(versions, (version) =>
-      Effect.map(read(`policy-${version}.safetensors`), (parameters) => ({ version, parameters: inOrder(parameters) })))
+      Effect.map(read(`policy-${version}.safetensors`), (parameters) => ({ version, parameters: inOrder(parameters) }))),
+    kept: { good: yield* keptState(kept.good), next: yield* keptState(kept.next) }
   } satisfies CheckpointContent as CheckpointContent
 })
 

@@ -6,6 +6,8 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
 import { type StageHistory, stageHistory } from "../curriculum/history.ts"
+import type { Alarm } from "../domain.ts"
+import { divergence } from "../evaluation/divergence.ts"
 import { explain, FileProblem } from "../system/files.ts"
 import { checkFiles } from "./checkpoint-files.ts"
 
@@ -30,6 +32,8 @@ export interface FolderHealth {
   readonly last: Numbers | null
   /** What became of each stage of the curriculum; empty without one. */
   readonly curriculum: ReadonlyArray<StageHistory>
+  /** Where it ran away, and what was done. */
+  readonly divergence: ReadonlyArray<Alarm>
   /** In the order of their versions. */
   readonly checkpoints: ReadonlyArray<CheckpointHealth>
   /** One sentence each: what is damaged and what to do about it. */
@@ -114,6 +118,10 @@ export const folderHealth = (given: string): Effect.Effect<FolderHealth, FilePro
       judge: typeof config["judge"] === "string" ? config["judge"] : null,
       last: metrics.steps.get(last) ?? null,
       curriculum: stageHistory(config, rows, finished),
+      divergence: rows.flatMap(({ metrics, step }) => {
+        const message = divergence(metrics)
+        return message === undefined ? [] : [{ step, message }]
+      }),
       checkpoints,
       damage: [
         ...damage,

@@ -1,6 +1,7 @@
 /** A run's result in plain lines, for the end of `train` and for `inspect`. */
 import type { BestOf, Learning } from "../evaluation/measures.ts"
 import { percent } from "../evaluation/statistics.ts"
+import { worseThanStart } from "../evaluation/worse-than-start.ts"
 import { learned, type Summary } from "./summary.ts"
 
 const span = ({ lower, upper }: { readonly lower: number; readonly upper: number }): string => `[${percent(lower)}, ${percent(upper)}]`
@@ -19,10 +20,11 @@ const bestOf = (learning: Learning, { judge, of, temperature }: BestOf): string 
 }
 
 export const resultLines = (summary: Summary): ReadonlyArray<string> => {
-  const { learning, steps, validity, winRate } = summary
+  const { learning, steps, stopped, validity, winRate } = summary
   const { lesson, lessons, title } = learned(summary)
   const work = `${title}: ${steps} steps, ${lessons} ${lesson}s.`
-  if (learning === null) return [`${work} No held-out prompts, so nothing was compared.`]
+  const warnings = [stopped, worseThanStart(summary)].filter((line) => line !== undefined)
+  if (learning === null) return [`${work} No held-out prompts, so nothing was compared.`, ...warnings]
   const what = learning.measure === "right" ? "Drawn right, of" : `Mean ${learning.scorer} score on`
   return [
     `${work} ${learning.sentence}`,
@@ -35,6 +37,7 @@ export const resultLines = (summary: Summary): ReadonlyArray<string> => {
       }.`
     ],
     ...learning.bestOf !== undefined && "of" in learning.bestOf ? [bestOf(learning, learning.bestOf)] : [],
-    `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`
+    `Drawings that render: ${percent(validity.before)} before, ${percent(validity.after)} after.`,
+    ...warnings
   ]
 }

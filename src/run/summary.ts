@@ -19,7 +19,9 @@ export const Summary = Schema.Struct({
   /** Counts of everything that went wrong without ending the run. */
   faults: Schema.Record(Schema.String, Schema.Finite),
   /** What a person should look into, with the step at which it was seen. */
-  alarms: Schema.Array(Schema.Struct({ step: Schema.Int, message: Schema.String }))
+  alarms: Schema.Array(Schema.Struct({ step: Schema.Int, message: Schema.String })),
+  /** Why training ended before its last step, and which adapter was kept: the run had diverged. */
+  stopped: Schema.optionalKey(Schema.String)
 })
 export type Summary = typeof Summary.Type
 

@@ -11,8 +11,10 @@ import type { PipelineConfig } from "../steps/config.ts"
 import { type Alarm, isPreference, type StepReport } from "../domain.ts"
 import { evaluate, type Evaluation, type EvaluationOptions } from "../evaluation/evaluate.ts"
 import { writeFile } from "../system/files.ts"
+import { stopOf, stoppedMetric } from "../evaluation/divergence.ts"
 import { failedInARow, failuresAfter, watchJudge } from "../evaluation/judge-watch.ts"
 import type { StepOutcome } from "../steps/metrics.ts"
+import { type Kept, makeStepBack, type StepBackOptions } from "../steps/step-back.ts"
 import { modelCard } from "./model-card.ts"
 import type { ObjectiveName } from "../objectives/objectives.ts"
 import type { LoraConfig } from "../engine/weights/parameters.ts"
@@ -27,6 +29,7 @@ import type { Scorer } from "../stages/Scorer.ts"
 import { RunState, type StoredReport } from "../stages/RunState.ts"
 import type { Summary } from "./summary.ts"
 import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
+import { worseThanStart } from "../evaluation/worse-than-start.ts"
 import { Judgments } from "../stages/Judgments.ts"
 
 export interface TrainingRunOptions {
@@ -45,7 +48,9 @@ export interface TrainingRunOptions {
    * The committed checkpoint that the stages were made from, `pipeline.firstStep` steps old; undefined at the
    * beginning.
    */
-  readonly from: { readonly seconds: number } | undefined
+  readonly from: { readonly seconds: number; readonly kept?: Kept | undefined } | undefined
+  /** What happens where the run runs away. Default: it steps back, to states kept in memory. */
+  readonly stepBack?: Pick<StepBackOptions, "keeps" | "onDivergence"> | undefined
   /** They compare the policies at the end, and check the judge meanwhile; none of them may be the training judge. */
   readonly scorers: ReadonlyArray<Scorer>
   readonly evaluation: Pick<EvaluationOptions, "temperatures" | "bestOf" | "progress">
@@ -107,6 +112,14 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const seconds = Effect.map(Clock.currentTimeMillis, (now) => (o.from?.seconds ?? 0) + (now - started) / 1000)
   const known = yield* goBack(o)
   const reports = yield* Ref.make<ReadonlyArray<StepReport>>(known)
+  const { guard, kept } = yield* makeStepBack({
+    ...o.stepBack ?? { onDivergence: "step-back", keeps: true },
+    drawings: Math.min(o.pipeline.promptsPerStep, fewestPrompts(o)) * o.pipeline.k,
+    losses: o.pipeline.lessons === "preferences",
+    start: o.initial,
+    reports: known,
+    kept: o.from?.kept
+  })
   const alarmsOf = makeAlarms()
   const curriculum = o.curriculum === undefined
     ? undefined
@@ -134,7 +147,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
       policy.at
     )
     yield* syncSteps(o.run)
-    const { sha256 } = yield* writeCheckpoint(o.run, { state: now, earlier }, o.lora, o.base)
+    const { sha256 } = yield* writeCheckpoint(o.run, { state: now, earlier, kept: yield* kept }, o.lora, o.base)
     const steps = (yield* state.checkpoints).map(({ step }) => step)
     yield* state.commit({ step: now.version, sha256, seconds: yield* seconds }, pruned(steps, o.saveTotalLimit))
     yield* Ref.set(committed, now.version)
@@ -160,7 +173,10 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     yield* Effect.forEach(raised, ({ message }) => o.progress.note(message))
     if (curriculum !== undefined) yield* tell(yield* curriculum.told(report))
   })
-  yield* train(o.pipeline, curriculum?.course ?? o.prompts.train, keep).pipe(
+  const training = train(o.pipeline, curriculum?.course ?? o.prompts.train, keep, guard).pipe(
+    Stream.takeUntil(({ metrics }) => metrics[stoppedMetric] === 1)
+  )
+  yield* (stopOf(known) === undefined ? training : Stream.empty).pipe(
     Stream.runDrain,
     Effect.provideService(Judgments, judge.watched),
     // On Ctrl-C, a spent budget or a revoked key, everything learned so far is kept.
@@ -188,7 +204,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     atOnce: 4 * o.pipeline.promptsPerBatch * o.pipeline.k
   })
   const all = yield* Ref.get(reports)
-  const summary: Summary = {
+  const measured: Omit<Summary, "alarms"> = {
     objective: o.objective,
     steps: all.length,
     pairs: total(all, "pairs/trained"),
@@ -196,8 +212,13 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     seconds: yield* seconds,
     ...evaluated,
     costUsd: (yield* state.costUsd) ?? total(all, "judge/cost_usd"),
-    faults: { ...faultsOf(all), ...yield* state.faults },
-    alarms: yield* Ref.get(alarms)
+    faults: { ...faultsOf(all), ...yield* state.faults }
+  }
+  const [stopped, worse] = [stopOf(all), worseThanStart(measured)]
+  const summary: Summary = {
+    ...measured,
+    ...(stopped === undefined ? {} : { stopped }),
+    alarms: [...yield* Ref.get(alarms), ...(worse === undefined ? [] : [{ step: all.length - 1, message: worse }])]
   }
   yield* writeAdapter(o.run, yield* optimizer.state, o.lora, o.base, modelCard(summary, o.base))
   yield* writeFile(o.run.file("summary.json"), JSON.stringify(summary, null, 2) + "\n")

@@ -4,8 +4,13 @@ import type { Lesson } from "../domain.ts"
 import type { Parameters } from "../engine/weights/tensor.ts"
 import type { PolicySnapshot } from "./Policy.ts"
 
-/** The update could not be made: the runtime failed, or the loss is not finite. The parameters are as they were. */
+/** The update could not be made: the runtime failed. The parameters are as they were. */
 export class OptimizerFailed extends Schema.TaggedError<OptimizerFailed>()("OptimizerFailed", {
+  message: Schema.String
+}) {}
+
+/** The loss or its gradient is not a finite number. The parameters, and the version, are as they were. */
+export class LossNotFinite extends Schema.TaggedError<LossNotFinite>()("LossNotFinite", {
   message: Schema.String
 }) {}
 
@@ -17,6 +22,8 @@ export interface OptimizerState {
   readonly parameters: Parameters
   /** First and second moments of AdamW, by `exp_avg.<name>` and `exp_avg_sq.<name>`. */
   readonly moments: Parameters
+  /** The learning rate is multiplied with it, (0, 1]; default 1. */
+  readonly rate?: number | undefined
 }
 
 export class Optimizer extends Context.Service<Optimizer, {
@@ -28,6 +35,11 @@ export class Optimizer extends Context.Service<Optimizer, {
    */
   readonly step: (
     lessons: ReadonlyArray<Lesson>
-  ) => Effect.Effect<{ readonly snapshot: PolicySnapshot; readonly metrics: Record<string, number> }, OptimizerFailed>
+  ) => Effect.Effect<{ readonly snapshot: PolicySnapshot; readonly metrics: Record<string, number> }, OptimizerFailed | LossNotFinite>
   readonly state: Effect.Effect<OptimizerState, OptimizerFailed>
+  /**
+   * Continues from this state, its version included, as a new optimizer made from it would. One that cannot do it leaves
+   * this out; a run that diverges then goes on, and says so.
+   */
+  readonly restore?: (state: OptimizerState) => Effect.Effect<void, OptimizerFailed>
 }>()("vequinox/Optimizer") {}

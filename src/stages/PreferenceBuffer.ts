@@ -22,7 +22,8 @@ export class PreferenceBuffer extends Context.Service<PreferenceBuffer, {
   readonly put: (rollout: Rollout) => Effect.Effect<void, BufferFailed>
   /**
    * All untrained lessons that are at most `maxStaleness` versions old (lessons/staleness.ts), in the order they were
-   * put, each weighted by `staleWeight ** age`. Older ones are dropped and counted.
+   * put, each weighted by `staleWeight ** age`. Older ones are dropped and counted, and so are those drawn from a
+   * version that is `discarded`, because the run went back to an earlier one (steps/step-back.ts).
    */
-  readonly take: (version: number) => Effect.Effect<Taken, BufferFailed>
+  readonly take: (version: number, discarded?: (version: number) => boolean) => Effect.Effect<Taken, BufferFailed>
 }>()("vequinox/PreferenceBuffer") {}

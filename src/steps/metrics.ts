@@ -23,7 +23,8 @@ const byPrompt = (pairs: ReadonlyArray<JudgedPair>) => [...Map.groupBy(pairs, ({
 const ended = (reason: string) => ({ rendering }: Drawing) =>
   rendering._tag !== "Rendered" && rendering.reason === reason
 
-const drawingMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+/** What the drawings of a step say by themselves. */
+export const drawingMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number> => {
   const texts = new Set(drawings.map(({ candidate }) => candidate.svg))
   return {
     ...share("svg/valid", drawings, ({ rendering }) => rendering._tag === "Rendered" ? 1 : 0),
@@ -87,6 +88,7 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
  * - `sampling/*`: only if the sampler is quantized, measured on one candidate of each batch.
  * - `pairs/preferences`, `advantages/made`: made from this rollout. `.../trained`: came out of the buffer. `.../age`:
  *   versions.
+ * - `trust/*`: only where the run ran away (evaluation/divergence.ts).
  *
  * The rest are counts.
  */

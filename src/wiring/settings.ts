@@ -142,6 +142,10 @@ export const settings = {
     "the trained policy is also compared with the best of up to so many drawings of the one it started from, by the run's judge if it asks for neither money nor time; 0 leaves that out"
   ],
   trust_pairs: [orElse(int(0, 1e6), 24), "pairs a step on which the judge is compared with scorers that train nothing; 0 compares none"],
+  on_divergence: [
+    orElse(Schema.Literals(["step-back", "stop", "tell"]), "step-back"),
+    "a run whose loss or drawings run away: go back to its last good state with a quarter of the learning rate, three times at most, then stop; stop at once; or only say so"
+  ],
   save_steps: [orElse(int(1, 1e9), 25), "steps between checkpoints"],
   save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"]
 } as const

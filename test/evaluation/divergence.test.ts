@@ -5,7 +5,10 @@ import { assert, describe, it } from "vitest"
 import type { StepReport } from "../../src/domain.ts"
 import { backTo, divergence, DivergenceWatch, metricOfSign, rateMetric, type Sign, stoppedMetric } from "../../src/evaluation/divergence.ts"
 import { betterThanStart, worseThanStart } from "../../src/evaluation/worse-than-start.ts"
-import { wilson } from "../../src/evaluation/statistics.ts"
+import type { Learning } from "../../src/evaluation/measures.ts"
+import { resultLines } from "../../src/run/result-lines.ts"
+import type { Summary } from "../../src/run/summary.ts"
+import { evaluated, learning } from "../support/evaluated.ts"
 
 interface Trace {
   readonly drawings: number
@@ -126,22 +129,40 @@ describe("the sentence", () => {
 })
 
 describe("a result worse than its start", () => {
-  const result = (won: number, validity = { before: 0.9, after: 0.95 }, n = 200) =>
-    ({ winRate: { ...wilson(won * n, n), n, scorer: "scene check" }, validity })
-  it("is said to be that where the whole interval is below one half", () => {
-    assert.match(worseThanStart(result(0.3))!, /^The trained policy is worse than its start: it beats it on 30\.0 % of 200 held-out prompts \[24\.\d %, 36\.\d %\] \(scene check\)\. Do not use its adapter/)
-    assert.isUndefined(worseThanStart(result(0.47)))
-    assert.isUndefined(worseThanStart(result(0.7)))
+  const interval = (value: number) => ({ value, lower: value - 0.05, upper: value + 0.05 })
+  const right = (difference: number, n = 200) => ({
+    before: { ...interval(0.5), n },
+    after: { ...interval(0.5 + difference), n },
+    difference: interval(difference)
   })
-  it("is said to be that where clearly fewer drawings render, whatever the scorer says", () => {
-    assert.match(worseThanStart(result(0.6, { before: 0.98, after: 0.7 }))!, /70\.0 % of its held-out drawings render, and 98\.0 % did before/)
-    assert.isUndefined(worseThanStart(result(0.6, { before: 0.98, after: 0.96 })))
+  const score = (difference: number) => ({ before: 0.5, after: 0.5 + difference, difference: interval(difference) })
+  const result = (of: Partial<Learning>) => ({ learning: { ...learning, ...of } })
+  it("is said to be that where the whole interval of the difference is below zero", () => {
+    assert.match(worseThanStart(result({ right: right(-0.2), score: score(0.2) }))!, /^The trained policy is worse than its start: drawings right 50 % to 30 %, each at its best temperature\. Do not use its adapter/)
+    assert.isUndefined(worseThanStart(result({ right: right(-0.04), score: score(-0.2) })))
+    assert.isUndefined(worseThanStart(result({ right: right(0.2), score: score(-0.2) })))
   })
-  it("is neither better nor worse where nothing was compared", () => {
-    const none = { winRate: { ...wilson(0, 0), n: 0, scorer: "none" }, validity: { before: 0, after: 0 } }
-    assert.isUndefined(worseThanStart(none))
-    assert.isFalse(betterThanStart(none))
-    assert.isTrue(betterThanStart(result(0.7)))
-    assert.isFalse(betterThanStart(result(0.52)))
+  it("is told by the mean score where no prompt has a right and a wrong", () => {
+    const scored = { measure: "score", scorer: "another", right: null } as const
+    assert.match(worseThanStart(result({ ...scored, score: score(-0.2) }))!, /: mean score \(another\) 0\.50 to 0\.30, each/)
+    assert.isUndefined(worseThanStart(result({ ...scored, score: score(-0.04) })))
+    assert.isTrue(betterThanStart(result({ ...scored, score: score(0.2) })))
+  })
+  it("is neither better nor worse where nothing was compared, or on too few prompts", () => {
+    for (const none of [{ learning: null }, result({ right: right(-0.2, 4) }), result({ right: right(0.2, 4) })]) {
+      assert.isUndefined(worseThanStart(none))
+      assert.isFalse(betterThanStart(none))
+    }
+    assert.isTrue(betterThanStart(result({ right: right(0.2) })))
+    assert.isFalse(betterThanStart(result({ right: right(0.02) })))
+  })
+  it("is said so among the result's lines, with why training stopped", () => {
+    const summary: Summary = {
+      objective: "sigmoid", steps: 3, pairs: 3, advantages: 0, seconds: 1, costUsd: 0, faults: {}, alarms: [], ...evaluated, stopped: "It stopped."
+    }
+    assert.deepStrictEqual(resultLines(summary).slice(-1), ["It stopped."])
+    const worse = { ...summary, ...result({ right: right(-0.2) }) }
+    assert.deepStrictEqual(resultLines(worse).slice(-2), ["It stopped.", worseThanStart(worse)!])
+    assert.deepStrictEqual(resultLines({ ...summary, learning: null }).slice(1), ["It stopped."])
   })
 })

@@ -177,7 +177,7 @@ describe("training from an adapter", () => {
     }
     const firstLoss = async (reference: Adapter["parameters"] | undefined) => {
       const trainer = trainerOf(checkpoint, adapter, reference === undefined ? {} : { reference })
-      const { metrics } = await trainer.step(batch)
+      const metrics = await trainer.update(batch)
       await trainer.release()
       return metrics
     }

@@ -52,4 +52,37 @@ export const optimizerContract = <E>(
         assert.deepStrictEqual(plain(resumed.parameters), plain(straight.parameters))
         assert.deepStrictEqual(plain(resumed.moments), plain(straight.moments))
       }))
+
+    it.live("goes back to a saved state as one that was made from it, at another version and rate", () =>
+      Effect.gen(function*() {
+        const [saved, back] = yield* from(initial)((optimizer) => Effect.gen(function*() {
+          yield* optimizer.step(lessons)
+          const state = yield* optimizer.state
+          for (let n = 0; n < 3; n++) yield* optimizer.step(lessons)
+          yield* optimizer.restore!({ ...state, version: 9, rate: 0.25 })
+          const first = yield* optimizer.step(lessons)
+          assert.strictEqual(first.snapshot.version, 10)
+          return [state, yield* optimizer.state] as const
+        }))
+        const made = yield* from({ ...saved, version: 9, rate: 0.25 })((optimizer) => Effect.andThen(optimizer.step(lessons), optimizer.state))
+        assert.deepStrictEqual([back.version, back.updates, back.rate], [10, saved.updates + 1, 0.25])
+        assert.deepStrictEqual([made.version, made.updates, made.rate], [10, saved.updates + 1, 0.25])
+        assert.deepStrictEqual(plain(back.parameters), plain(made.parameters))
+        assert.deepStrictEqual(plain(back.moments), plain(made.moments))
+        const full = yield* from(saved)((optimizer) => Effect.map(optimizer.step(lessons), ({ snapshot }) => snapshot.parameters))
+        assert.notDeepEqual(plain(full), plain(made.parameters))
+      }))
+
+    it.live("goes back to the state it was made from, of which it keeps nothing", () =>
+      Effect.gen(function*() {
+        const start = { ...initial, updates: 0, moments: new Map() }
+        const back = yield* from(initial)((optimizer) => Effect.gen(function*() {
+          for (let n = 0; n < 2; n++) yield* optimizer.step(lessons)
+          yield* optimizer.restore!({ ...start, version: 7 })
+          return (yield* optimizer.step(lessons)).snapshot
+        }))
+        const made = yield* from({ ...start, version: 7 })((optimizer) => optimizer.step(lessons))
+        assert.deepStrictEqual([back.version, made.snapshot.version], [8, 8])
+        assert.deepStrictEqual(plain(back.parameters), plain(made.snapshot.parameters))
+      }))
   })

@@ -34,6 +34,16 @@ export const bufferContract = <E>(
         assert.deepStrictEqual(yield* buffer.take(3), { lessons: [], stale: 0 })
       }).pipe(Effect.provide(layer(options))))
 
+    it.live("drops what was drawn from a discarded version, and never hands it out", () =>
+      Effect.gen(function*() {
+        const buffer = yield* PreferenceBuffer
+        for (const version of [1, 2, 3]) yield* buffer.put(rollout(version))
+        const { lessons, stale } = yield* buffer.take(3, (version) => version === 2)
+        assert.strictEqual(stale, 2)
+        assert.deepStrictEqual(lessons.filter(isPreference).map(({ chosen }) => chosen.policyVersion), [1, 1, 3, 3])
+        assert.deepStrictEqual(yield* buffer.take(3), { lessons: [], stale: 0 })
+      }).pipe(Effect.provide(layer(options))))
+
     it.live("never hands out a tie", () =>
       Effect.gen(function*() {
         const buffer = yield* PreferenceBuffer

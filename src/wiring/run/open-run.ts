@@ -8,7 +8,7 @@ import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
 import { RunDatabase } from "../../../layers/store/run-database.ts"
 import { lockRun } from "../../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../../layers/store/run-state.ts"
-import { parameterCount } from "../../engine/training/memory.ts"
+import { isSmall, parameterCount } from "../../engine/training/memory.ts"
 import { mostPairs } from "../../lessons/compare.ts"
 import { newestGood } from "../../run/checkpoints.ts"
 import { abandonUnbegun, needUnused, openRunFolder, type RunFolder } from "../../run/folder.ts"
@@ -102,7 +102,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
   const store = yield* Layer.build(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: run.file("run.db") }))))
   const state = yield* Effect.provide(RunState, store)
   if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
-    yield* say(`${run.path} is finished: ${c.max_steps} steps. Look: ${run.file("report.html")}`)
+    yield* say(`${run.path} is finished: ${(yield* state.reports).length} steps. Look: ${run.file("report.html")}`)
     return finishedRun(run)
   }
 
@@ -164,6 +164,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
         base: c.model_name_or_path === "embedded" ? { name: "vequinox/models/policy", revision: null } : policy.base,
         initial,
         from: found,
+        stepBack: { onDivergence: c.on_divergence, keeps: trained.lora !== undefined || isSmall(policy.checkpoint.config) },
         scorers,
         evaluation: {
           temperatures: c.eval_temperatures,
