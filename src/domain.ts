@@ -155,6 +155,9 @@ export interface Drawing {
   readonly rendering: Rendering
 }
 
+/** The stage of a curriculum, from 1, by its name in metrics.jsonl; the prompts widen where it grows. */
+export const stageMetric = "curriculum/stage"
+
 /** The K candidates of the prompts of one step, drawn and judged. */
 export interface JudgedStep {
   readonly step: number

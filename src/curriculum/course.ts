@@ -3,14 +3,14 @@
  * the rollout is drawn from, and the prompts may widen.
  */
 import { Effect, Ref } from "effect"
-import type { Alarm, Prompt } from "../domain.ts"
+import { type Alarm, type Prompt, stageMetric } from "../domain.ts"
 import { Policy } from "../stages/Policy.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import type { Course } from "../steps/batches.ts"
 import type { PipelineConfig } from "../steps/config.ts"
 import { measureStage } from "./measure.ts"
 import { promptsAt } from "./mix.ts"
-import { advance, follow, type Followed, isMeasured, metricOf, nothing, type Row, type StageEnd, stageMetric, type Terms } from "./stages.ts"
+import { advance, follow, type Followed, isMeasured, metricOf, nothing, type Row, type StageEnd, type Terms } from "./stages.ts"
 import { saidAtTheEnd, saidOf } from "./words.ts"
 
 /** One stage of a curriculum. */

@@ -95,7 +95,6 @@ export const advance = (stages: ReadonlyArray<Terms>, at: Position, rollout: num
 }
 
 /** Names in metrics.jsonl. */
-export const stageMetric = "curriculum/stage"
 export const metricOf = (measure: Measure): string => `curriculum/${measure}`
 
 /** A step's numbers, by their names in metrics.jsonl. */

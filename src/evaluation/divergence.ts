@@ -1,6 +1,7 @@
 /**
  * Notices a run that runs away. Judges each step by its metrics alone, so that a resumed run sees what the run saw that
- * never stopped. Compared with the first three steps of the run:
+ * never stopped. Compared with the first three steps of the run; drawings, where a curriculum widens, with the first three
+ * since then, as other prompts have drawings of another length:
  *
  * - `not_finite`: the loss or its gradient is not a finite number;
  * - `loss`: the losses of two steps in a row are over three times the lowest, or the median of five is over 1.5 times it;
@@ -16,7 +17,7 @@
  * gives -18 to -300 nats, and the next drawings do not render. The gradient's norm is no sign: it quadruples in healthy
  * runs, and clipping bounds what it does.
  */
-import type { StepReport } from "../domain.ts"
+import { stageMetric, type StepReport } from "../domain.ts"
 
 export type Sign = "not_finite" | "loss" | "moved" | "entropy" | "validity"
 export const signs: ReadonlyArray<Sign> = ["not_finite", "loss", "moved", "entropy", "validity"]
@@ -52,6 +53,9 @@ const known = (steps: ReadonlyArray<StepReport>, name: string): Array<number> =>
 export class DivergenceWatch {
   readonly #options: WatchOptions
   #first: Array<StepReport> = []
+  /** The first ones whose drawings are of prompts as wide as now. */
+  #firstOfStage: Array<StepReport> = []
+  #stage: number | undefined
   #recent: Array<StepReport> = []
   #discarded: ReadonlyArray<readonly [from: number, to: number]> = []
   #wentBackTo: number | undefined
@@ -72,8 +76,10 @@ export class DivergenceWatch {
   see(report: StepReport): Sign | undefined {
     if (report.metrics[metricOfSign("not_finite")] === 1) return "not_finite"
     if (this.discarded(report.policyVersion)) return undefined
+    const stage = report.metrics[stageMetric]
+    if (stage !== this.#stage) [this.#stage, this.#firstOfStage, this.#recent] = [stage, [], []]
     this.#recent = [...this.#recent, report].slice(-Math.max(slow, this.#window))
-    if (this.#first.length < firstSteps) this.#first.push(report)
+    for (const first of [this.#first, this.#firstOfStage]) if (first.length < firstSteps) first.push(report)
     return this.#sign(this.#recent)
   }
 
@@ -101,7 +107,7 @@ export class DivergenceWatch {
 
   /** @param alone whether it is one step, several times: too little for a median loss */
   #sign(recent: ReadonlyArray<StepReport>, alone = false): Sign | undefined {
-    const entropy = mean(known(this.#first, "objective/entropy"))
+    const entropy = mean(known(this.#firstOfStage, "objective/entropy"))
     const moved = known(recent, "objective/kl").at(-1)
     if (moved !== undefined && moved < -entropy / 4) return "moved"
     const twice = (name: string, limit: number): boolean => {
@@ -115,7 +121,7 @@ export class DivergenceWatch {
     if (twice("objective/entropy", 3 * entropy)) return "entropy"
     const valid = known(recent, "svg/valid").slice(-this.#window)
     if (valid.length < this.#window) return undefined
-    const [before, now] = [mean(known(this.#first, "svg/valid")), mean(valid)]
+    const [before, now] = [mean(known(this.#firstOfStage, "svg/valid")), mean(valid)]
     const error = Math.sqrt(before * (1 - before) / (this.#options.drawings * valid.length))
     return now < before / 2 && before - now > 4 * error ? "validity" : undefined
   }

@@ -3,7 +3,7 @@
  * train nothing. If the policy learns to please only the judge, it shows here first.
  */
 import { Effect } from "effect"
-import type { Agreement, Alarm, Drawing, JudgedPair, Rollout } from "../domain.ts"
+import { type Agreement, type Alarm, type Drawing, type JudgedPair, type Rollout, stageMetric } from "../domain.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import { backTo, divergence } from "./divergence.ts"
 import { failedInARow } from "./judge-watch.ts"
@@ -141,7 +141,7 @@ export const makeAlarms = () => {
   const [failureAlarm, divergenceAlarm] = [makeFailureAlarm(), makeDivergenceAlarm()]
   let [alarm, lengthAlarm, stage] = [makeAlarm(), makeLengthAlarm(), undefined as number | undefined]
   return ({ metrics, step, trust }: { readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly trust: ReadonlyArray<Agreement> }): ReadonlyArray<Alarm> => {
-    const now = metrics["curriculum/stage"]
+    const now = metrics[stageMetric]
     if (now !== stage) [alarm, lengthAlarm, stage] = [makeAlarm(), makeLengthAlarm(), now]
     return [...trust.map(alarm), lengthAlarm(metrics["svg/length"]), failureAlarm(metrics), divergenceAlarm(metrics)].flatMap((message) => message === undefined ? [] : [{ step, message }])
   }

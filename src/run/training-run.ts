@@ -8,7 +8,7 @@ import { Clock, Effect, Ref, Stream } from "effect"
 import type { Base } from "../model/adapter.ts"
 import { keepOnly, pruned, writeCheckpoint } from "./checkpoints.ts"
 import type { PipelineConfig } from "../steps/config.ts"
-import { type Alarm, isPreference, type StepReport } from "../domain.ts"
+import { type Alarm, isPreference, stageMetric, type StepReport } from "../domain.ts"
 import { evaluate, type Evaluation, type EvaluationOptions } from "../evaluation/evaluate.ts"
 import { writeFile } from "../system/files.ts"
 import { stopOf, stoppedMetric } from "../evaluation/divergence.ts"
@@ -191,7 +191,8 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     )
   )
   yield* o.progress.end
-  if (curriculum !== undefined) yield* tell(yield* curriculum.toldAtTheEnd)
+  const stopped = stopOf(yield* Ref.get(reports))
+  if (curriculum !== undefined && stopped === undefined) yield* tell(yield* curriculum.toldAtTheEnd)
   yield* checkpoint
 
   const { evaluated, greedy } = yield* evaluate({
@@ -214,7 +215,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     costUsd: (yield* state.costUsd) ?? total(all, "judge/cost_usd"),
     faults: { ...faultsOf(all), ...yield* state.faults }
   }
-  const [stopped, worse] = [stopOf(all), worseThanStart(measured)]
+  const worse = worseThanStart(measured)
   const summary: Summary = {
     ...measured,
     ...(stopped === undefined ? {} : { stopped }),
@@ -229,7 +230,7 @@ const describe = (metrics: Readonly<Record<string, number>>): string => {
   const show = (label: string, name: string, digits = 2) =>
     metrics[name] === undefined ? [] : [`${label} ${metrics[name].toFixed(digits)}`]
   return [
-    ...show("stage", "curriculum/stage", 0),
+    ...show("stage", stageMetric, 0),
     ...show("loss", "loss", 3),
     ...show("margin", "rewards/margins"),
     ...show("valid", "svg/valid"),

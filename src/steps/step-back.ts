@@ -100,7 +100,7 @@ export const makeStepBack = Effect.fnUntraced(function*(o: StepBackOptions) {
     )
     const version = rollout.step + 1
     const own = { ...stepped?.metrics, ...(stepped === undefined ? { [metricOfSign("not_finite")]: 1 } : {}) }
-    const report = { step: rollout.step, policyVersion: rollout.policyVersion, metrics: { ...own, ...drawingMetrics(rollout.drawings) } }
+    const report = { step: rollout.step, policyVersion: rollout.policyVersion, metrics: { ...own, ...rollout.courseMetrics, ...drawingMetrics(rollout.drawings) } }
     const sign = watch.see(report)
     if (sign === undefined) {
       yield* keep(version)

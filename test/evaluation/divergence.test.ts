@@ -108,6 +108,22 @@ describe("the watch", () => {
     assert.strictEqual(see(15, 14, -50), "moved")
   })
 
+  it("compares drawings with those of the first prompts that are as wide, where a curriculum widens; losses with the run's first", () => {
+    const see = (stages: boolean, then: Readonly<Record<string, number>>) => {
+      const watch = new DivergenceWatch({ drawings: 128, losses: true })
+      return Array.from({ length: 14 }, (_, step) => {
+        const healthy = { loss: 0.69, "objective/entropy": 30, "svg/valid": 0.9 }
+        const metrics = { ...(stages ? { "curriculum/stage": step < 6 ? 1 : 2 } : {}), ...healthy, ...(step < 6 ? {} : then) }
+        return watch.see({ step, policyVersion: step, metrics })
+      }).find((sign) => sign !== undefined)
+    }
+    for (const [sign, then] of [["entropy", { "objective/entropy": 100 }], ["validity", { "svg/valid": 0.3 }]] as const) {
+      assert.strictEqual(see(false, then), sign)
+      assert.isUndefined(see(true, then), sign)
+    }
+    assert.strictEqual(see(true, { loss: 1.2 }), "loss")
+  })
+
   it("takes a loss that is not finite, wherever it comes from", () => {
     const watch = new DivergenceWatch({ drawings: 128, losses: false })
     assert.strictEqual(watch.see({ step: 0, policyVersion: 0, metrics: { [metricOfSign("not_finite")]: 1 } }), "not_finite")

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { JudgedPair, type Outcome, type Rollout } from "../../src/domain.ts"
 import { random } from "../../src/engine/random.ts"
+import { backTo, metricOfSign, rateMetric } from "../../src/evaluation/divergence.ts"
 import { agreements, makeAlarm, makeAlarms, makeLengthAlarm } from "../../src/evaluation/trust.ts"
 import { candidate, inked, verdict } from "../stages/make.ts"
 
@@ -35,6 +36,16 @@ it("begins anew where a curriculum widens, since other prompts have drawings of 
   }
   assert.deepStrictEqual(run((step) => ({ "curriculum/stage": step < 30 ? 1 : 2 })), [])
   for (const one of [run(() => ({})), run(() => ({ "curriculum/stage": 1 }))]) assert.match(one.map(({ message }) => message).join(), /^Drawings have shrunk from 70/)
+})
+
+it("says once that a run diverges and goes on, whatever prompts a curriculum widens to, and tells of each step back", () => {
+  const run = (then: Readonly<Record<string, number>>) => {
+    const alarms = makeAlarms()
+    return Array.from({ length: 6 }, (_, step) => step).flatMap((step) =>
+      alarms({ step, metrics: { "curriculum/stage": 1 + step % 3, [metricOfSign("loss")]: 1, ...then }, trust: [] }).map(({ step }) => step))
+  }
+  assert.deepStrictEqual(run({}), [0])
+  assert.deepStrictEqual(run({ [backTo]: 0, [rateMetric]: 0.25 }), [0, 1, 2, 3, 4, 5])
 })
 
 describe("agreement with judges that train nothing", () => {
