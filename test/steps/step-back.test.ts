@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Ref, Stream } from "effect"
 import * as SamplerFake from "../../layers/sampler/fake.ts"
 import { backTo, metricOfSign, rateMetric, stoppedMetric } from "../../src/evaluation/divergence.ts"
+import { stageMetric } from "../../src/domain.ts"
 import { type StepOutcome, train } from "../../src/pipeline.ts"
 import { LossNotFinite, Optimizer } from "../../src/stages/Optimizer.ts"
 import { Policy, type PolicySnapshot } from "../../src/stages/Policy.ts"
@@ -82,6 +83,25 @@ describe("stepping back", () => {
       assert.strictEqual(radius(again.versions[18]!), radius(start))
       const later = yield* run({ moved: (step) => step === 12 || step === 22 })
       assert.deepStrictEqual(backs(later.outcomes), [[12, 5, 0.25], [22, 15, 0.0625]])
+    }))
+
+  it.live("does not, where fewer drawings render because a curriculum widens", () =>
+    Effect.gen(function*() {
+      const { outcomes } = yield* run({})
+      const signs = Effect.fnUntraced(function*(widens: boolean) {
+        const { guard } = yield* makeStepBack({ drawings: 16, losses: false, onDivergence: "step-back", keeps: true, start, reports: [] })
+        return yield* Effect.forEach(outcomes, ({ rollout, step }) =>
+          Effect.map(
+            guard.step({
+              ...rollout,
+              ...(widens ? { courseMetrics: { [stageMetric]: step < 12 ? 1 : 2 } } : {}),
+              drawings: step < 12 ? rollout.drawings : rollout.drawings.map(({ candidate }) => ({ candidate, rendering: { _tag: "Rejected", reason: "malformed", detail: "cut off" } }))
+            }, Effect.succeed({ snapshot: start, metrics: {} })),
+            ({ metrics }) => metrics[metricOfSign("validity")] ?? 0
+          ))
+      })
+      assert.strictEqual((yield* signs(false).pipe(Effect.provide(stages()))).indexOf(1), 13)
+      assert.notInclude(yield* signs(true).pipe(Effect.provide(stages())), 1)
     }))
 
   it.live("goes to the start where no states are kept", () =>
