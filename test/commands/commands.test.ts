@@ -80,7 +80,7 @@ describe("bad input: one sentence, non-zero exit, no stack trace", () => {
     ], /config\.json is of the family "clip", not "siglip"/],
     ["likeness to nothing", () => ["train", "--judge", "dino", "--judge-model", "/nowhere"], /give it as --judge-references/],
     ["an impossible setting", () => ["train", "--beta", "-1"], /--beta is -1/],
-    ["a setting that the objective does not read", () => ["train", "--loss-type", "reinforce", "--ties", "train"], /--ties means nothing with loss_type reinforce: leave it out, or choose a loss_type that reads it \(sigmoid, hinge, ipo, robust, rao_kupper\)/],
+    ["a setting that the objective does not read", () => ["train", "--loss-type", "reinforce", "--ties", "train"], /--ties means nothing with loss_type reinforce: leave it out, or choose a loss_type that reads it \(sigmoid, hinge, ipo, robust, rao_kupper, sft\)/],
     ["a setting that is no number", () => ["train", "--steps", "many"], /--steps is "many"/],
     ["an unknown setting in a file", () => ["train", "--config", file("c.yaml", "betta: 0.1\n")], /no setting "betta"/],
     ["an output folder that cannot be made", () => ["train", "--out", path.join(file("plain", ""), "run")], /output folder .* cannot be written/],
@@ -186,7 +186,7 @@ describe("commands", () => {
   it("train leaves a run folder as promised", async () => {
     const run = path.join(work, "run")
     const { code, stderr, stdout } = await vequinox(
-      ..."train --steps 2 --prompts-per-step 6 --eval-prompts 8 --eval-temperatures 0.5,1 --eval-best-of 2 --json --seed 9 --out".split(" "),
+      ..."train --steps 2 --rpo-alpha 0 --prompts-per-step 6 --eval-prompts 8 --eval-temperatures 0.5,1 --eval-best-of 2 --json --seed 9 --out".split(" "),
       run
     )
     assert.strictEqual(code, 0, stderr)

@@ -93,7 +93,7 @@ it("a judge that fails on every question is reported and stops the run, which co
 it("a run whose judge failed on the few questions that there were says so in its summary", () =>
   withServer({ always: { status: 400, body: "no picture can be read" } }, async (_server, env) => {
     const out = path.join(work, "few")
-    const tiny = ["--steps", "4", "--prompts-per-step", "1", "--k", "3", "--eval-prompts", "1", "--out", out, "--judge-cache", `${out}.db`]
+    const tiny = ["--steps", "3", "--prompts-per-step", "1", "--k", "3", "--eval-prompts", "1", "--out", out, "--judge-cache", `${out}.db`]
     const { code, stderr } = await vequinox(env, "train", ...model, ...tiny)
     const metrics = fs.readFileSync(path.join(out, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
     assert.isAbove(metrics.reduce((n, { "judge/failed": failed }) => n + failed, 0), 2)

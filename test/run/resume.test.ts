@@ -57,7 +57,7 @@ describe("settings", () => {
   it.effect("that differ are refused, each named with what it was and is", () =>
     Effect.gen(function*() {
       const message = yield* refused({ beta: 0.2, learning_rate: 0.01, seed: 0, judge: "coin" })
-      for (const said of [/--judge was "clip" and is "coin"/, /--learning-rate was 0\.001 and is 0\.01/, /--beta was 0\.1 and is 0\.2/]) assert.match(message, said)
+      for (const said of [/--judge was "clip" and is "coin"/, /--learning-rate was 0\.002 and is 0\.01/, /--beta was 0\.1 and is 0\.2/]) assert.match(message, said)
       assert.notMatch(message, /--seed/)
     }))
 

@@ -23,7 +23,7 @@ const vequinox = (args: ReadonlyArray<string>, until?: { readonly said: string; 
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
   })
 
-const tiny = ("--prompts-per-step 4 --k 4 --eval-prompts 4 --trust-pairs 0 --max-new-tokens 100 --learning-rate 0.03 --warmup-steps 0 " +
+const tiny = ("--rpo-alpha 0 --pair-selection all --prompts-per-step 4 --k 4 --eval-prompts 4 --trust-pairs 0 --max-new-tokens 100 --learning-rate 0.03 --warmup-steps 0 " +
   "--lr-scheduler-type constant --json").split(" ")
 const text = (run: string, name: string) => fs.readFileSync(path.join(run, name), "utf8")
 const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(run, "metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line))
