@@ -2,12 +2,9 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
-import { createSession, float32, int64 } from "../../layers/onnx/session.ts"
-import { gradients } from "../../src/engine/graph/gradients.ts"
-import { Graph } from "../../src/engine/graph/graph.ts"
-import { type Example, totalsOf } from "../../src/objectives/objective.ts"
+import type { Example } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
-import { sumBySequence } from "../../src/objectives/sums.ts"
+import { lossAndSlope } from "./compute.ts"
 
 interface Case {
   readonly loss_type: "sigmoid" | "hinge" | "ipo" | "robust" | "sft"
@@ -23,45 +20,16 @@ interface Case {
 const cases: ReadonlyArray<Case> = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, "../golden/nll.json"), "utf8"))
 const plain = cases[0]!
 
-/** Loss of some of a batch's examples, its gradient by token, and the objective's metrics of the batch. */
-const compute = async (
-  chosen: ChosenObjective,
-  { reference, tokens }: Pick<Case, "reference" | "tokens">,
-  all: ReadonlyArray<Example>,
-  examples = all
-) => {
-  const objective = objectiveOf(chosen)
-  const lengths = tokens.map((row) => row.length)
-  const g = new Graph()
-  const token = g.input("tokens", "float32", ["token"])
-  const sums = sumBySequence(g, token, g.input("segments", "int64", ["token"]), g.input("zeros", "float32", ["sequence"]))
-  const loss = objective.loss(g, chosen, {
-    tokens: token,
-    logps: sums,
-    reference: g.input("reference", "float32", ["sequence"]),
-    lengths: g.input("lengths", "float32", ["sequence"])
+/** Beside loss and slope, the objective's metrics of the batch. */
+const compute = async (chosen: ChosenObjective, of: Pick<Case, "reference" | "tokens">, all: ReadonlyArray<Example>, examples = all) => ({
+  ...await lossAndSlope(chosen, of, all, examples),
+  metrics: objectiveOf(chosen).metrics(chosen, {
+    examples: all,
+    policy: Float64Array.from(of.tokens, (row) => row.reduce((a, b) => a + b, 0)),
+    reference: Float64Array.from(of.reference),
+    lengths: of.tokens.map((row) => row.length)
   })
-  g.output("loss", loss)
-  g.output("slope", gradients(g, loss, g.constant([1], [1]), [token])[0]!)
-  const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
-  const feeds = objective.feeds(chosen, { examples, batch: totalsOf(all, lengths) })
-  const out = await session.run({
-    tokens: float32([tokens.flat().length], Float32Array.from(tokens.flat())),
-    segments: int64([tokens.flat().length], tokens.flatMap((row, n) => row.map(() => n))),
-    zeros: float32([tokens.length], new Float32Array(tokens.length)),
-    reference: float32([tokens.length], Float32Array.from(reference)),
-    lengths: float32([tokens.length], Float32Array.from(lengths)),
-    ...Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) =>
-      [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))]))
-  })
-  await session.release()
-  const policy = Float64Array.from(tokens, (row) => row.reduce((a, b) => a + b, 0))
-  return {
-    loss: Number(out["loss"]!.data[0]),
-    slope: Array.from(out["slope"]!.data, Number),
-    metrics: objective.metrics(chosen, { examples: all, policy, reference: Float64Array.from(reference), lengths })
-  }
-}
+})
 const pairsOf = (pairs: Case["pairs"], signal = 1): ReadonlyArray<Example> => pairs.map((members) => ({ members, signal, weight: 1 }))
 const objectiveIn = (c: Case): ChosenObjective => ({ lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, rpoAlpha: c.rpo_alpha })
 

@@ -1,11 +1,8 @@
 /** What holds of every row of the table. */
 import { assert, describe, it } from "vitest"
-import { createSession, type Feeds, float32, int64 } from "../../layers/onnx/session.ts"
-import { gradients } from "../../src/engine/graph/gradients.ts"
-import { Graph } from "../../src/engine/graph/graph.ts"
-import { type Example, type ObjectiveFeed, type ObjectiveSettings, totalsOf } from "../../src/objectives/objective.ts"
+import type { Example, ObjectiveSettings } from "../../src/objectives/objective.ts"
 import { type ObjectiveName, objectiveOf, objectives } from "../../src/objectives/objectives.ts"
-import { sumBySequence } from "../../src/objectives/sums.ts"
+import { lossAndSlope } from "./compute.ts"
 
 const settings: ObjectiveSettings = { beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5, rejectedFloor: 0.05 }
 /** Three sequences of 2, 3 and 1 completion tokens. */
@@ -17,38 +14,9 @@ const examplesOf = (name: ObjectiveName): ReadonlyArray<Example> =>
     ? [{ members: [0, 1], signal: 1, weight: 1 }, { members: [2, 0], signal: 0.75, weight: 0.5 }]
     : [{ members: [0], signal: 0.75, weight: 1 }, { members: [1], signal: -0.5, weight: 0.5 }, { members: [2], signal: 1, weight: 1 }]
 
-const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
-  Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) =>
-    [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))]))
-
 /** Loss over some of a batch's examples, and its gradient by token. */
-const compute = async (name: ObjectiveName, examples: ReadonlyArray<Example>, all: ReadonlyArray<Example>, logps = tokens, chosen = settings) => {
-  const objective = objectiveOf({ lossType: name })
-  const g = new Graph()
-  const token = g.input("tokens", "float32", ["token"])
-  const zeros = g.input("zeros", "float32", ["sequence"])
-  const sums = sumBySequence(g, token, g.input("segments", "int64", ["token"]), zeros)
-  const loss = objective.loss(g, chosen, {
-    tokens: token,
-    logps: sums,
-    reference: g.input("reference", "float32", ["sequence"]),
-    lengths: g.input("lengths", "float32", ["sequence"])
-  })
-  g.output("loss", loss)
-  g.output("slope", gradients(g, loss, g.constant([1], [1]), [token])[0]!)
-  const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
-  const batch = totalsOf(all, [2, 3, 1])
-  const out = await session.run({
-    tokens: float32([segments.length], Float32Array.from(logps)),
-    segments: int64([segments.length], segments),
-    zeros: float32([3], new Float32Array(3)),
-    reference: float32([3], Float32Array.from(reference)),
-    lengths: float32([3], Float32Array.of(2, 3, 1)),
-    ...tensors(objective.feeds(chosen, { examples, batch }))
-  })
-  await session.release()
-  return { loss: Number(out["loss"]!.data[0]), slope: Array.from(out["slope"]!.data, Number) }
-}
+const compute = (name: ObjectiveName, examples: ReadonlyArray<Example>, all: ReadonlyArray<Example>, logps = tokens, chosen = settings) =>
+  lossAndSlope({ ...chosen, lossType: name }, { reference, tokens: [0, 1, 2].map((n) => logps.filter((_, at) => segments[at] === n)) }, all, examples)
 
 describe.each(Object.keys(objectives) as Array<ObjectiveName>)("objective %s", (name) => {
   const examples = examplesOf(name)

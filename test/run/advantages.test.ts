@@ -1,5 +1,4 @@
 /** A run that learns from advantages, as a person starts it: real processes with the embedded policy and judge. */
-import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -21,23 +20,12 @@ import { defaultPipeline, train } from "../../src/pipeline.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { Policy } from "../../src/stages/Policy.ts"
 import { trainerDefaults } from "../../src/wiring/trainer-defaults.ts"
+import { killableIn } from "../support/command-line.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("advantages")
-const main = path.resolve(import.meta.dirname, "../../src/main.ts")
 
-/** @param until kills the process once its output holds this so many times */
-const vequinox = (args: ReadonlyArray<string>, until?: { readonly said: string; readonly times: number }) =>
-  new Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd: work, env: { PATH: process.env["PATH"] } })
-    let [stdout, stderr] = ["", ""]
-    child.stdout.on("data", (text) => {
-      stdout += text
-      if (until !== undefined && stdout.split(until.said).length > until.times) child.kill("SIGKILL")
-    })
-    child.stderr.on("data", (text) => (stderr += text))
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
-  })
+const vequinox = killableIn(work)
 
 const settings = "--loss-type reinforce --steps 3 --prompts-per-step 4 --k 3 --eval-prompts 4 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
 const text = (run: string, name: string) => fs.readFileSync(path.join(run, name), "utf8")

@@ -1,25 +1,13 @@
 /** A run whose prompts widen, as a person starts it: real processes with the embedded policy and judge. */
-import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
+import { killableIn } from "../support/command-line.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("curriculum-run")
-const main = path.resolve(import.meta.dirname, "../../src/main.ts")
 
-/** @param until kills the process once its output holds this */
-const vequinox = (args: ReadonlyArray<string>, until?: string) =>
-  new Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd: work, env: { PATH: process.env["PATH"] } })
-    let [stdout, stderr] = ["", ""]
-    child.stdout.on("data", (text) => {
-      stdout += text
-      if (until !== undefined && stdout.includes(until)) child.kill("SIGKILL")
-    })
-    child.stderr.on("data", (text) => (stderr += text))
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
-  })
+const vequinox = killableIn(work)
 const refused = async (args: ReadonlyArray<string>, expected: RegExp) => {
   const { code, stderr } = await vequinox(args)
   assert.notStrictEqual(code, 0)
@@ -54,7 +42,7 @@ describe("train --curriculum", () => {
     assert.match(JSON.parse(text("alone", "summary.json")).alarms.at(-1).message, never)
     assert.include(text("alone", "report.html"), "passed before step 2")
 
-    const killed = await vequinox([...train, "struck", "--json"], "\"curriculum/stage\":2")
+    const killed = await vequinox([...train, "struck", "--json"], { said: "\"curriculum/stage\":2", times: 1 })
     assert.deepStrictEqual([killed.code, killed.signal], [null, "SIGKILL"], killed.stderr)
     assert.isBelow(metricsOf("struck").length, 5)
     fs.appendFileSync(path.join(work, "widening.yaml"), " ") // as long as it says the same

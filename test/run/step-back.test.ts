@@ -1,27 +1,15 @@
 /** Runs made to diverge, as a person starts them: real processes with the embedded policy and judge, 30 times the usual rate. */
-import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "vitest"
 import { backTo, rateMetric } from "../../src/evaluation/divergence.ts"
+import { killableIn } from "../support/command-line.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("step-back")
-const main = path.resolve(import.meta.dirname, "../../src/main.ts")
 
-/** @param until kills the process once its output holds this so many times */
-const vequinox = (args: ReadonlyArray<string>, until?: { readonly said: string; readonly times: number }) =>
-  new Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd: work, env: { PATH: process.env["PATH"] } })
-    let [stdout, stderr] = ["", ""]
-    child.stdout.on("data", (text) => {
-      stdout += text
-      if (until !== undefined && stdout.split(until.said).length > until.times) child.kill("SIGKILL")
-    })
-    child.stderr.on("data", (text) => (stderr += text))
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
-  })
+const vequinox = killableIn(work)
 
 const tiny = ("--rpo-alpha 0 --pair-selection all --prompts-per-step 4 --k 4 --eval-prompts 4 --trust-pairs 0 --max-new-tokens 100 --learning-rate 0.03 --warmup-steps 0 " +
   "--lr-scheduler-type constant --json").split(" ")

@@ -1,5 +1,5 @@
 /** The command line as people meet it: real processes in a folder of their own, without this process's environment. */
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -26,6 +26,29 @@ export const commandLine = () => {
     )
   return { work, vequinox, remove: () => fs.rmSync(work, { recursive: true, force: true }) }
 }
+
+export interface Killed {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs commands in this folder; with `until`, a command is killed once its stdout holds `said` that many times. */
+export const killableIn = (work: string) => (args: ReadonlyArray<string>, until?: { readonly said: string; readonly times: number }): Promise<Killed> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, [path.resolve(import.meta.dirname, "../../src/main.ts"), ...args], {
+      cwd: work,
+      env: { PATH: process.env["PATH"] }
+    })
+    let [stdout, stderr] = ["", ""]
+    child.stdout.on("data", (text) => {
+      stdout += text
+      if (until !== undefined && stdout.split(until.said).length > until.times) child.kill("SIGKILL")
+    })
+    child.stderr.on("data", (text) => (stderr += text))
+    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
+  })
 
 /** A command that must fail, in one sentence that does not hold the secret. */
 export const refusedInOneLine = async (result: Promise<Ended>, expected: RegExp, secret: string): Promise<void> => {

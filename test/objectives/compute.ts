@@ -1,0 +1,51 @@
+/** An objective's graph on log-probabilities that are given, run by onnxruntime. */
+import { createSession, type Feeds, float32, int64 } from "../../layers/onnx/session.ts"
+import { gradients } from "../../src/engine/graph/gradients.ts"
+import { Graph } from "../../src/engine/graph/graph.ts"
+import { type Example, type ObjectiveFeed, totalsOf } from "../../src/objectives/objective.ts"
+import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
+import { sumBySequence } from "../../src/objectives/sums.ts"
+
+const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
+  Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) =>
+    [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))]))
+
+/**
+ * Loss of some of a batch's examples, and its gradient by token.
+ *
+ * @param tokens log-probabilities of each sequence's completion tokens
+ * @param reference the reference's log-probability of each completion
+ * @param all the batch
+ * @param examples those of it in this run
+ */
+export const lossAndSlope = async (
+  chosen: ChosenObjective,
+  { reference, tokens }: { readonly reference: ReadonlyArray<number>; readonly tokens: ReadonlyArray<ReadonlyArray<number>> },
+  all: ReadonlyArray<Example>,
+  examples = all
+) => {
+  const objective = objectiveOf(chosen)
+  const lengths = tokens.map((row) => row.length)
+  const g = new Graph()
+  const token = g.input("tokens", "float32", ["token"])
+  const logps = sumBySequence(g, token, g.input("segments", "int64", ["token"]), g.input("zeros", "float32", ["sequence"]))
+  const loss = objective.loss(g, chosen, {
+    tokens: token,
+    logps,
+    reference: g.input("reference", "float32", ["sequence"]),
+    lengths: g.input("lengths", "float32", ["sequence"])
+  })
+  g.output("loss", loss)
+  g.output("slope", gradients(g, loss, g.constant([1], [1]), [token])[0]!)
+  const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
+  const out = await session.run({
+    tokens: float32([tokens.flat().length], Float32Array.from(tokens.flat())),
+    segments: int64([tokens.flat().length], tokens.flatMap((row, n) => row.map(() => n))),
+    zeros: float32([tokens.length], new Float32Array(tokens.length)),
+    reference: float32([tokens.length], Float32Array.from(reference)),
+    lengths: float32([tokens.length], Float32Array.from(lengths)),
+    ...tensors(objective.feeds(chosen, { examples, batch: totalsOf(all, lengths) }))
+  })
+  await session.release()
+  return { loss: Number(out["loss"]!.data[0]), slope: Array.from(out["slope"]!.data, Number) }
+}
