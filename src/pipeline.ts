@@ -12,9 +12,9 @@
  *    depends on how fast a stage is. At `maxStaleness` 0 the run equals test/sequential.ts, bit for bit.
  * 2. The optimizer's step n stores rollout n, takes what the buffer allows, trains, publishes version n + 1. Rollouts
  *    arrive in order, so it never sees a later one.
- * 3. Batches keep their order everywhere. The sampler works on one batch at a time, or on a course's evaluation. The judge works on up to two, so
- *    that the next batch uses the places that the last pairs of the first leave free; together they never have more
- *    than `judge.concurrency` pairs under way.
+ * 3. Batches keep their order everywhere. The sampler works on one batch at a time, or on a course's evaluation. The
+ *    judge works on up to two, so that the next batch uses the places that the last pairs of the first leave free;
+ *    together they never have more than `judge.concurrency` pairs under way.
  * 4. Everything is pulled and every queue is bounded: sampling is at most `maxStaleness + 1` rollouts ahead of the last
  *    trained one. Step n + 1 is not trained before the consumer of report n asks for more, so the optimizer's state may
  *    be saved between two reports. A trained step is always kept, whatever interrupts the run: no state exists

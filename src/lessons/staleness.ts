@@ -8,20 +8,12 @@ export interface StalenessOptions {
   readonly staleWeight: number
 }
 
-/** Whether one of the lesson's candidates was drawn from such a version. */
-export const drawnFromAny = (lesson: Lesson, versions: (version: number) => boolean): boolean =>
-  lesson._tag === "Advantage"
-    ? versions(lesson.candidate.policyVersion)
-    : versions(lesson.chosen.policyVersion) || versions(lesson.rejected.policyVersion)
+/** The policy versions that a lesson's candidates were drawn from. */
+const drawnFrom = (lesson: Lesson): ReadonlyArray<number> =>
+  lesson._tag === "Advantage" ? [lesson.candidate.policyVersion] : [lesson.chosen.policyVersion, lesson.rejected.policyVersion]
 
-/** The oldest policy version that a lesson's candidates were drawn from. */
-const drawnFrom = (lesson: Lesson): number =>
-  lesson._tag === "Advantage"
-    ? lesson.candidate.policyVersion
-    : Math.min(lesson.chosen.policyVersion, lesson.rejected.policyVersion)
-
-/** Versions between the one the lesson was drawn from and the one it would train. */
-export const ageOf = (lesson: Lesson, version: number): number => version - drawnFrom(lesson)
+/** Versions between the oldest one the lesson was drawn from and the one it would train. */
+export const ageOf = (lesson: Lesson, version: number): number => version - Math.min(...drawnFrom(lesson))
 
 /** The lesson as it is trained at `version`, or undefined if it is too old, or drawn from a version that is discarded. */
 export const admit = (
@@ -31,7 +23,7 @@ export const admit = (
   discarded: (version: number) => boolean = () => false
 ): Lesson | undefined => {
   const age = ageOf(lesson, version)
-  if (age > maxStaleness || drawnFromAny(lesson, discarded)) return undefined
+  if (age > maxStaleness || drawnFrom(lesson).some(discarded)) return undefined
   const weight = lesson.weight * staleWeight ** age
   if (age === 0) return lesson
   return lesson._tag === "Advantage" ? new Advantage({ ...lesson, weight }) : new Preference({ ...lesson, weight })
