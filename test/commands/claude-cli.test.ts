@@ -12,7 +12,7 @@ afterAll(remove)
 const secret = "sk-ant-secret-of-the-test"
 const withServer = (o: ClaudeServerOptions, use: (server: ClaudeServer, env: Record<string, string>) => Promise<void>) =>
   during(startClaudeServer(o), (server) => use(server, { ANTHROPIC_API_KEY: secret, ANTHROPIC_BASE_URL: server.url }))
-const tiny = ["--steps", "3", "--prompts-per-step", "4", "--k", "3", "--eval-prompts", "4", "--judge", "claude"]
+const tiny = ["--steps", "3", "--prompts-per-step", "4", "--k", "3", "--eval-prompts", "4", "--eval-temperatures", "1", "--eval-best-of", "0", "--judge", "claude"]
 const lines = (file: string) => fs.readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line))
 
 describe.concurrent("vequinox train --judge claude", () => {

@@ -90,7 +90,7 @@ syncBuiltinESMExports()
     const out = path.join(work, "run")
     const { code, stderr, stdout } = await vequinox(
       { ...env("draw"), NODE_OPTIONS: `--import=${spy}` },
-      ..."train --model tiny/policy --revision v1.0 --steps 1 --prompts-per-step 2 --k 2 --eval-prompts 1 --trust-pairs 0 --out".split(" "),
+      ..."train --model tiny/policy --revision v1.0 --steps 1 --prompts-per-step 2 --k 2 --eval-prompts 1 --eval-temperatures 1 --eval-best-of 0 --trust-pairs 0 --out".split(" "),
       out
     )
     assert.strictEqual(code, 0, stderr)

@@ -32,7 +32,7 @@ const vequinox = (atPage: (url: string, child: { readonly kill: (signal: NodeJS.
 
 it("trains on what the person at the page prefers", async () => {
   const out = path.join(work, "run")
-  const tiny = ["--steps", "1", "--prompts-per-step", "2", "--k", "3", "--eval-prompts", "2"]
+  const tiny = ["--steps", "1", "--prompts-per-step", "2", "--k", "3", "--eval-prompts", "2", "--eval-temperatures", "1", "--eval-best-of", "0"]
   const seen: Array<string> = []
   const { code, stderr } = await vequinox((url) => void sitAtPage(url, (prompt) => seen.push(prompt)), "train", ...tiny, "--out", out)
   assert.strictEqual(code, 0, stderr)

@@ -199,7 +199,7 @@ describe("training from an adapter", () => {
   it("vequinox train --adapter keeps its rank, modules and numbers", async () => {
     const { folder, parameters } = await made
     const out = path.join(cli.work, "run")
-    const small = "--steps 1 --prompts-per-step 2 --eval-prompts 2 --rpo-alpha 0 --learning-rate 1e-3 --warmup-steps 0 --judge coin --trust-pairs 0 --json".split(" ")
+    const small = "--steps 1 --prompts-per-step 2 --eval-prompts 2 --eval-temperatures 1 --eval-best-of 0 --rpo-alpha 0 --learning-rate 1e-3 --warmup-steps 0 --judge coin --trust-pairs 0 --json".split(" ")
     const { code, stderr, stdout } = await cli.vequinox({}, "train", "--adapter", folder, "--out", out, ...small)
     assert.strictEqual(code, 0, stderr)
     assert.approximately(JSON.parse(stdout.split("\n")[0]!).loss, Math.LN2, 1e-5)

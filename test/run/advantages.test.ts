@@ -27,7 +27,7 @@ const work = scratchFolder("advantages")
 
 const vequinox = killableIn(work)
 
-const settings = "--loss-type reinforce --steps 3 --prompts-per-step 4 --k 3 --eval-prompts 4 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
+const settings = "--loss-type reinforce --steps 3 --prompts-per-step 4 --k 3 --eval-prompts 4 --eval-temperatures 1 --eval-best-of 0 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
 const text = (run: string, name: string) => fs.readFileSync(path.join(run, name), "utf8")
 const adapterOf = (run: string) => fs.readFileSync(path.join(run, "adapter/adapter_model.safetensors"))
 const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(run, "metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line))

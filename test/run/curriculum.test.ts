@@ -20,7 +20,7 @@ const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(r
 const timeless = (rows: ReadonlyArray<Record<string, number>>) =>
   rows.map((row) => Object.fromEntries(Object.entries(row).filter(([name]) => !name.startsWith("seconds/"))))
 
-const settings = "--steps 5 --prompts-per-step 4 --k 3 --eval-prompts 4 --trust-pairs 4 --save-steps 1 --seed 5".split(" ")
+const settings = "--steps 5 --prompts-per-step 4 --k 3 --eval-prompts 4 --eval-temperatures 1 --eval-best-of 0 --trust-pairs 4 --save-steps 1 --seed 5".split(" ")
 const easy = "measure: validity, threshold: 0.01, evaluations: 1, every: 1, drawings: 8, keep: 0.5"
 fs.writeFileSync(path.join(work, "widening.yaml"), `
 stages:

@@ -11,7 +11,7 @@ const work = scratchFolder("step-back")
 
 const vequinox = killableIn(work)
 
-const tiny = ("--rpo-alpha 0 --pair-selection all --prompts-per-step 4 --k 4 --eval-prompts 4 --trust-pairs 0 --max-new-tokens 100 --learning-rate 0.03 --warmup-steps 0 " +
+const tiny = ("--rpo-alpha 0 --pair-selection all --prompts-per-step 4 --k 4 --eval-prompts 4 --eval-temperatures 1 --eval-best-of 0 --trust-pairs 0 --max-new-tokens 100 --learning-rate 0.03 --warmup-steps 0 " +
   "--lr-scheduler-type constant --json").split(" ")
 const text = (run: string, name: string) => fs.readFileSync(path.join(run, name), "utf8")
 const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(run, "metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line))
