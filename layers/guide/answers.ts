@@ -1,8 +1,9 @@
 /** Paid answers, in one SQLite file that every run shares: the same question is never paid for twice. */
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Schedule } from "effect"
 import { makeFolders } from "../../src/system/folders.ts"
+import { isLocked } from "../../src/system/sqlite.ts"
 import { AnswersFailed } from "./answers-failed.ts"
 import { makeOpenBatches, type OpenBatches, tables } from "./open-batches.ts"
 
@@ -10,6 +11,28 @@ import { makeOpenBatches, type OpenBatches, tables } from "./open-batches.ts"
 const needOwn = (db: DatabaseSync): void => {
   const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all().map(({ name }) => name)
   if (tables.length > 0 && !tables.includes("replies")) throw new Error(`it is a database of something else, with a table ${tables[0]}`)
+}
+
+/** How long a statement waits while another process writes, in milliseconds. */
+const timeout = 5000
+
+/** Throws where the file is locked: two processes that make it at once wait for no lock while they turn the log on. */
+const open = (file: string): DatabaseSync => {
+  makeFolders(path.dirname(file))
+  const db = new DatabaseSync(file, { timeout })
+  try {
+    needOwn(db)
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+      PRAGMA foreign_keys = ON;
+      CREATE TABLE IF NOT EXISTS replies (
+        key TEXT PRIMARY KEY, answer TEXT NOT NULL, nano_usd INTEGER NOT NULL
+      ) STRICT;
+      ${tables}`)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
 }
 
 /**
@@ -31,29 +54,18 @@ export class Answers extends Context.Service<Answers, {
     Layer.effect(
       Answers,
       Effect.gen(function*() {
-        const attempt = <A>(work: () => A) =>
-          Effect.try({
-            try: work,
-            catch: (cause) =>
-              new AnswersFailed({
-                message: `The judge's answers in ${file} cannot be used (${
-                  (cause as Error).message
-                }): check the file, or name another with --judge-cache.`
-              })
+        const cannotBeUsed = (cause: unknown) =>
+          new AnswersFailed({
+            message: `The judge's answers in ${file} cannot be used (${
+              (cause as Error).message
+            }): check the file, or name another with --judge-cache.`
           })
+        const attempt = <A>(work: () => A) => Effect.try({ try: work, catch: cannotBeUsed })
         const db = yield* Effect.acquireRelease(
-          attempt(() => {
-            makeFolders(path.dirname(file))
-            const db = new DatabaseSync(file)
-            needOwn(db)
-            db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-              PRAGMA foreign_keys = ON;
-              CREATE TABLE IF NOT EXISTS replies (
-                key TEXT PRIMARY KEY, answer TEXT NOT NULL, nano_usd INTEGER NOT NULL
-              ) STRICT;
-              ${tables}`)
-            return db
-          }),
+          Effect.try({ try: () => open(file), catch: (cause) => cause }).pipe(
+            Effect.retry({ while: isLocked, schedule: Schedule.spaced("50 millis"), times: 100 }),
+            Effect.mapError(cannotBeUsed)
+          ),
           (db) => Effect.sync(() => db.close())
         )
         const select = db.prepare("SELECT answer FROM replies WHERE key = ?")

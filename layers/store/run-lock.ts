@@ -5,6 +5,7 @@
 import { DatabaseSync } from "node:sqlite"
 import { Effect } from "effect"
 import { FileProblem } from "../../src/system/files.ts"
+import { isLocked } from "../../src/system/sqlite.ts"
 import type { RunFolder } from "../../src/run/folder.ts"
 
 const lock = (file: string): DatabaseSync => {
@@ -18,8 +19,6 @@ const lock = (file: string): DatabaseSync => {
   }
 }
 
-const isHeld = (cause: unknown): boolean => (Number((cause as { readonly errcode?: unknown }).errcode) & 0xff) === 5
-
 /** Held until the scope closes. */
 export const lockRun = (run: RunFolder) =>
   Effect.acquireRelease(
@@ -27,7 +26,7 @@ export const lockRun = (run: RunFolder) =>
       try: () => lock(run.file("run.lock")),
       catch: (cause) =>
         new FileProblem({
-          message: isHeld(cause)
+          message: isLocked(cause)
             ? `Another process is working in ${run.path}: wait until it has ended, or end it first.`
             : `${run.path} cannot be written to (${(cause as Error).message}): check its permissions and those of its files.`
         })
