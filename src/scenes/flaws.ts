@@ -283,26 +283,32 @@ const breakXml = (svg: string, draw: Random): string => {
   }
 }
 
-const flawedDrawing = (scene: Scene, draw: Random, flaw: FlawName): Drawing => {
+/** The other scene that a drawing with this flaw shows, where it is a good drawing of one. */
+const sceneInstead = (scene: Scene, draw: Random, flaw: FlawName): Scene | undefined => {
   switch (flaw) {
     case "wrong-colour":
-      return layOut(withOtherColour(scene, draw), draw)
+      return withOtherColour(scene, draw)
     case "swapped-colours":
-      return layOut(withSwappedColours(scene), draw)
+      return withSwappedColours(scene)
+    case "wrong-count":
+      return scene.kind === "count" ? withOtherCount(scene, draw) : undefined
+    case "wrong-relation":
+      return scene.kind === "relation" || scene.kind === "sizes" ? withOtherRelation(scene, draw) : undefined
+    default:
+      return undefined
+  }
+}
+
+const flawedDrawing = (scene: Scene, draw: Random, flaw: FlawName): Drawing => {
+  switch (flaw) {
     case "misshapen":
       return layOut(scene, draw, scene.kind === "vehicle" || (scene.kind === "rider" && draw() < 0.5)
         ? { vehicle: "misshapen" }
         : { creature: "misshapen" })
     case "beside":
       return layOut(scene, draw, { rider: "beside" })
-    case "wrong-count":
-      return layOut(scene.kind === "count" ? withOtherCount(scene, draw) : scene, draw)
     case "wrong-relation":
-      return scene.kind === "relation" || scene.kind === "sizes"
-        ? layOut(withOtherRelation(scene, draw), draw)
-        : scene.kind === "rider"
-        ? overturned(layOut(scene, draw))
-        : layOut(scene, draw)
+      return scene.kind === "rider" ? overturned(layOut(scene, draw)) : layOut(scene, draw)
     case "missing-part":
       return loseOne(scene, layOut(scene, draw), draw)
     case "unequal-wheels":
@@ -315,21 +321,29 @@ const flawedDrawing = (scene: Scene, draw: Random, flaw: FlawName): Drawing => {
       return withStray(layOut(scene, draw), draw)
     case "tiny":
       return shrink(layOut(scene, draw), draw)
-    case "broken-xml":
+    default:
       return layOut(scene, draw)
   }
+}
+
+export interface FlawedDrawing {
+  readonly svg: string
+  readonly flaw: FlawName
+  /** The other scene of which this is a good drawing, if it is one of any. */
+  readonly shows: Scene | undefined
 }
 
 /**
  * A drawing with the given flaw, or with any of `flawsFor(scene)`. Off-canvas drawings have coordinates outside 0..64;
  * broken-xml drawings are not well-formed XML.
  */
-export const drawFlawed = (scene: Scene, draw: Random, flaw?: FlawName): { svg: string; flaw: FlawName } => {
+export const drawFlawed = (scene: Scene, draw: Random, flaw?: FlawName): FlawedDrawing => {
   const possible = flawsFor(scene)
   if (flaw !== undefined && !possible.includes(flaw)) throw new RangeError(`no ${flaw} for "${caption(scene)}"`)
   const chosen = flaw ?? pick(draw, possible)
-  const svg = toSvg(flawedDrawing(scene, draw, chosen))
-  return { svg: chosen === "broken-xml" ? breakXml(svg, draw) : svg, flaw: chosen }
+  const shows = sceneInstead(scene, draw, chosen)
+  const svg = toSvg(shows === undefined ? flawedDrawing(scene, draw, chosen) : layOut(shows, draw))
+  return { svg: chosen === "broken-xml" ? breakXml(svg, draw) : svg, flaw: chosen, shows }
 }
 
 const otherFigure = (draw: Random, one: Thing, ...taken: ReadonlyArray<Thing>): Thing => ({

@@ -58,6 +58,9 @@ const instead = (scene: Scene): Scene => {
   }
 }
 
+/** The scene that a habitual drawing shows, or undefined where it is a misshapen one of the right scene. */
+export const shownByHabit = (scene: Scene): Scene | undefined => builds[habitOf(scene)] === undefined ? instead(scene) : undefined
+
 const builds: Partial<Record<Habit, Builds>> = {
   creature: { creature: "misshapen" },
   vehicle: { vehicle: "misshapen" },

@@ -9,12 +9,14 @@ import {
   caption,
   captions,
   combination,
+  figures,
   isHeldOut,
   parseCaption,
   sampleScene,
+  satisfies,
   type Scene
 } from "../../src/scenes/grammar.ts"
-import { drawHabit, habitOf } from "../../src/scenes/habits.ts"
+import { drawHabit, habitOf, shownByHabit } from "../../src/scenes/habits.ts"
 import { filled, place, polygon, svgOpen, toSvg } from "../../src/scenes/shape.ts"
 
 const sampled = (n: number, seed: number): ReadonlyArray<Scene> =>
@@ -70,6 +72,36 @@ describe("grammar", () => {
     for (const text of ["a pelican", "a bicycle", "a pelican riding a bicycle"]) {
       assert.isFalse(isHeldOut(parseCaption(text)!), text)
     }
+  })
+
+  it("holds back one number of each figure, every number equally often", () => {
+    const missed = figures.map((figure) =>
+      ([1, 2, 3, 4, 5] as const).filter((count) => isHeldOut({ kind: "count", count, thing: { figure, colour: "red" } }))
+    )
+    assert.isTrue(missed.every(({ length }) => length === 1))
+    for (const count of [1, 2, 3, 4, 5]) assert.closeTo(missed.flat().filter((of) => of === count).length, figures.length / 5, 1)
+  })
+
+  it("knows which scenes are also another one", () => {
+    const are = (shown: string, asked: string) => satisfies(parseCaption(shown)!, parseCaption(asked)!)
+    for (const [shown, asked] of [
+      ["a red pelican", "a pelican"],
+      ["a red pelican riding a blue bicycle", "a pelican riding a blue bicycle"],
+      ["a red star below a blue heart", "a blue heart over a red star"],
+      ["a red star right of a blue heart", "a blue heart left of a red star"],
+      ["a small red star and a big blue hat", "a big blue hat and a small red star"],
+      ["3 red trees", "three red trees"]
+    ] as const) assert.isTrue(are(shown, asked), `${shown}: ${asked}`)
+    for (const [shown, asked] of [
+      ["a pelican", "a red pelican"],
+      ["a red pelican", "a red cat"],
+      ["a red pelican riding a blue bicycle", "a red pelican riding a scooter"],
+      ["a red star above a blue heart", "a blue heart over a red star"],
+      ["a red star inside a blue heart", "a red star above a blue heart"],
+      ["a big red star and a small blue hat", "a big blue hat and a small red star"],
+      ["3 red trees", "2 red trees"],
+      ["a red pelican", "one red star"]
+    ] as const) assert.isFalse(are(shown, asked), `${shown}: ${asked}`)
   })
 
   it("treats converse relations as one combination", () => {
@@ -155,6 +187,28 @@ describe("habits", () => {
         return `${scene.kind} ${habitOf(scene)}`
       }))
     assert.deepStrictEqual([...habits("heldout")].toSorted(), [...habits("train")].toSorted())
+  })
+})
+
+describe("the other scene that a wrong drawing shows", () => {
+  it("is another one than was asked for, and drawn right", { timeout: 60_000 }, () => {
+    const shown = sampled(120, 40).flatMap((scene, i) => {
+      const draw = random(41, i)
+      const { flaw, shows, svg } = drawFlawed(scene, draw)
+      const flawed = shows === undefined ? [] : [{ scene, name: flaw as string, shows, svg }]
+      const byHabit = shownByHabit(scene)
+      return byHabit === undefined ? flawed : [...flawed, { scene, name: habitOf(scene) as string, shows: byHabit, svg: drawHabit(scene, draw) }]
+    })
+    const names = new Set(shown.map(({ name }) => name))
+    for (const name of ["wrong-colour", "swapped-colours", "wrong-count", "wrong-relation", "number", "relation", "colours", "sizes"]) {
+      assert.isTrue(names.has(name), name)
+    }
+    let right = 0
+    for (const { scene, shows, svg } of shown) {
+      assert.isFalse(satisfies(shows, scene), caption(scene))
+      if (checkScene(shows, render(svg)).score >= 0.9) right++
+    }
+    assert.isAbove(right / shown.length, 0.97)
   })
 })
 
