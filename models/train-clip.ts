@@ -36,12 +36,14 @@ import {
   drawHabit,
   drawScene,
   type FlawName,
-  perturbCaption,
   perturbScene,
   sampleScene,
+  satisfies,
   type Scene,
+  shownByHabit,
   type Split
 } from "../src/scenes/index.ts"
+import { jittered } from "../src/evaluation/known-pairs.ts"
 import { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
 const { values } = parseArgs({
@@ -135,42 +137,76 @@ const render = (svg: string): Uint8Array | undefined => {
   }
 }
 
-type Flaw = FlawName | "habit"
+type Flaw = FlawName | "habit" | "jitter"
 
 interface Example {
+  readonly scene: Scene
   readonly text: string
+  readonly wrongScene: Scene
   readonly wrongText: string
   readonly good: Uint8Array
   readonly flawed: Uint8Array
   readonly flaw: Flaw
+  /** The other scene of which the flawed drawing is a good one. */
+  readonly shows: Scene | undefined
 }
 
-/** Share of the flawed drawings that are wrong in the prompt's habitual way (scenes/habits.ts). */
+/** Shares of the flawed drawings that are wrong in the prompt's habitual way (scenes/habits.ts), and jittered. */
 const habitual = 0.35
+const moved = 0.05
+
+const wrongDrawing = (scene: Scene, draw: Random): { svg: string; flaw: Flaw; shows: Scene | undefined } => {
+  const roll = draw()
+  if (roll < habitual) return { svg: drawHabit(scene, draw), flaw: "habit", shows: shownByHabit(scene) }
+  const posed = scene.kind === "creature" || scene.kind === "vehicle" || scene.kind === "rider"
+  if (posed && roll < habitual + moved) return { svg: jittered(scene, draw), flaw: "jitter", shows: undefined }
+  return drawFlawed(scene, draw)
+}
 
 /** A caption with a good and a flawed drawing; both laid out anew, so that only the flaw tells them apart. */
 const exampleOf = (scene: Scene, draw: Random): Example => {
   for (;;) {
-    const { flaw, svg } = draw() < habitual ? { flaw: "habit" as const, svg: drawHabit(scene, draw) } : drawFlawed(scene, draw)
+    const { flaw, shows, svg } = wrongDrawing(scene, draw)
     if (flaw === "broken-xml") continue
     const good = render(drawScene(scene, draw))
     const flawed = render(svg)
     if (good === undefined || flawed === undefined) continue
-    return { text: caption(scene, draw), wrongText: perturbCaption(scene, draw), good, flawed, flaw }
+    const wrongScene = perturbScene(scene, draw)
+    return { scene, text: caption(scene, draw), wrongScene, wrongText: caption(wrongScene, draw), good, flawed, flaw, shows }
   }
 }
 
 /** Scenes of one batch that differ from one another in a single fact: they are each other's hard negatives. */
 const kin = 4
 
+/** What takes longest to learn makes up half of the scenes. */
+const practised: ReadonlyArray<Scene["kind"] | undefined> = ["count", undefined, "relation", undefined]
+
+const sceneOf = (draw: Random, kind: Scene["kind"] | undefined): Scene => {
+  for (;;) {
+    const scene = sampleScene(draw, "train")
+    if (kind === undefined || scene.kind === kind) return scene
+  }
+}
+
 const batch = (split: Split, ...key: ReadonlyArray<number>): ReadonlyArray<Example> =>
   Array.from({ length: pairs / kin }, (_, n) => {
     const draw = random(seed, split === "train" ? 1 : 2, ...key, n)
-    const scene = sampleScene(draw, split)
     // Held-out examples are counted one by one, so each has a scene of its own.
-    return Array.from({ length: kin }, (_, k) =>
-      exampleOf(k === 0 ? scene : split === "train" ? perturbScene(scene, draw) : sampleScene(draw, split), draw))
+    if (split === "heldout") return Array.from({ length: kin }, () => exampleOf(sampleScene(draw, split), draw))
+    const scene = sceneOf(draw, practised[n % practised.length])
+    return Array.from({ length: kin }, (_, k) => exampleOf(k === 0 ? scene : perturbScene(scene, draw), draw))
   }).flat()
+
+/** Where a column that is not the row's own is right too: [row, column], added to the logits. */
+const alsoRight = (rows: number, columns: number, right: (row: number, column: number) => boolean) =>
+  float32(
+    [rows, columns],
+    Float32Array.from({ length: rows * columns }, (_, at) => {
+      const [row, column] = [Math.floor(at / columns), at % columns]
+      return row !== column && right(row, column) ? -1e4 : 0
+    })
+  )
 
 const mean = [0.5, 0.5, 0.5]
 const std = [0.5, 0.5, 0.5]
@@ -188,6 +224,17 @@ const feedsOf = (examples: ReadonlyArray<Example>): Feeds => {
   }
 }
 
+/** What the loss alone wants to know: which other pictures a text describes, and which other texts a picture shows. */
+const matchesOf = (examples: ReadonlyArray<Example>): Feeds => {
+  const shown = [...examples.map(({ scene }) => scene), ...examples.map(({ shows }) => shows)]
+  const asked = [...examples.map(({ scene }) => scene), ...examples.map(({ wrongScene }) => wrongScene)]
+  const shows = (image: number, text: number): boolean => shown[image] !== undefined && satisfies(shown[image], asked[text]!)
+  return {
+    alsoRightImages: alsoRight(examples.length, shown.length, (text, image) => shows(image, text)),
+    alsoRightTexts: alsoRight(examples.length, asked.length, (image, text) => shows(image, text)),
+  }
+}
+
 const shapes = clipShapes(config)
 const parameters = initialParameters(shapes, seed)
 parameters.set("logit_scale", { shape: [], data: Float32Array.of(Math.log(1 / 0.07)) })
@@ -200,7 +247,11 @@ const build = (withGradients: boolean): Promise<Session> => {
   const texts = encodeTexts(g, get, config, g.input("ids", "int64", [both, config.text.maxPositions]), g.input("ends", "int64", [both]))
   const images = encodeImages(g, get, config, g.input("pixels", "float32", [both, 3, size, size]))
   if (withGradients) {
-    const loss = contrastiveLoss(g, texts, images, get("logit_scale"), { pairs, margin: 1 })
+    const loss = contrastiveLoss(g, texts, images, get("logit_scale"), {
+      pairs,
+      margin: 1,
+      alsoRight: { images: g.input("alsoRightImages", "float32", [pairs, both]), texts: g.input("alsoRightTexts", "float32", [pairs, both]) }
+    })
     g.output("loss", loss)
     const names = [...inputs.keys()]
     gradients(g, loss, g.scalar(1), names.map(get)).forEach((dx, i) => g.output(`grad.${names[i]}`, dx!))
@@ -271,7 +322,7 @@ const count = [...parameters.values()].reduce((n, { data }) => n + data.length, 
 console.log(`${out}: ${(count / 1e6).toFixed(2)} M parameters`)
 for (let step = resumed?.step ?? 0; step < steps; step++) {
   const examples = batch("train", step)
-  const result = await training.run({ ...parameterFeeds(), ...feedsOf(examples) })
+  const result = await training.run({ ...parameterFeeds(), ...feedsOf(examples), ...matchesOf(examples) })
   const grads = new Map([...parameters.keys()].map((name) => [name, result[`grad.${name}`]!.data as Float32Array]))
   clipGradients(grads, 1)
   adamwStep(parameters, grads, state, {

@@ -38,7 +38,7 @@ const flawed = (scene: Scene, draw: Random, flaw: Parameters<typeof drawFlawed>[
   flawsFor(scene).includes(flaw) ? drawFlawed(scene, draw, flaw).svg : undefined
 
 /** Moves a third of all corners and centres by 4 to 14 units: the figures are still there, but broken. */
-const jittered = (scene: Scene, draw: Random): string =>
+export const jittered = (scene: Scene, draw: Random): string =>
   toSvg(layOut(scene, draw).map((shape) => ({
     ...shape,
     numbers: shape.numbers.map((n) => {

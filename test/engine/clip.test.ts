@@ -65,3 +65,48 @@ describe.each(["clip", "clip-gelu"])("%s beside transformers", (name) => {
     }
   })
 })
+
+describe("contrastiveLoss with hard negatives", () => {
+  const [pairs, width, scale] = [2, 3, 5]
+  const texts = [[1, 0, 0], [0, 1, 0], [0.6, 0.8, 0], [0, 0.6, 0.8]]
+  const images = [[0.8, 0.6, 0], [0, 0.8, 0.6], [1, 0, 0], [0, 0, 1]]
+  const dot = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) => scale * a.reduce((sum, x, i) => sum + x * b[i]!, 0)
+
+  const computed = async (alsoRight: { images: ReadonlyArray<number>; texts: ReadonlyArray<number> } | undefined) => {
+    const g = new Graph()
+    const rows = (of: ReadonlyArray<ReadonlyArray<number>>) => g.constant(of.flat(), [of.length, width])
+    const mask = (of: ReadonlyArray<number>) => g.constant([...of], [pairs, 2 * pairs])
+    g.output("loss", contrastiveLoss(g, rows(texts), rows(images), g.scalar(Math.log(scale)), {
+      pairs,
+      margin: 0.5,
+      ...(alsoRight && { alsoRight: { images: mask(alsoRight.images), texts: mask(alsoRight.texts) } })
+    }))
+    const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
+    const { loss } = await session.run({})
+    await session.release()
+    return Number(loss!.data[0])
+  }
+
+  /** By hand; `left` says which columns stay in a row's softmax. */
+  const expected = (left: (anchor: "text" | "image", row: number, column: number) => boolean) => {
+    const side = (anchor: "text" | "image", from: typeof texts, to: typeof texts) =>
+      [0, 1].reduce((sum, row) => {
+        const columns = to.map((_, column) => column).filter((column) => left(anchor, row, column))
+        return sum + Math.log(columns.reduce((all, column) => all + Math.exp(dot(from[row]!, to[column]!)), 0)) - dot(from[row]!, to[row]!)
+      }, 0) / pairs
+    const margin = (from: typeof texts, to: typeof texts) =>
+      0.5 * [0, 1].reduce((sum, n) => sum + Math.log1p(Math.exp(dot(from[n]!, to[pairs + n]!) - dot(from[n]!, to[n]!))), 0) / pairs
+    return (side("text", texts, images) + side("image", images, texts)) / 2 + margin(texts, images) + margin(images, texts)
+  }
+
+  it("compares each with all others and with its own wrong one", async () => {
+    assert.approximately(await computed(undefined), expected(() => true), 1e-5)
+  })
+
+  it("leaves out what is right too", async () => {
+    const alsoRight = { images: [0, 0, 0, -1e4, 0, 0, 0, 0], texts: [0, -1e4, 0, 0, 0, 0, -1e4, 0] }
+    const left = (anchor: "text" | "image", row: number, column: number) =>
+      anchor === "text" ? !(row === 0 && column === 3) : !(row === 0 && column === 1) && !(row === 1 && column === 2)
+    assert.approximately(await computed(alsoRight), expected(left), 1e-5)
+  })
+})

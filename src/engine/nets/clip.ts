@@ -87,6 +87,11 @@ export interface ContrastiveOptions {
   readonly pairs: number
   /** Weight of -log σ(own image - flawed image) and of -log σ(own text - wrong text), 0 for plain CLIP. */
   readonly margin: number
+  /**
+   * [pairs, columns] each, added to the logits of text over image and of image over text: a large negative number where
+   * a column that is not the row's own matches it too, 0 elsewhere. Without it such a match counts as wrong.
+   */
+  readonly alsoRight?: { readonly images: Value; readonly texts: Value }
 }
 
 /**
@@ -104,15 +109,18 @@ export const contrastiveLoss = (
   texts: Value,
   images: Value,
   logScale: Value,
-  { margin, pairs: n }: ContrastiveOptions
+  { alsoRight, margin, pairs: n }: ContrastiveOptions
 ): Value => {
   const scale = g.emit("Exp", [logScale])
   const rows = (x: Value, from: number) => g.slice(x, 0, from, from + n)
-  const logits = (a: Value, b: Value) => g.mul(g.matmul(a, g.transpose(b, [1, 0])), scale)
+  const logits = (a: Value, b: Value, without: Value | undefined) => {
+    const all = g.mul(g.matmul(a, g.transpose(b, [1, 0])), scale)
+    return without === undefined ? all : g.add(all, without)
+  }
   const text = rows(texts, 0)
   const image = rows(images, 0)
   const loss = g.scale(
-    g.add(diagonalLoss(g, logits(text, images)), diagonalLoss(g, logits(image, texts))),
+    g.add(diagonalLoss(g, logits(text, images, alsoRight?.images)), diagonalLoss(g, logits(image, texts, alsoRight?.texts))),
     0.5
   )
   const against = (right: Value, wrong: Value, anchor: Value) => {
