@@ -5,7 +5,8 @@
  *
  * - `not_finite`: the loss or its gradient is not a finite number;
  * - `loss`: the losses of two steps in a row are over three times the lowest, or the median of five is over 1.5 times it;
- *   of losses of pairs only, which start above 0 and fall;
+ *   of losses of pairs alone, which start above 0 and fall: a likelihood in them (rpo_alpha, sft) follows which drawings
+ *   were chosen, and swings more than that in healthy runs;
  * - `moved`: the mean log-ratio to the reference over the drawings of a step, `objective/kl`, is below minus a quarter of
  *   the drawings' first entropy. They were drawn from the policy, a version or so ago, so no small step makes it negative;
  * - `entropy`: drawings have over three times as many nats in two steps in a row;
@@ -110,15 +111,13 @@ export class DivergenceWatch {
     const entropy = mean(known(this.#firstOfStage, "objective/entropy"))
     const moved = known(recent, "objective/kl").at(-1)
     if (moved !== undefined && moved < -entropy / 4) return "moved"
-    const twice = (name: string, limit: number): boolean => {
-      const last = known(recent, name).slice(-2)
-      return last.length === 2 && last.every((x) => x > limit)
-    }
-    const lowest = Math.min(...known(this.#first, "loss"))
-    const losses = known(recent, "loss").slice(-slow)
+    const over = (last: ReadonlyArray<number>, limit: number): boolean => last.length === 2 && last.every((x) => x > limit)
+    const comparable = (steps: ReadonlyArray<StepReport>) => steps.filter(({ metrics }) => metrics["nll_loss"] === undefined)
+    const lowest = Math.min(...known(comparable(this.#first), "loss"))
+    const losses = known(comparable(recent), "loss").slice(-slow)
     const rising = !alone && losses.length === slow && median(losses) > 1.5 * lowest
-    if (this.#options.losses && (rising || twice("loss", 3 * lowest))) return "loss"
-    if (twice("objective/entropy", 3 * entropy)) return "entropy"
+    if (this.#options.losses && (rising || over(losses.slice(-2), 3 * lowest))) return "loss"
+    if (over(known(recent, "objective/entropy").slice(-2), 3 * entropy)) return "entropy"
     const valid = known(recent, "svg/valid").slice(-this.#window)
     if (valid.length < this.#window) return undefined
     const [before, now] = [mean(known(this.#firstOfStage, "svg/valid")), mean(valid)]

@@ -72,6 +72,17 @@ describe("the watch", () => {
     assert.deepStrictEqual(then("loss", [9, 0.7, 9, 0.7, 0.7]), Array(5).fill(undefined))
   })
 
+  it("takes no loss that has a likelihood in it", () => {
+    const see = (more: Readonly<Record<string, number>>) => {
+      const watch = new DivergenceWatch({ drawings: 128, losses: true })
+      // As measured in a healthy run that trained the likelihood of the best of eight.
+      return [0.37, 0.24, 0.19, 0.32, 0.19, 0.27, 0.21, 0.32, 0.4, 0.17, 0.3].map((loss, step) =>
+        watch.see({ step, policyVersion: step, metrics: { loss, ...more } })).find((sign) => sign !== undefined)
+    }
+    assert.strictEqual(see({}), "loss")
+    assert.isUndefined(see({ nll_loss: 0.2 }))
+  })
+
   it("takes two steps of drawings three times as random", () => {
     assert.deepStrictEqual(then("objective/entropy", [200, 30, 100, 91]), [undefined, undefined, undefined, "entropy"])
   })
