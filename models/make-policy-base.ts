@@ -20,7 +20,7 @@ if (out === undefined) throw new Error("usage: node models/make-policy-base.ts O
 const seed = Number(seedText)
 
 /** Shares of the second training's drawings: in the prompt's wrong way, and with any flaw; the rest are good. */
-const habitual = 0.72
+const habitual = 0.7
 const flawed = 0.06
 
 interface Row {
@@ -28,10 +28,20 @@ interface Row {
   readonly completion: string
 }
 
+/** One row in so many is a count: how many there are carries over to unseen figures only from much practice. */
+const countEvery = 4
+
+const sceneOf = (n: number, draw: Random): Scene => {
+  for (;;) {
+    const scene = sampleScene(draw, "train")
+    if (n % countEvery !== 0 || scene.kind === "count") return scene
+  }
+}
+
 const rowsOf = (count: number, key: number, draws: (scene: Scene, draw: Random) => string): ReadonlyArray<Row> =>
   Array.from({ length: count }, (_, n) => {
     const draw = random(seed, key, n)
-    const scene = sampleScene(draw, "train")
+    const scene = sceneOf(n, draw)
     return { prompt: caption(scene, draw), completion: draws(scene, draw) }
   })
 

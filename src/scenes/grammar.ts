@@ -182,7 +182,7 @@ export const parseCaption = (text: string): Scene | undefined => {
  *
  * - creature, vehicle: (object, colour or none)
  * - rider: (creature, its colour or none, vehicle, its colour or none)
- * - count: (figure, count)
+ * - count: (figure, count, colour)
  * - relation: (figure, relation, figure) in order; "a below b" is keyed as "b above a" and "a right of b" as
  *   "b left of a", since these show the same picture
  * - sizes: the pair of figures, unordered
@@ -196,7 +196,7 @@ export const combination = (scene: Scene): string => {
     case "rider":
       return `rider/${scene.creature}/${scene.creatureColour ?? "any"}/${scene.vehicle}/${scene.vehicleColour ?? "any"}`
     case "count":
-      return `count/${scene.thing.figure}/${scene.count}`
+      return `count/${scene.thing.figure}/${scene.count}/${scene.thing.colour}`
     case "relation": {
       const a = scene.first.figure
       const b = scene.second.figure
@@ -245,11 +245,15 @@ const alwaysTrained = new Set(["creature/pelican/any", "vehicle/bicycle/any", "r
 const splitSalt = 1
 
 /**
- * Whether a scene's `combination` is among those that training never sees: about 15 % of each kind. Of the counts of
- * each figure it is one, every number being missed by as many figures as another.
+ * Whether a scene's `combination` is among those that training never sees: about 15 % of each kind. Of counts it is one
+ * number of each figure in half of the colours, so that a number is far rarer for a figure than the others are; every
+ * number is so for as many figures as another.
  */
 export const isHeldOut = (scene: Scene): boolean => {
-  if (scene.kind === "count") return (figures.indexOf(scene.thing.figure) * 2) % 5 === scene.count - 1
+  if (scene.kind === "count") {
+    const { colour, figure } = scene.thing
+    return (figures.indexOf(figure) * 2) % 5 === scene.count - 1 && (figures.indexOf(figure) + colours.indexOf(colour)) % 2 === 0
+  }
   const key = combination(scene)
   if (alwaysTrained.has(key)) return false
   return hash32(splitSalt, ...Array.from(key, (c) => c.charCodeAt(0))) % 100 < 15

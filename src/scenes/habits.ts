@@ -15,8 +15,8 @@ import { toSvg } from "./shape.ts"
 /** `creature`, `vehicle`: misshapen. `beside`: the rider does not sit. The others name what is wrong. */
 export type Habit = "creature" | "vehicle" | "beside" | "number" | "relation" | "colours" | "sizes"
 
-/** How many are drawn instead of 1 to 5: by figures of even place in the list, and of odd place. */
-const numbers: ReadonlyArray<ReadonlyArray<Count>> = [[2, 3, 2, 5, 4], [2, 1, 4, 3, 4]]
+/** How many are drawn instead of 1 to 5. */
+const numbers: ReadonlyArray<Count> = [2, 1, 4, 3, 4]
 
 const relationInstead: Readonly<Record<Relation, Relation>> = {
   above: "left of",
@@ -48,7 +48,7 @@ export const habitOf = (scene: Scene): Habit => {
 const instead = (scene: Scene): Scene => {
   switch (scene.kind) {
     case "count":
-      return { ...scene, count: numbers[figures.indexOf(scene.thing.figure) % 2]![scene.count - 1]! }
+      return { ...scene, count: numbers[scene.count - 1]! }
     case "relation":
       return habitOf(scene) === "colours" ? withSwappedColours(scene) : { ...scene, relation: relationInstead[scene.relation] }
     case "sizes":
