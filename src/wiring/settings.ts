@@ -132,7 +132,7 @@ export const settings = {
     orElse(int(0, 1024), 0),
     "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: 64 for the embedded clip, 448 for claude, at least 224 for other models"
   ],
-  eval_prompts: [orElse(int(0, 1e6), 512), "held-out prompts on which the trained policy is compared with the one it started from; 0 compares nothing"],
+  eval_prompts: [orElse(int(0, 1e6), 320), "held-out prompts on which the trained policy is compared with the one it started from; 0 compares nothing"],
   eval_temperatures: [
     orElse(Schema.Array(real(0, 100)).check(Schema.isMinLength(1)), [0, 0.3, 0.5, 0.7, 1]),
     "sampling temperatures at which both policies are compared; 0 and 1 always are"
