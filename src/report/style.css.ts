@@ -61,7 +61,7 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mon
 .filter input:checked + span { background: var(--ink); border-color: var(--ink); color: var(--paper); }
 .filter input:checked + span i { color: inherit; opacity: 0.75; }
 .filter input:focus-visible + span { outline: 2px solid var(--c1); outline-offset: 2px; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 28px 24px; margin-top: 22px; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(272px, 1fr)); gap: 28px 24px; margin-top: 22px; }
 .card { content-visibility: auto; contain-intrinsic-size: auto 220px; break-inside: avoid; }
 .card:focus { outline: none; }
 .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
