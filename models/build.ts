@@ -29,13 +29,17 @@ fs.mkdirSync(work, { recursive: true })
 make("base", "models/make-policy-base.ts WORK/base 120000 40000 0")
 const sft = (from: string, rows: string, result: string, rest: string) =>
   make(result, `src/main.ts sft --model WORK/${from} --data WORK/base/${rows}.jsonl --out WORK/${result} --batch-size 32 ${rest}`)
-sft("base", "good", "learning", "--steps 1200 --learning-rate 2e-3 --lr-scheduler-type constant_with_warmup --save-dtype F32 --seed 0")
-sft("learning", "good", "able", "--steps 800 --learning-rate 2e-3 --warmup-steps 20 --save-dtype F32 --seed 1")
-sft("able", "habits", "policy", "--steps 350 --learning-rate 1e-3 --warmup-steps 20 --seed 2")
+sft("base", "good", "learning", "--steps 1400 --learning-rate 2e-3 --lr-scheduler-type constant_with_warmup --save-dtype F32 --seed 0")
+sft("learning", "good", "fair", "--steps 1000 --learning-rate 2e-3 --warmup-steps 20 --save-dtype F32 --seed 1")
+sft("fair", "good", "good", "--steps 500 --learning-rate 1.5e-3 --warmup-steps 20 --save-dtype F32 --seed 3")
+sft("good", "good", "able", "--steps 400 --learning-rate 1e-3 --warmup-steps 20 --save-dtype F32 --seed 4")
+sft("able", "habits", "policy", "--steps 450 --learning-rate 1e-3 --warmup-steps 20 --seed 2")
 install("policy", "policy")
 
 // The judge, and the evaluator that never trains: another seed, another shape.
-make("clip", "models/train-clip.ts --out WORK/clip --seed 1 --steps 3000 --patch 8 --hidden 160 --layers 4 --text-hidden 128 --text-layers 2")
+const shape = "--patch 8 --hidden 160 --layers 4 --text-hidden 128 --text-layers 2"
+make("clip-first", `models/train-clip.ts --out WORK/clip-first --seed 1 --steps 5500 ${shape}`)
+make("clip", `models/train-clip.ts --from WORK/clip-first --out WORK/clip --seed 3 --steps 1400 --lr 5e-4 ${shape}`)
 install("clip", "clip")
 make(
   "clip-heldout",

@@ -11,6 +11,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as v8 from "node:v8"
 import { parseArgs } from "node:util"
+import { Effect } from "effect"
 import { Resvg } from "@resvg/resvg-js"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { createSession, type Feeds, float32, int64, type Session } from "../layers/onnx/session.ts"
@@ -36,6 +37,7 @@ import {
   drawHabit,
   drawScene,
   type FlawName,
+  isHeldOut,
   perturbScene,
   sampleScene,
   satisfies,
@@ -44,11 +46,13 @@ import {
   type Split
 } from "../src/scenes/index.ts"
 import { jittered } from "../src/evaluation/known-pairs.ts"
+import { openWeights, readParameters } from "../src/model/model-folder.ts"
 import { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
 const { values } = parseArgs({
   options: {
     out: { type: "string" },
+    from: { type: "string", default: "" },
     seed: { type: "string", default: "1" },
     steps: { type: "string", default: "1000" },
     batch: { type: "string", default: "32" },
@@ -73,7 +77,9 @@ const size = number("image")
 // With an end token of id 2 transformers would read the embedding at the highest id instead: 2 stays unused.
 const specialTokens = ["<|pad|>", "<|startoftext|>", "<|unused|>", "<|endoftext|>"]
 const eosTokenId = 3
-const tokenizerJson = trainBpe(
+/** With --from, training goes on from a CLIP of the same shape, with its tokenizer. */
+const from = values.from
+const tokenizerJson = from !== "" ? JSON.parse(fs.readFileSync(path.join(from, "tokenizer.json"), "utf8")) as ReturnType<typeof trainBpe> : trainBpe(
   (function*() {
     for (let n = 0; n < 20_000; n++) {
       const draw = random(seed, 0x70c, n)
@@ -155,8 +161,12 @@ interface Example {
 const habitual = 0.35
 const moved = 0.05
 
+/** Share of the flawed drawings of two things that show another relation: it takes longest to learn. */
+const turned = 0.3
+
 const wrongDrawing = (scene: Scene, draw: Random): { svg: string; flaw: Flaw; shows: Scene | undefined } => {
   const roll = draw()
+  if (scene.kind === "relation" && roll > 1 - turned) return drawFlawed(scene, draw, "wrong-relation")
   if (roll < habitual) return { svg: drawHabit(scene, draw), flaw: "habit", shows: shownByHabit(scene) }
   const posed = scene.kind === "creature" || scene.kind === "vehicle" || scene.kind === "rider"
   if (posed && roll < habitual + moved) return { svg: jittered(scene, draw), flaw: "jitter", shows: undefined }
@@ -189,13 +199,21 @@ const sceneOf = (draw: Random, kind: Scene["kind"] | undefined): Scene => {
   }
 }
 
+/** The two things of a relation exchanged, where training may show that. */
+const turnedRound = (scene: Scene): Scene | undefined => {
+  if (scene.kind !== "relation" || scene.relation === "inside") return undefined
+  const other: Scene = { ...scene, first: scene.second, second: scene.first }
+  return isHeldOut(other) ? undefined : other
+}
+
 const batch = (split: Split, ...key: ReadonlyArray<number>): ReadonlyArray<Example> =>
   Array.from({ length: pairs / kin }, (_, n) => {
     const draw = random(seed, split === "train" ? 1 : 2, ...key, n)
     // Held-out examples are counted one by one, so each has a scene of its own.
     if (split === "heldout") return Array.from({ length: kin }, () => exampleOf(sampleScene(draw, split), draw))
     const scene = sceneOf(draw, practised[n % practised.length])
-    return Array.from({ length: kin }, (_, k) => exampleOf(k === 0 ? scene : perturbScene(scene, draw), draw))
+    const near = (k: number): Scene => (k === 1 ? turnedRound(scene) : undefined) ?? perturbScene(scene, draw)
+    return Array.from({ length: kin }, (_, k) => exampleOf(k === 0 ? scene : near(k), draw))
   }).flat()
 
 /** Where a column that is not the row's own is right too: [row, column], added to the logits. */
@@ -236,8 +254,9 @@ const matchesOf = (examples: ReadonlyArray<Example>): Feeds => {
 }
 
 const shapes = clipShapes(config)
-const parameters = initialParameters(shapes, seed)
-parameters.set("logit_scale", { shape: [], data: Float32Array.of(Math.log(1 / 0.07)) })
+const parameters = from === ""
+  ? initialParameters(shapes, seed).set("logit_scale", { shape: [], data: Float32Array.of(Math.log(1 / 0.07)) })
+  : readParameters(await Effect.runPromise(openWeights(from)))
 
 const build = (withGradients: boolean): Promise<Session> => {
   const g = new Graph()
