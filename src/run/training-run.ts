@@ -202,7 +202,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     after: yield* policy.latest,
     scorers: o.scorers,
     seed: o.pipeline.seed,
-    atOnce: 4 * o.pipeline.promptsPerBatch * o.pipeline.k
+    atOnce: o.pipeline.promptsPerBatch * o.pipeline.k // as in training: Ctrl-C waits for a call of the sampler
   })
   const all = yield* Ref.get(reports)
   const measured: Omit<Summary, "alarms"> = {

@@ -71,6 +71,7 @@ describe("evaluate", () => {
     return Effect.gen(function*() {
       yield* run()
       assert.isTrue(requests.every(({ step }) => step < 0))
+      assert.isTrue(requests.every(({ k, prompts }) => k * prompts.length <= 16))
       const texts = (version: number, step: number) =>
         new Set(requests.filter((request) => request.policy.version === version && request.step === step).flatMap(({ prompts }) => prompts.map(({ text }) => text)))
       const [heldOut, train] = [new Set(options.prompts.heldOut.map(({ text }) => text)), new Set(options.prompts.train.map(({ text }) => text))]
