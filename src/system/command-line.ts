@@ -1,5 +1,6 @@
 /** Runs a command as this process: main.ts runs every command this way, and other scripts may run one. */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Stdio } from "effect"
 import { oneSentence } from "./errors.ts"
 import { withHyphens } from "./flag-names.ts"

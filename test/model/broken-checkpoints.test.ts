@@ -1,7 +1,7 @@
 /** Checkpoints and adapters that cannot be used, as commands meet them: one sentence each, and nothing half-written. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Command } from "effect/cli"

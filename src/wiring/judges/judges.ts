@@ -2,7 +2,7 @@
  * The judges that --judge names, one row each: its phrase for people, its layer, the size it judges best at and, if it is
  * paid, how much it asks. --help and the table of docs/judges.md come from here (node test/support/docs-tables.ts writes it).
  */
-import { NodeTerminal } from "@effect/platform-node"
+import * as NodeTerminal from "@effect/platform-node/NodeTerminal"
 import { Effect, Layer } from "effect"
 import { makePairJudge } from "../../../layers/guide/pair-judge.ts"
 import { readRequirements } from "../../../layers/guide/requirements.ts"
