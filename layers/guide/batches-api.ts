@@ -2,10 +2,9 @@
  * The calls of the Message Batches API, each answer checked. All calls except making a batch are safe to repeat, and
  * are repeated as long as the server can be expected back.
  */
-import { APIError } from "@anthropic-ai/sdk"
 import { Clock, Effect, Option, Result, Schema } from "effect"
 import { longestAnswer } from "../../src/system/http-limits.ts"
-import { type ClaudeOptions, claudeWords, failure, makeSdk, messageOf, type messageParams } from "./claude.ts"
+import { type ClaudeOptions, claudeWords, type messageParams, openSdk } from "./claude.ts"
 import { brokenOff, busy, type ModelBusy, ModelStopped, shown, type TransportError } from "./transport.ts"
 
 export interface BatchesApiOptions extends Omit<ClaudeOptions, "deadline"> {
@@ -61,18 +60,18 @@ const deadlines = { create: 600, look: 60, piece: 60 }
 /** Most bytes of all results of a batch: far more than 100,000 answers have. */
 const longestResults = 4e9
 
-export const makeBatchesApi = (o: BatchesApiOptions) => {
+export const makeBatchesApi = Effect.fnUntraced(function*(o: BatchesApiOptions) {
   const { patience = 900, waits: [firstWait, longestWait] = [1, 60] } = o
-  const sdk = makeSdk(o)
+  const { client, failure, notThere } = yield* openSdk(o)
   const words = claudeWords(o, o.model)
 
   const call = <A>(seconds: number, work: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, TransportError | NotThere> =>
     Effect.tryPromise({
       try: work,
-      catch: (cause) =>
-        cause instanceof APIError && Number(cause.status) === 404
-          ? new NotThere({ message: shown(words, messageOf(cause)) })
-          : failure(words, cause)
+      catch: (cause) => {
+        const said = notThere(cause)
+        return said === undefined ? failure(words, cause) : new NotThere({ message: shown(words, said) })
+      }
     }).pipe(
       Effect.timeoutOrElse({
         duration: seconds * 1000,
@@ -119,9 +118,9 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
   })
 
   const page = (query: Record<string, string | number>) =>
-    patiently(Effect.flatMap(call(deadlines.look, (signal) => sdk.get<unknown>(path, { query, signal })), checked(Page)))
+    patiently(Effect.flatMap(call(deadlines.look, (signal) => client.get<unknown>(path, { query, signal })), checked(Page)))
   const look = (name: string) =>
-    Effect.flatMap(call(deadlines.look, (signal) => sdk.messages.batches.retrieve(name, {}, { signal })), checked(Batch))
+    Effect.flatMap(call(deadlines.look, (signal) => client.messages.batches.retrieve(name, {}, { signal })), checked(Batch))
 
   return {
     words,
@@ -132,7 +131,7 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
     /** Called once only: if its answer is lost, a batch may exist. */
     create: (requests: ReadonlyArray<BatchRequest>) =>
       Effect.flatMap(
-        call(deadlines.create, (signal) => sdk.messages.batches.create({ requests: [...requests] }, { signal })),
+        call(deadlines.create, (signal) => client.messages.batches.create({ requests: [...requests] }, { signal })),
         checked(Batch)
       ),
     /** Null if the account has no batch. */
@@ -166,7 +165,7 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
       Effect.scoped(Effect.gen(function*() {
         // Not the address in the batch itself: the key would go there.
         const response = yield* call(deadlines.look, (signal) =>
-          sdk.get(`${path}/${name}/results`, {
+          client.get(`${path}/${name}/results`, {
             headers: { accept: "application/binary" },
             stream: true,
             __binaryResponse: true,
@@ -196,4 +195,4 @@ export const makeBatchesApi = (o: BatchesApiOptions) => {
         }
       }))
   }
-}
+})

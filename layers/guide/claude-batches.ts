@@ -72,7 +72,7 @@ const vainReadings = 5
 /** Needs `Answers`; its file remembers the batches. They are followed until the scope closes. */
 export const makeClaudeBatches = Effect.fnUntraced(function*(o: ClaudeBatchesOptions) {
   const { batchBytes = 64e6, batchRequests = 10_000, quiet = 2, settled = 30 } = o
-  const api = makeBatchesApi(o)
+  const api = yield* makeBatchesApi(o)
   const { place, words } = api
   const { batches: memory } = yield* Answers
   const scope = yield* Effect.scope

@@ -1,5 +1,5 @@
 /** The Messages API: the SDK without its retries, a deadline over headers and body, every answer checked. */
-import Anthropic, { APIConnectionError, APIError } from "@anthropic-ai/sdk"
+import type { Anthropic, APIError } from "@anthropic-ai/sdk"
 import { Effect, Option, Redacted, Schema } from "effect"
 import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
 import { hiding } from "../../src/system/secrets.ts"
@@ -49,17 +49,10 @@ const rateHeaders = (headers: Headers) =>
   rateHeadersFrom(headers, (kind) => [`anthropic-ratelimit-${kinds[kind]}-limit`, `anthropic-ratelimit-${kinds[kind]}-remaining`])
 
 /** What the server said, unchanged. */
-export const messageOf = (error: APIError): string => {
+const messageOf = (error: APIError): string => {
   const body = error.error as { readonly error?: { readonly message?: unknown } } | undefined
   return typeof body?.error?.message === "string" ? body.error.message : error.message
 }
-
-export const failure = (words: FailureWords, cause: unknown): TransportError =>
-  cause instanceof APIConnectionError
-    ? unreachable(words, cause)
-    : cause instanceof APIError
-    ? failureOf(words, Number(cause.status), messageOf(cause), cause.headers)
-    : brokenOff(words, cause)
 
 /** Headers that may leave the process besides the key: the SDK would add everything in ANTHROPIC_CUSTOM_HEADERS. */
 const sent = /^(anthropic-version|anthropic-beta|content-type|accept|user-agent|idempotency-key|x-stainless-.*)$/i
@@ -67,21 +60,38 @@ const sent = /^(anthropic-version|anthropic-beta|content-type|accept|user-agent|
 /** A batch's results, which are read line by line under limits of their own. */
 const isResults = (url: unknown): boolean => /\/batches\/[\w-]+\/results$/.test(String(url))
 
-/** The SDK, with the key from here and no other credential from the environment. */
-export const makeSdk = ({ apiKey, baseUrl }: ClaudeOptions): Anthropic =>
-  new Anthropic({
-    apiKey: Redacted.value(apiKey),
-    authToken: null,
-    webhookKey: null,
-    baseURL: baseUrl ?? "https://api.anthropic.com",
-    maxRetries: 0,
-    logLevel: "off",
-    fetch: async (url, init) => {
-      const headers = new Headers(init?.headers)
-      for (const name of Array.from(headers.keys())) if (!sent.test(name)) headers.delete(name)
-      headers.set("authorization", `Bearer ${Redacted.value(apiKey)}`) // as the SDK does before it adds custom headers
-      const response = await fetch(url, { ...init, headers, redirect: "error" })
-      return isResults(url) ? response : atMost(response, longestAnswer)
+/**
+ * The SDK, with the key from here and no other credential from the environment, and its errors as ours. It is loaded
+ * only here: it has as many modules as Effect, and a command that does not ask Claude need not wait for them.
+ */
+export const openSdk = ({ apiKey, baseUrl }: ClaudeOptions) =>
+  Effect.promise(async () => {
+    const { APIConnectionError, APIError, default: Anthropic } = await import("@anthropic-ai/sdk")
+    return {
+      client: new Anthropic({
+        apiKey: Redacted.value(apiKey),
+        authToken: null,
+        webhookKey: null,
+        baseURL: baseUrl ?? "https://api.anthropic.com",
+        maxRetries: 0,
+        logLevel: "off",
+        fetch: async (url, init) => {
+          const headers = new Headers(init?.headers)
+          for (const name of Array.from(headers.keys())) if (!sent.test(name)) headers.delete(name)
+          headers.set("authorization", `Bearer ${Redacted.value(apiKey)}`) // as the SDK does before it adds custom headers
+          const response = await fetch(url, { ...init, headers, redirect: "error" })
+          return isResults(url) ? response : atMost(response, longestAnswer)
+        }
+      }),
+      failure: (words: FailureWords, cause: unknown): TransportError =>
+        cause instanceof APIConnectionError
+          ? unreachable(words, cause)
+          : cause instanceof APIError
+          ? failureOf(words, Number(cause.status), messageOf(cause), cause.headers)
+          : brokenOff(words, cause),
+      /** What the server said when it answered that there is no such thing; undefined if it failed otherwise. */
+      notThere: (cause: unknown): string | undefined =>
+        cause instanceof APIError && Number(cause.status) === 404 ? messageOf(cause) : undefined
     }
   })
 
@@ -177,12 +187,13 @@ const placeOf = (baseUrl: string): string => {
 }
 
 export const makeClaude = (o: ClaudeOptions): Transport => {
-  const sdk = makeSdk(o)
+  let opened: Effect.Success<ReturnType<typeof openSdk>> | undefined
   const { deadline = 30 } = o
   const send = Effect.fnUntraced(function*(request: Request) {
     const words = claudeWords(o, request.model)
+    const { client, failure } = opened ??= yield* openSdk(o)
     const { data, response } = yield* Effect.tryPromise({
-      try: (signal) => sdk.messages.create(messageParams(request), { signal, headers: { "idempotency-key": request.once } }).withResponse(),
+      try: (signal) => client.messages.create(messageParams(request), { signal, headers: { "idempotency-key": request.once } }).withResponse(),
       catch: (cause) => failure(words, cause)
     }).pipe(
       // The SDK's own timeout covers only the headers; this one also ends a body that stalls.
