@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { peakBytes } from "../../src/engine/graph/liveness.ts"
 import { planTrainer, trainerBytes } from "../../src/engine/training/memory.ts"
-import { runOrder } from "../../src/engine/graph/onnx.ts"
+import { runOrder } from "../../src/engine/graph/run-order.ts"
 import { allLinear } from "../../src/engine/nets/transformer.ts"
 import { qwenShape } from "../../bench/trainer.ts"
 

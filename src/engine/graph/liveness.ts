@@ -1,7 +1,7 @@
 /** How much memory the values of a graph need during a run, found without running it. */
 import type { DType, Graph, Value } from "./graph.ts"
-import { encodedInputs, runOrder } from "./onnx.ts"
 import type { OpName } from "./ops.ts"
+import { encodedInputs, runOrder } from "./run-order.ts"
 
 const widths: Readonly<Record<DType, number>> = {
   float32: 4,

@@ -19,6 +19,7 @@ import {
 } from "onnx-buf"
 import type { DType, Graph, Initializer, Node, Value } from "./graph.ts"
 import { ops } from "./ops.ts"
+import { encodedInputs, reachable } from "./run-order.ts"
 
 const dataTypes: Readonly<Record<DType, TensorProto_DataType>> = {
   float32: TensorProto_DataType.FLOAT,
@@ -47,9 +48,6 @@ const attributesOf = (node: Node) =>
         : { type: AttributeProto_AttributeType.INT, i: BigInt(value) })
     })
   )
-
-/** Inputs that the ONNX node takes. */
-export const encodedInputs = (node: Node) => node.inputs.slice(0, ops[node.op].as?.[1])
 
 const nodeProto = (node: Node, used: ReadonlySet<Value>) =>
   create(NodeProtoSchema, {
@@ -101,26 +99,6 @@ const tensorProto = ({ bytes, value }: Initializer, locationOf: (file: string) =
   })
 
 /**
- * Nodes and initializers that lead to an output, in order, but first those made only of weights. onnxruntime runs the
- * node's later listed inputs first: a weight listed after its product's other input would be widened, and kept widened,
- * before everything that leads to that input.
- */
-const reachable = (g: Graph) => {
-  const used = new Set<Value>(g.outputs.map(({ value }) => value))
-  const nodes = g.nodes.slice().reverse().filter((node) => {
-    if (!node.outputs.some((y) => used.has(y))) return false
-    for (const x of encodedInputs(node)) if (x !== undefined) used.add(x)
-    return true
-  }).reverse()
-  const fixed = (node: Node) => g.isConstant(node.outputs[0]!)
-  return {
-    nodes: [...nodes.filter(fixed), ...nodes.filter((node) => !fixed(node))],
-    used,
-    initializers: g.initializers.filter(({ value }) => used.has(value))
-  }
-}
-
-/**
  * The model's bytes. Only what leads to an output is encoded, and inputs that nothing reads are left out, so a session
  * never computes or asks for them. Weights marked External stay in their files: give the session their folder.
  *
@@ -152,32 +130,6 @@ export const encodeModel = (g: Graph, locationOf = (file: string): string => fil
       })
     })
   )
-}
-
-/**
- * The nodes of the encoded model in the order in which onnxruntime runs them: depth first from the outputs, the last
- * listed first, and among a node's inputs the last listed first (its reverse DFS).
- */
-export const runOrder = (g: Graph): ReadonlyArray<Node> => {
-  const { nodes } = reachable(g)
-  const places = new Map(nodes.map((node, i) => [node, i]))
-  const done = new Set<Node>()
-  const order: Array<Node> = []
-  const visit = (from: Node | undefined): void => {
-    const stack: Array<{ readonly node: Node; readonly leave: boolean }> = from ? [{ node: from, leave: false }] : []
-    for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-      const { leave, node } = top
-      if (leave) order.push(node)
-      else if (!done.has(node)) {
-        done.add(node)
-        stack.push({ node, leave: true })
-        const before = new Set(encodedInputs(node).flatMap((x) => (x?.node && !done.has(x.node) ? [x.node] : [])))
-        for (const next of [...before].sort((a, b) => places.get(a)! - places.get(b)!)) stack.push({ node: next, leave: false })
-      }
-    }
-  }
-  for (const { value } of g.outputs.toReversed()) visit(value.node)
-  return order
 }
 
 /** Names of the inputs that the encoded model will ask for. */
