@@ -160,8 +160,8 @@ const reclaimable = (): number => Math.max(0, process.availableMemory() - os.fre
 /** Bytes that this process can still get, a container's limit included. */
 export const freeMemory = (): number => Math.min(os.freemem() + reclaimable(), process.constrainedMemory() || Infinity)
 
-/** The variables needed to find a GPU's driver; the probing process gets no others from this process. */
-const driverVariables = /^(PATH|HOME|LD_LIBRARY_PATH|DISPLAY|WAYLAND_DISPLAY|XDG_.*|VK_.*|CUDA_.*|NVIDIA_.*|SYSTEMROOT|WINDIR|TEMP|TMP|APPDATA|LOCALAPPDATA)$/i
+/** The variables needed to find a GPU's driver, and compiled code; the probing process gets no others from this process. */
+const driverVariables = /^(PATH|HOME|NODE_COMPILE_CACHE|LD_LIBRARY_PATH|DISPLAY|WAYLAND_DISPLAY|XDG_.*|VK_.*|CUDA_.*|NVIDIA_.*|SYSTEMROOT|WINDIR|TEMP|TMP|APPDATA|LOCALAPPDATA)$/i
 
 /** Fails if onnxruntime cannot be loaded, or ended its process. */
 const probe = (device: Device): Effect.Effect<Probed, OnnxError> =>

@@ -15,7 +15,7 @@ import * as path from "node:path"
 import type { Duplex } from "node:stream"
 import { fileURLToPath } from "node:url"
 import type { KillReason } from "../../src/domain.ts"
-import { programBeside } from "../../src/system/program.ts"
+import { compiledCode, programBeside } from "../../src/system/program.ts"
 import { processUsage } from "./process-usage.ts"
 import { type Answer, type Call, decodeAnswers, encodeCalls, wire } from "./wire.ts"
 
@@ -170,7 +170,7 @@ export class RendererPool {
     const program = fileURLToPath(programBeside(import.meta.url, "./resvg-child"))
     const child = spawn(process.execPath, ["--expose-gc", program], {
       cwd: this.#folder, // resvg resolves paths against it; it is empty
-      env: {}, // no secret of the parent's reaches the process that reads hostile text
+      env: compiledCode(), // no secret of the parent's reaches the process that reads hostile text
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"]
     })
     const [calls, answers] = [child.stdio[wire.calls] as Duplex, child.stdio[wire.answers] as Duplex]
