@@ -2,21 +2,31 @@
 import { Command } from "effect/cli"
 import { runProcess } from "../system/command-line.ts"
 import { version } from "../system/installed.ts"
-import { calibrate } from "./calibrate.ts"
-import { doctor } from "./doctor.ts"
-import { inspect } from "./inspect.ts"
-import { judge } from "./judge.ts"
-import { judgePairs } from "./judge-pairs.ts"
-import { logprobs } from "./logprobs.ts"
-import { merge } from "./merge.ts"
-import { render } from "./render.ts"
-import { sample } from "./sample.ts"
-import { sft } from "./sft.ts"
-import { train } from "./train.ts"
+
+/** In the order of the help. */
+const commands = {
+  train: async () => (await import("./train.ts")).train,
+  sample: async () => (await import("./sample.ts")).sample,
+  render: async () => (await import("./render.ts")).render,
+  judge: async () => (await import("./judge.ts")).judge,
+  "judge-pairs": async () => (await import("./judge-pairs.ts")).judgePairs,
+  calibrate: async () => (await import("./calibrate.ts")).calibrate,
+  logprobs: async () => (await import("./logprobs.ts")).logprobs,
+  merge: async () => (await import("./merge.ts")).merge,
+  sft: async () => (await import("./sft.ts")).sft,
+  inspect: async () => (await import("./inspect.ts")).inspect,
+  doctor: async () => (await import("./doctor.ts")).doctor
+}
+
+const isCommand = (word: string | undefined): word is keyof typeof commands => word !== undefined && Object.hasOwn(commands, word)
+
+/** The one that the command line begins with, so that nobody waits for the others; else all. */
+const [, , first] = process.argv
+const asked = await Promise.all((isCommand(first) ? [commands[first]] : Object.values(commands)).map((load) => load()))
 
 Command.make("vequinox").pipe(
   Command.withDescription("Teach a small language model to draw SVG by preference"),
-  Command.withSubcommands([train, sample, render, judge, judgePairs, calibrate, logprobs, merge, sft, inspect, doctor]),
+  Command.withSubcommands(asked),
   Command.run({ version }),
   runProcess
 )
