@@ -1,18 +1,23 @@
-/** What every Sampler must do. `policy` is a snapshot that the layer can draw from. */
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Layer } from "effect"
+/** What every Sampler must do. */
+import { assert, layer as suite } from "@effect/vitest"
+import { Effect, Layer } from "effect"
 import type { PolicySnapshot } from "../../src/stages/Policy.ts"
 import { Sampler, type SampleRequest } from "../../src/stages/Sampler.ts"
 import { prompt } from "./make.ts"
 
+/**
+ * One life of the layer answers all requests, in the order of the tests; a test that needs another says so.
+ *
+ * @param policy a snapshot that the layer can draw from
+ */
 export const samplerContract = <E>(name: string, layer: Layer.Layer<Sampler, E>, policy: PolicySnapshot) =>
-  describe(`Sampler contract: ${name}`, () => {
+  suite(layer, { excludeTestServices: true })(`Sampler contract: ${name}`, (it) => {
     const [cat, hat] = [prompt("a cat"), prompt("a hat")]
     const request: SampleRequest = { step: 3, prompts: [cat, hat], k: 3, seed: 7, policy }
     const sample = (changes: Partial<SampleRequest> = {}) =>
-      Sampler.use((sampler) => sampler.sample({ ...request, ...changes })).pipe(Effect.provide(layer))
+      Sampler.use((sampler) => sampler.sample({ ...request, ...changes }))
 
-    it.live("gives k candidates a prompt, in order, with all they must carry", () =>
+    it.effect("gives k candidates a prompt, in order, with all they must carry", () =>
       Effect.gen(function*() {
         const groups = yield* sample()
         assert.deepStrictEqual(groups.map((group) => group.length), [3, 3])
@@ -28,12 +33,14 @@ export const samplerContract = <E>(name: string, layer: Layer.Layer<Sampler, E>,
         assert.strictEqual(new Set(groups.flat().map(({ seed }) => seed)).size, 6)
       }))
 
-    it.live("is deterministic", () =>
+    it.effect("is deterministic, in one life and across two", () =>
       Effect.gen(function*() {
-        assert.deepStrictEqual(yield* sample(), yield* sample())
+        const first = yield* sample()
+        assert.deepStrictEqual(yield* sample(), first)
+        assert.deepStrictEqual(yield* sample().pipe(Effect.provide(Layer.fresh(layer))), first)
       }))
 
-    it.live("draws a candidate's random numbers apart from what is sampled beside it", () =>
+    it.effect("draws a candidate's random numbers apart from what is sampled beside it", () =>
       Effect.gen(function*() {
         const together = yield* sample()
         const alone = yield* sample({ prompts: [hat], k: 2 })
@@ -41,14 +48,14 @@ export const samplerContract = <E>(name: string, layer: Layer.Layer<Sampler, E>,
         assert.deepStrictEqual(alone[0]!.map(({ svg }) => svg), together[1]!.slice(0, 2).map(({ svg }) => svg))
       }))
 
-    it.live("draws anew for another step and another seed", () =>
+    it.effect("draws anew for another step and another seed", () =>
       Effect.gen(function*() {
         const seeds = [yield* sample(), yield* sample({ step: 4 }), yield* sample({ seed: 8 })]
           .map((groups) => groups.flat().map(({ seed }) => seed).join())
         assert.strictEqual(new Set(seeds).size, 3)
       }))
 
-    it.live("takes a request's temperature in place of its own: 0 draws one thing for all seeds, 1 what it drew anyway", () =>
+    it.effect("takes a request's temperature in place of its own: 0 draws one thing for all seeds, 1 what it drew anyway", () =>
       Effect.gen(function*() {
         const greedy = [...yield* sample({ temperature: 0 }), ...yield* sample({ temperature: 0, seed: 8 })]
         for (const at of [0, 1]) {
