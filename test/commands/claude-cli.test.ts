@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { type ClaudeServer, type ClaudeServerOptions, startClaudeServer } from "../support/claude-server.ts"
-import { commandLine, type Ended, refusedInOneLine } from "../support/command-line.ts"
+import { bareRun, briefRun, commandLine, type Ended, refusedInOneLine } from "../support/command-line.ts"
 import { during } from "../support/loopback.ts"
 
 const { remove, vequinox, work } = commandLine()
@@ -12,7 +12,7 @@ afterAll(remove)
 const secret = "sk-ant-secret-of-the-test"
 const withServer = (o: ClaudeServerOptions, use: (server: ClaudeServer, env: Record<string, string>) => Promise<void>) =>
   during(startClaudeServer(o), (server) => use(server, { ANTHROPIC_API_KEY: secret, ANTHROPIC_BASE_URL: server.url }))
-const tiny = ["--steps", "3", "--prompts-per-step", "4", "--k", "3", "--eval-prompts", "4", "--eval-temperatures", "1", "--eval-best-of", "0", "--judge", "claude"]
+const tiny = ["--steps", "3", "--prompts-per-step", "4", "--k", "3", "--judge", "claude"]
 const lines = (file: string) => fs.readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line))
 
 describe.concurrent("vequinox train --judge claude", () => {
@@ -24,6 +24,7 @@ describe.concurrent("vequinox train --judge claude", () => {
           env,
           "train",
           ...tiny,
+          ...faults === 0 ? briefRun : bareRun,
           // A server that stalls is given up soon; one that does not must not be, however busy this machine is.
           "--judge-timeout",
           faults === 0 ? "30" : "2",
@@ -51,7 +52,7 @@ describe.concurrent("vequinox train --judge claude", () => {
   it("stops at its budget, keeps what was learned, and says how to continue", () =>
     withServer({}, async (server, env) => {
       const out = path.join(work, "run-budget")
-      const { code, stderr } = await vequinox(env, "train", ...tiny, "--budget-usd", "0.03", "--out", out, "--judge-cache", `${out}.db`)
+      const { code, stderr } = await vequinox(env, "train", ...tiny, ...bareRun, "--budget-usd", "0.03", "--out", out, "--judge-cache", `${out}.db`)
       assert.notStrictEqual(code, 0)
       assert.match(stderr, /vequinox: The budget of \$0\.03 has .* left.*raise --budget-usd/)
       assert.isAtMost(server.billed().usd, 0.03)

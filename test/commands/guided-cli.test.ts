@@ -5,7 +5,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { JudgeSettings } from "../../src/wiring/judges/judge-row.ts"
 import { judges } from "../../src/wiring/judges/judges.ts"
 import { type ClaudeServer, startClaudeServer } from "../support/claude-server.ts"
-import { commandLine } from "../support/command-line.ts"
+import { bareRun, commandLine } from "../support/command-line.ts"
 
 const { remove, vequinox: inFolder, work } = commandLine()
 let server: ClaudeServer
@@ -57,7 +57,7 @@ it("vequinox train --judge defects says what it may cost, and costs as much as w
   const before = server.billed().usd
   const out = path.join(work, "run")
   const { code, stderr, stdout } = await vequinox(
-    "train", "--steps", "1", "--prompts-per-step", "3", "--k", "3", "--eval-prompts", "1", "--eval-temperatures", "1", "--eval-best-of", "0", "--judge", "defects", "--out", out
+    "train", "--steps", "1", "--prompts-per-step", "3", "--k", "3", ...bareRun, "--judge", "defects", "--out", out
   )
   assert.strictEqual(code, 0, stderr)
   assert.match(stdout + stderr, /claude-haiku-4-5 may be asked 9 times for up to 9 pairs: about \$0\.02/)

@@ -4,7 +4,7 @@ import { once } from "node:events"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { commandLine } from "../support/command-line.ts"
+import { bareRun, commandLine } from "../support/command-line.ts"
 import { blobOf, commitA, type HubServer, sharded, startHubServer } from "../support/hub-server.ts"
 
 const { remove, vequinox, work } = commandLine()
@@ -90,8 +90,9 @@ syncBuiltinESMExports()
     const out = path.join(work, "run")
     const { code, stderr, stdout } = await vequinox(
       { ...env("draw"), NODE_OPTIONS: `--import=${spy}` },
-      ..."train --model tiny/policy --revision v1.0 --steps 1 --prompts-per-step 2 --k 2 --eval-prompts 1 --eval-temperatures 1 --eval-best-of 0 --trust-pairs 0 --out".split(" "),
-      out
+      ..."train --model tiny/policy --revision v1.0 --steps 1 --prompts-per-step 2 --k 2 --trust-pairs 0 --out".split(" "),
+      out,
+      ...bareRun
     )
     assert.strictEqual(code, 0, stderr)
     const adapter = JSON.parse(fs.readFileSync(path.join(out, "adapter/adapter_config.json"), "utf8"))

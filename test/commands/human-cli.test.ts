@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, it } from "vitest"
+import { bareRun } from "../support/command-line.ts"
 import { sitAtPage, watch } from "../support/human.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
@@ -32,7 +33,7 @@ const vequinox = (atPage: (url: string, child: { readonly kill: (signal: NodeJS.
 
 it("trains on what the person at the page prefers", async () => {
   const out = path.join(work, "run")
-  const tiny = ["--steps", "1", "--prompts-per-step", "2", "--k", "3", "--eval-prompts", "2", "--eval-temperatures", "1", "--eval-best-of", "0"]
+  const tiny = ["--steps", "1", "--prompts-per-step", "2", "--k", "3", ...bareRun]
   const seen: Array<string> = []
   const { code, stderr } = await vequinox((url) => void sitAtPage(url, (prompt) => seen.push(prompt)), "train", ...tiny, "--out", out)
   assert.strictEqual(code, 0, stderr)

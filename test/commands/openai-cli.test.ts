@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { Effect } from "effect"
-import { commandLine, type Ended, refusedInOneLine } from "../support/command-line.ts"
+import { bareRun, briefRun, commandLine, type Ended, refusedInOneLine } from "../support/command-line.ts"
 import { during } from "../support/loopback.ts"
 import { type Answer, withEcho } from "../support/echo-proxy.ts"
 import { type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../support/openai-server.ts"
@@ -42,7 +42,7 @@ for (const name of ["spawn", "fork", "execFile"]) {
 }
 syncBuiltinESMExports()
 `)
-    const tiny = ["--steps", "2", "--prompts-per-step", "3", "--k", "3", "--eval-prompts", "2", "--eval-temperatures", "1", "--eval-best-of", "0", "--judge-timeout", "5"]
+    const tiny = ["--steps", "2", "--prompts-per-step", "3", "--k", "3", ...briefRun, "--judge-timeout", "5"]
     const files = ["--out", out, "--judge-cache", `${out}.db`]
     const { code, stderr, stdout } = await vequinox(
       { ...env, NODE_OPTIONS: `--import=${spy}` },
@@ -73,7 +73,7 @@ it("a judge that fails on every question is reported and stops the run, which co
     return Effect.runPromise(withEcho(new URL(server.url).origin, refuse, (url) =>
       Effect.promise(async () => {
         const out = path.join(work, "refusing")
-        const tiny = ["--steps", "2", "--prompts-per-step", "6", "--k", "4", "--eval-prompts", "2", "--eval-temperatures", "1", "--eval-best-of", "0", "--out", out, "--judge-cache", `${out}.db`]
+        const tiny = ["--steps", "2", "--prompts-per-step", "6", "--k", "3", ...bareRun, "--out", out, "--judge-cache", `${out}.db`]
         const address = { ...env, OPENAI_BASE_URL: `${url}/v1` }
         const failed = await vequinox(address, "train", ...model, ...tiny)
         assert.notStrictEqual(failed.code, 0)
@@ -93,7 +93,7 @@ it("a judge that fails on every question is reported and stops the run, which co
 it("a run whose judge failed on the few questions that there were says so in its summary", () =>
   withServer({ always: { status: 400, body: "no picture can be read" } }, async (_server, env) => {
     const out = path.join(work, "few")
-    const tiny = ["--steps", "3", "--prompts-per-step", "1", "--k", "3", "--eval-prompts", "1", "--eval-temperatures", "1", "--eval-best-of", "0", "--out", out, "--judge-cache", `${out}.db`]
+    const tiny = ["--steps", "3", "--prompts-per-step", "1", "--k", "3", ...bareRun, "--out", out, "--judge-cache", `${out}.db`]
     const { code, stderr } = await vequinox(env, "train", ...model, ...tiny)
     const metrics = fs.readFileSync(path.join(out, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
     assert.isAbove(metrics.reduce((n, { "judge/failed": failed }) => n + failed, 0), 2)

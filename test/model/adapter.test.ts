@@ -19,7 +19,7 @@ import { writeMerged } from "../../src/model/merge.ts"
 import { factorsOf, initialAdapter } from "../../src/engine/weights/parameters.ts"
 import { plain } from "../../src/engine/sampling/sampling.ts"
 import { modulesOf } from "../../src/engine/nets/transformer.ts"
-import { commandLine } from "../support/command-line.ts"
+import { bareRun, commandLine } from "../support/command-line.ts"
 
 const golden = path.join(import.meta.dirname, "../golden")
 const folderOf = (name: string) => path.join(golden, "adapters", name)
@@ -199,8 +199,8 @@ describe("training from an adapter", () => {
   it("vequinox train --adapter keeps its rank, modules and numbers", async () => {
     const { folder, parameters } = await made
     const out = path.join(cli.work, "run")
-    const small = "--steps 1 --prompts-per-step 2 --eval-prompts 2 --eval-temperatures 1 --eval-best-of 0 --rpo-alpha 0 --learning-rate 1e-3 --warmup-steps 0 --judge coin --trust-pairs 0 --json".split(" ")
-    const { code, stderr, stdout } = await cli.vequinox({}, "train", "--adapter", folder, "--out", out, ...small)
+    const small = "--steps 1 --prompts-per-step 2 --rpo-alpha 0 --learning-rate 1e-3 --warmup-steps 0 --judge coin --trust-pairs 0 --json".split(" ")
+    const { code, stderr, stdout } = await cli.vequinox({}, "train", "--adapter", folder, "--out", out, ...small, ...bareRun)
     assert.strictEqual(code, 0, stderr)
     assert.approximately(JSON.parse(stdout.split("\n")[0]!).loss, Math.LN2, 1e-5)
     const { adapter, adapter_sha256, lora_alpha, lora_r, lora_target_modules } = read(path.join(out, "config.json"))

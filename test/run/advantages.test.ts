@@ -20,14 +20,14 @@ import { defaultPipeline, train } from "../../src/pipeline.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { Policy } from "../../src/stages/Policy.ts"
 import { trainerDefaults } from "../../src/wiring/trainer-defaults.ts"
-import { killableIn } from "../support/command-line.ts"
+import { bareRun, briefRun, killableIn } from "../support/command-line.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("advantages")
 
 const vequinox = killableIn(work)
 
-const settings = "--loss-type reinforce --steps 3 --prompts-per-step 4 --k 3 --eval-prompts 4 --eval-temperatures 1 --eval-best-of 0 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
+const settings = "--loss-type reinforce --steps 3 --prompts-per-step 4 --k 3 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
 const text = (run: string, name: string) => fs.readFileSync(path.join(run, name), "utf8")
 const adapterOf = (run: string) => fs.readFileSync(path.join(run, "adapter/adapter_model.safetensors"))
 const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(run, "metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line))
@@ -37,7 +37,7 @@ const timeless = (rows: ReadonlyArray<Record<string, number>>) =>
 describe("train --loss-type reinforce", () => {
   it("leaves a run folder that speaks of advantages, and killed and resumed the same adapter, bit for bit", async () => {
     const [alone, struck] = [path.join(work, "alone"), path.join(work, "struck")]
-    const ended = await vequinox(["train", ...settings, "--out", alone])
+    const ended = await vequinox(["train", ...settings, ...briefRun, "--out", alone])
     assert.strictEqual(ended.code, 0, ended.stderr)
 
     const metrics = metricsOf(alone)
@@ -59,7 +59,7 @@ describe("train --loss-type reinforce", () => {
     assert.include(text(alone, "report.html"), "Policy gradient</span>: 3 steps")
     for (const file of ["adapter/README.md", "report.html"]) assert.notMatch(text(alone, file), /online DPO|preference pair/i)
 
-    const killed = await vequinox(["train", ...settings, "--out", struck], { said: "\"step\":", times: 2 })
+    const killed = await vequinox(["train", ...settings, ...bareRun, "--out", struck], { said: "\"step\":", times: 2 })
     assert.strictEqual(killed.signal, "SIGKILL", killed.stderr)
     assert.isFalse(fs.existsSync(path.join(struck, "adapter")))
     const resumed = await vequinox(["train", "--resume", struck])

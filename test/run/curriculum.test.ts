@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
-import { killableIn } from "../support/command-line.ts"
+import { bareRun, briefRun, killableIn } from "../support/command-line.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("curriculum-run")
@@ -20,7 +20,7 @@ const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(r
 const timeless = (rows: ReadonlyArray<Record<string, number>>) =>
   rows.map((row) => Object.fromEntries(Object.entries(row).filter(([name]) => !name.startsWith("seconds/"))))
 
-const settings = "--steps 5 --prompts-per-step 4 --k 3 --eval-prompts 4 --eval-temperatures 1 --eval-best-of 0 --trust-pairs 4 --save-steps 1 --seed 5".split(" ")
+const settings = "--steps 5 --prompts-per-step 4 --k 3 --trust-pairs 4 --save-steps 1 --seed 5".split(" ")
 const easy = "measure: validity, threshold: 0.01, evaluations: 1, every: 1, drawings: 8, keep: 0.5"
 fs.writeFileSync(path.join(work, "widening.yaml"), `
 stages:
@@ -31,8 +31,8 @@ stages:
 
 describe("train --curriculum", () => {
   it("passes stages by itself and says so; killed at a stage change, it resumes bit for bit", async () => {
-    const train = ["train", ...settings, "--curriculum", "widening.yaml", "--out"]
-    const alone = await vequinox([...train, "alone"])
+    const train = ["train", ...settings, "--curriculum", "widening.yaml"]
+    const alone = await vequinox([...train, ...briefRun, "--out", "alone"])
     assert.strictEqual(alone.code, 0, alone.stderr)
     const rows = metricsOf("alone")
     assert.deepStrictEqual(rows.map((row) => row["curriculum/stage"]), [1, 2, 3, 3, 3])
@@ -42,7 +42,7 @@ describe("train --curriculum", () => {
     assert.match(JSON.parse(text("alone", "summary.json")).alarms.at(-1).message, never)
     assert.include(text("alone", "report.html"), "passed before step 2")
 
-    const killed = await vequinox([...train, "struck", "--json"], { said: "\"curriculum/stage\":2", times: 1 })
+    const killed = await vequinox([...train, ...bareRun, "--out", "struck", "--json"], { said: "\"curriculum/stage\":2", times: 1 })
     assert.deepStrictEqual([killed.code, killed.signal], [null, "SIGKILL"], killed.stderr)
     assert.isBelow(metricsOf("struck").length, 5)
     fs.appendFileSync(path.join(work, "widening.yaml"), " ") // as long as it says the same
@@ -59,7 +59,7 @@ describe("train --curriculum", () => {
 
   it("ends a run at the stage that never gets there, where it says so, and keeps what was learned", async () => {
     fs.writeFileSync(path.join(work, "hard.yaml"), `stages: [{ name: hard, prompts: "embedded:count", threshold: 1, drawings: 4, every: 1, evaluations: 2, max_steps: 2, otherwise: stop }]`)
-    const { code, stderr } = await vequinox(["train", ...settings, "--curriculum", "hard.yaml", "--out", "ended"])
+    const { code, stderr } = await vequinox(["train", ...settings, ...bareRun, "--curriculum", "hard.yaml", "--out", "ended"])
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /Step 2\. Stage 1 of 1 \("hard"\) never got there in 2 steps: right is .*\. The run ends here\.\n/)
     const { alarms, steps } = JSON.parse(text("ended", "summary.json"))

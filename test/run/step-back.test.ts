@@ -4,14 +4,14 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "vitest"
 import { backTo, rateMetric } from "../../src/evaluation/divergence.ts"
-import { killableIn } from "../support/command-line.ts"
+import { bareRun, briefRun, killableIn } from "../support/command-line.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("step-back")
 
 const vequinox = killableIn(work)
 
-const tiny = ("--rpo-alpha 0 --pair-selection all --prompts-per-step 4 --k 4 --eval-prompts 4 --eval-temperatures 1 --eval-best-of 0 --trust-pairs 0 --max-new-tokens 100 --learning-rate 0.03 --warmup-steps 0 " +
+const tiny = ("--rpo-alpha 0 --pair-selection all --prompts-per-step 4 --k 4 --trust-pairs 0 --max-new-tokens 100 --learning-rate 0.03 --warmup-steps 0 " +
   "--lr-scheduler-type constant --json").split(" ")
 const text = (run: string, name: string) => fs.readFileSync(path.join(run, name), "utf8")
 const metricsOf = (run: string): ReadonlyArray<Record<string, number>> => text(run, "metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line))
@@ -23,7 +23,7 @@ describe("a run at 30 times the learning rate", () => {
   it("steps back and goes on more slowly; killed after that and resumed, its adapter is the same, bit for bit", async () => {
     const [alone, struck] = [path.join(work, "alone"), path.join(work, "struck")]
     const settings = [...tiny, "--steps", "9", "--save-steps", "1"]
-    const ended = await vequinox(["train", ...settings, "--out", alone])
+    const ended = await vequinox(["train", ...settings, ...briefRun, "--out", alone])
     const metrics = metricsOf(alone)
     const back = metrics.find((row) => row[backTo] !== undefined)!
     assert.isDefined(back, "it never stepped back")
@@ -51,7 +51,7 @@ describe("a run at 30 times the learning rate", () => {
     if (summary.stopped !== undefined) assert.strictEqual(ended.code, 1)
     else assert.strictEqual(ended.code, 0, ended.stderr)
 
-    const killed = await vequinox(["train", ...settings, "--out", struck], { said: "\"step\":", times: back["step"]! + 3 })
+    const killed = await vequinox(["train", ...settings, ...bareRun, "--out", struck], { said: "\"step\":", times: back["step"]! + 3 })
     assert.strictEqual(killed.signal, "SIGKILL", killed.stderr)
     assert.isTrue(metricsOf(struck).some((row) => row[backTo] !== undefined), "it was killed before it stepped back")
     const resumed = await vequinox(["train", "--resume", struck])
@@ -62,7 +62,7 @@ describe("a run at 30 times the learning rate", () => {
 
   it("that trains every parameter and may not step back stops with a sentence, a non-zero exit and the policy of its start", async () => {
     const run = path.join(work, "stops")
-    const ended = await vequinox(["train", ...tiny, "--steps", "12", "--lora-r", "0", "--on-divergence", "stop", "--out", run])
+    const ended = await vequinox(["train", ...tiny, ...briefRun, "--steps", "12", "--lora-r", "0", "--on-divergence", "stop", "--out", run])
     assert.strictEqual(ended.code, 1, ended.stdout)
     assert.match(ended.stderr, /^vequinox: The .*, so training stopped\. The adapter is what the run started from: nothing was learned\. Begin a new run with a lower --learning-rate\.$/m)
     const metrics = metricsOf(run)

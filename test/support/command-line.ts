@@ -27,6 +27,15 @@ export const commandLine = () => {
   return { work, vequinox, remove: () => fs.rmSync(work, { recursive: true, force: true }) }
 }
 
+/**
+ * For a run that is about something else: no comparison at its end, which takes as long as many steps, and one thread,
+ * since the tests that run side by side fill the cores.
+ */
+export const bareRun: ReadonlyArray<string> = ["--eval-prompts", "0", "--threads", "1"]
+
+/** The shortest comparison, of a run that is about more than that; with one thread, as above. */
+export const briefRun: ReadonlyArray<string> = ["--eval-prompts", "4", "--eval-temperatures", "1", "--eval-best-of", "0", "--threads", "1"]
+
 export interface Killed {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null

@@ -40,7 +40,7 @@ const train = (name: string, steps = 200): Run => {
   const out = path.join(work, name)
   const child = spawn(
     process.execPath,
-    [path.resolve(import.meta.dirname, "../../src/main.ts"), ...`train --steps ${steps} --prompts-per-step 4 --k 3 --eval-prompts 12 --save-steps 2 --out`.split(" "), out],
+    [path.resolve(import.meta.dirname, "../../src/main.ts"), ...`train --steps ${steps} --prompts-per-step 4 --k 3 --eval-prompts 12 --save-steps 2 --threads 1 --out`.split(" "), out],
     { cwd: work, env: { PATH: process.env["PATH"] } }
   )
   let said = ""
