@@ -9,7 +9,7 @@
  *      POST /TOKEN/undo                200, or 409 if nothing can be taken back
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
-import * as http from "node:http"
+import type * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import { Effect, FiberSet, Schema, Stream } from "effect"
 import { JudgeStopped } from "../../src/stages/Judge.ts"
@@ -73,6 +73,7 @@ export const servePage = Effect.fnUntraced(function*(desk: Desk, { announce, por
   const token = randomBytes(16).toString("base64url")
   const html = page()
   const run = yield* FiberSet.makeRuntime<never>()
+  const { createServer } = yield* Effect.promise(() => import("node:http")) // no start without a page waits for it
 
   const handle = Effect.fnUntraced(function*(request: http.IncomingMessage, response: http.ServerResponse) {
     const send = (status: number, type: string, body: string | Uint8Array) =>
@@ -116,7 +117,7 @@ export const servePage = Effect.fnUntraced(function*(desk: Desk, { announce, por
 
   const server = yield* Effect.acquireRelease(
     Effect.callback<http.Server, JudgeStopped>((resume) => {
-      const server = http.createServer((request, response) => {
+      const server = createServer((request, response) => {
         response.on("error", () => {}) // a page that was closed
         run(handle(request, response).pipe(Effect.onError(() => Effect.sync(() => response.destroy()))))
       })

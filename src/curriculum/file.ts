@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
-import { parse } from "yaml"
 import type { Prompt } from "../domain.ts"
 import { promptOf, type PromptSet, promptSet, readPrompts } from "../prompts.ts"
 import { parseCaption } from "../scenes/index.ts"
 import { FileProblem, readText } from "../system/files.ts"
+import { parseYaml } from "../system/yaml.ts"
 import type { Stage } from "./course.ts"
 import { embeddedCurriculum, isSelection, selectedPrompts, selections } from "./embedded.ts"
 import { distinct } from "./mix.ts"
@@ -94,10 +94,7 @@ const problemOf = ({ drawings, evaluations, every, heldOut, max_steps = Infinity
 
 const read = Effect.fnUntraced(function*(file: string) {
   const text = yield* readText(file)
-  return yield* Effect.try({
-    try: (): unknown => parse(text),
-    catch: (cause) => new FileProblem({ message: `${file} is neither YAML nor JSON: ${oneLine((cause as Error).message)}.` })
-  })
+  return yield* parseYaml(text, (message) => new FileProblem({ message: `${file} is neither YAML nor JSON: ${oneLine(message)}.` }))
 })
 
 const storedOf = (stage: Stage): StoredStage => {

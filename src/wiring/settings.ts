@@ -3,7 +3,6 @@
  * result is written whole into the run folder's config.json.
  */
 import { Effect, Schema } from "effect"
-import { parse } from "yaml"
 import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
 import { judgesHelp } from "./judges/judges.ts"
@@ -14,6 +13,7 @@ import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import { trlNames } from "../system/flag-names.ts"
 import { above, int, real } from "../system/ranges.ts"
+import { parseYaml } from "../system/yaml.ts"
 
 /** A setting is unknown, of the wrong kind or out of range. The message names it and its allowed values. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
@@ -235,10 +235,7 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
 
 const readYaml = Effect.fnUntraced(function*(file: string) {
   const text = yield* readText(file)
-  const value = yield* Effect.try({
-    try: (): unknown => parse(text),
-    catch: (cause) => new ConfigInvalid({ message: `${file} is not YAML: ${oneLine((cause as Error).message)}.` })
-  })
+  const value = yield* parseYaml(text, (message) => new ConfigInvalid({ message: `${file} is not YAML: ${oneLine(message)}.` }))
   return yield* Schema.decodeUnknownEffect(Schema.Record(Schema.String, Schema.Unknown))(value ?? {}).pipe(
     Effect.mapError(() => new ConfigInvalid({ message: `${file} must hold settings, one "name: value" a line.` }))
   )
