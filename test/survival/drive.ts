@@ -19,11 +19,13 @@ import * as runStateSqlite from "../../layers/store/run-state.ts"
 import * as samplerFake from "../../layers/sampler/fake.ts"
 import type { Stage } from "../../src/curriculum/course.ts"
 import { newestGood } from "../../src/run/checkpoints.ts"
+import type { Prompt } from "../../src/domain.ts"
 import { defaultPipeline } from "../../src/steps/config.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { runFolder } from "../../src/run/folder.ts"
 import { Policy } from "../../src/stages/Policy.ts"
 import { RunState } from "../../src/stages/RunState.ts"
+import { Sampler, type SampleRequest } from "../../src/stages/Sampler.ts"
 import { runTraining } from "../../src/run/training-run.ts"
 
 export const steps = 3
@@ -65,10 +67,14 @@ const stages: ReadonlyArray<Stage> = [prompts.slice(0, 1), prompts.slice(0, 3), 
 export interface How {
   readonly lessons?: Lessons
   readonly curriculum?: boolean
+  /** The held-out prompts; by default one. */
+  readonly heldOut?: ReadonlyArray<Prompt>
+  /** Told of every call of the sampler. */
+  readonly onSample?: (request: SampleRequest) => void
 }
 
 /** @param saveTotalLimit checkpoints kept */
-export const drive = (folder: string, saveTotalLimit = 2, { curriculum = false, lessons = "preferences" }: How = {}) =>
+export const drive = (folder: string, saveTotalLimit = 2, { curriculum = false, heldOut = [promptOf("a moon")], lessons = "preferences", onSample = () => {} }: How = {}) =>
   Effect.gen(function*() {
     const run = runFolder(folder)
     yield* lockRun(run)
@@ -76,8 +82,12 @@ export const drive = (folder: string, saveTotalLimit = 2, { curriculum = false, 
     const initial = samplerFake.initialPolicy()
     const { found, refused } = yield* newestGood(run, yield* state.checkpoints, undefined, [samplerFake.radius])
     const from = found?.state ?? initial
+    const sampler = Layer.effect(
+      Sampler,
+      Effect.map(Sampler, (own) => Sampler.of({ ...own, sample: (request) => Effect.andThen(Effect.sync(() => onSample(request)), own.sample(request)) }))
+    ).pipe(Layer.provide(samplerFake.layer()))
     const boxes = Layer.mergeAll(
-      samplerFake.layer(),
+      sampler,
       rendererCircles.layer({ size: 16 }),
       judgeFake.layer(),
       judgmentsSqlite.layer,
@@ -90,7 +100,7 @@ export const drive = (folder: string, saveTotalLimit = 2, { curriculum = false, 
         ...defaultPipeline, steps, firstStep: from.version, oldestVersion: found?.earlier[0]?.version, seed: 3,
         promptsPerStep: 2, promptsPerBatch: 2, k: 3, maxStaleness, lessons
       },
-      prompts: { train: prompts, heldOut: [promptOf("a moon")] },
+      prompts: { train: prompts, heldOut },
       curriculum: curriculum ? stages : undefined,
       run,
       objective: objectives[lessons],
