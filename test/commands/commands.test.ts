@@ -228,5 +228,5 @@ describe("commands", () => {
     const second = await vequinox("train", "--out", run)
     assert.notStrictEqual(second.code, 0)
     assert.match(second.stderr, /holds a run already/)
-  })
+  }, 240_000)
 })
