@@ -2,11 +2,13 @@
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
  *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins]
+ *     pnpm run bench learn [flags]     hours of training: see learn.ts
  */
 import { Effect } from "effect"
 import { benchDecoder } from "./decoder.ts"
 import { benchFaults } from "./faults.ts"
 import { benchJudge } from "./judge.ts"
+import { benchLearn } from "./learn.ts"
 import { benchMargins } from "./margins.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
@@ -26,9 +28,10 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
 }
 
 const asked = process.argv.slice(2)
+if (asked[0] === "learn") process.exit(await benchLearn(asked.slice(1)))
 const unknown = asked.find((name) => !Object.hasOwn(parts, name))
 if (unknown !== undefined) {
-  console.error(`There is no benchmark "${unknown}": choose from ${Object.keys(parts).join(", ")}.`)
+  console.error(`There is no benchmark "${unknown}": choose from ${Object.keys(parts).join(", ")}, or learn alone.`)
   process.exit(1)
 }
 const results: Record<string, unknown> = {}

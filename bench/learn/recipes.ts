@@ -1,0 +1,49 @@
+/** What is compared: ways to learn, each a name and what it changes. A new candidate is a row here. */
+import type { RunOptions } from "../../src/wiring/run/run.ts"
+
+/** A run of ours; settings that are not named are the default run's. */
+export interface OwnRecipe {
+  readonly by: "vequinox"
+  readonly says: string
+  readonly settings: Omit<RunOptions, "judge" | "sampler" | "renderer" | "buffer" | "optimizer" | "prompts">
+}
+
+/** TRL's OnlineDPOTrainer as it stands, two drawings a prompt (../peers/online_dpo_trl.py); the rest is its default. */
+export interface TrlRecipe {
+  readonly by: "trl"
+  readonly says: string
+  readonly learningRate: number
+  /** Prompts an update. */
+  readonly batch: number
+  /** 0 trains every parameter. Alpha is twice the rank. */
+  readonly loraRank: number
+}
+
+export type Recipe = OwnRecipe | TrlRecipe
+
+const own = (says: string, settings: OwnRecipe["settings"]): OwnRecipe => ({ by: "vequinox", says, settings })
+const trl = (learningRate: number, batch: number, loraRank = 16): TrlRecipe => ({
+  by: "trl",
+  says: `TRL's OnlineDPOTrainer, ${batch} prompts an update, learning rate ${learningRate}, ${loraRank === 0 ? "all parameters" : `LoRA ${loraRank}`}`,
+  learningRate,
+  batch,
+  loraRank
+})
+
+export const recipes: Readonly<Record<string, Recipe>> = {
+  default: own("the default run", {}),
+  sft8: own("the likelihood of the best of 8 alone", { loss_type: "sft" }),
+  "rpo0.25": own("a quarter of the chosen drawings' likelihood", { rpo_alpha: 0.25 }),
+  rpo1: own("as much of the chosen drawings' likelihood", { rpo_alpha: 1 }),
+  rpo4: own("four times the chosen drawings' likelihood", { rpo_alpha: 4 }),
+  dpo: own("preferences alone", { rpo_alpha: 0 }),
+  full: own("all parameters, learning rate 0.0005", { lora_r: 0, learning_rate: 5e-4 }),
+  sft8full: own("the likelihood of the best of 8 alone, all parameters, learning rate 0.001", { loss_type: "sft", lora_r: 0, learning_rate: 1e-3 }),
+  "lr1e-3": own("learning rate 0.001", { learning_rate: 1e-3 }),
+  "lr4e-3": own("learning rate 0.004", { learning_rate: 4e-3 }),
+  "trl-1e-4": trl(1e-4, 16),
+  "trl-5e-4": trl(5e-4, 16),
+  "trl-2e-3": trl(2e-3, 16),
+  "trl-full-1e-5": trl(1e-5, 16, 0),
+  "trl-full-1e-4": trl(1e-4, 16, 0)
+}
