@@ -16,7 +16,7 @@ import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { embedded } from "../src/system/installed.ts"
 import { duration } from "../src/system/progress.ts"
-import { type Asked, folderOf, type Job, jobsOf, type JudgeName, judges, nameOf, resultOf, writeJson } from "./learn/jobs.ts"
+import { type Asked, folderOf, type Job, jobsOf, type JudgeName, judges, nameOf, resultOf, usualDrawings, writeJson } from "./learn/jobs.ts"
 import { writePage } from "./learn/page.ts"
 import { recipes } from "./learn/recipes.ts"
 
@@ -141,7 +141,6 @@ const runAll = async (out: string, left: ReadonlyArray<Job>, finished: number, a
       say(`${finished + done} of ${finished + left.length} done: ${nameOf(job)}${remaining > 0 ? `. ${duration(each)} a job, ${duration(each * remaining)} left` : ""}`)
     }
   }
-  // The base first: a model that cannot be drawn from is found before anything is trained.
   await Promise.all(Array.from({ length: atOnce }, worker))
   process.off("SIGINT", stop).off("SIGTERM", stop)
   return { failed, stopped }
@@ -157,7 +156,7 @@ export const benchLearn = async (args: ReadonlyArray<string>): Promise<number> =
     const { failed, stopped } = await runAll(out, left, jobs.length - left.length, atOnce, python)
     const results = jobs.map((job) => resultOf(out, job)).filter((result) => result !== undefined)
     if (stopped) say("Stopped: the same command goes on from here.")
-    if (!stopped && docs !== undefined && results.some(({ recipe }) => recipe !== null)) writePage(docs, results, command)
+    if (!stopped && docs !== undefined && results[0]?.recipe === null && results.length > 1) writePage(docs, results, { command, usual: await Effect.runPromise(usualDrawings) })
     for (const line of failed) say(`Failed: ${line}`)
     return stopped || failed.length > 0 ? 1 : 0
   } catch (cause) {

@@ -88,6 +88,11 @@ const modelHash = Effect.fnUntraced(function*(folder: string) {
   return sha256([weightsHash(yield* openWeights(folder)), ...beside.map((file) => fs.readFileSync(file, "utf8"))].join("\n"))
 })
 
+const drawingsAStep = (c: TrainConfig): number => c.prompts_per_step * c.num_generations
+
+/** Drawings of the default run. */
+export const usualDrawings = Effect.map(resolveConfig(undefined, {}), (c) => c.max_steps * drawingsAStep(c))
+
 const jobOf = (job: Omit<Job, "key">, facts: object): Job => ({ ...job, key: sha256(JSON.stringify({ ...job, model: undefined, facts })) })
 
 /** The base first, then seed by seed, so that an unfinished comparison has whole seeds. */
@@ -104,15 +109,14 @@ export const jobsOf = Effect.fn("jobsOf")(function*(asked: Asked) {
   const { heldOut, choice, model } = asked
   const base = jobOf({ recipe: null, judge: null, seed: 0, model, steps: 0, drawingsAStep: 0, every: 0, heldOut, choice }, facts)
   const usual = yield* settingsOf(recipes["default"]!, asked.steps)
-  const drawingsOf = (c: TrainConfig) => c.prompts_per_step * c.num_generations
   const jobs = yield* Effect.forEach(asked.recipes, Effect.fnUntraced(function*([name, judges]) {
     const recipe = recipes[name]!
-    const drawingsAStep = recipe.by === "trl" ? 2 * recipe.batch : drawingsOf(yield* settingsOf(recipe, asked.steps))
-    const scaled = (steps: number) => Math.max(1, Math.round(steps * drawingsOf(usual) / drawingsAStep))
+    const each = recipe.by === "trl" ? 2 * recipe.batch : drawingsAStep(yield* settingsOf(recipe, asked.steps))
+    const scaled = (steps: number) => Math.max(1, Math.round(steps * drawingsAStep(usual) / each))
     const [steps, every] = [scaled(asked.steps), scaled(asked.every)]
     const settings = recipe.by === "trl" ? { ...recipe, says: undefined, trl: trlVersion } : yield* settingsOf(recipe, steps)
     return judges.flatMap((judge) => asked.seeds.map((seed) =>
-      jobOf({ recipe: name, judge, seed, model, steps, drawingsAStep, every, heldOut, choice }, { ...facts, settings, clip: judge === "clip" ? clip : undefined })))
+      jobOf({ recipe: name, judge, seed, model, steps, drawingsAStep: each, every, heldOut, choice }, { ...facts, settings, clip: judge === "clip" ? clip : undefined })))
   }))
   return [base, ...jobs.flat().sort((a, b) => asked.seeds.indexOf(a.seed) - asked.seeds.indexOf(b.seed))]
 })

@@ -68,7 +68,7 @@ const picturesOf = (base: Result, all: ReadonlyArray<Series>) => {
   const judges = [...new Set(all.map(({ judge }) => judge))]
   const of = (judge: JudgeName) => all.filter((series) => series.judge === judge)
   const overall = judges.flatMap((judge) => (["best", 1] as const).map((at) => ({
-    title: `judge ${judge}, ${at === "best" ? "each at its best temperature" : "temperature 1"}`,
+    title: `judge ${judge}, ${at === "best" ? "best temperature" : "temperature 1"}`,
     lines: of(judge).map((series) => lineOf(series, base, colour(series), at))
   })))
   const shown = judges.includes("clip") ? "clip" : judges[0]!
@@ -87,8 +87,15 @@ const picturesOf = (base: Result, all: ReadonlyArray<Series>) => {
 const legend = (all: ReadonlyArray<Series>): ReadonlyArray<string> =>
   [...new Set(all.map(({ recipe }) => recipe))].map((name) => `- \`${name}\`: ${recipes[name]?.says ?? "no longer in the list"}`)
 
-/** @param command what writes this page */
-export const pageOf = (results: ReadonlyArray<Result>, command: string): string => {
+/** What a page is written from besides the results. */
+export interface PageFacts {
+  /** What writes it again. */
+  readonly command: string
+  /** Drawings of the default run. */
+  readonly usual: number
+}
+
+export const pageOf = (results: ReadonlyArray<Result>, { command, usual }: PageFacts): string => {
   const base = baseOf(results)!
   const all = seriesOf(results)
   const runs = results.filter(({ recipe }) => recipe !== null)
@@ -103,7 +110,9 @@ export const pageOf = (results: ReadonlyArray<Result>, command: string): string 
 
 How often a policy draws a held-out prompt right, by the number of drawings that its training drew. ${number(drawings)} drawings
 a run, seeds ${seeds.join(", ")}, ${base.heldOut} held-out prompts${runs.some(({ recipe }) => recipes[recipe!]?.by === "trl") ? ", TRL 0.25.1 beside it" : ""}.
-
+${drawings >= usual ? "" : `
+**These runs are shorter than the default run, which draws ${number(usual)}: they say what ${number(drawings)} drawings teach, not what it learns.**
+`}
 ![Share of held-out prompts drawn right, by the drawings that training drew](${pictures.overall})
 
 After all drawings:
@@ -156,9 +165,9 @@ these. All runs together took ${duration(runs.reduce((sum, { seconds }) => sum +
 }
 
 /** Writes the page and its pictures. */
-export const writePage = (docs: string, results: ReadonlyArray<Result>, command: string): void => {
+export const writePage = (docs: string, results: ReadonlyArray<Result>, facts: PageFacts): void => {
   const base = baseOf(results)!
   const { shown: _, ...drawn } = picturesOf(base, seriesOf(results))
   for (const [name, svg] of Object.entries(drawn)) fs.writeFileSync(path.join(docs, name), svg)
-  fs.writeFileSync(path.join(docs, "learning.md"), pageOf(results, command))
+  fs.writeFileSync(path.join(docs, "learning.md"), pageOf(results, facts))
 }

@@ -44,6 +44,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   "trl-1e-4": trl(1e-4, 16),
   "trl-5e-4": trl(5e-4, 16),
   "trl-2e-3": trl(2e-3, 16),
+  "trl-64-5e-4": trl(5e-4, 64),
+  "trl-64-2e-3": trl(2e-3, 64),
   "trl-full-1e-5": trl(1e-5, 16, 0),
   "trl-full-1e-4": trl(1e-4, 16, 0)
 }

@@ -119,18 +119,20 @@ describe("docs/learning.md", () => {
   const all = [base, result({}), peer, result({ recipe: "full", stopped: "It ran away.", points: [point(1000, "1000", "0000")] })]
 
   it("tells what the results say, and nothing of the machine", () => {
-    const page = pageOf(all, "npx -y pnpm@10 run bench learn --steps 20")
+    const page = pageOf(all, { command: "npx -y pnpm@10 run bench learn --steps 20", usual: 2000 })
     assert.include(page, "| none: the base |  |  | .25 [.00, .75] | .00 | .50 | .00 |")
     assert.include(page, "| `default` | clip | 1 | .75 [.25, 1.00] | .25 | 1.00 | .50 | +.50 [+.00, +1.00] | 0.3 | 25.0 |")
     assert.include(page, "- `default` minus `trl-5e-4`, judge clip: +.50 [+.00, +1.00], not to be told apart.")
     assert.include(page, "- `full`, judge clip, seed 1, after 1,000 drawings: It ran away.")
     assert.notInclude(page, "/home/")
+    assert.notInclude(page, "shorter than the default run")
+    assert.include(pageOf(all, { command: "", usual: 2001 }), "shorter than the default run, which draws 2,001")
     assert.strictEqual(baseOf(all), base)
   })
 
   it("is written with its pictures, which are well-formed and of both colour schemes", () => {
     const docs = scratchFolder("learn-docs")
-    writePage(docs, all, "command")
+    writePage(docs, all, { command: "command", usual: 2000 })
     const page = fs.readFileSync(path.join(docs, "learning.md"), "utf8")
     for (const [, file] of page.matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)) {
       const svg = fs.readFileSync(path.join(docs, file!), "utf8")
