@@ -93,7 +93,7 @@ const read = (args: ReadonlyArray<string>) => {
     `--every ${asked.every}`,
     `--held-out ${heldOut}`,
     ...peer === undefined ? [] : ["--python PYTHON"]
-  ].join(" ")
+  ].join(" \\\n  ")
   return { asked, command, out: path.resolve(given.out), python: given.python ?? "", atOnce: whole("jobs", given.jobs, 1), docs: given["no-docs"] ? undefined : path.resolve(given.docs) }
 }
 

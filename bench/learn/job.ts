@@ -70,6 +70,10 @@ const program = (command: string, args: ReadonlyArray<string>) =>
 
 const trl = Effect.fnUntraced(function*(job: Job, recipe: TrlRecipe, c: TrainConfig, folder: string, python: string) {
   const out = path.join(folder, "trl")
+  const told = () => readJson<{ readonly seconds: number; readonly step: number }>(path.join(out, "seconds.json"))
+  const trained = (seconds: number): Trained => ({ seconds, steps: job.steps, at: (step) => path.join(out, `checkpoint-${step}`) })
+  const before = told()
+  if (before?.step === job.steps) return trained(before.seconds)
   const { chat } = yield* openTokenizer(job.model)
   const rows = embeddedPrompts(0).train.map(({ text }) => ({
     text,
@@ -87,8 +91,7 @@ const trl = Effect.fnUntraced(function*(job: Job, recipe: TrlRecipe, c: TrainCon
     seed: job.seed, "max-new-tokens": c.max_new_tokens, "max-length": c.max_length
   }
   yield* program(python, [path.join(peers, "online_dpo_trl.py"), ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)])])
-  const { seconds } = readJson<{ readonly seconds: number }>(path.join(out, "seconds.json"))!
-  return { seconds, steps: job.steps, at: (step) => path.join(out, `checkpoint-${step}`) } satisfies Trained as Trained
+  return trained(told()!.seconds)
 })
 
 const train = Effect.fnUntraced(function*(job: Job, folder: string, python: string | undefined) {
