@@ -99,7 +99,7 @@ export const settings = {
   loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce)"],
   beta: [orElse(above(0, 1e6), 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
   rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
-  rpo_alpha: [orElse(real(0, 1e6), 1), "weight of the chosen drawings' negative log-likelihood, a mean over their tokens, beside a loss of pairs; 0 adds none"],
+  rpo_alpha: [orElse(real(0, 1e6), 4), "weight of the chosen drawings' negative log-likelihood, a mean over their tokens, beside a loss of pairs; 0 adds none"],
   rejected_floor: [orElse(real(0, 1e3), 0), "push a rejected drawing down no further once its log-probability a token is this far under the reference's, nats; 0 sets no floor"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
   learning_rate: [orElse(above(0, 1e3), 2e-3), "AdamW's step size"],
