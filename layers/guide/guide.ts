@@ -72,7 +72,7 @@ const endedOf = (result: { readonly ok: Reply } | { readonly failed: TransportEr
 const classified = (exit: Exit.Exit<Reply, TransportError>): CircuitBreaker.Outcome => {
   const error = Exit.isFailure(exit) ? Option.getOrUndefined(Exit.findErrorOption(exit)) : undefined
   if (error?._tag !== "ModelBusy") return Exit.isSuccess(exit) || error !== undefined ? CircuitBreaker.success : CircuitBreaker.ignored
-  return error.kind === "slow" ? CircuitBreaker.ignored : CircuitBreaker.failure()
+  return error.kind === "slow" || error.kind === "otherwise" ? CircuitBreaker.ignored : CircuitBreaker.failure()
 }
 
 const stored = <A>(work: Effect.Effect<A, { readonly message: string }>) =>

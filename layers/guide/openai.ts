@@ -179,7 +179,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     const setting = refusedSetting(error, sent)
     if (setting !== undefined) {
       refused.add(setting)
-      return busy(words, "down", `${where} takes no ${setting} (${shown(words, said)}), so it is asked without`)
+      return busy(words, "otherwise", `${where} takes no ${setting} (${shown(words, said)}), so it is asked without`)
     }
     return format !== "plain" && formatRefused(error)
       ? new ModelStopped({
@@ -194,7 +194,7 @@ export const makeOpenAI = (o: OpenAIOptions): Transport => {
     const words: FailureWords = { where, model: request.model, key: "OPENAI_API_KEY", address: "OPENAI_BASE_URL", hide, rateHeaders }
     const settings = optional(request)
     if (takesNoLimit() && !request.limitless) {
-      return yield* busy(words, "down", `${where} takes no limit on the length of an answer, so more money must be set aside for it`)
+      return yield* busy(words, "otherwise", `${where} takes no limit on the length of an answer, so more money must be set aside for it`)
     }
     const response = yield* Effect.tryPromise({
       try: (signal) =>

@@ -46,9 +46,9 @@ export class ModelBusy extends Schema.TaggedError<ModelBusy>()("ModelBusy", {
   message: Schema.String,
   /**
    * `slow`: the server asked for fewer calls; `lost`: the server may have worked, and charged, but the answer did not
-   * arrive; `down`: it did not answer.
+   * arrive; `down`: it did not answer; `otherwise`: it answered that it must be asked in another way, and will be.
    */
-  kind: Schema.Literals(["slow", "lost", "down"]),
+  kind: Schema.Literals(["slow", "lost", "down", "otherwise"]),
   /** Seconds the server asked us to wait, 0 if it did not say. */
   retryAfter: Schema.Finite,
   headers: Schema.Unknown
