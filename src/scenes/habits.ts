@@ -3,8 +3,8 @@
  * embedded policy learned to draw most of its drawings so (models/make-policy-base.ts); preference has to mend it.
  *
  * A habit goes by what carries over to scenes that training never showed (the creature, the vehicle, the number, the
- * relation, the figure), and is drawn with as many shapes and numbers as the right way; a wrong number of things is too
- * high as often as too low.
+ * relation, the figure), and is drawn with as many shapes and numbers as the right way; a wrong number of things is one too
+ * many or one too few.
  */
 import type { Random } from "../engine/random.ts"
 import { type Builds, layOut } from "./draw.ts"
