@@ -61,10 +61,10 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mon
 .filter input:checked + span { background: var(--ink); border-color: var(--ink); color: var(--paper); }
 .filter input:checked + span i { color: inherit; opacity: 0.75; }
 .filter input:focus-visible + span { outline: 2px solid var(--c1); outline-offset: 2px; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(272px, 1fr)); gap: 28px 24px; margin-top: 22px; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 28px 24px; margin-top: 22px; }
 .card { content-visibility: auto; contain-intrinsic-size: auto 220px; break-inside: avoid; }
 .card:focus { outline: none; }
-.pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
+.pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px; }
 .frame { aspect-ratio: 1; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; background: #fff; }
 .won .frame { border: 2px solid var(--good); }
 .frame img { display: block; width: 100%; height: 100%; object-fit: contain; }
@@ -72,7 +72,7 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mon
 .missing { display: flex; flex-direction: column; justify-content: center; align-items: center; height: 100%; padding: 6px; text-align: center; font-size: 13px; line-height: 1.35; overflow-wrap: break-word; color: var(--soft); background: repeating-linear-gradient(-45deg, transparent 0 7px, var(--line) 7px 8px) var(--card); }
 .missing span, .missing b { background: var(--card); padding: 0 5px; }
 .missing b { color: var(--ink); font-weight: 600; }
-.side p { display: flex; justify-content: space-between; gap: 6px; margin-top: 4px; font-size: 12.5px; color: var(--soft); white-space: nowrap; }
+.side p { display: flex; justify-content: space-between; gap: 4px; margin-top: 4px; font-size: 11.5px; color: var(--soft); white-space: nowrap; }
 .mark, .won p > span:first-child { color: var(--good); font-weight: 650; }
 .mark::before, .won p > span:first-child::before { content: "✓ "; }
 .card figcaption { margin-top: 2px; font-size: 14.5px; line-height: 1.4; }
