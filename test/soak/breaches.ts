@@ -105,7 +105,8 @@ export const breaches: ReadonlyArray<Breach> = [
 export const advantageBreaches: ReadonlyArray<Breach> = [
   { name: "an advantage from another verdict", breaks: /^Invariant 1: an advantage does not come/, plant: sql("UPDATE verdicts SET outcome = CASE outcome WHEN 'A' THEN 'B' ELSE 'A' END WHERE rowid = (SELECT min(rowid) FROM verdicts WHERE outcome IN ('A', 'B'))") },
   { name: "an advantage with the other sign", breaks: /^Invariant 1: an advantage does not come/, plant: sql("UPDATE lessons SET signal = -signal WHERE id = (SELECT min(id) FROM lessons)") },
-  { name: "an advantage from a failed verdict", breaks: /^Invariant 1: an advantage does not come/, plant: sql("UPDATE verdicts SET outcome = 'failed' WHERE rowid = (SELECT min(rowid) FROM verdicts WHERE outcome IN ('A', 'B'))") },
+  // All verdicts about one prompt: without that of the best and the worst of three alone, every share stays as it was.
+  { name: "an advantage from a failed verdict", breaks: /^Invariant 1: an advantage does not come/, plant: sql("UPDATE verdicts SET outcome = 'failed' WHERE (step, prompt_id) = (SELECT step, prompt_id FROM lessons WHERE rejected IS NULL ORDER BY id LIMIT 1)") },
   { name: "an advantage lost", breaks: /^Invariant 1: an advantage does not come/, plant: sql("DELETE FROM lessons WHERE id = (SELECT min(id) FROM lessons)") },
   { name: "an advantage trained too late", breaks: /^Invariant 3: a lesson was trained/, plant: sql("UPDATE lessons SET consumed_by_step = consumed_by_step + 3 WHERE id = (SELECT min(id) FROM lessons)") },
   { name: "an advantage that was never used", breaks: /^Invariant 5: a lesson is neither/, plant: sql("UPDATE lessons SET consumed_by_step = NULL WHERE id = (SELECT min(id) FROM lessons)") },
