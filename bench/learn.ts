@@ -16,7 +16,7 @@ import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { embedded } from "../src/system/installed.ts"
 import { duration } from "../src/system/progress.ts"
-import { type Asked, folderOf, type Job, jobsOf, type JudgeName, judges, nameOf, resultOf, usualDrawings, writeJson } from "./learn/jobs.ts"
+import { type Asked, folderOf, type Job, jobsOf, type JudgeName, judges, nameOf, resultOf, usualRun, writeJson } from "./learn/jobs.ts"
 import { writePage } from "./learn/page.ts"
 import { recipes } from "./learn/recipes.ts"
 
@@ -30,7 +30,7 @@ const options = {
   recipes: { type: "string", default: "default" },
   judges: { type: "string", default: "perfect,clip,coin" },
   seeds: { type: "string", default: "101,102,103" },
-  steps: { type: "string", default: "140" },
+  steps: { type: "string" },
   every: { type: "string" },
   "held-out": { type: "string", default: "256" },
   out: { type: "string", default: "runs/learn" },
@@ -55,7 +55,8 @@ const whole = (flag: string, text: string, least: number): number => {
   return n
 }
 
-const read = (args: ReadonlyArray<string>) => {
+/** @param usualSteps those of the default run */
+const read = (args: ReadonlyArray<string>, usualSteps: number) => {
   const parse = () => {
     try {
       return parseArgs({ args: [...args], options }).values
@@ -64,7 +65,7 @@ const read = (args: ReadonlyArray<string>) => {
     }
   }
   const given = parse()
-  const steps = whole("steps", given.steps, 1)
+  const steps = given.steps === undefined ? usualSteps : whole("steps", given.steps, 1)
   const heldOut = whole("held-out", given["held-out"], 8)
   const usual = listed("judges", given.judges, judges) as ReadonlyArray<JudgeName>
   const asked: Asked = {
@@ -148,7 +149,8 @@ const runAll = async (out: string, left: ReadonlyArray<Job>, finished: number, a
 
 export const benchLearn = async (args: ReadonlyArray<string>): Promise<number> => {
   try {
-    const { asked, atOnce, command, docs, out, python } = read(args)
+    const usual = await Effect.runPromise(usualRun)
+    const { asked, atOnce, command, docs, out, python } = read(args, usual.steps)
     const jobs = await Effect.runPromise(jobsOf(asked).pipe(Effect.provide(NodeServices.layer)))
     fs.mkdirSync(out, { recursive: true })
     const left = jobs.filter((job) => resultOf(out, job) === undefined)
@@ -156,7 +158,7 @@ export const benchLearn = async (args: ReadonlyArray<string>): Promise<number> =
     const { failed, stopped } = await runAll(out, left, jobs.length - left.length, atOnce, python)
     const results = jobs.map((job) => resultOf(out, job)).filter((result) => result !== undefined)
     if (stopped) say("Stopped: the same command goes on from here.")
-    if (!stopped && docs !== undefined && results[0]?.recipe === null && results.length > 1) writePage(docs, results, { command, usual: await Effect.runPromise(usualDrawings) })
+    if (!stopped && docs !== undefined && results[0]?.recipe === null && results.length > 1) writePage(docs, results, { command, usual: usual.drawings })
     for (const line of failed) say(`Failed: ${line}`)
     return stopped || failed.length > 0 ? 1 : 0
   } catch (cause) {

@@ -1,6 +1,7 @@
 /**
- * Rebuilds the embedded models from nothing: `pnpm run models`. The policy and `clip` as they are took 67 and 62
- * minutes on one busy core each; `clip-heldout` in the repository is of an earlier grammar. What is finished stays in
+ * Rebuilds the embedded models from nothing: `pnpm run models`. The policy and `clip` as they are took 74 and 120
+ * minutes on one busy core each, and not quite in this way (models/README.md says what differed); `clip-heldout` in the
+ * repository is of an earlier grammar. What is finished stays in
  * models/.work, so a build that was stopped goes on where it was; a model is replaced only when its successor is
  * finished. Seeds are fixed, so the data are the same; weights differ in their last bits with the machine.
  */

@@ -28,7 +28,7 @@ interface Row {
   readonly completion: string
 }
 
-/** One row in so many is a count: how many there are carries over to unseen figures only from much practice. */
+/** One row in so many is a count, besides those that chance gives: counting takes the most practice. */
 const countEvery = 4
 
 const sceneOf = (n: number, draw: Random): Scene => {

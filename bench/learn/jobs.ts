@@ -90,8 +90,8 @@ const modelHash = Effect.fnUntraced(function*(folder: string) {
 
 const drawingsAStep = (c: TrainConfig): number => c.prompts_per_step * c.num_generations
 
-/** Drawings of the default run. */
-export const usualDrawings = Effect.map(resolveConfig(undefined, {}), (c) => c.max_steps * drawingsAStep(c))
+/** The default run. */
+export const usualRun = Effect.map(resolveConfig(undefined, {}), (c) => ({ steps: c.max_steps, drawings: c.max_steps * drawingsAStep(c) }))
 
 const jobOf = (job: Omit<Job, "key">, facts: object): Job => ({ ...job, key: sha256(JSON.stringify({ ...job, model: undefined, facts })) })
 

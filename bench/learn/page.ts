@@ -5,7 +5,7 @@ import type { Interval } from "../../src/evaluation/statistics.ts"
 import { kindNames } from "../../src/evaluation/sentence.ts"
 import { duration } from "../../src/system/progress.ts"
 import { chart, type Line } from "./chart.ts"
-import type { JudgeName, Result } from "./jobs.ts"
+import { type JudgeName, type Result, trlVersion } from "./jobs.ts"
 import { recipes } from "./recipes.ts"
 import { type At, baseOf, budgetOf, curveOf, differenceOf, endOf, kindsIn, type Series, seriesOf } from "./results.ts"
 
@@ -109,7 +109,7 @@ export const pageOf = (results: ReadonlyArray<Result>, { command, usual }: PageF
 <!-- Written by \`pnpm run bench learn\` from its results: change bench/learn/page.ts instead. -->
 
 How often a policy draws a held-out prompt right, by the number of drawings that its training drew. ${number(drawings)} drawings
-a run, seeds ${seeds.join(", ")}, ${base.heldOut} held-out prompts${runs.some(({ recipe }) => recipes[recipe!]?.by === "trl") ? ", TRL 0.25.1 beside it" : ""}.
+a run, seeds ${seeds.join(", ")}, ${base.heldOut} held-out prompts${runs.some(({ recipe }) => recipes[recipe!]?.by === "trl") ? `, TRL ${trlVersion} beside it` : ""}.
 ${drawings >= usual ? "" : `
 **These runs are shorter than the default run, which draws ${number(usual)}: they say what ${number(drawings)} drawings teach, not what it learns.**
 `}

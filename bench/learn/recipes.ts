@@ -35,7 +35,6 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   sft8: own("the likelihood of the best of 8 alone", { loss_type: "sft" }),
   "rpo0.25": own("a quarter of the chosen drawings' likelihood", { rpo_alpha: 0.25 }),
   rpo1: own("as much of the chosen drawings' likelihood", { rpo_alpha: 1 }),
-  rpo4: own("four times the chosen drawings' likelihood", { rpo_alpha: 4 }),
   dpo: own("preferences alone", { rpo_alpha: 0 }),
   full: own("all parameters, learning rate 0.0005", { lora_r: 0, learning_rate: 5e-4 }),
   sft8full: own("the likelihood of the best of 8 alone, all parameters, learning rate 0.001", { loss_type: "sft", lora_r: 0, learning_rate: 1e-3 }),

@@ -62,9 +62,9 @@ export class Answers extends Context.Service<Answers, {
           })
         const attempt = <A>(work: () => A) => Effect.try({ try: work, catch: cannotBeUsed })
         const db = yield* Effect.acquireRelease(
-          Effect.try({ try: () => open(file), catch: (cause) => cause }).pipe(
-            Effect.retry({ while: isLocked, schedule: Schedule.spaced("50 millis"), times: 100 }),
-            Effect.mapError(cannotBeUsed)
+          Effect.try({ try: () => open(file), catch: (cause) => ({ failed: cannotBeUsed(cause), locked: isLocked(cause) }) }).pipe(
+            Effect.retry({ while: ({ locked }) => locked, schedule: Schedule.spaced("50 millis"), times: 100 }),
+            Effect.mapError(({ failed }) => failed)
           ),
           (db) => Effect.sync(() => db.close())
         )

@@ -5,6 +5,7 @@
  */
 import { DatabaseSync } from "node:sqlite"
 import { Context, Effect, Layer, Schema } from "effect"
+import { resultCode } from "../../src/system/sqlite.ts"
 import { atomically } from "./atomically.ts"
 
 /** The file cannot be used; the message says why and what to do. Nothing of the work was written. */
@@ -157,8 +158,7 @@ const advice: Readonly<Record<number, string>> = {
 
 const sentence = (path: string, cause: unknown): string => {
   if (cause instanceof OtherDatabase) return `${path} ${cause.message}`
-  const code = cause instanceof Error && "errcode" in cause ? Number(cause.errcode) & 0xff : 0
-  return `${path} ${advice[code] ?? `could not be used: ${cause instanceof Error ? cause.message : String(cause)}`}`
+  return `${path} ${advice[resultCode(cause)] ?? `could not be used: ${cause instanceof Error ? cause.message : String(cause)}`}`
 }
 
 const versionOf = (db: DatabaseSync): number =>

@@ -81,7 +81,7 @@ const greedyPairs = (scorers: ReadonlyArray<Scorer>, before: PolicyDrawn, after:
     return { prompt: of.prompt, before: b, after: a, winner: known?.winner, scorer: known?.scorer }
   })
 
-/** Draws some ten thousand drawings by default; pure in the policies, the prompts, the seed and the judge. */
+/** Draws 7,616 drawings by default; pure in the policies, the prompts, the seed and the judge. */
 export const evaluate = Effect.fn("evaluate")(function*(o: EvaluationOptions) {
   const { heldOut, train } = o.prompts
   if (heldOut.length === 0) return nothing

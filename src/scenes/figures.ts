@@ -86,11 +86,11 @@ const outline = (figure: Figure): ReadonlyArray<number> => {
   }
 }
 
-const winding = (of: ReadonlyArray<number>, x: number, y: number): number => {
+const winding = (points: ReadonlyArray<number>, x: number, y: number): number => {
   let turns = 0
-  for (let i = 0; i < of.length; i += 2) {
-    const j = (i + 2) % of.length
-    const [ax, ay, bx, by] = [of[i]!, of[i + 1]!, of[j]!, of[j + 1]!]
+  for (let i = 0; i < points.length; i += 2) {
+    const j = (i + 2) % points.length
+    const [ax, ay, bx, by] = [points[i]!, points[i + 1]!, points[j]!, points[j + 1]!]
     if (ay <= y !== by <= y && (x - ax) * (by - ay) * Math.sign(by - ay) < (y - ay) * (bx - ax) * Math.sign(by - ay)) {
       turns += by > ay ? 1 : -1
     }

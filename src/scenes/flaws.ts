@@ -308,7 +308,7 @@ const flawedDrawing = (scene: Scene, draw: Random, flaw: FlawName): Drawing => {
     case "beside":
       return layOut(scene, draw, { rider: "beside" })
     case "wrong-relation":
-      return scene.kind === "rider" ? overturned(layOut(scene, draw)) : layOut(scene, draw)
+      return overturned(layOut(scene, draw)) // a rider; other kinds show another scene
     case "missing-part":
       return loseOne(scene, layOut(scene, draw), draw)
     case "unequal-wheels":

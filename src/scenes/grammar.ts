@@ -177,6 +177,13 @@ export const parseCaption = (text: string): Scene | undefined => {
   return undefined
 }
 
+/** The same scene said one way: nothing is below or right of another thing. */
+const normal = (scene: Scene): Scene => {
+  if (scene.kind !== "relation") return scene
+  const turned = scene.relation === "below" ? "above" : scene.relation === "right of" ? "left of" : undefined
+  return turned === undefined ? scene : { ...scene, first: scene.second, relation: turned, second: scene.first }
+}
+
 /**
  * The key by which scenes are dealt to train or held-out; colours and paraphrases count only where named here.
  *
@@ -187,7 +194,8 @@ export const parseCaption = (text: string): Scene | undefined => {
  *   "b left of a", since these show the same picture
  * - sizes: the pair of figures, unordered
  */
-export const combination = (scene: Scene): string => {
+export const combination = (said: Scene): string => {
+  const scene = normal(said)
   switch (scene.kind) {
     case "creature":
       return `creature/${scene.creature}/${scene.colour ?? "any"}`
@@ -197,23 +205,11 @@ export const combination = (scene: Scene): string => {
       return `rider/${scene.creature}/${scene.creatureColour ?? "any"}/${scene.vehicle}/${scene.vehicleColour ?? "any"}`
     case "count":
       return `count/${scene.thing.figure}/${scene.count}/${scene.thing.colour}`
-    case "relation": {
-      const a = scene.first.figure
-      const b = scene.second.figure
-      if (scene.relation === "below") return `relation/${b}/above/${a}`
-      if (scene.relation === "right of") return `relation/${b}/left of/${a}`
-      return `relation/${a}/${scene.relation}/${b}`
-    }
+    case "relation":
+      return `relation/${scene.first.figure}/${scene.relation}/${scene.second.figure}`
     case "sizes":
       return `sizes/${[scene.big.figure, scene.small.figure].toSorted().join("/")}`
   }
-}
-
-/** The same scene said one way: nothing is below or right of another thing. */
-const normal = (scene: Scene): Scene => {
-  if (scene.kind !== "relation") return scene
-  const turned = scene.relation === "below" ? "above" : scene.relation === "right of" ? "left of" : undefined
-  return turned === undefined ? scene : { ...scene, first: scene.second, relation: turned, second: scene.first }
 }
 
 const colourAs = (shown: Colour | null, asked: Colour | null): boolean => asked === null || shown === asked
@@ -245,7 +241,7 @@ const alwaysTrained = new Set(["creature/pelican/any", "vehicle/bicycle/any", "r
 const splitSalt = 1
 
 /**
- * Whether a scene's `combination` is among those that training never sees: about 15 % of each kind. Of counts it is one
+ * Whether a scene's `combination` is among those that training never sees: about 15 % of each kind, of counts 10 %: one
  * number of each figure in half of the colours, so that a number is far rarer for a figure than the others are; every
  * number is so for as many figures as another.
  */

@@ -2,11 +2,12 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "vitest"
-import { createSession, float32, int64 } from "../../layers/onnx/session.ts"
+import { createSession, float32 } from "../../layers/onnx/session.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { hinge, ipo, raoKupper as raoKupperRow, robust, sigmoid as sigmoidRow } from "../../src/objectives/dpo.ts"
 import type { PairLogps } from "../../src/objectives/pair-objective.ts"
+import { lossAndSlope } from "./compute.ts"
 
 const rows = { sigmoid: sigmoidRow, hinge, ipo, robust, rao_kupper: raoKupperRow }
 type LossType = keyof typeof rows
@@ -157,34 +158,12 @@ describe("a floor under rejected completions", () => {
   /** Loss and slopes of one pair whose sides have 2 and 4 tokens and these log-ratios to their references. */
   const at = async (lossType: LossType, chosen: number, rejected: number, settings: { readonly rejectedFloor?: number; readonly label?: number }) => {
     const { label = 1, ...own } = settings
-    const given = { beta, labelSmoothing: 0, nu, ...own }
-    const g = new Graph()
-    const logps = g.input("logps", "float32", ["sequence"])
-    const loss = rows[lossType].loss(g, given, {
-      tokens: logps,
-      logps,
-      reference: g.input("reference", "float32", ["sequence"]),
-      lengths: g.input("lengths", "float32", ["sequence"])
-    })
-    g.output("loss", loss)
-    g.output("slope", gradients(g, loss, g.constant([1], [1]), [logps])[0]!)
-    const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
-    const example = { members: [0, 1], signal: label, weight: 1 } as const
-    const feeds = rows[lossType].feeds(given, { examples: [example], batch: { weight: 1, tokens: 6, imitated: 2 } })
-    const out = await session.run({
-      logps: float32([2], Float32Array.of(chosen - 3, rejected - 8)),
-      reference: float32([2], Float32Array.of(-3, -8)),
-      lengths: float32([2], Float32Array.of(2, 4)),
-      ...Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) =>
-        [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))]))
-    })
-    await session.release()
-    const stepped = { examples: [example], policy: Float64Array.of(chosen - 3, rejected - 8), reference: Float64Array.of(-3, -8), lengths: [2, 4] }
-    return {
-      loss: Number(out["loss"]!.data[0]),
-      slope: Array.from(out["slope"]!.data, Number),
-      floored: rows[lossType].metrics(given, stepped)["rejected/floored"]
-    }
+    const given = { lossType, beta, labelSmoothing: 0, nu, ...own }
+    const examples = [{ members: [0, 1], signal: label, weight: 1 }] as const
+    const [reference, tokens] = [[-3, -8], [[chosen - 3, 0], [rejected - 8, 0, 0, 0]]]
+    const { loss, slope } = await lossAndSlope(given, { reference, tokens }, examples)
+    const stepped = { examples, policy: Float64Array.of(chosen - 3, rejected - 8), reference: Float64Array.from(reference), lengths: [2, 4] }
+    return { loss, slope: [slope[0], slope[2]], floored: rows[lossType].metrics(given, stepped)["rejected/floored"] }
   }
 
   it.each(lossTypes)("%s: changes nothing above it", async (type) => {
