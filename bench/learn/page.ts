@@ -168,6 +168,7 @@ these. All runs together took ${duration(runs.reduce((sum, { seconds }) => sum +
 export const writePage = (docs: string, results: ReadonlyArray<Result>, facts: PageFacts): void => {
   const base = baseOf(results)!
   const { shown: _, ...drawn } = picturesOf(base, seriesOf(results))
+  fs.mkdirSync(docs, { recursive: true })
   for (const [name, svg] of Object.entries(drawn)) fs.writeFileSync(path.join(docs, name), svg)
   fs.writeFileSync(path.join(docs, "learning.md"), pageOf(results, facts))
 }

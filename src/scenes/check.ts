@@ -5,7 +5,7 @@
  * worst) and 0.9 or more in 0.998 of cases; habitual ones (habits.ts) reach 0.9 in 0.008. Good drawings beat the habitual
  * one always, and one flawed drawing of the same scene and of another layout in this share of pairs: wrong-colour 0.998,
  * missing-part 0.992, unequal-wheels 0.995, all others 1.000. Misses: gray thin frames, which antialiased black
- * resembles, a post under a rider, and wheels under a black deck. About 7 ms a picture, with drawing it.
+ * resembles, a post under a rider, and wheels under a black deck. About 5 ms a picture, with drawing it.
  *
  * The check knows this grammar's own way of drawing (black wheels, orange beaks): it measures what was taught, and is
  * no judge of other styles.
