@@ -1,21 +1,21 @@
 /**
  * Trains a small CLIP on the scene grammar: captions, good drawings of them, flawed drawings of the same captions and
- * wrong captions of the same drawings as hard negatives.
+ * wrong captions of the same drawings as hard negatives. Both towers also learn to tell what a scene says (facts.ts), the
+ * text tower first, alone.
  *
  * Stopped, it goes on from its last checkpoint (OUT.partial, every 250 steps) when it is called again alike.
  *
- * Usage: node models/train-clip.ts --out FOLDER [--seed N] [--steps N] [--image N] [--patch N] [--hidden N] [--layers N]
- *        [--text-hidden N] [--text-layers N] [--threads N]
+ * Usage: node models/train-clip.ts --out FOLDER [--seed N] [--fact-weight X] [--text-steps N] [--steps N] [--image N] [--patch N]
+ *        [--hidden N] [--layers N] [--text-hidden N] [--text-layers N] [--threads N]
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as v8 from "node:v8"
 import { parseArgs } from "node:util"
-import { Effect } from "effect"
 import { Resvg } from "@resvg/resvg-js"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { createSession, type Feeds, float32, int64, type Session } from "../layers/onnx/session.ts"
-import { adamwStep, clipGradients, initialState, schedule } from "../src/engine/training/adamw.ts"
+import { adamwStep, type AdamWState, clipGradients, initialState, schedule } from "../src/engine/training/adamw.ts"
 import {
   type ClipConfig,
   clipShapes,
@@ -46,14 +46,14 @@ import {
   type Split
 } from "../src/scenes/index.ts"
 import { jittered } from "../src/evaluation/known-pairs.ts"
-import { openWeights, readParameters } from "../src/model/model-folder.ts"
 import { trainBpe } from "../src/model/tokenizer/bpe.ts"
+import { factFeeds, factLoss, headShapes } from "./facts.ts"
 
 const { values } = parseArgs({
   options: {
     out: { type: "string" },
-    from: { type: "string", default: "" },
     seed: { type: "string", default: "1" },
+    "text-steps": { type: "string", default: "800" },
     steps: { type: "string", default: "1000" },
     batch: { type: "string", default: "32" },
     image: { type: "string", default: "64" },
@@ -63,6 +63,7 @@ const { values } = parseArgs({
     "text-hidden": { type: "string", default: "128" },
     "text-layers": { type: "string", default: "2" },
     lr: { type: "string", default: "1e-3" },
+    "fact-weight": { type: "string", default: "1" },
     threads: { type: "string", default: "1" }
   }
 })
@@ -77,9 +78,7 @@ const size = number("image")
 // With an end token of id 2 transformers would read the embedding at the highest id instead: 2 stays unused.
 const specialTokens = ["<|pad|>", "<|startoftext|>", "<|unused|>", "<|endoftext|>"]
 const eosTokenId = 3
-/** With --from, training goes on from a CLIP of the same shape, with its tokenizer. */
-const from = values.from
-const tokenizerJson = from !== "" ? JSON.parse(fs.readFileSync(path.join(from, "tokenizer.json"), "utf8")) as ReturnType<typeof trainBpe> : trainBpe(
+const tokenizerJson = trainBpe(
   (function*() {
     for (let n = 0; n < 20_000; n++) {
       const draw = random(seed, 0x70c, n)
@@ -192,13 +191,6 @@ const kin = 4
 /** What takes longest to learn makes up half of the scenes. */
 const practised: ReadonlyArray<Scene["kind"] | undefined> = ["count", undefined, "relation", undefined]
 
-const sceneOf = (draw: Random, kind: Scene["kind"] | undefined): Scene => {
-  for (;;) {
-    const scene = sampleScene(draw, "train")
-    if (kind === undefined || scene.kind === kind) return scene
-  }
-}
-
 /** The two things of a relation exchanged, where training may show that. */
 const turnedRound = (scene: Scene): Scene | undefined => {
   if (scene.kind !== "relation" || scene.relation === "inside") return undefined
@@ -211,7 +203,7 @@ const batch = (split: Split, ...key: ReadonlyArray<number>): ReadonlyArray<Examp
     const draw = random(seed, split === "train" ? 1 : 2, ...key, n)
     // Held-out examples are counted one by one, so each has a scene of its own.
     if (split === "heldout") return Array.from({ length: kin }, () => exampleOf(sampleScene(draw, split), draw))
-    const scene = sceneOf(draw, practised[n % practised.length])
+    const scene = sampleScene(draw, "train", practised[n % practised.length])
     const near = (k: number): Scene => (k === 1 ? turnedRound(scene) : undefined) ?? perturbScene(scene, draw)
     return Array.from({ length: kin }, (_, k) => exampleOf(k === 0 ? scene : near(k), draw))
   }).flat()
@@ -226,6 +218,12 @@ const alsoRight = (rows: number, columns: number, right: (row: number, column: n
     })
   )
 
+const textFeeds = (texts: ReadonlyArray<string>): Feeds => {
+  const time = config.text.maxPositions
+  const ids = texts.map(tokensOf)
+  return { ids: int64([ids.length, time], ids.flat()), ends: int64([ids.length], ids.map((own, n) => n * time + textEnd(own, eosTokenId))) }
+}
+
 const mean = [0.5, 0.5, 0.5]
 const std = [0.5, 0.5, 0.5]
 const feedsOf = (examples: ReadonlyArray<Example>): Feeds => {
@@ -233,13 +231,8 @@ const feedsOf = (examples: ReadonlyArray<Example>): Feeds => {
   const pixels = new Float32Array(2 * examples.length * plane)
   const pictures = [...examples.map(({ good }) => good), ...examples.map(({ flawed }) => flawed)]
   pictures.forEach((rgba, i) => normalisePixels(rgba, { factor: 1 / 255, mean, std }, pixels, i * plane))
-  const texts = [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)].map(tokensOf)
-  const time = config.text.maxPositions
-  return {
-    pixels: float32([pictures.length, 3, size, size], pixels),
-    ids: int64([texts.length, time], texts.flat()),
-    ends: int64([texts.length], texts.map((ids, n) => n * time + textEnd(ids, eosTokenId)))
-  }
+  const texts = [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)]
+  return { pixels: float32([pictures.length, 3, size, size], pixels), ...textFeeds(texts) }
 }
 
 /** What the loss alone wants to know: which other pictures a text describes, and which other texts a picture shows. */
@@ -250,40 +243,89 @@ const matchesOf = (examples: ReadonlyArray<Example>): Feeds => {
   return {
     alsoRightImages: alsoRight(examples.length, shown.length, (text, image) => shows(image, text)),
     alsoRightTexts: alsoRight(examples.length, asked.length, (image, text) => shows(image, text)),
+    ...factFeeds([...asked, ...shown])
   }
 }
 
 const shapes = clipShapes(config)
-const parameters = from === ""
-  ? initialParameters(shapes, seed).set("logit_scale", { shape: [], data: Float32Array.of(Math.log(1 / 0.07)) })
-  : readParameters(await Effect.runPromise(openWeights(from)))
+const parameters = initialParameters(new Map([...shapes, ...headShapes(config.projection)]), seed)
+parameters.set("logit_scale", { shape: [], data: Float32Array.of(Math.log(1 / 0.07)) })
 
-const build = (withGradients: boolean): Promise<Session> => {
-  const g = new Graph()
-  const inputs = new Map([...shapes].map(([name, shape]) => [name, g.input(name, "float32", shape)]))
-  const get = (name: string): Value => inputs.get(name)!
-  const both = 2 * pairs
-  const texts = encodeTexts(g, get, config, g.input("ids", "int64", [both, config.text.maxPositions]), g.input("ends", "int64", [both]))
-  const images = encodeImages(g, get, config, g.input("pixels", "float32", [both, 3, size, size]))
-  if (withGradients) {
-    const loss = contrastiveLoss(g, texts, images, get("logit_scale"), {
-      pairs,
-      margin: 1,
-      alsoRight: { images: g.input("alsoRightImages", "float32", [pairs, both]), texts: g.input("alsoRightTexts", "float32", [pairs, both]) }
-    })
-    g.output("loss", loss)
-    const names = [...inputs.keys()]
-    gradients(g, loss, g.scalar(1), names.map(get)).forEach((dx, i) => g.output(`grad.${names[i]}`, dx!))
-  } else {
-    g.output("texts", texts)
-    g.output("images", images)
-  }
-  return createSession(g, { device: "cpu", threads: number("threads"), weights: "mapped" })
+const open = (g: Graph): Promise<Session> => createSession(g, { device: "cpu", threads: number("threads"), weights: "mapped" })
+const inputsOf = (g: Graph, names: ReadonlyArray<string>) => {
+  const inputs = new Map(names.map((name) => [name, g.input(name, "float32", parameters.get(name)!.shape)]))
+  return { inputs, get: (name: string): Value => inputs.get(name)! }
 }
-const training = await build(true)
-const encoding = await build(false)
-const parameterFeeds = (): Feeds =>
-  Object.fromEntries([...parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
+const withGradients = (g: Graph, loss: Value, inputs: ReadonlyMap<string, Value>): Promise<Session> => {
+  const names = [...inputs.keys()]
+  gradients(g, loss, g.scalar(1), [...inputs.values()]).forEach((dx, i) => g.output(`grad.${names[i]}`, dx!))
+  return open(g)
+}
+const textsOf = (g: Graph, get: (name: string) => Value, rows: number): Value =>
+  encodeTexts(g, get, config, g.input("ids", "int64", [rows, config.text.maxPositions]), g.input("ends", "int64", [rows]))
+
+const both = 2 * pairs
+const towers = (g: Graph, get: (name: string) => Value) => ({
+  texts: textsOf(g, get, both),
+  images: encodeImages(g, get, config, g.input("pixels", "float32", [both, 3, size, size]))
+})
+const openTraining = (): Promise<Session> => {
+  const g = new Graph()
+  const { get, inputs } = inputsOf(g, [...parameters.keys()])
+  const { images, texts } = towers(g, get)
+  const loss = contrastiveLoss(g, texts, images, get("logit_scale"), {
+    pairs,
+    margin: 1,
+    alsoRight: { images: g.input("alsoRightImages", "float32", [pairs, both]), texts: g.input("alsoRightTexts", "float32", [pairs, both]) }
+  })
+  g.output("loss", loss)
+  const told = factLoss(g, get, g.concat([texts, images], 0), 2 * both, config.projection)
+  return withGradients(g, g.add(loss, g.scale(told, number("fact-weight"))), inputs)
+}
+const openEncoding = (): Promise<Session> => {
+  const g = new Graph()
+  const { images, texts } = towers(g, inputsOf(g, [...shapes.keys()].filter((name) => name !== "logit_scale")).get)
+  g.output("texts", texts)
+  g.output("images", images)
+  return open(g)
+}
+
+const parameterFeeds = (names: Iterable<string>): Feeds =>
+  Object.fromEntries([...names].map((name) => [name, float32(parameters.get(name)!.shape, parameters.get(name)!.data)]))
+const update = (names: ReadonlyArray<string>, result: Awaited<ReturnType<Session["run"]>>, state: AdamWState, rate: number): void => {
+  const grads = new Map(names.map((name) => [name, result[`grad.${name}`]!.data as Float32Array]))
+  clipGradients(grads, 1)
+  adamwStep(new Map(names.map((name) => [name, parameters.get(name)!])), grads, state, {
+    learningRate: rate,
+    beta1: 0.9,
+    beta2: 0.98,
+    epsilon: 1e-6,
+    weightDecay: 0.05
+  })
+}
+
+/** The text tower learns the facts of captions, half of them relations: drawings would be a slow teacher of word order. */
+const teachTexts = async (textSteps: number): Promise<void> => {
+  const rows = both
+  const g = new Graph()
+  const { get, inputs } = inputsOf(g, [...parameters.keys()].filter((name) => /^(text|facts)/.test(name)))
+  const loss = factLoss(g, get, textsOf(g, get, rows), rows, config.projection)
+  g.output("loss", loss)
+  const session = await withGradients(g, loss, inputs)
+  const state = initialState()
+  for (let step = 0; step < textSteps; step++) {
+    const draw = random(seed, 3, step)
+    const scenes = Array.from({ length: rows }, (_, n) => sampleScene(draw, "train", n % 2 === 0 ? "relation" : undefined))
+    const result = await session.run({ ...parameterFeeds(inputs.keys()), ...textFeeds(scenes.map((scene) => caption(scene, draw))), ...factFeeds(scenes) })
+    update([...inputs.keys()], result, state, number("lr") * schedule("cosine", step, 100, textSteps))
+    if (step % 100 === 99) console.log(`texts ${step + 1}/${textSteps}  loss ${Number(result["loss"]!.data[0]).toFixed(3)}`)
+  }
+  await session.release()
+}
+
+const training = await openTraining()
+const encoding = await openEncoding()
+const towersOnly = [...shapes.keys()].filter((name) => name !== "logit_scale")
 
 /** How often the good drawing and the right caption win, on held-out scenes. */
 const evaluate = async (batches: number) => {
@@ -291,7 +333,7 @@ const evaluate = async (batches: number) => {
   let captions = 0
   for (let b = 0; b < batches; b++) {
     const examples = batch("heldout", b)
-    const { images, texts } = await encoding.run({ ...parameterFeeds(), ...feedsOf(examples) })
+    const { images, texts } = await encoding.run({ ...parameterFeeds(towersOnly), ...feedsOf(examples) })
     const dot = (text: number, image: number): number => {
       let sum = 0
       for (let d = 0; d < config.projection; d++) {
@@ -332,25 +374,18 @@ const readCheckpoint = (): Checkpoint | undefined => {
 }
 const resumed = readCheckpoint()
 for (const [name, tensor] of resumed?.parameters ?? []) parameters.set(name, tensor)
+if (resumed === undefined) await teachTexts(number("text-steps"))
 const state = { ...initialState(), ...resumed && { step: resumed.step, moments: resumed.moments as Map<string, Tensor> } }
 const started = performance.now() - 1000 * (resumed?.seconds ?? 0)
 const seconds = () => Math.round((performance.now() - started) / 100) / 10
 const curve = resumed?.curve ?? []
 let smooth = resumed?.smooth
-const count = [...parameters.values()].reduce((n, { data }) => n + data.length, 0)
+const count = [...shapes.keys()].reduce((n, name) => n + parameters.get(name)!.data.length, 0)
 console.log(`${out}: ${(count / 1e6).toFixed(2)} M parameters`)
 for (let step = resumed?.step ?? 0; step < steps; step++) {
   const examples = batch("train", step)
-  const result = await training.run({ ...parameterFeeds(), ...feedsOf(examples), ...matchesOf(examples) })
-  const grads = new Map([...parameters.keys()].map((name) => [name, result[`grad.${name}`]!.data as Float32Array]))
-  clipGradients(grads, 1)
-  adamwStep(parameters, grads, state, {
-    learningRate: number("lr") * schedule("cosine", step, 100, steps),
-    beta1: 0.9,
-    beta2: 0.98,
-    epsilon: 1e-6,
-    weightDecay: 0.05
-  })
+  const result = await training.run({ ...parameterFeeds(parameters.keys()), ...feedsOf(examples), ...matchesOf(examples) })
+  update([...parameters.keys()], result, state, number("lr") * schedule("cosine", step, 100, steps))
   const scale: Tensor = parameters.get("logit_scale")!
   scale.data[0] = Math.min(scale.data[0]!, Math.log(100))
   const loss = Number(result["loss"]!.data[0])
@@ -407,7 +442,7 @@ write("config.json", JSON.stringify({
   },
   torch_dtype: "float32"
 }, null, 2) + "\n")
-write("model.safetensors", encodeSafetensors(parameters, "F16"))
+write("model.safetensors", encodeSafetensors(new Map([...shapes.keys()].map((name) => [name, parameters.get(name)!])), "F16"))
 write("tokenizer.json", JSON.stringify(tokenizerJson) + "\n")
 write("tokenizer_config.json", JSON.stringify(tokenizerConfig, null, 2) + "\n")
 write("preprocessor_config.json", JSON.stringify({

@@ -232,14 +232,15 @@ export const initialAdapter = (
   return adapter
 }
 
-/** Weights for training from scratch: normal with `std`, norm weights 1, biases 0. */
-export const initialParameters = (
-  shapes: ReadonlyMap<string, ReadonlyArray<number>>,
-  seed: number,
-  std = 0.02
-): Map<string, Tensor> =>
+/**
+ * Weights for training from scratch: matrices and convolutions normal with standard deviation 1/√fan-in (LeCun et al.
+ * 1998, Efficient BackProp), tables of embeddings with 0.02; norm weights 1, biases 0. A narrow net with 0.02 everywhere,
+ * as wide ones begin, hardly attends to anything for its first thousands of steps.
+ */
+export const initialParameters = (shapes: ReadonlyMap<string, ReadonlyArray<number>>, seed: number): Map<string, Tensor> =>
   new Map([...shapes].map(([name, shape]) => {
     const draw = random(seed, hash32(...[...name].map((c) => c.charCodeAt(0))))
+    const std = /(embed_tokens|token_embedding|position_embedding|class_embedding)/.test(name) ? 0.02 : 1 / Math.sqrt(sizeOf(shape.slice(1)))
     const value = /norm[^.]*\.weight$/.test(name)
       ? () => 1
       : name.endsWith(".bias")
