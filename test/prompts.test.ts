@@ -29,6 +29,13 @@ describe("prompts", () => {
     }
   })
 
+  it("embedded ones for training practise what takes longest to learn; held-out ones are as the grammar has them", () => {
+    const { heldOut, train } = embeddedPrompts(512)
+    const share = (prompts: typeof train, kind: string) => prompts.filter(({ text }) => parseCaption(text)!.kind === kind).length / prompts.length
+    for (const kind of ["sizes", "relation", "count"]) assert.isAbove(share(train, kind), 0.18, kind)
+    assert.isAbove(share(heldOut, "rider"), share(train, "rider") + 0.05)
+  })
+
   it.effect.each([
     ["p.txt", "a cat\r\n\n  a hat \na cat\n"],
     ["p.jsonl", "{\"prompt\":\"a cat\"}\n{\"prompt\":[{\"role\":\"system\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"a hat\"}]}\n"],

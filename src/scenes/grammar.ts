@@ -317,9 +317,8 @@ const sampleKind = (draw: Random, kind: Scene["kind"]): Scene => {
   }
 }
 
-/** A scene of the split asked for. The kind is drawn first, so both splits show the kinds equally often. */
-export const sampleScene = (draw: Random, split: Split): Scene => {
-  const kind = pickKind(draw)
+/** A scene of the split and the kind asked for. Without a kind it is drawn first, so both splits show the kinds equally often. */
+export const sampleScene = (draw: Random, split: Split, kind: Scene["kind"] = pickKind(draw)): Scene => {
   for (;;) {
     const scene = sampleKind(draw, kind)
     if (isHeldOut(scene) === (split === "heldout")) return scene
