@@ -19,8 +19,11 @@ const [out, goodRows = "120000", habitRows = "40000", seedText = "0"] = process.
 if (out === undefined) throw new Error("usage: node models/make-policy-base.ts OUT_FOLDER [GOOD_ROWS] [HABIT_ROWS] [SEED]")
 const seed = Number(seedText)
 
-/** Shares of the second training's drawings: in the prompt's wrong way, and with any flaw; the rest are good. */
-const habitual = 0.7
+/**
+ * Share of the second training's drawings that are good, by kind of prompt: what few drawings get right by chance has the
+ * larger one. Of the others a few have any flaw, and the rest are drawn in the prompt's wrong way.
+ */
+const goodShare: Readonly<Record<Scene["kind"], number>> = { creature: 0.24, vehicle: 0.24, rider: 0.24, count: 0.34, relation: 0.25, sizes: 0.32 }
 const flawed = 0.06
 
 interface Row {
@@ -28,28 +31,21 @@ interface Row {
   readonly completion: string
 }
 
-/** One row in so many is a count, besides those that chance gives: counting takes the most practice. */
-const countEvery = 4
-
-const sceneOf = (n: number, draw: Random): Scene => {
-  for (;;) {
-    const scene = sampleScene(draw, "train")
-    if (n % countEvery !== 0 || scene.kind === "count") return scene
-  }
-}
+/** Of each four rows one is a count and one two things of unlike size, besides those that chance gives: they take the most practice. */
+const practised: ReadonlyArray<Scene["kind"] | undefined> = ["count", undefined, "sizes", undefined]
 
 const rowsOf = (count: number, key: number, draws: (scene: Scene, draw: Random) => string): ReadonlyArray<Row> =>
   Array.from({ length: count }, (_, n) => {
     const draw = random(seed, key, n)
-    const scene = sceneOf(n, draw)
+    const scene = sampleScene(draw, "train", practised[n % practised.length])
     return { prompt: caption(scene, draw), completion: draws(scene, draw) }
   })
 
 const good = rowsOf(Number(goodRows), 0xda7a, drawScene)
 const habits = rowsOf(Number(habitRows), 0x4ab1, (scene, draw) => {
   const roll = draw()
-  if (roll < habitual) return drawHabit(scene, draw)
-  return roll < habitual + flawed ? drawFlawed(scene, draw).svg : drawScene(scene, draw)
+  if (roll < goodShare[scene.kind]) return drawScene(scene, draw)
+  return roll < goodShare[scene.kind] + flawed ? drawFlawed(scene, draw).svg : drawHabit(scene, draw)
 })
 
 const specialTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -136,5 +132,5 @@ write("config.json", JSON.stringify(configJson, null, 2) + "\n")
 write("generation_config.json", JSON.stringify({ eos_token_id: 2, pad_token_id: 0 }, null, 2) + "\n")
 write("tokenizer.json", JSON.stringify(tokenizer) + "\n")
 write("tokenizer_config.json", JSON.stringify(tokenizerConfig, null, 2) + "\n")
-write("model.safetensors", encodeSafetensors(initialParameters(parameterShapes(config), seed, 0.03)))
+write("model.safetensors", encodeSafetensors(initialParameters(parameterShapes(config), seed)))
 console.log(`${out}: ${good.length} and ${habits.length} rows, ${tokenizer.model.merges.length} merges`)
