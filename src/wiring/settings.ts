@@ -61,7 +61,7 @@ export const settings = {
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
   threads: [orElse(int(0, 1024), 0), "threads of one onnxruntime run; 0 takes all cores"],
-  max_steps: [orElse(int(1, 1e9), 140), "optimizer steps"],
+  max_steps: [orElse(int(1, 1e9), 180), "optimizer steps"],
   prompts_per_step: [orElse(int(1, 1e6), 16), "prompts drawn for each step"],
   prompts_per_batch: [orElse(int(1, 1e6), 16), "prompts decoded together"],
   num_generations: [orElse(int(2, 4096), 8), "candidates a prompt (K)"],
@@ -130,7 +130,7 @@ export const settings = {
   tie_margin_quantile: [orElse(real(0, 0.999), 0), "judges with scores: this share of a step's scored pairs, those with the smallest gaps, are ties too; 0 adds none"],
   render_size: [
     orElse(int(0, 1024), 0),
-    "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: 64 for the embedded clip, 448 for claude, at least 224 for other models"
+    "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: 112 for the embedded clip, 448 for claude, at least 224 for other models"
   ],
   eval_prompts: [orElse(int(0, 1e6), 320), "held-out prompts on which the trained policy is compared with the one it started from; 0 compares nothing"],
   eval_temperatures: [

@@ -23,7 +23,7 @@ const clip = scored("clip", {
   says: "the scores of the embedded CLIP, or of the one in `--judge-model`",
   embedded: embedded("clip"),
   margin: true,
-  size: ({ judge_model }) => Effect.succeed(judge_model === "" ? 64 : 224) // the embedded one was trained on 64
+  size: ({ judge_model }) => Effect.succeed(judge_model === "" ? 112 : 224) // the embedded one was trained on 112
 })
 
 /**
