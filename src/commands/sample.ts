@@ -14,7 +14,6 @@ import { progressStyle } from "../system/progress.ts"
 import { promptOf, readPrompts } from "../prompts.ts"
 import { Sampler } from "../stages/Sampler.ts"
 import { extractSvg } from "../drawing/gate.ts"
-import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
 import { numberSetting } from "../wiring/setting-flags.ts"
@@ -35,12 +34,9 @@ export const sample = Command.make("sample", {
   minP: numberSetting("min_p", plain.minP),
   repetitionPenalty: numberSetting("repetition_penalty", plain.repetitionPenalty),
   maxNewTokens: numberSetting("max_new_tokens", 160),
-  prefill: Flag.String("prefill").pipe(Flag.withDescription("how the answer begins"), Flag.withDefault(defaultFormat.prefill)),
-  promptTemplate: Flag.String("prompt-template").pipe(
-    Flag.withDescription("user message; {prompt} stands for the prompt"),
-    Flag.withDefault(defaultFormat.promptTemplate)
-  ),
-  systemPrompt: Flag.String("system-prompt").pipe(Flag.withDefault(defaultFormat.systemPrompt)),
+  prefill: Flags.prefill,
+  promptTemplate: Flags.promptTemplate,
+  systemPrompt: Flags.systemPrompt,
   samplerPrecision: Flag.Literals("sampler-precision", ["auto", ...samplerPrecisions]).pipe(
     Flag.withDescription(settings.sampler_precision[1]),
     Flag.withDefault("auto")

@@ -13,16 +13,18 @@ import { random, shuffled } from "../engine/random.ts"
 import { encodeSafetensors } from "../engine/weights/safetensors.ts"
 import { allLinear, modulesOf } from "../engine/nets/transformer.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
-import { defaultFormat, promptIds } from "../model/tokenizer/tokenizer.ts"
+import { promptIds } from "../model/tokenizer/tokenizer.ts"
 import { adapterFiles } from "../model/adapter.ts"
 import { readBytes, readRows, writeFile, writeFolder } from "../system/files.ts"
 import { needFreeFolder } from "../system/outputs.ts"
 import { BadInput } from "../system/errors.ts"
 import * as Flags from "../wiring/flags.ts"
-import { numberSetting } from "../wiring/setting-flags.ts"
+import { int } from "../system/ranges.ts"
+import { numberFlag, numberSetting } from "../wiring/setting-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { trainerDefaults } from "../wiring/trainer-defaults.ts"
 import { tokenizing } from "../model/tokenizer/limits.ts"
+import { readState, stateFile, workOf, writeState } from "./sft-state.ts"
 
 const Row = Schema.Struct({ prompt: Schema.String, completion: Schema.String })
 
@@ -39,8 +41,16 @@ export const sft = Command.make("sft", {
   weightDecay: numberSetting("weight_decay", 0.05),
   maxGradNorm: numberSetting("max_grad_norm", 1),
   maxLength: numberSetting("max_length", 256),
+  tokensPerRun: numberSetting("tokens_per_run", 8192),
   loraR: numberSetting("lora_r", 0),
   saveDtype: Flag.Literals("save-dtype", ["F32", "F16", "BF16"]).pipe(Flag.withDefault("F16")),
+  saveSteps: numberFlag("save-steps", int(0, 1e9)).pipe(
+    Flag.withDescription("steps between states from which the same command goes on if it was stopped, kept beside --out; 0 keeps none"),
+    Flag.withDefault(0)
+  ),
+  prefill: Flags.prefill,
+  promptTemplate: Flags.promptTemplate,
+  systemPrompt: Flags.systemPrompt,
   seed: Flags.seed,
   device: Flags.device,
   threads: Flags.threads,
@@ -49,10 +59,10 @@ export const sft = Command.make("sft", {
   const rows = yield* readRows(o.data, Row)
   const { base, checkpoint, folder, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
   yield* needFreeFolder(o.out, "--out", { "--model": folder })
-  const { prefill } = defaultFormat
+  const { prefill, promptTemplate, systemPrompt } = o
   const whole = yield* Effect.forEach(rows, ({ completion, prompt }) =>
     tokenizing((): Sequence => {
-      const start = promptIds(tokenizer, defaultFormat, prompt)
+      const start = promptIds(tokenizer, { prefill, promptTemplate, systemPrompt }, prompt)
       const rest = completion.startsWith(prefill) ? completion.slice(prefill.length) : completion
       return { ids: [...start, ...tokenizer.encode(rest), ...tokenizer.eosIds.slice(0, 1)], promptLength: start.length }
     }))
@@ -64,20 +74,23 @@ export const sft = Command.make("sft", {
       message: `${o.data}: all ${whole.length} rows are longer than --max-length ${o.maxLength}, so none is left to train on; the shortest has ${shortest} tokens.`
     })
   }
+  const { device: _, json: __, out: ___, saveSteps: ____, threads: _____, ...deciding } = o
+  const work = workOf(deciding, sequences)
+  const earlier = yield* readState(o.out, work)
   const lora: LoraConfig | undefined = o.loraR > 0
     ? { r: o.loraR, alpha: 2 * o.loraR, targets: allLinear }
     : undefined
-  const tokensPerRun = 8192
   yield* Effect.scoped(Effect.gen(function*() {
     const runtime = yield* OnnxRuntime
-    yield* runtime.reserve("trainer", trainerBytes(checkpoint.config, lora, tokensPerRun, o.maxLength))
+    yield* runtime.reserve("trainer", trainerBytes(checkpoint.config, lora, o.tokensPerRun, o.maxLength))
     const trainer = yield* startProgram("trainer", {
       checkpoint,
       lora,
-      parameters: lora === undefined
+      parameters: earlier?.parameters ?? (lora === undefined
         ? readParameters(checkpoint)
-        : initialAdapter(modulesOf(checkpoint.config), lora, o.seed),
-      ...trainerDefaults(o.maxLength, tokensPerRun, {
+        : initialAdapter(modulesOf(checkpoint.config), lora, o.seed)),
+      ...earlier && { state: { step: earlier.step, moments: new Map(earlier.moments) } },
+      ...trainerDefaults(o.maxLength, o.tokensPerRun, {
         learningRate: o.learningRate,
         schedulerType: o.scheduler,
         warmupSteps: o.warmupSteps,
@@ -90,18 +103,24 @@ export const sft = Command.make("sft", {
       spinning: runtime.spinning,
       threads: runtime.threads
     })
-    const progress = yield* makeProgress(progressStyle(o.json), "step", o.steps)
+    const first = earlier?.step ?? 0
+    const progress = yield* makeProgress(progressStyle(o.json), "step", o.steps, first)
+    if (first > 0) yield* progress.note(`Goes on after step ${first} of ${o.steps}.`)
     if (tooLong > 0) yield* progress.note(`${tooLong} of ${whole.length} rows are longer than --max-length ${o.maxLength} and are left out.`)
-    const curve: Array<Record<string, number>> = []
+    const curve: Array<Readonly<Record<string, number>>> = [...earlier?.curve ?? []]
     const order: Array<number> = []
     let epoch = 0
-    const started = Date.now()
+    const started = Date.now() - 1000 * (earlier?.seconds ?? 0)
     for (let step = 0; step < o.steps; step++) {
       while (order.length < o.batchSize) for (const n of shuffled(random(o.seed, epoch++), [...sequences.keys()])) order.push(n)
       const batch = order.splice(0, o.batchSize).map((n) => sequences[n]!)
+      if (step < first) continue
       const metrics = yield* trainer.update({ sequences: batch, examples: batch.map((_, n) => ({ members: [n], signal: 1, weight: 1 })) })
       const line = { step: step + 1, ...metrics, seconds: (Date.now() - started) / 1000 }
       if (step % 10 === 9 || step === 0) curve.push(line)
+      if (o.saveSteps > 0 && line.step % o.saveSteps === 0 && line.step < o.steps) {
+        yield* writeState(o.out, work, { ...yield* trainer.state(), seconds: line.seconds, curve })
+      }
       if (o.json) yield* Console.log(JSON.stringify(line))
       yield* progress.tick(step + 1, `loss ${metrics["loss"]!.toFixed(3)}`)
     }
@@ -122,6 +141,7 @@ export const sft = Command.make("sft", {
       }
       yield* write("training.json", record)
     }))
+    fs.rmSync(stateFile(o.out), { force: true })
     yield* progress.note(`Wrote ${o.out}: loss ${curve.at(-1)?.["loss"]?.toFixed(3)} after ${o.steps} steps on ${sequences.length} rows, from ${model}.`)
   }).pipe(Effect.provide(OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), { threads: o.threads, overlap: false }))))
 })).pipe(Command.withDescription("Supervised fine-tuning on {prompt, completion} rows"))

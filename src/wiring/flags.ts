@@ -2,6 +2,7 @@
 
 import { Flag } from "effect/cli"
 import { embedded } from "../system/installed.ts"
+import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import { int } from "../system/ranges.ts"
 import { numberFlag, numberSetting, trlNamed } from "./setting-flags.ts"
 
@@ -31,4 +32,15 @@ export const out = Flag.String("out").pipe(trlNamed("out"))
 export const adapter = Flag.String("adapter").pipe(
   Flag.withDescription("PEFT adapter folder to put on the policy"),
   Flag.optional
+)
+
+/** How a prompt is put to the policy. What was taught in one form is asked in the same. */
+export const prefill = Flag.String("prefill").pipe(Flag.withDescription("how the answer begins; never trained"), Flag.withDefault(defaultFormat.prefill))
+export const promptTemplate = Flag.String("prompt-template").pipe(
+  Flag.withDescription("user message; {prompt} stands for the prompt"),
+  Flag.withDefault(defaultFormat.promptTemplate)
+)
+export const systemPrompt = Flag.String("system-prompt").pipe(
+  Flag.withDescription("system message; none when empty"),
+  Flag.withDefault(defaultFormat.systemPrompt)
 )

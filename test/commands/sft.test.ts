@@ -30,6 +30,53 @@ it("says how many rows were too long, and trains on the others", async () => {
   assert.includeMembers(fs.readdirSync(at("some")), ["config.json", "model.safetensors", "tokenizer.json"])
 }, 60_000)
 
+it("teaches answers in the form that is given", async () => {
+  const data = at("form.jsonl")
+  fs.writeFileSync(data, JSON.stringify({ prompt: "a cat", completion: "<svg><path/></svg>" }) + "\n")
+  let taught = 0
+  const tokens = async (...form: ReadonlyArray<string>) => {
+    const { code, stderr, stdout } = await vequinox({}, "sft", "--data", data, "--out", at(`form${taught++}`), "--steps", "1", "--json", ...form, ...small)
+    assert.strictEqual(code, 0, stderr)
+    return (JSON.parse(stdout.split("\n")[0]!) as { readonly num_tokens: number }).num_tokens
+  }
+  const short = await tokens("--prefill", "<svg>")
+  // The default prefill is longer, and is not what the answer begins with.
+  assert.isAbove(await tokens(), short)
+  assert.isAbove(await tokens("--prefill", "<svg>", "--system-prompt", "Draw"), short)
+  assert.isAbove(await tokens("--prefill", "<svg>", "--prompt-template", "Please: {prompt}"), short)
+}, 60_000)
+
+it("goes on where it was stopped, to the same weights, and keeps a state of other work", async () => {
+  const data = rows("resumed.jsonl", "a cat", "a dog", "a bird", "an owl", "a fish")
+  const args = (out: string, steps = "5") => ["sft", "--data", data, "--out", at(out), "--steps", steps, "--warmup-steps", "1", ...small]
+  const whole = await vequinox({}, ...args("whole"))
+  assert.strictEqual(whole.code, 0, whole.stderr)
+  const child = spawn(process.execPath, [path.resolve(import.meta.dirname, "../../src/main.ts"), ...args("resumed"), "--save-steps", "2"], {
+    cwd: work,
+    env: { PATH: process.env["PATH"] }
+  })
+  const state = at("resumed.partial.safetensors")
+  // Killed as soon as a state is there: after step 2 or 4.
+  await new Promise<void>((resolve) => {
+    const look = setInterval(() => {
+      if (!fs.existsSync(state)) return
+      clearInterval(look)
+      child.kill("SIGKILL")
+    }, 5)
+    child.on("close", () => (clearInterval(look), resolve()))
+  })
+  assert.isTrue(fs.existsSync(state))
+  assert.isFalse(fs.existsSync(at("resumed")))
+  const other = await vequinox({}, ...args("resumed", "6"))
+  assert.strictEqual(other.code, 1)
+  assert.match(other.stderr, /resumed\.partial\.safetensors was left by sft with other settings or rows: move it away/)
+  const resumed = await vequinox({}, ...args("resumed"))
+  assert.strictEqual(resumed.code, 0, resumed.stderr)
+  assert.match(resumed.stderr, /Goes on after step [24] of 5\./)
+  assert.deepStrictEqual(fs.readFileSync(at("resumed/model.safetensors")), fs.readFileSync(at("whole/model.safetensors")))
+  assert.isFalse(fs.existsSync(state))
+}, 120_000)
+
 it("ends at SIGTERM, and leaves nothing", async () => {
   const child = spawn(
     process.execPath,
