@@ -8,7 +8,7 @@ process.env["NODE_COMPILE_CACHE"] ??= path.join(os.tmpdir(), "node-compile-cache
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/package/**", "test/soak/**"],
+    exclude: ["test/icons/**", "test/package/**", "test/soak/**"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",
