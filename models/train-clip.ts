@@ -8,29 +8,17 @@
  * Usage: node models/train-clip.ts --out FOLDER [--seed N] [--fact-weight X] [--text-steps N] [--steps N] [--image N] [--patch N]
  *        [--hidden N] [--layers N] [--text-hidden N] [--text-layers N] [--threads N]
  */
-import * as fs from "node:fs"
-import * as path from "node:path"
-import * as v8 from "node:v8"
 import { parseArgs } from "node:util"
 import { Resvg } from "@resvg/resvg-js"
 import { Tokenizer } from "@huggingface/tokenizers"
-import { createSession, type Feeds, float32, int64, type Session } from "../layers/onnx/session.ts"
+import { createSession, type Feeds, float32, type Session } from "../layers/onnx/session.ts"
 import { adamwStep, type AdamWState, clipGradients, initialState, schedule } from "../src/engine/training/adamw.ts"
-import {
-  type ClipConfig,
-  clipShapes,
-  contrastiveLoss,
-  encodeImages,
-  encodeTexts,
-  textEnd
-} from "../src/engine/nets/clip.ts"
+import { clipShapes, contrastiveLoss, encodeImages, encodeTexts } from "../src/engine/nets/clip.ts"
 import { gradients } from "../src/engine/graph/gradients.ts"
 import { Graph, type Value } from "../src/engine/graph/graph.ts"
 import { initialParameters } from "../src/engine/weights/parameters.ts"
-import { normalisePixels } from "../src/scorers/pixels.ts"
 import { type Random, random } from "../src/engine/random.ts"
-import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
-import { type Parameters, padTo, type Tensor } from "../src/engine/weights/tensor.ts"
+import type { Tensor } from "../src/engine/weights/tensor.ts"
 import {
   caption,
   drawFlawed,
@@ -47,6 +35,8 @@ import {
 } from "../src/scenes/index.ts"
 import { jittered } from "../src/evaluation/known-pairs.ts"
 import { trainBpe } from "../src/model/tokenizer/bpe.ts"
+import { alsoRight, checkpoints, pictureFeeds, textFeeds } from "./clip-batches.ts"
+import { clipConfig, tokenizerConfig, tokenizerOptions, writeClip } from "./clip-folder.ts"
 import { factFeeds, factLoss, headShapes } from "./facts.ts"
 
 const { values } = parseArgs({
@@ -70,14 +60,14 @@ const { values } = parseArgs({
 const number = (name: keyof typeof values): number => Number(values[name])
 const out = values.out
 if (out === undefined) throw new Error("usage: node models/train-clip.ts --out FOLDER")
+const { out: _, threads: __, ...settings } = values
+const kept = checkpoints(out, settings)
+const resumed = kept.read()
 const seed = number("seed")
 const pairs = number("batch")
 const steps = number("steps")
 const size = number("image")
 
-// With an end token of id 2 transformers would read the embedding at the highest id instead: 2 stays unused.
-const specialTokens = ["<|pad|>", "<|startoftext|>", "<|unused|>", "<|endoftext|>"]
-const eosTokenId = 3
 const tokenizerJson = trainBpe(
   (function*() {
     for (let n = 0; n < 20_000; n++) {
@@ -85,48 +75,14 @@ const tokenizerJson = trainBpe(
       yield caption(sampleScene(draw, "train"), draw)
     }
   })(),
-  { vocabSize: 512, specialTokens, split: " ?[A-Za-z]+| ?[0-9]+|\\s+|[^\\sA-Za-z0-9]+" }
+  { ...tokenizerOptions, vocabSize: 512 }
 )
-const vocab = Object.keys(tokenizerJson.model.vocab).length
-const tokenizerConfig = {
-  tokenizer_class: "PreTrainedTokenizerFast",
-  model_max_length: 24,
-  bos_token: "<|startoftext|>",
-  eos_token: "<|endoftext|>",
-  pad_token: "<|pad|>",
-  clean_up_tokenization_spaces: false
-}
 const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig)
-
-const config: ClipConfig = {
-  text: {
-    vocab,
-    hidden: number("text-hidden"),
-    intermediate: 4 * number("text-hidden"),
-    layers: number("text-layers"),
-    heads: 4,
-    normEpsilon: 1e-5,
-    activation: "quick_gelu",
-    maxPositions: 24,
-    eosTokenId
-  },
-  vision: {
-    hidden: number("hidden"),
-    intermediate: 4 * number("hidden"),
-    layers: number("layers"),
-    heads: 4,
-    normEpsilon: 1e-5,
-    activation: "quick_gelu",
-    imageSize: size,
-    patchSize: number("patch")
-  },
-  projection: 128
-}
-
-const tokensOf = (text: string): Array<number> => {
-  const { maxPositions } = config.text
-  return padTo([...tokenizer.encode(text).ids.slice(0, maxPositions - 1), eosTokenId], maxPositions)
-}
+const config = clipConfig({
+  vocab: Object.keys(tokenizerJson.model.vocab).length,
+  text: { hidden: number("text-hidden"), layers: number("text-layers") },
+  vision: { hidden: number("hidden"), layers: number("layers"), imageSize: size, patchSize: number("patch") }
+})
 
 /** Pixels of a drawing, or undefined where it cannot be rendered. */
 const render = (svg: string): Uint8Array | undefined => {
@@ -208,32 +164,10 @@ const batch = (split: Split, ...key: ReadonlyArray<number>): ReadonlyArray<Examp
     return Array.from({ length: kin }, (_, k) => exampleOf(k === 0 ? scene : near(k), draw))
   }).flat()
 
-/** Where a column that is not the row's own is right too: [row, column], added to the logits. */
-const alsoRight = (rows: number, columns: number, right: (row: number, column: number) => boolean) =>
-  float32(
-    [rows, columns],
-    Float32Array.from({ length: rows * columns }, (_, at) => {
-      const [row, column] = [Math.floor(at / columns), at % columns]
-      return row !== column && right(row, column) ? -1e4 : 0
-    })
-  )
-
-const textFeeds = (texts: ReadonlyArray<string>): Feeds => {
-  const time = config.text.maxPositions
-  const ids = texts.map(tokensOf)
-  return { ids: int64([ids.length, time], ids.flat()), ends: int64([ids.length], ids.map((own, n) => n * time + textEnd(own, eosTokenId))) }
-}
-
-const mean = [0.5, 0.5, 0.5]
-const std = [0.5, 0.5, 0.5]
-const feedsOf = (examples: ReadonlyArray<Example>): Feeds => {
-  const plane = 3 * size * size
-  const pixels = new Float32Array(2 * examples.length * plane)
-  const pictures = [...examples.map(({ good }) => good), ...examples.map(({ flawed }) => flawed)]
-  pictures.forEach((rgba, i) => normalisePixels(rgba, { factor: 1 / 255, mean, std }, pixels, i * plane))
-  const texts = [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)]
-  return { pixels: float32([pictures.length, 3, size, size], pixels), ...textFeeds(texts) }
-}
+const feedsOf = (examples: ReadonlyArray<Example>): Feeds => ({
+  ...pictureFeeds([...examples.map(({ good }) => good), ...examples.map(({ flawed }) => flawed)], size),
+  ...textFeeds(tokenizer, [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)])
+})
 
 /** What the loss alone wants to know: which other pictures a text describes, and which other texts a picture shows. */
 const matchesOf = (examples: ReadonlyArray<Example>): Feeds => {
@@ -316,7 +250,7 @@ const teachTexts = async (textSteps: number): Promise<void> => {
   for (let step = 0; step < textSteps; step++) {
     const draw = random(seed, 3, step)
     const scenes = Array.from({ length: rows }, (_, n) => sampleScene(draw, "train", n % 2 === 0 ? "relation" : undefined))
-    const result = await session.run({ ...parameterFeeds(inputs.keys()), ...textFeeds(scenes.map((scene) => caption(scene, draw))), ...factFeeds(scenes) })
+    const result = await session.run({ ...parameterFeeds(inputs.keys()), ...textFeeds(tokenizer, scenes.map((scene) => caption(scene, draw))), ...factFeeds(scenes) })
     update([...inputs.keys()], result, state, number("lr") * schedule("cosine", step, 100, textSteps))
     if (step % 100 === 99) console.log(`texts ${step + 1}/${textSteps}  loss ${Number(result["loss"]!.data[0]).toFixed(3)}`)
   }
@@ -355,24 +289,6 @@ const evaluate = async (batches: number) => {
   }
 }
 
-interface Checkpoint {
-  readonly settings: unknown
-  readonly step: number
-  readonly seconds: number
-  readonly smooth: number | undefined
-  readonly curve: Array<{ step: number; loss: number; seconds: number }>
-  readonly parameters: Parameters
-  readonly moments: Parameters
-}
-const partial = `${out}.partial`
-const { out: _, threads: __, ...settings } = values
-const readCheckpoint = (): Checkpoint | undefined => {
-  if (!fs.existsSync(partial)) return undefined
-  const found = v8.deserialize(fs.readFileSync(partial)) as Checkpoint
-  if (JSON.stringify(found.settings) !== JSON.stringify(settings)) throw new Error(`${partial} is of other settings: move it away`)
-  return found
-}
-const resumed = readCheckpoint()
 for (const [name, tensor] of resumed?.parameters ?? []) parameters.set(name, tensor)
 if (resumed === undefined) await teachTexts(number("text-steps"))
 const state = { ...initialState(), ...resumed && { step: resumed.step, moments: resumed.moments as Map<string, Tensor> } }
@@ -396,64 +312,18 @@ for (let step = resumed?.step ?? 0; step < steps; step++) {
     console.log(`step ${step + 1}/${steps}  loss ${smooth.toFixed(3)}  ${seconds()} s, ${left} s left`)
   }
   if (step % 250 === 249) {
-    const checkpoint: Checkpoint = { settings, step: step + 1, seconds: seconds(), smooth, curve, parameters, moments: state.moments }
-    fs.writeFileSync(`${partial}.new`, v8.serialize(checkpoint))
-    fs.renameSync(`${partial}.new`, partial)
+    kept.write({ step: step + 1, seconds: seconds(), smooth, curve, parameters, moments: state.moments })
     console.log(JSON.stringify(await evaluate(8)))
   }
 }
 const accuracy = await evaluate(Math.ceil(1024 / pairs))
 console.log(JSON.stringify(accuracy))
-fs.rmSync(partial, { force: true })
 await training.release()
 await encoding.release()
-
-fs.mkdirSync(out, { recursive: true })
-const write = (file: string, data: string | Uint8Array) => fs.writeFileSync(path.join(out, file), data)
-const tower = (c: ClipConfig["text"] | ClipConfig["vision"]) => ({
-  hidden_size: c.hidden,
-  intermediate_size: c.intermediate,
-  num_hidden_layers: c.layers,
-  num_attention_heads: c.heads,
-  layer_norm_eps: c.normEpsilon,
-  hidden_act: c.activation,
-  projection_dim: config.projection
+writeClip(out, {
+  config,
+  parameters: new Map([...shapes.keys()].map((name) => [name, parameters.get(name)!])),
+  tokenizer: tokenizerJson,
+  record: { seed, steps, pairs, seconds: seconds(), parameters: count, heldOut: accuracy, curve }
 })
-write("config.json", JSON.stringify({
-  architectures: ["CLIPModel"],
-  model_type: "clip",
-  projection_dim: config.projection,
-  logit_scale_init_value: 2.6592,
-  text_config: {
-    model_type: "clip_text_model",
-    ...tower(config.text),
-    vocab_size: vocab,
-    max_position_embeddings: config.text.maxPositions,
-    bos_token_id: 1,
-    eos_token_id: eosTokenId,
-    pad_token_id: 0
-  },
-  vision_config: {
-    model_type: "clip_vision_model",
-    ...tower(config.vision),
-    image_size: size,
-    patch_size: config.vision.patchSize,
-    num_channels: 3
-  },
-  torch_dtype: "float32"
-}, null, 2) + "\n")
-write("model.safetensors", encodeSafetensors(new Map([...shapes.keys()].map((name) => [name, parameters.get(name)!])), "F16"))
-write("tokenizer.json", JSON.stringify(tokenizerJson) + "\n")
-write("tokenizer_config.json", JSON.stringify(tokenizerConfig, null, 2) + "\n")
-write("preprocessor_config.json", JSON.stringify({
-  image_processor_type: "CLIPImageProcessor",
-  do_resize: true,
-  size: { shortest_edge: size },
-  do_center_crop: true,
-  crop_size: { height: size, width: size },
-  do_normalize: true,
-  image_mean: mean,
-  image_std: std,
-  resample: 4
-}, null, 2) + "\n")
-write("training.json", JSON.stringify({ seed, steps, pairs, seconds: seconds(), parameters: count, heldOut: accuracy, curve }, null, 1) + "\n")
+kept.remove()

@@ -7,21 +7,19 @@
  * Usage: node examples/icons/train-clip.ts --out FOLDER [--reads "training words" | "all words"] [--seed N] [--steps N]
  *        [--batch N] [--image N] [--patch N] [--hidden N] [--layers N] [--text-hidden N] [--text-layers N] [--lr X] [--threads N]
  */
-import * as fs from "node:fs"
-import * as v8 from "node:v8"
 import { parseArgs } from "node:util"
 import { Tokenizer } from "@huggingface/tokenizers"
-import { createSession, type Feeds, float32, int64, type Session } from "../../layers/onnx/session.ts"
+import { createSession, type Feeds, float32, type Session } from "../../layers/onnx/session.ts"
 import { Graph, type Value } from "../../src/engine/graph/graph.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
-import { type ClipConfig, clipShapes, contrastiveLoss, encodeImages, encodeTexts, textEnd } from "../../src/engine/nets/clip.ts"
+import { clipShapes, contrastiveLoss, encodeImages, encodeTexts } from "../../src/engine/nets/clip.ts"
 import { pick, random } from "../../src/engine/random.ts"
 import { adamwStep, clipGradients, initialState, schedule } from "../../src/engine/training/adamw.ts"
 import { initialParameters } from "../../src/engine/weights/parameters.ts"
-import { type Parameters, padTo, type Tensor } from "../../src/engine/weights/tensor.ts"
+import type { Tensor } from "../../src/engine/weights/tensor.ts"
 import { trainBpe } from "../../src/model/tokenizer/bpe.ts"
-import { normalisePixels } from "../../src/scorers/pixels.ts"
-import { type ClipTokenizer, normalisation, tokenizerConfig, tokenizerOptions, writeClip } from "./clip-folder.ts"
+import { alsoRight, checkpoints, pictureFeeds, textFeeds } from "../../models/clip-batches.ts"
+import { clipConfig, type ClipTokenizer, tokenizerConfig, tokenizerOptions, writeClip } from "../../models/clip-folder.ts"
 import { type Example, exampleOf, iconsFor, kinOf, type Reads, says, textOf, type Worded } from "./clip-pairs.ts"
 import { readIcons } from "./icons.ts"
 
@@ -47,6 +45,9 @@ const { out, reads } = values
 if (out === undefined || (reads !== "training words" && reads !== "all words")) {
   throw new Error(`usage: node examples/icons/train-clip.ts --out FOLDER [--reads "training words" | "all words"]`)
 }
+const { out: _, threads: __, ...settings } = values
+const kept = checkpoints(out, settings)
+const resumed = kept.read()
 const [seed, pairs, steps, size] = [number("seed"), number("batch"), number("steps"), number("image")]
 
 const { tests, train } = iconsFor(readIcons(), reads satisfies Reads)
@@ -54,17 +55,14 @@ const kin = kinOf(train)
 
 const tokenizerJson: ClipTokenizer = trainBpe(
   train.flatMap((worded, n) => Array.from({ length: 4 }, (_, k) => textOf(worded, random(seed, 0x70c, n, k)))),
-  tokenizerOptions
+  { ...tokenizerOptions, vocabSize: 2048 }
 )
 const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig)
-const { eosTokenId, maxPositions } = { eosTokenId: 3, maxPositions: tokenizerConfig.model_max_length }
-const tower = (hidden: number, layers: number) =>
-  ({ hidden, intermediate: 4 * hidden, layers, heads: 4, normEpsilon: 1e-5, activation: "quick_gelu" }) as const
-const config: ClipConfig = {
-  text: { ...tower(number("text-hidden"), number("text-layers")), vocab: Object.keys(tokenizerJson.model.vocab).length, maxPositions, eosTokenId },
-  vision: { ...tower(number("hidden"), number("layers")), imageSize: size, patchSize: number("patch") },
-  projection: 128
-}
+const config = clipConfig({
+  vocab: Object.keys(tokenizerJson.model.vocab).length,
+  text: { hidden: number("text-hidden"), layers: number("text-layers") },
+  vision: { hidden: number("hidden"), layers: number("layers"), imageSize: size, patchSize: number("patch") }
+})
 
 const batch = (step: number): ReadonlyArray<Example> =>
   Array.from({ length: pairs }, (_, n) => {
@@ -72,29 +70,11 @@ const batch = (step: number): ReadonlyArray<Example> =>
     return exampleOf(pick(draw, train), kin, size, true, draw)
   })
 
-const feedsOf = (examples: ReadonlyArray<Example>): Feeds => {
-  const plane = 3 * size * size
-  const pictures = [...examples.map(({ good }) => good), ...examples.map(({ flawed }) => flawed)]
-  const pixels = new Float32Array(pictures.length * plane)
-  pictures.forEach((rgba, i) => normalisePixels(rgba, normalisation, pixels, i * plane))
-  const texts = [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)]
-    .map((text) => padTo([...tokenizer.encode(text).ids.slice(0, maxPositions - 1), eosTokenId], maxPositions))
-  return {
-    pixels: float32([pictures.length, 3, size, size], pixels),
-    ids: int64([texts.length, maxPositions], texts.flat()),
-    ends: int64([texts.length], texts.map((ids, n) => n * maxPositions + textEnd(ids, eosTokenId)))
-  }
-}
+const feedsOf = (examples: ReadonlyArray<Example>): Feeds => ({
+  ...pictureFeeds([...examples.map(({ good }) => good), ...examples.map(({ flawed }) => flawed)], size),
+  ...textFeeds(tokenizer, [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)])
+})
 
-/** -1e4 where a column that is not the row's own is right too: [row, column], added to the logits. */
-const alsoRight = (rows: number, columns: number, right: (row: number, column: number) => boolean) =>
-  float32(
-    [rows, columns],
-    Float32Array.from({ length: rows * columns }, (_, at) => {
-      const [row, column] = [Math.floor(at / columns), at % columns]
-      return row !== column && right(row, column) ? -1e4 : 0
-    })
-  )
 const matchesOf = (examples: ReadonlyArray<Example>): Feeds => {
   const shown: ReadonlyArray<Worded | undefined> = [...examples.map(({ of }) => of), ...examples.map(({ shows }) => shows)]
   const texts = [...examples.map(({ text }) => text), ...examples.map(({ wrongText }) => wrongText)]
@@ -113,7 +93,7 @@ const build = (withGradients: boolean): Promise<Session> => {
   const inputs = new Map([...shapes].map(([name, shape]) => [name, g.input(name, "float32", shape)]))
   const get = (name: string): Value => inputs.get(name)!
   const both = 2 * pairs
-  const texts = encodeTexts(g, get, config, g.input("ids", "int64", [both, maxPositions]), g.input("ends", "int64", [both]))
+  const texts = encodeTexts(g, get, config, g.input("ids", "int64", [both, config.text.maxPositions]), g.input("ends", "int64", [both]))
   const images = encodeImages(g, get, config, g.input("pixels", "float32", [both, 3, size, size]))
   if (withGradients) {
     const columns = (name: string) => g.input(name, "float32", [pairs, both])
@@ -177,25 +157,6 @@ const evaluate = async (batches: number) => {
   return found
 }
 
-interface Checkpoint {
-  readonly settings: unknown
-  readonly step: number
-  readonly seconds: number
-  readonly smooth: number | undefined
-  readonly curve: Array<{ step: number; loss: number; seconds: number }>
-  readonly parameters: Parameters
-  readonly moments: Parameters
-}
-const partial = `${out}.partial`
-const { out: _, threads: __, ...settings } = values
-const readCheckpoint = (): Checkpoint | undefined => {
-  if (!fs.existsSync(partial)) return undefined
-  const found = v8.deserialize(fs.readFileSync(partial)) as Checkpoint
-  if (JSON.stringify(found.settings) !== JSON.stringify(settings)) throw new Error(`${partial} is of other settings: move it away`)
-  return found
-}
-if (fs.existsSync(out)) throw new Error(`${out} is already there: move it away`)
-const resumed = readCheckpoint()
 for (const [name, tensor] of resumed?.parameters ?? []) parameters.set(name, tensor)
 const state = { ...initialState(), ...resumed && { step: resumed.step, moments: resumed.moments as Map<string, Tensor> } }
 const started = performance.now() - 1000 * (resumed?.seconds ?? 0)
@@ -225,9 +186,7 @@ for (let step = resumed?.step ?? 0; step < steps; step++) {
     console.log(`step ${step + 1}/${steps}  loss ${smooth.toFixed(3)}  ${seconds()} s, ${Math.round((steps - step - 1) * seconds() / (step + 1))} s left`)
   }
   if (step % 100 === 99) {
-    const checkpoint: Checkpoint = { settings, step: step + 1, seconds: seconds(), smooth, curve, parameters, moments: state.moments }
-    fs.writeFileSync(`${partial}.new`, v8.serialize(checkpoint))
-    fs.renameSync(`${partial}.new`, partial)
+    kept.write({ step: step + 1, seconds: seconds(), smooth, curve, parameters, moments: state.moments })
   }
   if (step % 500 === 499) console.log(JSON.stringify(await evaluate(4)))
 }
@@ -236,4 +195,4 @@ console.log(JSON.stringify(accuracy))
 await training.release()
 await encoding.release()
 writeClip(out, { config, parameters, tokenizer: tokenizerJson, record: { ...settings, seconds: seconds(), parameters: count, icons: train.length, accuracy, curve } })
-fs.rmSync(partial, { force: true })
+kept.remove()

@@ -1,23 +1,26 @@
-/** A CLIP as Hugging Face's `CLIPModel` keeps it. */
+/** A small CLIP of ours, as Hugging Face's `CLIPModel` keeps it: its shape, its tokenizer, its folder. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import type { ClipConfig } from "../../src/engine/nets/clip.ts"
-import { encodeSafetensors } from "../../src/engine/weights/safetensors.ts"
-import type { Parameters } from "../../src/engine/weights/tensor.ts"
-import type { trainBpe } from "../../src/model/tokenizer/bpe.ts"
+import type { ClipConfig } from "../src/engine/nets/clip.ts"
+import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
+import type { Parameters } from "../src/engine/weights/tensor.ts"
+import type { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
 export type ClipTokenizer = ReturnType<typeof trainBpe>
 
 // With an end token of id 2 transformers would read the embedding at the highest id instead: 2 stays unused.
+export const eosTokenId = 3
 export const tokenizerOptions = {
-  vocabSize: 2048,
   specialTokens: ["<|pad|>", "<|startoftext|>", "<|unused|>", "<|endoftext|>"],
   split: " ?[A-Za-z]+| ?[0-9]+|\\s+|[^\\sA-Za-z0-9]+"
 }
 
+/** Longest text, tokens, its end included. */
+export const maxPositions = 24
+
 export const tokenizerConfig = {
   tokenizer_class: "PreTrainedTokenizerFast",
-  model_max_length: 24,
+  model_max_length: maxPositions,
   bos_token: "<|startoftext|>",
   eos_token: "<|endoftext|>",
   pad_token: "<|pad|>",
@@ -26,6 +29,22 @@ export const tokenizerConfig = {
 
 const half = [0.5, 0.5, 0.5]
 export const normalisation = { factor: 1 / 255, mean: half, std: half }
+
+export interface Towers {
+  readonly vocab: number
+  readonly text: { readonly hidden: number; readonly layers: number }
+  readonly vision: { readonly hidden: number; readonly layers: number; readonly imageSize: number; readonly patchSize: number }
+}
+
+export const clipConfig = ({ text, vision, vocab }: Towers): ClipConfig => {
+  const tower = ({ hidden, layers }: Towers["text"]) =>
+    ({ hidden, intermediate: 4 * hidden, layers, heads: 4, normEpsilon: 1e-5, activation: "quick_gelu" }) as const
+  return {
+    text: { ...tower(text), vocab, maxPositions, eosTokenId },
+    vision: { ...tower(vision), imageSize: vision.imageSize, patchSize: vision.patchSize },
+    projection: 128
+  }
+}
 
 /** Writes a folder that is complete or not there. `record` becomes training.json. */
 export const writeClip = (
