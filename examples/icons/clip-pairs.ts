@@ -66,8 +66,8 @@ export const textOf = ({ icon, own, tags }: Worded, draw: Random): string => {
   return roll < 0.6 ? asked(icon.name) : askedWith(icon.name, some(tags, 2, draw))
 }
 
-/** Whether a text is true of an icon: it has no word that is not among the icon's. */
-export const says = (text: string, { stems }: Worded): boolean => stemsOf(text).every((stem) => stem === "icon" || stems.has(stem))
+/** Whether a text, as `asked` writes it, is true of an icon: it has no word that is not among the icon's. */
+export const says = (text: string, { stems }: Worded): boolean => stemsOf(text.replace(/ icon(?=:|$)/, "")).every((stem) => stems.has(stem))
 
 /** Pixels of a drawing, or undefined where it cannot be rendered. */
 export const render = (svg: string, size: number): Uint8Array | undefined => {

@@ -80,6 +80,8 @@ describe("words", () => {
     const [worded] = iconsFor([{ from: "lucide", name: "shopping-cart", tags: ["trolley"], hidden: [], side: "train", parts: [] }], "training words").train
     assert.isTrue(says("cart icon: trolley", worded!))
     assert.isFalse(says("cart icon: basket", worded!))
+    // One of the icons is called "icons": said of every other, there would be no wrong text for it.
+    assert.isFalse(says("icons icon", worded!))
   })
 })
 
