@@ -2,8 +2,8 @@
  * What a scene says, as labels: which colour, figure and number plays which role. A linear head reads them from the
  * embeddings while a CLIP trains, and is thrown away afterwards.
  *
- * Pairs of caption and drawing alone do not teach who is above whom: neither tower gains by telling roles apart before
- * the other does, so neither begins.
+ * Pairs of caption and drawing alone taught slowly who is above whom (README.md): neither tower gains by telling roles
+ * apart before the other does.
  */
 import { type Feeds, float32 } from "../layers/onnx/session.ts"
 import { type Graph, type Value } from "../src/engine/graph/graph.ts"

@@ -234,8 +234,8 @@ export const initialAdapter = (
 
 /**
  * Weights for training from scratch: matrices and convolutions normal with standard deviation 1/√fan-in (LeCun et al.
- * 1998, Efficient BackProp), tables of embeddings with 0.02; norm weights 1, biases 0. A narrow net with 0.02 everywhere,
- * as wide ones begin, hardly attends to anything for its first thousands of steps.
+ * 1998, Efficient BackProp), tables of embeddings with 0.02; norm weights 1, biases 0. With 0.02 everywhere, as wide nets
+ * begin, a text tower of width 128 had not learned in 1,100 steps what it learns so in 400.
  */
 export const initialParameters = (shapes: ReadonlyMap<string, ReadonlyArray<number>>, seed: number): Map<string, Tensor> =>
   new Map([...shapes].map(([name, shape]) => {
