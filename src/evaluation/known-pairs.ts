@@ -12,7 +12,8 @@ import {
   sampleScene,
   type Scene,
   type Split,
-  svgOpen
+  svgOpen,
+  withSwappedFigures
 } from "../scenes/index.ts"
 import { layOut } from "../scenes/draw.ts"
 import { lettersPath } from "../scenes/letters.ts"
@@ -102,7 +103,16 @@ const kinds = {
     gross: true,
     make: (scene, draw) => drawScene(scene, draw).replace(/viewBox="[^"]*"/, `viewBox="0 0 512 512"`)
   },
-  "off-canvas": { gross: true, make: (scene, draw) => flawed(scene, draw, "off-canvas") }
+  "off-canvas": { gross: true, make: (scene, draw) => flawed(scene, draw, "off-canvas") },
+  "swapped colours": { gross: false, make: (scene, draw) => flawed(scene, draw, "swapped-colours") },
+  "swapped figures": {
+    gross: false,
+    make: (scene, draw) => {
+      const other = withSwappedFigures(scene)
+      return other && drawScene(other, draw)
+    }
+  },
+  "detached part": { gross: false, make: (scene, draw) => flawed(scene, draw, "detached") }
 } as const satisfies Readonly<Record<string, KindOfError>>
 
 export type ErrorName = keyof typeof kinds

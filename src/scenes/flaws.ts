@@ -144,6 +144,20 @@ export const withSwappedColours = (scene: Scene): Scene => {
   }
 }
 
+/**
+ * The scene with its two figures exchanged, while places, sizes and colours stay; undefined if it has no two, or one
+ * would be inside a figure that has no room.
+ */
+export const withSwappedFigures = (scene: Scene): Scene | undefined => {
+  if (scene.kind === "sizes") {
+    const { big, small } = scene
+    return { ...scene, big: { ...big, figure: small.figure }, small: { ...small, figure: big.figure } }
+  }
+  if (scene.kind !== "relation" || (scene.relation === "inside" && !containers.includes(scene.first.figure))) return undefined
+  const { first, second } = scene
+  return { ...scene, first: { ...first, figure: second.figure }, second: { ...second, figure: first.figure } }
+}
+
 const withOtherCount = (scene: Scene & { kind: "count" }, draw: Random): Scene => {
   const up = scene.count === 1 || (scene.count < 5 && draw() < 0.5)
   return { ...scene, count: (scene.count + (up ? 1 : -1)) as Count }

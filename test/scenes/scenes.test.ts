@@ -4,7 +4,7 @@ import { SaxesParser } from "saxes"
 import { random } from "../../src/engine/random.ts"
 import { checkScene } from "../../src/scenes/check.ts"
 import { drawScene } from "../../src/scenes/draw.ts"
-import { drawFlawed, type FlawName, flawsFor, perturbCaption } from "../../src/scenes/flaws.ts"
+import { drawFlawed, type FlawName, flawsFor, perturbCaption, withSwappedFigures } from "../../src/scenes/flaws.ts"
 import {
   caption,
   captions,
@@ -215,6 +215,22 @@ describe("the other scene that a wrong drawing shows", () => {
       if (checkScene(shows, render(svg)).score >= 0.9) right++
     }
     assert.isAbove(right / shown.length, 0.97)
+  })
+})
+
+describe("two figures exchanged", () => {
+  it("make another scene of the same colours, sizes and places, and none of a scene that has not two", { timeout: 30_000 }, () => {
+    let right = 0
+    const two = sampled(200, 42).filter((scene) => scene.kind === "sizes" || scene.kind === "relation")
+    const swapped = two.flatMap((scene) => withSwappedFigures(scene) ?? [])
+    for (const [i, shows] of swapped.entries()) {
+      assert.deepStrictEqual(withSwappedFigures(withSwappedFigures(shows)!)!, shows)
+      if (checkScene(shows, render(drawScene(shows, random(43, i)))).score >= 0.9) right++
+    }
+    assert.isAbove(right / swapped.length, 0.97)
+    assert.strictEqual(withSwappedFigures(parseCaption("a red flag inside a blue circle")!), undefined)
+    assert.strictEqual(withSwappedFigures(parseCaption("three red stars")!), undefined)
+    assert.deepStrictEqual(withSwappedFigures(parseCaption("a big red flag and a small blue star")!), parseCaption("a big red star and a small blue flag"))
   })
 })
 
