@@ -72,6 +72,9 @@ const next = ({ checkpoints, damage, finished, path, steps }: Health): string =>
   return `Not finished: stopped or still running, ${plural(steps.done, "step")} done. It can continue ${where}: vequinox train --resume ${path}.`
 }
 
+/** Why it stopped is said where it ran away, with the step. */
+const withoutStop = ({ stopped: _, ...rest }: Summary): Summary => rest
+
 const lines = (health: Health): ReadonlyArray<string> => {
   const { advantages, checkpoints, costs, costUsd, curriculum, damage, divergence, drawings, faults, judge, last, pairs, path, preferences, steps } = health
   return [
@@ -89,7 +92,7 @@ const lines = (health: Health): ReadonlyArray<string> => {
       "Checkpoints:",
       ...checkpoints.map(({ damage, name }) => `  ${name}: ${damage === undefined ? "whole" : `damaged, ${damage}`}`)
     ]),
-    ...(health.summary === null ? [] : ["Result:", ...resultLines(health.summary).map((line) => `  ${line}`)]),
+    ...(health.summary === null ? [] : ["Result:", ...resultLines(withoutStop(health.summary)).map((line) => `  ${line}`)]),
     ...(damage.length === 0 ? [] : ["Damage:", ...damage.map((line) => `  ${line}`)]),
     next(health)
   ]
