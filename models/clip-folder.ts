@@ -1,9 +1,12 @@
 /** A small CLIP of ours, as Hugging Face's `CLIPModel` keeps it: its shape, its tokenizer, its folder. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { Effect } from "effect"
 import type { ClipConfig } from "../src/engine/nets/clip.ts"
 import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
-import type { Parameters } from "../src/engine/weights/tensor.ts"
+import type { Parameters, Tensor } from "../src/engine/weights/tensor.ts"
+import { openWeights, readParameters } from "../src/model/model-folder.ts"
 import type { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
 export type ClipTokenizer = ReturnType<typeof trainBpe>
@@ -43,6 +46,15 @@ export const clipConfig = ({ text, vision, vocab }: Towers): ClipConfig => {
     text: { ...tower(text), vocab, maxPositions, eosTokenId },
     vision: { ...tower(vision), imageSize: vision.imageSize, patchSize: vision.patchSize },
     projection: 128
+  }
+}
+
+/** The weights and the tokenizer of a folder that `writeClip` wrote. */
+export const readClip = async (folder: string): Promise<{ readonly parameters: Map<string, Tensor>; readonly tokenizer: ClipTokenizer }> => {
+  const files = await Effect.runPromise(openWeights(folder).pipe(Effect.provide(NodeServices.layer)))
+  return {
+    parameters: readParameters(files),
+    tokenizer: JSON.parse(fs.readFileSync(path.join(folder, "tokenizer.json"), "utf8")) as ClipTokenizer
   }
 }
 

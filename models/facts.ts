@@ -1,6 +1,6 @@
 /**
- * What a scene says, as labels: which colour, figure and number plays which role. A linear head reads them from the
- * embeddings while a CLIP trains, and is thrown away afterwards.
+ * What a caption says and a drawing shows, as labels: which colour, figure and number plays which role, and what is wrong
+ * with a drawing. A linear head reads them from the embeddings while a CLIP trains, and is thrown away afterwards.
  *
  * Pairs of caption and drawing alone taught slowly who is above whom (README.md): neither tower gains by telling roles
  * apart before the other does.
@@ -20,6 +20,10 @@ const sides: Readonly<Record<Relation, readonly [first: string, second: string]>
 const roles = [...new Set(Object.values(sides).flat()), "big", "small", "thing"]
 const counts = [1, 2, 3, 4, 5]
 
+/** What can be wrong with a drawing that is no good one of any scene. */
+export const faults = ["misshapen", "beside", "overturned", "missing-part", "unequal-wheels", "off-canvas", "detached", "stray-object", "tiny", "jitter"] as const
+export type Fault = (typeof faults)[number]
+
 const told = (role: string, ...what: ReadonlyArray<string | number | null>): Array<string> =>
   what.flatMap((one) => (one === null ? [] : [`${role} ${one}`]))
 
@@ -27,7 +31,8 @@ const names = [
   ...roles.flatMap((role) => told(role, ...colours, ...figures)),
   ...told("creature", ...colours, ...creatures),
   ...told("vehicle", ...colours, ...vehicles),
-  ...told("count", ...counts)
+  ...told("count", ...counts),
+  ...told("fault", ...faults)
 ]
 export const factCount = names.length
 
@@ -66,17 +71,25 @@ const openIn = (scene: Scene): Array<string> => {
   }
 }
 
-/** `facts`: 1 where it holds; `known`: 0 where the scene leaves it open, and for `undefined`, a drawing of no scene. [scene, fact]. */
-export const factFeeds = (scenes: ReadonlyArray<Scene | undefined>): Feeds => {
-  const shape = [scenes.length, factCount]
-  const rows = (of: (scene: Scene, name: string) => number) =>
-    float32(shape, Float32Array.from(scenes.flatMap((scene) => names.map((name) => (scene === undefined ? 0 : of(scene, name))))))
-  const holding = new Map(scenes.map((scene) => [scene, new Set(scene === undefined ? [] : factsOf(scene))]))
-  const open = new Map(scenes.map((scene) => [scene, new Set(scene === undefined ? [] : openIn(scene))]))
-  return {
-    facts: rows((scene, name) => (holding.get(scene)!.has(name) ? 1 : 0)),
-    known: rows((scene, name) => (open.get(scene)!.has(name) ? 0 : 1))
-  }
+export interface Row {
+  /** What is said or shown, or undefined where that is not known. */
+  readonly scene: Scene | undefined
+  /** Of a drawing what is wrong with it, or "none"; absent for a caption. */
+  readonly fault?: Fault | "none"
+}
+
+const row = ({ fault, scene }: Row) => {
+  const holding = new Set([...scene === undefined ? [] : factsOf(scene), ...told("fault", fault ?? null)])
+  const open = new Set(scene === undefined ? [] : openIn(scene))
+  const known = (name: string) => (name.startsWith("fault ") ? fault !== undefined : scene !== undefined && !open.has(name))
+  return { facts: names.map((name) => Number(holding.has(name))), known: names.map((name) => Number(known(name))) }
+}
+
+/** `facts`: 1 where it holds; `known`: 0 where nobody can tell. [row, fact] */
+export const factFeeds = (rows: ReadonlyArray<Row>): Feeds => {
+  const labels = rows.map(row)
+  const feed = (of: "facts" | "known") => float32([rows.length, factCount], Float32Array.from(labels.flatMap((one) => one[of])))
+  return { facts: feed("facts"), known: feed("known") }
 }
 
 export const headShapes = (projection: number) =>

@@ -3,10 +3,12 @@
  * wrong captions of the same drawings as hard negatives. Both towers also learn to tell what a scene says (facts.ts), the
  * text tower first, alone.
  *
+ * With `--from` it goes on from an earlier training of the same shape, with AdamW anew.
+ *
  * Stopped, it goes on from its last checkpoint (OUT.partial, every 250 steps) when it is called again alike.
  *
- * Usage: node models/train-clip.ts --out FOLDER [--seed N] [--fact-weight X] [--text-steps N] [--steps N] [--image N] [--patch N]
- *        [--hidden N] [--layers N] [--text-hidden N] [--text-layers N] [--threads N]
+ * Usage: node models/train-clip.ts --out FOLDER [--from FOLDER] [--seed N] [--fact-weight X] [--text-steps N] [--steps N] [--lr X]
+ *        [--image N] [--patch N] [--hidden N] [--layers N] [--text-hidden N] [--text-layers N] [--threads N]
  */
 import { parseArgs } from "node:util"
 import { Resvg } from "@resvg/resvg-js"
@@ -17,7 +19,7 @@ import { clipShapes, contrastiveLoss, encodeImages, encodeTexts } from "../src/e
 import { gradients } from "../src/engine/graph/gradients.ts"
 import { Graph, type Value } from "../src/engine/graph/graph.ts"
 import { initialParameters } from "../src/engine/weights/parameters.ts"
-import { type Random, random } from "../src/engine/random.ts"
+import { pick, type Random, random } from "../src/engine/random.ts"
 import type { Tensor } from "../src/engine/weights/tensor.ts"
 import {
   caption,
@@ -25,23 +27,27 @@ import {
   drawHabit,
   drawScene,
   type FlawName,
+  flawsFor,
+  habitOf,
   isHeldOut,
   perturbScene,
   sampleScene,
   satisfies,
   type Scene,
   shownByHabit,
-  type Split
+  type Split,
+  withSwappedFigures
 } from "../src/scenes/index.ts"
 import { jittered } from "../src/evaluation/known-pairs.ts"
 import { trainBpe } from "../src/model/tokenizer/bpe.ts"
 import { alsoRight, checkpoints, pictureFeeds, textFeeds } from "./clip-batches.ts"
-import { clipConfig, tokenizerConfig, tokenizerOptions, writeClip } from "./clip-folder.ts"
-import { factFeeds, factLoss, headShapes } from "./facts.ts"
+import { clipConfig, readClip, tokenizerConfig, tokenizerOptions, writeClip } from "./clip-folder.ts"
+import { factFeeds, factLoss, type Fault, faults, headShapes } from "./facts.ts"
 
 const { values } = parseArgs({
   options: {
     out: { type: "string" },
+    from: { type: "string" },
     seed: { type: "string", default: "1" },
     "text-steps": { type: "string", default: "800" },
     steps: { type: "string", default: "1000" },
@@ -68,7 +74,8 @@ const pairs = number("batch")
 const steps = number("steps")
 const size = number("image")
 
-const tokenizerJson = trainBpe(
+const earlier = values.from === undefined ? undefined : await readClip(values.from)
+const tokenizerJson = earlier?.tokenizer ?? trainBpe(
   (function*() {
     for (let n = 0; n < 20_000; n++) {
       const draw = random(seed, 0x70c, n)
@@ -98,7 +105,7 @@ const render = (svg: string): Uint8Array | undefined => {
   }
 }
 
-type Flaw = FlawName | "habit" | "jitter"
+type Flaw = FlawName | "habit" | "jitter" | "swapped-figures"
 
 interface Example {
   readonly scene: Scene
@@ -108,36 +115,78 @@ interface Example {
   readonly good: Uint8Array
   readonly flawed: Uint8Array
   readonly flaw: Flaw
+  /** What is wrong with the flawed drawing, if it is no good one of another scene. */
+  readonly fault: Fault | undefined
   /** The other scene of which the flawed drawing is a good one. */
   readonly shows: Scene | undefined
 }
 
 /** Shares of the flawed drawings that are wrong in the prompt's habitual way (scenes/habits.ts), and jittered. */
-const habitual = 0.35
-const moved = 0.05
+const habitual = 0.3
+const moved = 0.07
 
-/** Share of the flawed drawings of two things that show another relation: it takes longest to learn. */
+/** Of the flawed drawings of a relation, how many show another one: that takes longest to learn. */
 const turned = 0.3
+/** Of those of any two things, how many have their colours exchanged, and how many their figures. */
+const exchanged = { colours: 0.1, figures: 0.25 }
 
-const wrongDrawing = (scene: Scene, draw: Random): { svg: string; flaw: Flaw; shows: Scene | undefined } => {
+/** Small things are wrong: such flaws are drawn three times as often as the others. */
+const subtle: ReadonlyArray<FlawName> = ["missing-part", "unequal-wheels", "detached", "stray-object"]
+
+interface WrongDrawing {
+  readonly svg: string
+  readonly flaw: Flaw
+  readonly shows: Scene | undefined
+}
+
+const wrongDrawing = (scene: Scene, draw: Random): WrongDrawing => {
   const roll = draw()
-  if (scene.kind === "relation" && roll > 1 - turned) return drawFlawed(scene, draw, "wrong-relation")
+  if (scene.kind === "relation" || scene.kind === "sizes") {
+    const own = draw()
+    if (own < exchanged.colours) return drawFlawed(scene, draw, "swapped-colours")
+    const shows = withSwappedFigures(scene)
+    if (own < exchanged.colours + exchanged.figures && shows !== undefined) return { svg: drawScene(shows, draw), flaw: "swapped-figures", shows }
+    if (scene.kind === "relation" && own > 1 - turned) return drawFlawed(scene, draw, "wrong-relation")
+  }
   if (roll < habitual) return { svg: drawHabit(scene, draw), flaw: "habit", shows: shownByHabit(scene) }
-  const posed = scene.kind === "creature" || scene.kind === "vehicle" || scene.kind === "rider"
-  if (posed && roll < habitual + moved) return { svg: jittered(scene, draw), flaw: "jitter", shows: undefined }
-  return drawFlawed(scene, draw)
+  if (posed(scene) && roll < habitual + moved) return { svg: jittered(scene, draw), flaw: "jitter", shows: undefined }
+  const visible = flawsFor(scene).filter((flaw) => flaw !== "broken-xml")
+  return drawFlawed(scene, draw, pick(draw, visible.flatMap((flaw) => (subtle.includes(flaw) ? [flaw, flaw, flaw] : [flaw]))))
+}
+
+const posed = ({ kind }: Scene): boolean => kind === "creature" || kind === "vehicle" || kind === "rider"
+
+const faultOf = (scene: Scene, { flaw, shows }: WrongDrawing): Fault | undefined => {
+  if (shows !== undefined) return undefined
+  if (flaw === "habit") return habitOf(scene) === "beside" ? "beside" : "misshapen"
+  return flaw === "wrong-relation" ? "overturned" : faults.find((fault) => fault === flaw)
+}
+
+/** Another scene that differs in one thing, or in who is drawn as what, where training may show that. */
+const nearScene = (scene: Scene, draw: Random): Scene => {
+  const near = withSwappedFigures(scene)
+  return near !== undefined && !isHeldOut(near) && draw() < 0.2 ? near : perturbScene(scene, draw)
 }
 
 /** A caption with a good and a flawed drawing; both laid out anew, so that only the flaw tells them apart. */
 const exampleOf = (scene: Scene, draw: Random): Example => {
   for (;;) {
-    const { flaw, shows, svg } = wrongDrawing(scene, draw)
-    if (flaw === "broken-xml") continue
+    const wrong = wrongDrawing(scene, draw)
     const good = render(drawScene(scene, draw))
-    const flawed = render(svg)
+    const flawed = render(wrong.svg)
     if (good === undefined || flawed === undefined) continue
-    const wrongScene = perturbScene(scene, draw)
-    return { scene, text: caption(scene, draw), wrongScene, wrongText: caption(wrongScene, draw), good, flawed, flaw, shows }
+    const wrongScene = nearScene(scene, draw)
+    return {
+      scene,
+      text: caption(scene, draw),
+      wrongScene,
+      wrongText: caption(wrongScene, draw),
+      good,
+      flawed,
+      flaw: wrong.flaw,
+      fault: faultOf(scene, wrong),
+      shows: wrong.shows
+    }
   }
 }
 
@@ -160,7 +209,7 @@ const batch = (split: Split, ...key: ReadonlyArray<number>): ReadonlyArray<Examp
     // Held-out examples are counted one by one, so each has a scene of its own.
     if (split === "heldout") return Array.from({ length: kin }, () => exampleOf(sampleScene(draw, split), draw))
     const scene = sampleScene(draw, "train", practised[n % practised.length])
-    const near = (k: number): Scene => (k === 1 ? turnedRound(scene) : undefined) ?? perturbScene(scene, draw)
+    const near = (k: number): Scene => (k === 1 ? turnedRound(scene) : undefined) ?? nearScene(scene, draw)
     return Array.from({ length: kin }, (_, k) => exampleOf(k === 0 ? scene : near(k), draw))
   }).flat()
 
@@ -177,13 +226,19 @@ const matchesOf = (examples: ReadonlyArray<Example>): Feeds => {
   return {
     alsoRightImages: alsoRight(examples.length, shown.length, (text, image) => shows(image, text)),
     alsoRightTexts: alsoRight(examples.length, asked.length, (image, text) => shows(image, text)),
-    ...factFeeds([...asked, ...shown])
+    ...factFeeds([
+      ...asked.map((scene) => ({ scene })),
+      ...examples.map(({ scene }) => ({ scene, fault: "none" }) as const),
+      // What a faulty drawing shows is still what was asked, but for two things, of which one may be out of sight.
+      ...examples.map(({ fault, scene, shows }) => ({ scene: shows ?? (posed(scene) ? scene : undefined), fault: fault ?? "none" as const }))
+    ])
   }
 }
 
 const shapes = clipShapes(config)
 const parameters = initialParameters(new Map([...shapes, ...headShapes(config.projection)]), seed)
 parameters.set("logit_scale", { shape: [], data: Float32Array.of(Math.log(1 / 0.07)) })
+for (const [name, tensor] of earlier?.parameters ?? []) parameters.set(name, tensor)
 
 const open = (g: Graph): Promise<Session> => createSession(g, { device: "cpu", threads: number("threads"), weights: "mapped" })
 const inputsOf = (g: Graph, names: ReadonlyArray<string>) => {
@@ -214,6 +269,7 @@ const openTraining = (): Promise<Session> => {
   })
   g.output("loss", loss)
   const told = factLoss(g, get, g.concat([texts, images], 0), 2 * both, config.projection)
+
   return withGradients(g, g.add(loss, g.scale(told, number("fact-weight"))), inputs)
 }
 const openEncoding = (): Promise<Session> => {
@@ -250,7 +306,7 @@ const teachTexts = async (textSteps: number): Promise<void> => {
   for (let step = 0; step < textSteps; step++) {
     const draw = random(seed, 3, step)
     const scenes = Array.from({ length: rows }, (_, n) => sampleScene(draw, "train", n % 2 === 0 ? "relation" : undefined))
-    const result = await session.run({ ...parameterFeeds(inputs.keys()), ...textFeeds(tokenizer, scenes.map((scene) => caption(scene, draw))), ...factFeeds(scenes) })
+    const result = await session.run({ ...parameterFeeds(inputs.keys()), ...textFeeds(tokenizer, scenes.map((scene) => caption(scene, draw))), ...factFeeds(scenes.map((scene) => ({ scene }))) })
     update([...inputs.keys()], result, state, number("lr") * schedule("cosine", step, 100, textSteps))
     if (step % 100 === 99) console.log(`texts ${step + 1}/${textSteps}  loss ${Number(result["loss"]!.data[0]).toFixed(3)}`)
   }
@@ -291,6 +347,10 @@ const evaluate = async (batches: number) => {
 
 for (const [name, tensor] of resumed?.parameters ?? []) parameters.set(name, tensor)
 if (resumed === undefined) await teachTexts(number("text-steps"))
+/** A new head would mislead towers that an earlier training left able: for the first steps it learns alone. */
+const headSteps = earlier === undefined ? 0 : 100
+const headRate = 1e-2
+const headState = initialState()
 const state = { ...initialState(), ...resumed && { step: resumed.step, moments: resumed.moments as Map<string, Tensor> } }
 const started = performance.now() - 1000 * (resumed?.seconds ?? 0)
 const seconds = () => Math.round((performance.now() - started) / 100) / 10
@@ -301,7 +361,8 @@ console.log(`${out}: ${(count / 1e6).toFixed(2)} M parameters`)
 for (let step = resumed?.step ?? 0; step < steps; step++) {
   const examples = batch("train", step)
   const result = await training.run({ ...parameterFeeds(parameters.keys()), ...feedsOf(examples), ...matchesOf(examples) })
-  update([...parameters.keys()], result, state, number("lr") * schedule("cosine", step, 100, steps))
+  if (step < headSteps) update(["facts.weight", "facts.bias"], result, headState, headRate)
+  else update([...parameters.keys()], result, state, number("lr") * schedule("cosine", step - headSteps, 100, steps - headSteps))
   const scale: Tensor = parameters.get("logit_scale")!
   scale.data[0] = Math.min(scale.data[0]!, Math.log(100))
   const loss = Number(result["loss"]!.data[0])

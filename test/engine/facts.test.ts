@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { factCount, factFeeds } from "../../models/facts.ts"
+import { factCount, factFeeds, faults, type Row } from "../../models/facts.ts"
 import { initialParameters } from "../../src/engine/weights/parameters.ts"
 import { parseCaption } from "../../src/scenes/index.ts"
 
 const rows = (...captions: ReadonlyArray<string>) => {
-  const { facts, known } = factFeeds(captions.map((text) => parseCaption(text)!))
+  const { facts, known } = factFeeds(captions.map((text) => ({ scene: parseCaption(text)! })))
   const row = (of: typeof facts, n: number) => Array.from(of!.data as Float32Array).slice(n * factCount, (n + 1) * factCount)
   return captions.map((_, n) => ({ facts: row(facts, n), known: row(known, n) }))
 }
@@ -20,13 +20,20 @@ describe("what a CLIP in training is told of a scene", () => {
 
   it("leaves open the colours that a caption does not name, and nothing else", () => {
     const [named, open] = rows("a red pelican riding a blue bicycle", "a pelican riding a blue bicycle")
-    assert.strictEqual(ones(named!.known), factCount)
-    assert.strictEqual(ones(open!.known), factCount - 10)
+    assert.strictEqual(ones(named!.known), factCount - faults.length)
+    assert.strictEqual(ones(open!.known), factCount - faults.length - 10)
     assert.strictEqual(ones(open!.facts), ones(named!.facts) - 1)
   })
 
-  it("is nothing for a drawing that shows no scene", () => {
-    assert.strictEqual(ones(Array.from(factFeeds([undefined])["known"]!.data as Float32Array)), 0)
+  it("says of a caption nothing about faults, of a drawing all", () => {
+    const scene = parseCaption("a red pelican riding a blue bicycle")!
+    const known = (row: Row) => ones(Array.from(factFeeds([row])["known"]!.data as Float32Array))
+    const holding = (row: Row) => ones(Array.from(factFeeds([row])["facts"]!.data as Float32Array))
+    assert.strictEqual(known({ scene, fault: "none" }), factCount)
+    assert.strictEqual(known({ scene }), factCount - faults.length)
+    assert.strictEqual(known({ scene: undefined, fault: "detached" }), faults.length)
+    assert.strictEqual(holding({ scene, fault: "none" }), holding({ scene }))
+    assert.strictEqual(holding({ scene, fault: "detached" }), holding({ scene }) + 1)
   })
 })
 
