@@ -1,6 +1,6 @@
 /**
- * Rebuilds the embedded models from nothing: `pnpm run models`. The models as they are took 87, 50 and 25
- * minutes on one busy core each, the policy not quite in this way (models/README.md says what differed). What is finished
+ * Rebuilds the embedded models from nothing: `pnpm run models`. The models as they are took 87, 122 and 52
+ * minutes on one busy core each, not quite in this way (models/README.md says what differed). What is finished
  * stays in models/.work, so a build that was stopped goes on where it was; a model is replaced only when its successor is
  * finished. Seeds are fixed, so the data are the same; weights differ in their last bits with the machine.
  */
@@ -37,11 +37,14 @@ sft("better", "good", "able", "--steps 500 --learning-rate 1e-3 --warmup-steps 2
 sft("able", "habits", "policy", "--steps 500 --learning-rate 1e-3 --warmup-steps 20 --seed 2")
 install("policy", "policy")
 
-// The judge, and the evaluator that never trains: another seed, another shape.
-make("clip", "models/train-clip.ts --out WORK/clip --seed 1 --steps 2600 --image 112 --patch 16 --hidden 192 --layers 4 --text-hidden 128 --text-layers 2")
+// The judge, and the evaluator that never trains: other seeds, another shape. Each goes on from an earlier training of its own.
+const clip = (result: string, rest: string) => make(result, `models/train-clip.ts --out WORK/${result} --patch 16 --hidden 192 ${rest}`)
+const judge = "--image 112 --layers 4 --text-hidden 128 --text-layers 2"
+clip("clip-1", `--seed 1 --steps 2600 ${judge}`)
+clip("clip-2", `--from WORK/clip-1 --seed 11 --text-steps 0 --steps 3000 --lr 4e-4 ${judge}`)
+clip("clip", `--from WORK/clip-2 --seed 21 --text-steps 0 --steps 1300 --lr 4e-4 ${judge}`)
 install("clip", "clip")
-make(
-  "clip-heldout",
-  "models/train-clip.ts --out WORK/clip-heldout --seed 2 --fact-weight 0.5 --steps 2500 --image 96 --patch 16 --hidden 192 --layers 3 --text-hidden 96 --text-layers 3"
-)
+const evaluator = "--fact-weight 0.5 --image 96 --layers 3 --text-hidden 96 --text-layers 3"
+clip("clip-heldout-1", `--seed 2 --steps 2500 ${evaluator}`)
+clip("clip-heldout", `--from WORK/clip-heldout-1 --seed 12 --text-steps 0 --steps 2000 --lr 4e-4 ${evaluator}`)
 install("clip-heldout", "clip-heldout")

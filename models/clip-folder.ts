@@ -5,7 +5,7 @@ import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import type { ClipConfig } from "../src/engine/nets/clip.ts"
 import { encodeSafetensors } from "../src/engine/weights/safetensors.ts"
-import type { Parameters, Tensor } from "../src/engine/weights/tensor.ts"
+import type { Parameters } from "../src/engine/weights/tensor.ts"
 import { openWeights, readParameters } from "../src/model/model-folder.ts"
 import type { trainBpe } from "../src/model/tokenizer/bpe.ts"
 
@@ -49,13 +49,11 @@ export const clipConfig = ({ text, vision, vocab }: Towers): ClipConfig => {
   }
 }
 
-/** The weights and the tokenizer of a folder that `writeClip` wrote. */
-export const readClip = async (folder: string): Promise<{ readonly parameters: Map<string, Tensor>; readonly tokenizer: ClipTokenizer }> => {
+/** What `writeClip` wrote into a folder. `record` is training.json. */
+export const readClip = async (folder: string) => {
   const files = await Effect.runPromise(openWeights(folder).pipe(Effect.provide(NodeServices.layer)))
-  return {
-    parameters: readParameters(files),
-    tokenizer: JSON.parse(fs.readFileSync(path.join(folder, "tokenizer.json"), "utf8")) as ClipTokenizer
-  }
+  const json = (file: string): unknown => JSON.parse(fs.readFileSync(path.join(folder, file), "utf8"))
+  return { parameters: readParameters(files), tokenizer: json("tokenizer.json") as ClipTokenizer, record: json("training.json") }
 }
 
 /** Writes a folder that is complete or not there. `record` becomes training.json. */

@@ -385,6 +385,15 @@ writeClip(out, {
   config,
   parameters: new Map([...shapes.keys()].map((name) => [name, parameters.get(name)!])),
   tokenizer: tokenizerJson,
-  record: { seed, steps, pairs, seconds: seconds(), parameters: count, heldOut: accuracy, curve }
+  record: {
+    seed,
+    steps,
+    pairs,
+    seconds: seconds(),
+    parameters: count,
+    heldOut: accuracy,
+    curve,
+    ...(earlier === undefined ? {} : { earlier: earlier.record })
+  }
 })
 kept.remove()
