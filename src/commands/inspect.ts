@@ -73,7 +73,10 @@ const next = ({ checkpoints, damage, finished, path, steps }: Health): string =>
 }
 
 /** Why it stopped is said where it ran away, with the step. */
-const withoutStop = ({ stopped: _, ...rest }: Summary): Summary => rest
+const withoutStop = (summary: Summary): Summary => {
+  const { stopped: _, ...rest } = summary
+  return rest
+}
 
 const lines = (health: Health): ReadonlyArray<string> => {
   const { advantages, checkpoints, costs, costUsd, curriculum, damage, divergence, drawings, faults, judge, last, pairs, path, preferences, steps } = health
