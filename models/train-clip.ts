@@ -269,7 +269,6 @@ const openTraining = (): Promise<Session> => {
   })
   g.output("loss", loss)
   const told = factLoss(g, get, g.concat([texts, images], 0), 2 * both, config.projection)
-
   return withGradients(g, g.add(loss, g.scale(told, number("fact-weight"))), inputs)
 }
 const openEncoding = (): Promise<Session> => {
@@ -351,7 +350,7 @@ if (resumed === undefined) await teachTexts(number("text-steps"))
 const headSteps = earlier === undefined ? 0 : 100
 const headRate = 1e-2
 const headState = initialState()
-const state = { ...initialState(), ...resumed && { step: resumed.step, moments: resumed.moments as Map<string, Tensor> } }
+const state = { ...initialState(), ...resumed && { step: resumed.step - headSteps, moments: resumed.moments as Map<string, Tensor> } }
 const started = performance.now() - 1000 * (resumed?.seconds ?? 0)
 const seconds = () => Math.round((performance.now() - started) / 100) / 10
 const curve = resumed?.curve ?? []

@@ -134,7 +134,8 @@ it("a Node that is too old is told so in one sentence", async () => {
 })
 
 describe("what is in the package", () => {
-  const files = () => filesBelow(path.join(work, "project-24/node_modules/vequinox"))
+  const root = path.join(work, "project-24/node_modules/vequinox")
+  const files = () => filesBelow(root)
 
   it("maps lead to sources that are there", () => {
     const maps = files().filter((file) => file.endsWith(".map"))
@@ -143,6 +144,10 @@ describe("what is in the package", () => {
       const { sources } = JSON.parse(fs.readFileSync(file, "utf8")) as { readonly sources: ReadonlyArray<string> }
       for (const source of sources) assert.isTrue(fs.existsSync(path.resolve(path.dirname(file), source)), `${file}: ${source}`)
     }
+  })
+
+  it("nothing that npm installed beside an example", () => {
+    assert.deepStrictEqual(files().filter((file) => path.relative(root, file).includes("node_modules")), [])
   })
 
   it("no path of this checkout", () => {

@@ -69,6 +69,8 @@ describe("a run at 30 times the learning rate", () => {
     assert.isBelow(metrics.length, 12)
     const summary = JSON.parse(text(run, "summary.json"))
     assert.include(summary.stopped, "so training stopped")
+    const inspected = await vequinox(["inspect", run])
+    assert.strictEqual(inspected.stdout.split(summary.stopped).length - 1, 1, inspected.stdout)
     assert.deepStrictEqual(summary.validity.after, summary.validity.before)
     const adapter = weights(run, "model")
     const again = await vequinox(["train", "--resume", run])
