@@ -41,7 +41,7 @@ const own = Effect.fnUntraced(function*(job: Job, { settings }: OwnRecipe, folde
     max_steps: job.steps,
     save_steps: job.every,
     threads: 1,
-    render_size: 64,
+    ...(job.judge === "perfect" ? { render_size: 64 } : {}), // it looks at no picture
     eval_prompts: 0,
     trust_pairs: 0
   }

@@ -34,13 +34,13 @@ const together = 64
 
 const serve = Effect.fnUntraced(function*(judge: string, seed: number) {
   const settings = yield* resolveConfig(undefined, { judge: judge === "perfect" ? "coin" : judge, seed })
-  const layer = judge === "perfect" ? perfect.layer : (yield* openJudge(settings, "none")).layer
+  const { layer, size } = judge === "perfect" ? { layer: perfect.layer, size: 64 } : yield* openJudge(settings, "none")
   // Made when it is read: lines that come before are lost.
   const lines = Stream.suspend(() => Stream.fromAsyncIterable(createInterface({ input: process.stdin }), (cause) => cause as Error))
   yield* lines.pipe(
     Stream.mapEffect(rank, { concurrency: together }),
     Stream.runForEach((answer) => Effect.sync(() => void process.stdout.write(`${answer}\n`))),
-    Effect.provide(Layer.mergeAll(layer, rendererResvg.layer({ size: 64 })).pipe(
+    Effect.provide(Layer.mergeAll(layer, rendererResvg.layer({ size })).pipe(
       Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1, overlap: false }))
     ))
   )

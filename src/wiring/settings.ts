@@ -80,7 +80,7 @@ export const settings = {
   ],
   invalid_pair_weight: [orElse(real(0, 100), 1), "weight of pairs in which one drawing did not render"],
   stale_weight: [orElse(real(0, 1), 1), "a pair's or an advantage's weight is multiplied by this to the power of its age in versions"],
-  temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself, 0 is greedy"],
+  temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself, as the losses assume (at 0.7 the embedded policy learned nothing), 0 is greedy"],
   top_k: [orElse(int(0, 1e9), 0), "keep the k likeliest tokens; 0 keeps all"],
   top_p: [orElse(real(0, 1), 1), "keep the likeliest tokens that reach this probability"],
   min_p: [orElse(real(0, 1), 0), "drop tokens under this share of the likeliest one"],
