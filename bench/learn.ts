@@ -3,9 +3,9 @@
  * writes docs/learning.md. Two jobs run side by side, one thread each; called again, it goes on where it was stopped.
  *
  *     pnpm run bench learn [--recipes a,b] [--judges perfect,clip,coin] [--seeds 101,102,103] [--steps N] [--every N]
- *         [--held-out N] [--out FOLDER] [--model FOLDER] [--python FILE] [--jobs N] [--docs FOLDER | --no-docs]
+ *         [--peer-steps N] [--held-out N] [--out FOLDER] [--model FOLDER] [--python FILE] [--jobs N] [--docs FOLDER | --no-docs]
  *
- * A recipe may name its own judge: default,trl-5e-4:clip.
+ * A recipe may name its own judge: default,trl-5e-4:clip. TRL is slow: with --peer-steps it draws what N of our steps draw.
  */
 import { fork } from "node:child_process"
 import * as fs from "node:fs"
@@ -16,7 +16,7 @@ import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { embedded } from "../src/system/installed.ts"
 import { duration } from "../src/system/progress.ts"
-import { type Asked, folderOf, type Job, jobsOf, type JudgeName, judges, nameOf, resultOf, usualRun, writeJson } from "./learn/jobs.ts"
+import { type Asked, folderOf, type Job, jobsOf, type JudgeName, judges, nameOf, pointsOf, resultOf, usualRun, writeJson } from "./learn/jobs.ts"
 import { writePage } from "./learn/page.ts"
 import { recipes } from "./learn/recipes.ts"
 
@@ -32,6 +32,7 @@ const options = {
   seeds: { type: "string", default: "101,102,103" },
   steps: { type: "string" },
   every: { type: "string" },
+  "peer-steps": { type: "string" },
   "held-out": { type: "string", default: "256" },
   out: { type: "string", default: "runs/learn" },
   model: { type: "string", default: embedded("policy") },
@@ -66,6 +67,11 @@ const read = (args: ReadonlyArray<string>, usualSteps: number) => {
   }
   const given = parse()
   const steps = given.steps === undefined ? usualSteps : whole("steps", given.steps, 1)
+  const every = given.every === undefined ? Math.max(1, Math.round(steps / 7)) : whole("every", given.every, 1)
+  const peerSteps = given["peer-steps"] === undefined ? steps : whole("peer-steps", given["peer-steps"], 1)
+  if (!pointsOf({ every, steps }).includes(peerSteps)) {
+    throw new Refused(`--peer-steps is ${peerSteps}: our policies are measured after ${pointsOf({ every, steps }).join(", ")} steps; give one of these, or change --every.`)
+  }
   const heldOut = whole("held-out", given["held-out"], 8)
   const usual = listed("judges", given.judges, judges) as ReadonlyArray<JudgeName>
   const asked: Asked = {
@@ -76,7 +82,8 @@ const read = (args: ReadonlyArray<string>, usualSteps: number) => {
     }),
     seeds: listed("seeds", given.seeds).map((seed) => whole("seeds", seed, 0)),
     steps,
-    every: given.every === undefined ? Math.max(1, Math.round(steps / 7)) : whole("every", given.every, 1),
+    every,
+    peerSteps,
     heldOut,
     choice: Math.ceil(heldOut / 2)
   }
@@ -91,7 +98,8 @@ const read = (args: ReadonlyArray<string>, usualSteps: number) => {
     `--judges ${given.judges}`,
     `--seeds ${given.seeds}`,
     `--steps ${steps}`,
-    `--every ${asked.every}`,
+    `--every ${every}`,
+    ...peerSteps === steps ? [] : [`--peer-steps ${peerSteps}`],
     `--held-out ${heldOut}`,
     ...peer === undefined ? [] : ["--python PYTHON"]
   ].join(" \\\n  ")

@@ -28,6 +28,8 @@ export interface Asked {
   /** Steps of the default run, and how many lie between two points of a curve; other recipes get as many drawings. */
   readonly steps: number
   readonly every: number
+  /** TRL draws as much as so many of these steps. */
+  readonly peerSteps: number
   /** Held-out prompts, and training prompts to choose temperatures on. */
   readonly heldOut: number
   readonly choice: number
@@ -113,7 +115,7 @@ export const jobsOf = Effect.fn("jobsOf")(function*(asked: Asked) {
     const recipe = recipes[name]!
     const each = recipe.by === "trl" ? 2 * recipe.batch : drawingsAStep(yield* settingsOf(recipe, asked.steps))
     const scaled = (steps: number) => Math.max(1, Math.round(steps * drawingsAStep(usual) / each))
-    const [steps, every] = [scaled(asked.steps), scaled(asked.every)]
+    const [steps, every] = [scaled(recipe.by === "trl" ? asked.peerSteps : asked.steps), scaled(asked.every)]
     const settings = recipe.by === "trl" ? { ...recipe, says: undefined, trl: trlVersion } : yield* settingsOf(recipe, steps)
     return judges.flatMap((judge) => asked.seeds.map((seed) =>
       jobOf({ recipe: name, judge, seed, model, steps, drawingsAStep: each, every, heldOut, choice }, { ...facts, settings, clip: judge === "clip" ? clip : undefined })))

@@ -34,11 +34,11 @@ const table = (base: Result, all: ReadonlyArray<Series>): string => {
   ]
   const temperatures = (of: Pick<Series, "results">) => told(of.results.map(({ points }) => points.at(-1)!.best))
   return [
-    row(["recipe", "judge", "seeds", "right", "at temperature 1", ...kinds, "more than the base", "best temperature", "ms a drawing"]),
-    row(["---", "---", ...Array.from({ length: kinds.length + 6 }, () => "---:")]),
-    row(["none: the base", "", "", ...ends({ results: [base] }), "", temperatures({ results: [base] }), ""]),
+    row(["recipe", "judge", "seeds", "drawings", "right", "at temperature 1", ...kinds, "more than the base", "best temperature", "ms a drawing"]),
+    row(["---", "---", ...Array.from({ length: kinds.length + 7 }, () => "---:")]),
+    row(["none: the base", "", "", "0", ...ends({ results: [base] }), "", temperatures({ results: [base] }), ""]),
     ...all.map((of) =>
-      row([`\`${of.recipe}\``, of.judge, String(of.results.length), ...ends(of), change(differenceOf(of, { results: [base] })), temperatures(of), seconds(of)]))
+      row([`\`${of.recipe}\``, of.judge, String(of.results.length), number(budgetOf(of.results)), ...ends(of), change(differenceOf(of, { results: [base] })), temperatures(of), seconds(of)]))
   ].join("\n")
 }
 
@@ -46,9 +46,10 @@ const table = (base: Result, all: ReadonlyArray<Series>): string => {
 const beside = (all: ReadonlyArray<Series>): ReadonlyArray<string> => {
   const by = (name: "vequinox" | "trl") => all.filter(({ recipe }) => recipes[recipe]?.by === name)
   return by("trl").flatMap((peer) => by("vequinox").filter(({ judge }) => judge === peer.judge).map((own) => {
-    const difference = differenceOf(own, peer)
+    const drawings = Math.min(budgetOf(own.results), budgetOf(peer.results))
+    const difference = differenceOf(own, peer, drawings)
     const said = difference.lower > 0 ? "right more often" : difference.upper < 0 ? "right less often" : "not to be told apart"
-    return `- \`${own.recipe}\` minus \`${peer.recipe}\`, judge ${own.judge}: ${change(difference)}, ${said}.`
+    return `- \`${own.recipe}\` minus \`${peer.recipe}\`, judge ${own.judge}, after ${number(drawings)} drawings: ${change(difference)}, ${said}.`
   }))
 }
 
@@ -108,7 +109,7 @@ export const pageOf = (results: ReadonlyArray<Result>, { command, usual }: PageF
 
 <!-- Written by \`pnpm run bench learn\` from its results: change bench/learn/page.ts instead. -->
 
-How often a policy draws a held-out prompt right, by the number of drawings that its training drew. ${number(drawings)} drawings
+How often a policy draws a held-out prompt right, by the number of drawings that its training drew. Up to ${number(drawings)} drawings
 a run, seeds ${seeds.join(", ")}, ${base.heldOut} held-out prompts${runs.some(({ recipe }) => recipes[recipe!]?.by === "trl") ? `, TRL ${trlVersion} beside it` : ""}.
 ${drawings >= usual ? "" : `
 **These runs are shorter than the default run, which draws ${number(usual)}: they say what ${number(drawings)} drawings teach, not what it learns.**
@@ -127,7 +128,7 @@ By kind, each at its best temperature, judge ${shown}:
 ${peers.length === 0 ? "" : `
 ## Beside TRL
 
-After as many drawings, each at its best temperature:
+Each at its best temperature. Where TRL drew fewer, ours is taken from the middle of its run, before its rate has decayed:
 
 ${peers.join("\n")}
 

@@ -83,11 +83,12 @@ export const endOf = ({ results }: Pick<Series, "results">, at: At, kind?: Kind)
   shareOf(results.map((result) => rightsAt(result, result.points.at(-1)!, at, kind)))
 
 /**
- * One series' share minus another's after as many drawings, each at its best temperature: the interval is a paired
- * bootstrap over the prompts.
+ * One series' share minus another's, each at its best temperature: the interval is a paired bootstrap over the prompts.
+ *
+ * @param drawings after so many; by default each one's last policy
  */
-export const differenceOf = (a: Pick<Series, "results">, b: Pick<Series, "results">): Interval => {
-  const [x, y] = [a, b].map(({ results }) => overSeeds(results.map((result) => rightsAt(result, result.points.at(-1)!, "best"))))
+export const differenceOf = (a: Pick<Series, "results">, b: Pick<Series, "results">, drawings = Infinity): Interval => {
+  const [x, y] = [a, b].map(({ results }) => overSeeds(results.map((result) => rightsAt(result, pointAt(result, drawings)!, "best"))))
   return pairedBootstrap(x!.map((value, n) => value - y![n]!), seed)
 }
 

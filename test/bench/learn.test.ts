@@ -19,6 +19,7 @@ const asked: Asked = {
   seeds: [1, 2],
   steps: 20,
   every: 8,
+  peerSteps: 20,
   heldOut: 16,
   choice: 8
 }
@@ -50,6 +51,9 @@ describe("jobs", () => {
       assert.strictEqual(steps * drawingsAStep, 20 * 128)
       assert.strictEqual(every * drawingsAStep, 8 * 128)
     }
+    const shorter = await jobs({ peerSteps: 8 })
+    assert.deepStrictEqual(shorter.map(({ drawingsAStep, steps }) => steps * drawingsAStep / 128), [0, 20, 20, 8, 20, 20, 8])
+    assert.deepStrictEqual(shorter.filter(({ recipe }) => recipe === "default").map(({ key }) => key), all.filter(({ recipe }) => recipe === "default").map(({ key }) => key))
   })
 
   it("have another key for whatever changes their numbers, and the same one wherever the model lies", async () => {
@@ -111,6 +115,8 @@ describe("curves", () => {
     assert.strictEqual(difference.value, 0.25)
     assert.isAtLeast(difference.lower, 0) // no prompt got worse
     assert.deepStrictEqual(rightsAt(base, base.points[0]!, "best", "single"), [1, 0])
+    const half = differenceOf({ results: [result({})] }, { results: [result({ points: [point(1000, "1000", "0000")] })] }, 1000)
+    assert.strictEqual(half.value, 0.25) // "1100", after 1,000, not "1110"
   })
 })
 
@@ -120,9 +126,9 @@ describe("docs/learning.md", () => {
 
   it("tells what the results say, and nothing of the machine", () => {
     const page = pageOf(all, { command: "npx -y pnpm@10 run bench learn --steps 20", usual: 2000 })
-    assert.include(page, "| none: the base |  |  | .25 [.00, .75] | .00 | .50 | .00 |")
-    assert.include(page, "| `default` | clip | 1 | .75 [.25, 1.00] | .25 | 1.00 | .50 | +.50 [+.00, +1.00] | 0.3 | 25.0 |")
-    assert.include(page, "- `default` minus `trl-5e-4`, judge clip: +.50 [+.00, +1.00], not to be told apart.")
+    assert.include(page, "| none: the base |  |  | 0 | .25 [.00, .75] | .00 | .50 | .00 |")
+    assert.include(page, "| `default` | clip | 1 | 2,000 | .75 [.25, 1.00] | .25 | 1.00 | .50 | +.50 [+.00, +1.00] | 0.3 | 25.0 |")
+    assert.include(page, "- `default` minus `trl-5e-4`, judge clip, after 2,000 drawings: +.50 [+.00, +1.00], not to be told apart.")
     assert.include(page, "- `full`, judge clip, seed 1, after 1,000 drawings: It ran away.")
     assert.notInclude(page, "/home/")
     assert.notInclude(page, "shorter than the default run")
