@@ -184,9 +184,9 @@ export interface StepReport {
 /** How often a scorer and the judge agreed. */
 export interface Agreement {
   readonly scorer: string
-  /** Pairs that the judge decided and the scorer can score. */
+  /** Pairs that both decided: the judge, and the scorer by more than its margin. */
   readonly pairs: number
-  /** Kendall's tau of the two over these pairs: (agreements - disagreements) / pairs; equal scores count as neither. */
+  /** Kendall's tau of the two over these pairs: (agreements - disagreements) / pairs. */
   readonly tau: number
 }
 

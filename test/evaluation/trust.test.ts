@@ -59,6 +59,16 @@ describe("agreement with judges that train nothing", () => {
       assert.strictEqual((yield* agreements([brightness], rollout(right), 2, 0))[0]!.pairs, 2)
     }))
 
+  it.effect("leaves out what the scorer calls equally good", () =>
+    Effect.gen(function*() {
+      const ink = (picture: number) => brightness.score({}, inked(picture))
+      const margin = (yield* ink(0.2)) - (yield* ink(0.1))
+      const of = (margin: number) => agreements([{ ...brightness, margin }], rollout([[0, 1, "A"], [0, 3, "B"]]), 100, 0)
+      assert.deepStrictEqual(yield* of(1.1 * margin), [{ scorer: "ink", pairs: 1, tau: 1 }])
+      assert.deepStrictEqual(yield* of(0), [{ scorer: "ink", pairs: 2, tau: 0 }])
+      assert.deepStrictEqual(yield* of(4 * margin), [])
+    }))
+
   const run = (tauAt: (step: number) => number, pairs = 24) => {
     const alarm = makeAlarm()
     const draw = random(9)
