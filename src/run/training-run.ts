@@ -50,7 +50,7 @@ export interface TrainingRunOptions {
    */
   readonly from: { readonly seconds: number; readonly kept?: Kept | undefined } | undefined
   /** What happens where the run runs away. Default: it steps back, to states kept in memory. */
-  readonly stepBack?: Pick<StepBackOptions, "keeps" | "onDivergence"> | undefined
+  readonly stepBack?: Pick<StepBackOptions, "keeps" | "likelihood" | "onDivergence"> | undefined
   /** They compare the policies at the end, and check the judge meanwhile; none of them may be the training judge. */
   readonly scorers: ReadonlyArray<Scorer>
   readonly evaluation: Pick<EvaluationOptions, "temperatures" | "bestOf" | "progress">

@@ -10,6 +10,7 @@ import { lockRun } from "../../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../../layers/store/run-state.ts"
 import { isSmall, parameterCount } from "../../engine/training/memory.ts"
 import { mostPairs } from "../../lessons/compare.ts"
+import { objectiveOf } from "../../objectives/objectives.ts"
 import { newestGood } from "../../run/checkpoints.ts"
 import { abandonUnbegun, needUnused, openRunFolder, type RunFolder } from "../../run/folder.ts"
 import { readSummary } from "../../run/summary.ts"
@@ -164,7 +165,11 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
         base: c.model_name_or_path === "embedded" ? { name: "vequinox/models/policy", revision: null } : policy.base,
         initial,
         from: found,
-        stepBack: { onDivergence: c.on_divergence, keeps: trained.lora !== undefined || isSmall(policy.checkpoint.config) },
+        stepBack: {
+          onDivergence: c.on_divergence,
+          keeps: trained.lora !== undefined || isSmall(policy.checkpoint.config),
+          likelihood: objectiveOf({ lossType: c.loss_type }).reads.includes("rpoAlpha") ? c.rpo_alpha : 0
+        },
         scorers,
         evaluation: {
           temperatures: c.eval_temperatures,
