@@ -130,7 +130,7 @@ export const settings = {
   tie_margin_quantile: [orElse(real(0, 0.999), 0), "judges with scores: this share of a step's scored pairs, those with the smallest gaps, are ties too; 0 adds none"],
   render_size: [
     orElse(int(0, 1024), 0),
-    "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: 112 for the embedded clip, 448 for claude, at least 224 for other models"
+    "pixels of a rendered drawing's side, as the judge sees it; 0 takes the judge's best size: what its checkpoint reads (112 for the embedded clip), 448 for claude"
   ],
   eval_prompts: [orElse(int(0, 1e6), 320), "held-out prompts on which the trained policy is compared with the one it started from; 0 compares nothing"],
   eval_temperatures: [

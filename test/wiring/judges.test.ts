@@ -1,6 +1,8 @@
 /** The registry of judges, and what is made of it. */
+import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { embedded } from "../../src/system/installed.ts"
 import { judges } from "../../src/wiring/judges/judges.ts"
 import { openJudge } from "../../src/wiring/judges/open-judge.ts"
 import { resolveConfig, settings } from "../../src/wiring/settings.ts"
@@ -20,4 +22,14 @@ describe("the registry of judges", () => {
       const { message } = yield* Effect.flip(openJudge(yield* resolveConfig(undefined, { judge: "toString" }), "none"))
       assert.strictEqual(message, `There is no judge "toString": --judge is one of ${Object.keys(judges).join(", ")}.`)
     }))
+
+  it.effect("asks for pictures of the size that a checkpoint reads, unless told otherwise", () =>
+    Effect.gen(function*() {
+      const size = Effect.fnUntraced(function*(given: Parameters<typeof resolveConfig>[1]) {
+        return (yield* openJudge(yield* resolveConfig(undefined, { judge: "clip", ...given }), "none")).size
+      })
+      assert.strictEqual(yield* size({}), 112)
+      assert.strictEqual(yield* size({ judge_model: embedded("clip-heldout") }), 96)
+      assert.strictEqual(yield* size({ judge_model: embedded("clip-heldout"), render_size: 64 }), 64)
+    }).pipe(Effect.provide(NodeServices.layer)))
 })

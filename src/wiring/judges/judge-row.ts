@@ -79,9 +79,13 @@ export interface JudgeRow {
 
 export const fixedSize = (pixels: number) => () => Effect.succeed(pixels)
 
-/** The size that the checkpoint resizes pictures to, at least 224. */
-export const ownSize = ({ judge_model }: JudgeSettings) =>
-  Effect.map(readPreprocessing(judge_model, { size: 224, mean: [0, 0, 0], std: [1, 1, 1] }), ({ resized }) => Math.max(224, resized))
+/** The size that a checkpoint resizes pictures to. */
+const sizeOf = (folder: string) =>
+  Effect.map(readPreprocessing(folder, { size: 224, mean: [0, 0, 0], std: [1, 1, 1] }), ({ resized }) => resized)
+
+export const ownSize = ({ judge_model }: JudgeSettings) => sizeOf(judge_model)
+/** @param embedded the checkpoint that is used if none is given */
+export const ownSizeOr = (embedded: string) => ({ judge_model }: JudgeSettings) => sizeOf(judge_model === "" ? embedded : judge_model)
 
 /** The checkpoint folder; without one, fails and says what to give. */
 export const folderOf = (judge: string, { judge_model }: JudgeSettings, { instead }: ModelKind): Effect.Effect<string, BadInput> =>

@@ -17,13 +17,13 @@ import { Judge } from "../../stages/Judge.ts"
 import { BadInput } from "../../system/errors.ts"
 import { embedded } from "../../system/installed.ts"
 import { answersLayer } from "./guide-model.ts"
-import { fixedSize, folderOf, guided, type JudgeRow, type JudgeSettings, ownSize, scored } from "./judge-row.ts"
+import { fixedSize, folderOf, guided, type JudgeRow, type JudgeSettings, ownSize, ownSizeOr, scored } from "./judge-row.ts"
 
 const clip = scored("clip", {
   says: "the scores of the embedded CLIP, or of the one in `--judge-model`",
   embedded: embedded("clip"),
   margin: true,
-  size: ({ judge_model }) => Effect.succeed(judge_model === "" ? 112 : 224) // the embedded one was trained on 112
+  size: ownSizeOr(embedded("clip"))
 })
 
 /**
