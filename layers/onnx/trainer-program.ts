@@ -41,6 +41,8 @@ export interface TrainerOptions {
   readonly tokensPerRun: number
   /** Keeps only each layer's input for the backward pass, which computes the rest again: less memory, more time. */
   readonly gradientCheckpointing: boolean
+  /** Updates on each batch, >= 1. Default 1. */
+  readonly iterations?: number
 }
 
 export interface TrainerSpec {
@@ -136,8 +138,8 @@ export class Trainer {
   }
 
   /**
-   * One update: gradients of the objective's loss over the batch, accumulated over runs, clipped, AdamW. If the loss or
-   * a gradient is not finite it throws, and parameters and optimizer state stay as they were.
+   * One update, or as many as `iterations`: gradients of the objective's loss over the batch, accumulated over runs,
+   * clipped, AdamW. If a loss or a gradient is not finite it throws, and parameters and optimizer state stay as they were.
    */
   async update(batch: Batch): Promise<TrainerStep["metrics"]> {
     const updated = await this.#update(batch)
@@ -162,7 +164,27 @@ export class Trainer {
     return this.#sessions.release()
   }
 
-  async #update(batch: Batch): Promise<NotFinite | { readonly metrics: TrainerStep["metrics"]; readonly longest: number }> {
+  async #update(batch: Batch): Promise<Updated | NotFinite> {
+    const { iterations = 1 } = this.#spec.options
+    const before = iterations > 1 ? this.state() : undefined
+    const all: Array<Updated> = []
+    let old: PerToken | undefined
+    for (let iteration = 0; iteration < iterations; iteration++) {
+      const updated = await this.#iterate(batch, old)
+      if ("notFinite" in updated) {
+        if (before !== undefined) this.restore({ ...before, rate: this.#rate })
+        return updated
+      }
+      old ??= updated.tokens
+      all.push(updated)
+    }
+    const last = all.at(-1)!
+    const metrics = Object.fromEntries(Object.keys(last.metrics).map((name) => [name, all.reduce((sum, { metrics }) => sum + metrics[name]!, 0) / all.length]))
+    return { ...last, longest: Math.max(...all.map(({ longest }) => longest)), metrics: all.length === 1 ? last.metrics : metrics }
+  }
+
+  /** @param old log-probabilities before the batch's first update; undefined at the first */
+  async #iterate(batch: Batch, old: PerToken | undefined): Promise<Updated | NotFinite> {
     const { checkpoint, objective: chosen, options } = this.#spec
     const objective = objectiveOf(chosen)
     const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
@@ -172,32 +194,54 @@ export class Trainer {
     const accumulated = new Map<string, Float32Array>()
     const policy = new Float64Array(sequences.length)
     const reference = new Float64Array(sequences.length)
+    const tokens: Array<ReadonlyArray<number>> = sequences.map(() => [])
+    const referenceTokens: Array<ReadonlyArray<number>> = sequences.map(() => [])
     let loss = 0
     let longest = 0
     const runs = parts({ ...batch, sequences }, options.tokensPerRun)
     for (const part of runs) {
       const began = performance.now()
+      const own = part.sequences.map(completionLength)
       const out = await session.run({
         ...sequenceFeeds(checkpoint.config, part.sequences),
         ...this.#feeds(),
-        lengths: float32([part.sequences.length], Float32Array.from(part.sequences, completionLength)),
-        ...tensors(objective.feeds(chosen, { examples: part.examples, batch: totals }))
+        lengths: float32([part.sequences.length], Float32Array.from(own)),
+        ...tensors(objective.feeds(chosen, {
+          examples: part.examples,
+          lengths: own,
+          old: old && part.own.map((n) => old[n]!),
+          batch: totals
+        }))
       })
       longest = Math.max(longest, performance.now() - began)
       loss += Number(out["loss"]!.data[0])
+      let at = 0
       part.own.forEach((n, i) => {
         policy[n] = Number(out["logps"]!.data[i])
         reference[n] = Number(out["reference"]?.data[i] ?? 0)
+        const [from, to] = [at, at += own[i]!]
+        tokens[n] = Array.from((out["tokens"]!.data as Float32Array).subarray(from, to))
+        referenceTokens[n] = Array.from((out["reference_tokens"]?.data as Float32Array | undefined)?.subarray(from, to) ?? [])
       })
       this.#accumulate(accumulated, out)
     }
     const updated = this.#apply(accumulated, loss)
     if ("notFinite" in updated) return updated
+    const readsReference = objective.reference(chosen)
     return {
       longest,
+      tokens,
       metrics: {
         loss,
-        ...objective.metrics(chosen, { examples: batch.examples, policy, reference, lengths }),
+        ...objective.metrics(chosen, {
+          examples: batch.examples,
+          policy,
+          reference,
+          lengths,
+          tokens,
+          old: old ?? tokens,
+          referenceTokens: readsReference ? referenceTokens : undefined
+        }),
         num_tokens: runs.flatMap((part) => part.sequences).reduce((n, { ids }) => n + ids.length, 0),
         padding: paddingShare(checkpoint.config, runs.map((part) => part.sequences)),
         ...updated
@@ -248,6 +292,17 @@ export class Trainer {
       weightsFolder: checkpoint.folder
     })
   }
+}
+
+/** Log-probabilities by sequence of a batch, then by completion token, nats. */
+type PerToken = ReadonlyArray<ReadonlyArray<number>>
+
+interface Updated {
+  readonly metrics: TrainerStep["metrics"]
+  /** Of the runs, milliseconds. */
+  readonly longest: number
+  /** Before the update. */
+  readonly tokens: PerToken
 }
 
 const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
@@ -332,14 +387,17 @@ export const graphs = {
     const zeros = g.input("zeros", "float32", ["sequence"])
     const segments = g.input("segments", "int64", ["token"])
     const logps = sumBySequence(g, tokens, segments, zeros)
-    const reference = objective.reference
-      ? sumBySequence(g, logpsOf(g, spec, referenceWeights(spec), false).logps, segments, zeros)
-      : zeros
+    const referenceTokens = objective.reference(spec.objective) ? logpsOf(g, spec, referenceWeights(spec), false).logps : undefined
+    const reference = referenceTokens === undefined ? zeros : sumBySequence(g, referenceTokens, segments, zeros)
     const lengths = g.input("lengths", "float32", ["sequence"])
-    const loss = objective.loss(g, spec.objective, { tokens, logps, reference, lengths })
+    const loss = objective.loss(g, spec.objective, { tokens, segments, logps, reference, referenceTokens, lengths })
     g.output("loss", loss)
     g.output("logps", logps)
-    if (objective.reference) g.output("reference", reference)
+    g.output("tokens", tokens)
+    if (referenceTokens !== undefined) {
+      g.output("reference", reference)
+      g.output("reference_tokens", referenceTokens)
+    }
     return withGradients(g, spec, loss, stream)
   }
 }

@@ -39,7 +39,7 @@ const batchOf = (lessons: ReadonlyArray<Lesson>, { chosenOnly }: Pick<Objective,
   }
   const examples = lessons.map((lesson): Example =>
     lesson._tag === "Advantage"
-      ? { members: [place(lesson.candidate)], signal: lesson.advantage, weight: lesson.weight }
+      ? { members: [place(lesson.candidate)], signal: lesson.advantage, weight: lesson.weight, drawn: lesson.candidate.drawnLogps ?? lesson.candidate.logps }
       : { members: chosenOnly === true ? [place(lesson.chosen)] : [place(lesson.chosen), place(lesson.rejected)], signal: lesson.label, weight: lesson.weight }
   )
   return { sequences, examples }
@@ -78,6 +78,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         if (odd !== undefined) {
           return yield* new OptimizerFailed({ message: `${objective.lossType} learns from lessons of the kind ${wanted}, not ${odd._tag}` })
         }
+        const { iterations = 1 } = options
         const { moments: kept, parameters, updates, version } = yield* Ref.get(current)
         const weighed = lessons.filter(({ weight }) => weight > 0)
         if (weighed.length === 0) {
@@ -92,7 +93,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         if ("notFinite" in stepped) return yield* new LossNotFinite({ message: `${stepped.notFinite}: lower the learning rate` })
         const { metrics, moments, parameters: next } = stepped
         const snapshot = { version: version + 1, parameters: next }
-        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + 1, moments }))
+        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + iterations, moments }))
         return { snapshot, metrics }
       }, failed)
       const state = Effect.gen(function*() {
@@ -100,7 +101,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
         const { moments, parameters, step } = yield* program.state()
         // A step whose caller was interrupted may still have finished.
-        return { ...known, version: known.version + step - known.updates, updates: step, parameters, moments } satisfies OptimizerState
+        return { ...known, version: known.version + (step - known.updates) / (options.iterations ?? 1), updates: step, parameters, moments } satisfies OptimizerState
       }).pipe(failed)
       const restore = Effect.fn("Optimizer.restore")(function*({ moments, parameters, rate = 1, updates, version }: OptimizerState) {
         yield* program.restore({ parameters, moments, step: updates, rate })

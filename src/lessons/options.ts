@@ -17,6 +17,10 @@ export interface LessonOptions extends ComparisonOptions {
    * a signed advantage (advantage.ts). The options from `pairs` on apply to preferences only. Default `preferences`.
    */
   readonly lessons: "preferences" | "advantages"
+  /** What a reward's distance from its prompt's mean is divided by: the prompt's deviation, the step's, or nothing. Default `none`. */
+  readonly scaleRewards?: "group" | "batch" | "none" | undefined
+  /** Whether candidates that ran into the limit on tokens make no advantage. Default no. */
+  readonly maskTruncated?: boolean | undefined
   /** Share of a step's scored pairs that are ties because their gaps are the smallest (near-ties.ts), [0, 1). Default 0. */
   readonly nearTies?: number
   /**

@@ -15,6 +15,6 @@ export const lessonsOf = (options: LessonOptions, groups: ReadonlyArray<Readonly
     case "preferences":
       return weighted(options, groups.map((pairs) => ({ pairs, preferences: selectPreferences(options, pairs) })))
     case "advantages":
-      return groups.flatMap((pairs) => advantages(pairs, options.k))
+      return advantages(options, groups)
   }
 }

@@ -3,7 +3,7 @@ import type { Objective } from "./objective.ts"
 /** Supervised fine-tuning: -Σ log π(token) / tokens over all completion tokens of the batch, nats. Ignores weights. */
 export const crossEntropy: Objective = {
   learnsFrom: "completions",
-  reference: false,
+  reference: () => false,
   reads: [],
   title: "Supervised fine-tuning",
   source: "maximum likelihood; TRL's SFTTrainer with completion_only_loss",

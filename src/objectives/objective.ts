@@ -15,6 +15,8 @@ export interface Example {
   readonly signal: number
   /** Multiplies its loss; > 0. */
   readonly weight: number
+  /** Of a candidate: log-probability of each completion token under what it was drawn from, nats. */
+  readonly drawn?: ReadonlyArray<number>
 }
 
 /** Settings of all objectives; each row says which it `reads`. */
@@ -32,16 +34,40 @@ export interface ObjectiveSettings {
    * down no further. Default 0, which sets no floor.
    */
   readonly rejectedFloor?: number
+  /** The settings of policy gradients with importance ratios (grpo.ts), TRL's names. */
+  readonly epsilon?: number
+  /** Upper bound of a ratio above 1; 0 takes `epsilon`. */
+  readonly epsilonHigh?: number
+  /** Largest ratio of a candidate that is pushed down; 0 sets no bound. */
+  readonly delta?: number
+  readonly importanceSamplingLevel?: "token" | "sequence"
+  readonly sapoTemperaturePos?: number
+  readonly sapoTemperatureNeg?: number
+  /** What is done about candidates that were not drawn from the policy that is updated. */
+  readonly importanceSamplingMode?: ImportanceSamplingMode
+  readonly importanceSamplingClipMax?: number
+  /** Tokens: what dr_grpo divides by. */
+  readonly maxCompletionLength?: number
 }
+
+/** Those that a person chooses for the objective's sake. */
+export type ReadSetting = Exclude<keyof ObjectiveSettings, "maxCompletionLength">
+
+export const importanceSamplingModes = ["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] as const
+export type ImportanceSamplingMode = (typeof importanceSamplingModes)[number]
 
 /** The policy's log-probabilities for the sequences of one run, in the graph. */
 export interface Scored {
   /** [token] float32: log-probability of each completion token, nats. */
   readonly tokens: Value
+  /** [token] int64: which sequence each belongs to. */
+  readonly segments: Value
   /** [sequence] float32: their sums by sequence. */
   readonly logps: Value
-  /** [sequence] float32: the same under the reference. Zero if the objective has `reference` false. */
+  /** [sequence] float32: the same under the reference. Zero if the objective reads none. */
   readonly reference: Value
+  /** [token] float32: log-probabilities under the reference; undefined if the objective reads none. */
+  readonly referenceTokens: Value | undefined
   /** [sequence] float32: completion tokens. */
   readonly lengths: Value
 }
@@ -49,6 +75,13 @@ export interface Scored {
 /** One run's share of a batch: its examples, whose members are numbered within the run, and totals over the whole batch. */
 export interface Share {
   readonly examples: ReadonlyArray<Example>
+  /** Completion tokens of each of the run's sequences. */
+  readonly lengths: ReadonlyArray<number>
+  /**
+   * By sequence of the run, then by token: log-probabilities under the policy as it was before the batch's first update,
+   * nats. Undefined at the first update: they are the policy's own.
+   */
+  readonly old: ReadonlyArray<ReadonlyArray<number>> | undefined
   readonly batch: {
     /** Sum of the weights of all examples. */
     readonly weight: number
@@ -56,6 +89,8 @@ export interface Share {
     readonly tokens: number
     /** Completion tokens of the examples' first members, each times `imitation` of its example. */
     readonly imitated: number
+    /** Completion tokens of the examples' first members, each times its example's weight. */
+    readonly weighedTokens: number
   }
 }
 
@@ -69,7 +104,8 @@ export const imitation = ({ signal, weight }: Example): number => weight * (2 * 
 export const totalsOf = (examples: ReadonlyArray<Example>, lengths: ReadonlyArray<number>): Share["batch"] => ({
   weight: examples.reduce((sum, { weight }) => sum + weight, 0),
   tokens: lengths.reduce((sum, length) => sum + length, 0),
-  imitated: examples.reduce((sum, example) => sum + imitation(example) * lengths[example.members[0]]!, 0)
+  imitated: examples.reduce((sum, example) => sum + imitation(example) * lengths[example.members[0]]!, 0),
+  weighedTokens: examples.reduce((sum, { members: [first], weight }) => sum + weight * lengths[first]!, 0)
 })
 
 /** A feed of a graph, `[data.length]`. */
@@ -85,17 +121,21 @@ export interface Stepped {
   readonly reference: Float64Array
   /** By sequence: completion tokens. */
   readonly lengths: ReadonlyArray<number>
+  /** By sequence, then by token, nats: under the policy, before the batch's first update, and under the reference if it is read. */
+  readonly tokens: ReadonlyArray<ReadonlyArray<number>>
+  readonly old: ReadonlyArray<ReadonlyArray<number>>
+  readonly referenceTokens: ReadonlyArray<ReadonlyArray<number>> | undefined
 }
 
 export interface Objective {
   /** What it learns from: pairs with a label, candidates with an advantage, or completions to imitate. */
   readonly learnsFrom: "preferences" | "advantages" | "completions"
   /** Whether its graph reads the reference's log-probabilities; if not, they are not computed. */
-  readonly reference: boolean
+  readonly reference: (settings: Pick<ObjectiveSettings, "beta">) => boolean
   /** It reads the chosen side of a pair alone, so the rejected one is not computed. */
   readonly chosenOnly?: true
   /** The settings that change its loss or its metrics; it ignores the others. */
-  readonly reads: ReadonlyArray<keyof ObjectiveSettings>
+  readonly reads: ReadonlyArray<ReadSetting>
   /** What a run with this objective does, in two or three words: "Online DPO". */
   readonly title: string
   /** Paper and equation, and where ours differs. */

@@ -1,6 +1,7 @@
 /** THE table of objectives: a new one is a file and a row here. */
 import { crossEntropy } from "./cross-entropy.ts"
 import { hinge, ipo, raoKupper, robust, sigmoid } from "./dpo.ts"
+import { bnpo, cispo, dapo, drGrpo, grpo, sapo } from "./grpo.ts"
 import type { Objective, ObjectiveSettings } from "./objective.ts"
 import { reinforce } from "./reinforce.ts"
 import { sft } from "./sft.ts"
@@ -14,6 +15,12 @@ export const objectives = {
   rao_kupper: raoKupper,
   sft,
   reinforce,
+  grpo,
+  dapo,
+  bnpo,
+  dr_grpo: drGrpo,
+  cispo,
+  sapo,
   cross_entropy: crossEntropy
 } satisfies Readonly<Record<string, Objective>>
 

@@ -1,7 +1,7 @@
 /** What all objectives of pairs share: feeds, label weights, metrics. A row (dpo.ts) adds the loss of a pair. */
 import type { Graph, Value } from "../engine/graph/graph.ts"
 import { chosenNll, nllFeeds, nllMetrics } from "./nll.ts"
-import { float32s, int64s, type Objective, type ObjectiveSettings, type Stepped } from "./objective.ts"
+import { float32s, int64s, type Objective, type ObjectiveSettings, type ReadSetting, type Stepped } from "./objective.ts"
 
 /** n pairs; every value is [pair] float32. */
 export interface PairLogps {
@@ -29,7 +29,7 @@ export interface PairRow {
   readonly title: string
   readonly source: string
   /** Settings besides those that every objective of pairs reads. */
-  readonly reads?: ReadonlyArray<keyof ObjectiveSettings>
+  readonly reads?: ReadonlyArray<ReadSetting>
   /** @param label P(chosen is the better one), [0.5, 1] */
   readonly labelWeights: (settings: ObjectiveSettings, label: number) => LabelWeights
   /** The loss of each pair, [pair]. */
@@ -46,7 +46,7 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
   labelWeights,
   pairLoss,
   learnsFrom: "preferences",
-  reference: true,
+  reference: () => true,
   reads: ["beta", "rpoAlpha", "rejectedFloor", ...reads],
   loss: (g, settings, { lengths, logps, reference }) => {
     const chosen = g.input("chosen", "int64", ["pair"])

@@ -8,7 +8,7 @@ import { float32s, int64s, type Objective } from "./objective.ts"
  */
 export const reinforce: Objective = {
   learnsFrom: "advantages",
-  reference: false,
+  reference: () => false,
   reads: [],
   title: "Policy gradient",
   source: "REINFORCE with a baseline, Williams 1992 (doi:10.1007/BF00992696)",

@@ -7,7 +7,7 @@ import { imitation, int64s, type Objective } from "./objective.ts"
  */
 export const sft: Objective = {
   learnsFrom: "preferences",
-  reference: false,
+  reference: () => false,
   chosenOnly: true,
   reads: [],
   title: "Online SFT",

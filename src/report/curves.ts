@@ -35,7 +35,18 @@ const panels: ReadonlyArray<Panel> = [
     series: [["chosen", key("logps/chosen")], ["rejected", key("logps/rejected")], ["better", key("logps/better")], ["worse", key("logps/worse")]]
   },
   { title: "Advantages", note: "how far from their prompt’s mean reward drawings are", series: [["size", key("advantages/abs")]] },
-  { title: "KL to the reference", note: "nats", series: [["KL", key("objective/kl")]] },
+  {
+    title: "Clipped",
+    note: "where the policy had moved too far within the step",
+    unit: "share",
+    series: [["pushed down", key("clip_ratio/low_mean")], ["pulled up", key("clip_ratio/high_mean")], ["capped", key("cispo_clip_ratio")]]
+  },
+  {
+    title: "Importance ratio",
+    note: "how much likelier drawings are now than when they were drawn",
+    series: [["smallest", key("sampling/importance_sampling_ratio/min")], ["mean", key("sampling/importance_sampling_ratio/mean")], ["largest", key("sampling/importance_sampling_ratio/max")]]
+  },
+  { title: "KL to the reference", note: "nats: a drawing’s log-ratio, or a token’s k3 estimate", series: [["KL", key("objective/kl")], ["k3", key("kl")]] },
   {
     title: "Valid and distinct",
     note: "share of the step’s drawings",

@@ -1,6 +1,7 @@
 /** The numbers of one step, under TRL's names where TRL has them. A mean over nothing is left out: JSON has no NaN. */
 import { Clock, Effect, Ref } from "effect"
 import { type Drawing, type JudgedPair, KillReason, type Lesson, RejectReason, type Rollout, type StepReport, type Verdict } from "../domain.ts"
+import { deviation, rewardsOf } from "../lessons/advantage.ts"
 import { allPairs, isDuplicate } from "../lessons/pairs.ts"
 import { ageOf } from "../lessons/staleness.ts"
 import type { LessonOptions } from "../lessons/options.ts"
@@ -74,6 +75,29 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
   }
 }
 
+/** What TRL's GRPOTrainer says of the rewards and lengths of a step. The step's deviation is over all its rewards. */
+const rewardMetrics = (k: number, pairs: ReadonlyArray<JudgedPair>, drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+  const groups = byPrompt(pairs).map((own) => rewardsOf(own, k).map(({ reward }) => reward))
+  const rewards = groups.flat()
+  const lengths = (prefix: string, of: ReadonlyArray<Drawing>) => {
+    const own = of.map(({ candidate }) => candidate.completionIds.length)
+    return own.length === 0 ? {} : {
+      ...share(`completions/mean_${prefix}length`, own, (length) => length),
+      [`completions/min_${prefix}length`]: Math.min(...own),
+      [`completions/max_${prefix}length`]: Math.max(...own)
+    }
+  }
+  const truncated = ({ candidate }: Drawing): boolean => candidate.finish === "length"
+  return {
+    ...share("reward", rewards, (reward) => reward),
+    ...(rewards.length === 0 ? {} : { reward_std: deviation(rewards) }),
+    ...share("frac_reward_zero_std", groups.flatMap((own) => own.map(() => deviation(own))), (own) => (own < 1e-8 ? 1 : 0)),
+    ...lengths("", drawings),
+    ...lengths("terminated_", drawings.filter((drawing) => !truncated(drawing))),
+    ...share("completions/clipped_ratio", drawings, (drawing) => (truncated(drawing) ? 1 : 0))
+  }
+}
+
 /**
  * Names and units:
  *
@@ -88,12 +112,14 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
  * - `sampling/*`: only if the sampler is quantized, measured on one candidate of each batch.
  * - `pairs/preferences`, `advantages/made`: made from this rollout. `.../trained`: came out of the buffer. `.../age`:
  *   versions.
+ * - `reward*`, `frac_reward_zero_std`, `completions/*` (tokens): TRL's, only where advantages are learned from. A reward is a
+ *   win rate, [0, 1].
  * - `trust/*`: only where the run ran away (evaluation/divergence.ts).
  *
  * The rest are counts.
  */
 const outcomeOf = (
-  learnsFrom: LessonOptions["lessons"],
+  { k, lessons: learnsFrom }: Pick<LessonOptions, "k" | "lessons">,
   { metrics, rollout, taken, trainSeconds }: Optimized,
   clock: { readonly step: number; readonly wait: number }
 ): StepOutcome => {
@@ -126,6 +152,7 @@ const outcomeOf = (
       "pairs/invalid": count(verdicts, ({ outcome }) => outcome === "invalid"),
       "pairs/gate": count(verdicts, ({ by, outcome }) => by === "gate" && outcome !== "invalid"),
       ...lessonMetrics(learnsFrom, lessons, taken, step),
+      ...(learnsFrom === "advantages" ? rewardMetrics(k, pairs, drawings) : {}),
       "seconds/sample": seconds.sample,
       "seconds/render": seconds.render,
       "seconds/judge": seconds.judge,
@@ -137,7 +164,7 @@ const outcomeOf = (
 }
 
 /** Turns the optimizer's steps into outcomes and times them. Make one for each run, at its start. */
-export const makeReport = Effect.fnUntraced(function*({ lessons }: Pick<LessonOptions, "lessons">) {
+export const makeReport = Effect.fnUntraced(function*(options: Pick<LessonOptions, "k" | "lessons">) {
   const reported = yield* Ref.make(yield* Clock.currentTimeMillis)
   return Effect.fnUntraced(function*<E, R>(work: Effect.Effect<Optimized, E, R>) {
     const before = yield* Ref.get(reported)
@@ -145,6 +172,6 @@ export const makeReport = Effect.fnUntraced(function*({ lessons }: Pick<LessonOp
     const optimized = yield* work
     const ended = yield* Clock.currentTimeMillis
     yield* Ref.set(reported, ended)
-    return outcomeOf(lessons, optimized, { step: (ended - before) / 1000, wait: (started - before) / 1000 })
+    return outcomeOf(options, optimized, { step: (ended - before) / 1000, wait: (started - before) / 1000 })
   })
 })

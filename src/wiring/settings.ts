@@ -7,7 +7,7 @@ import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
 import { judgesHelp } from "./judges/judges.ts"
 import { judgedObjectives, type ObjectiveName, objectiveOf } from "../objectives/objectives.ts"
-import type { ObjectiveSettings } from "../objectives/objective.ts"
+import { importanceSamplingModes, type ReadSetting } from "../objectives/objective.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
@@ -96,8 +96,28 @@ export const settings = {
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
-  loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce)"],
-  beta: [orElse(above(0, 1e6), 0.1), "temperature of the implicit reward; larger stays nearer to the reference"],
+  loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce, grpo and its kin)"],
+  beta: [
+    orElse(real(0, 1e6), 0.1),
+    "losses of pairs: temperature of the implicit reward, over 0; grpo and its kin: weight of the divergence from the reference, 0 unless it is given. Larger stays nearer to the reference"
+  ],
+  scale_rewards: [
+    orElse(Schema.Literals(["group", "batch", "none"]), "group"),
+    "advantages: divide a reward's distance from its prompt's mean by the deviation of the prompt's rewards, by that of the step's, or by nothing"
+  ],
+  mask_truncated_completions: [orElse(Schema.Boolean, false), "advantages: do not train drawings that ran into the limit on tokens"],
+  num_iterations: [orElse(int(1, 1000), 1), "updates on each step's lessons"],
+  epsilon: [orElse(real(0, 1), 0.2), "grpo and its kin: how far under 1 a ratio to the policy before the step counts"],
+  epsilon_high: [orElse(real(0, 1e3), 0), "grpo and its kin: how far over 1 it counts (cispo: the largest ratio itself, for example 5); 0 takes epsilon"],
+  delta: [orElse(real(0, 1e3), 0), "grpo and its kin: the largest ratio by which a drawing is pushed down; 0 sets no bound"],
+  importance_sampling_level: [orElse(Schema.Literals(["token", "sequence"]), "token"), "grpo and its kin: ratios of tokens, or of whole drawings (GSPO)"],
+  importance_sampling_mode: [
+    orElse(Schema.Literals(importanceSamplingModes), "token_truncate"),
+    "grpo and its kin: what corrects drawings of an older version or of a sampler in fewer bits: ratios of tokens or of drawings, cut off at importance_sampling_clip_max or left out above it"
+  ],
+  importance_sampling_clip_max: [orElse(above(0, 1e6), 3), "grpo and its kin: the largest ratio of importance_sampling_mode"],
+  sapo_temperature_pos: [orElse(above(0, 1e3), 1), "sapo: how sharply a ratio is cut off where a drawing is better than its prompt's mean"],
+  sapo_temperature_neg: [orElse(above(0, 1e3), 1.05), "sapo: the same where it is worse"],
   rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
   rpo_alpha: [orElse(real(0, 1e6), 4), "weight of the chosen drawings' negative log-likelihood, a mean over their tokens, beside a loss of pairs; 0 adds none"],
   rejected_floor: [orElse(real(0, 1e3), 0), "push a rejected drawing down no further once its log-probability a token is this far under the reference's, nats; 0 sets no floor"],
@@ -169,23 +189,34 @@ const flagNames: Readonly<Record<string, string>> = Object.fromEntries(
 export const flagOf = (name: SettingName): string => flagNames[name] ?? name.replaceAll("_", "-")
 
 /** An objective's settings by their names here. */
-export const objectiveSettings: Readonly<Record<keyof ObjectiveSettings, SettingName>> = {
+export const objectiveSettings: Readonly<Record<ReadSetting, SettingName>> = {
   beta: "beta",
   labelSmoothing: "label_smoothing",
   nu: "rao_kupper_nu",
   rpoAlpha: "rpo_alpha",
-  rejectedFloor: "rejected_floor"
+  rejectedFloor: "rejected_floor",
+  epsilon: "epsilon",
+  epsilonHigh: "epsilon_high",
+  delta: "delta",
+  importanceSamplingLevel: "importance_sampling_level",
+  importanceSamplingMode: "importance_sampling_mode",
+  importanceSamplingClipMax: "importance_sampling_clip_max",
+  sapoTemperaturePos: "sapo_temperature_pos",
+  sapoTemperatureNeg: "sapo_temperature_neg"
 }
 
 /** How pairs are used: these settings mean nothing if no pair is trained. */
 const settingsOfPairs: ReadonlyArray<SettingName> = ["pair_selection", "ties", "labels", "pair_weighting", "invalid_pair_weight"]
 
+/** How advantages are made. */
+const settingsOfAdvantages: ReadonlyArray<SettingName> = ["scale_rewards", "mask_truncated_completions"]
+
 /** Settings that an objective ignores. */
 const unreadBy = (lossType: ObjectiveName): ReadonlyArray<SettingName> => {
   const { learnsFrom, reads } = objectiveOf({ lossType })
   return [
-    ...(Object.keys(objectiveSettings) as Array<keyof ObjectiveSettings>).flatMap((own) => reads.includes(own) ? [] : [objectiveSettings[own]]),
-    ...learnsFrom === "preferences" ? [] : settingsOfPairs
+    ...(Object.keys(objectiveSettings) as Array<ReadSetting>).flatMap((own) => reads.includes(own) ? [] : [objectiveSettings[own]]),
+    ...learnsFrom === "preferences" ? settingsOfAdvantages : settingsOfPairs
   ]
 }
 
@@ -229,6 +260,11 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
       message: `${unread in given ? `--${flagOf(unread)}` : `${file}: ${unread}`} means nothing with loss_type ${config.loss_type}: ` +
         `leave it out, or choose a loss_type that reads it (${readers.join(", ")}).`
     })
+  }
+  const { learnsFrom, reads } = objectiveOf({ lossType: config.loss_type })
+  if (learnsFrom === "advantages") return !reads.includes("beta") || "beta" in merged || "beta" in stored ? config : { ...config, beta: 0 }
+  if (config.beta === 0) {
+    return yield* new ConfigInvalid({ message: `${"beta" in given ? "--beta" : `${file}: beta`} is 0: ${config.loss_type} compares log-ratios times beta, so give a number over 0.` })
   }
   return config
 })

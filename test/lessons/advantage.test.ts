@@ -1,6 +1,6 @@
 import { assert, describe, it } from "vitest"
 import { JudgedPair, type Outcome } from "../../src/domain.ts"
-import { advantages } from "../../src/lessons/advantage.ts"
+import { advantages as advantagesOf } from "../../src/lessons/advantage.ts"
 import { lessonsOf } from "../../src/lessons/teach.ts"
 import { defaultPipeline } from "../../src/steps/config.ts"
 import { candidate, prompt, verdict } from "../stages/make.ts"
@@ -8,6 +8,7 @@ import { candidate, prompt, verdict } from "../stages/make.ts"
 const judged = (a: number, b: number, outcome: Outcome, by = "test") =>
   new JudgedPair({ a: candidate({ index: a }), b: candidate({ index: b }), verdict: verdict({ outcome, by }) })
 
+const advantages = (pairs: ReadonlyArray<JudgedPair>, k: number) => advantagesOf({ k }, [pairs])
 const byIndex = (pairs: ReadonlyArray<JudgedPair>, k: number) =>
   Object.fromEntries(advantages(pairs, k).map(({ advantage, candidate: { index } }) => [index, advantage]))
 
@@ -39,6 +40,38 @@ describe("advantages", () => {
     const outcomes: ReadonlyArray<Outcome> = ["A", "B", "tie", "A", "A", "B"]
     const pairs = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]].map(([a, b], n) => judged(a!, b!, outcomes[n]!))
     assert.closeTo(advantages(pairs, 4).reduce((sum, { advantage }) => sum + advantage, 0), 0, 1e-12)
+  })
+})
+
+describe("scaled advantages", () => {
+  // Rewards 1, 0.5, 0 of one prompt, all equal of another, 1 and 0 of a third.
+  const other = (name: string, outcome: Outcome) =>
+    [new JudgedPair({ a: candidate({ index: 0, prompt: prompt(name) }), b: candidate({ index: 1, prompt: prompt(name) }), verdict: verdict({ outcome }) })]
+  const groups = [[judged(0, 1, "A"), judged(0, 2, "A"), judged(1, 2, "A")], other("a dog", "tie"), other("a fox", "B")]
+  const of = (scaleRewards: "group" | "batch" | "none") => advantagesOf({ k: 3, scaleRewards }, groups).map(({ advantage }) => advantage)
+
+  it("are divided by the deviation of the prompt's rewards, of the step's, or by nothing", () => {
+    const close = (got: ReadonlyArray<number>, expected: ReadonlyArray<number>) => {
+      assert.lengthOf(got, expected.length)
+      got.forEach((x, n) => assert.closeTo(x, expected[n]!, 1e-12))
+    }
+    const plain = [0.5, -0.5, -0.5, 0.5]
+    close(of("none"), plain)
+    const [three, two] = [0.5 + 1e-4, Math.SQRT1_2 + 1e-4] // with Bessel's correction
+    close(of("group"), [0.5 / three, -0.5 / three, -0.5 / two, 0.5 / two])
+    const rewards = [1, 0.5, 0, 0.5, 0.5, 0, 1]
+    const mean = 3.5 / 7
+    const all = Math.sqrt(rewards.reduce((sum, x) => sum + (x - mean) ** 2, 0) / 6) + 1e-4
+    close(of("batch"), plain.map((x) => x / all))
+  })
+
+  it("leave out truncated drawings, which still count in the baseline, if asked to", () => {
+    const [a, b, c] = [candidate({ index: 0, finish: "length" }), candidate({ index: 1 }), candidate({ index: 2 })]
+    const pairs = [[a, b, "A"], [a, c, "A"], [b, c, "tie"]].map(([x, y, outcome]) =>
+      new JudgedPair({ a: x as typeof a, b: y as typeof a, verdict: verdict({ outcome: outcome as Outcome }) }))
+    const of = (maskTruncated: boolean) => advantagesOf({ k: 3, maskTruncated }, [pairs]).map(({ advantage, candidate: { index } }) => [index, advantage])
+    assert.deepStrictEqual(of(false), [[0, 0.5], [1, -0.25], [2, -0.25]])
+    assert.deepStrictEqual(of(true), [[1, -0.25], [2, -0.25]])
   })
 })
 

@@ -7,7 +7,7 @@ import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { hinge, ipo, raoKupper as raoKupperRow, robust, sigmoid as sigmoidRow } from "../../src/objectives/dpo.ts"
 import type { PairLogps } from "../../src/objectives/pair-objective.ts"
-import { lossAndSlope } from "./compute.ts"
+import { lossAndSlope, steppedOf } from "./compute.ts"
 
 const rows = { sigmoid: sigmoidRow, hinge, ipo, robust, rao_kupper: raoKupperRow }
 type LossType = keyof typeof rows
@@ -162,7 +162,7 @@ describe("a floor under rejected completions", () => {
     const examples = [{ members: [0, 1], signal: label, weight: 1 }] as const
     const [reference, tokens] = [[-3, -8], [[chosen - 3, 0], [rejected - 8, 0, 0, 0]]]
     const { loss, slope } = await lossAndSlope(given, { reference, tokens }, examples)
-    const stepped = { examples, policy: Float64Array.of(chosen - 3, rejected - 8), reference: Float64Array.from(reference), lengths: [2, 4] }
+    const stepped = steppedOf(examples, { reference, tokens })
     return { loss, slope: [slope[0], slope[2]], floored: rows[lossType].metrics(given, stepped)["rejected/floored"] }
   }
 

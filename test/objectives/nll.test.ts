@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "vitest"
 import type { Example } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
-import { lossAndSlope } from "./compute.ts"
+import { lossAndSlope, steppedOf } from "./compute.ts"
 
 interface Case {
   readonly loss_type: "sigmoid" | "hinge" | "ipo" | "robust" | "sft"
@@ -23,12 +23,7 @@ const plain = cases[0]!
 /** Beside loss and slope, the objective's metrics of the batch. */
 const compute = async (chosen: ChosenObjective, of: Pick<Case, "reference" | "tokens">, all: ReadonlyArray<Example>, examples = all) => ({
   ...await lossAndSlope(chosen, of, all, examples),
-  metrics: objectiveOf(chosen).metrics(chosen, {
-    examples: all,
-    policy: Float64Array.from(of.tokens, (row) => row.reduce((a, b) => a + b, 0)),
-    reference: Float64Array.from(of.reference),
-    lengths: of.tokens.map((row) => row.length)
-  })
+  metrics: objectiveOf(chosen).metrics(chosen, steppedOf(all, of))
 })
 const pairsOf = (pairs: Case["pairs"], signal = 1): ReadonlyArray<Example> => pairs.map((members) => ({ members, signal, weight: 1 }))
 const objectiveIn = (c: Case): ChosenObjective => ({ lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, rpoAlpha: c.rpo_alpha })

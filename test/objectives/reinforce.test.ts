@@ -52,8 +52,8 @@ describe.each(read<ReadonlyArray<Case>>("reinforce.json"))("reinforce on $family
       objective,
       ...cpu
     }
-    const batch = { weight: weights.reduce((a, b) => a + b, 0), tokens: 0, imitated: 0 }
-    const own = Object.entries(reinforce.feeds(objective, { examples, batch })).map(([name, { data, type }]) =>
+    const batch = { weight: weights.reduce((a, b) => a + b, 0), tokens: 0, imitated: 0, weighedTokens: 0 }
+    const own = Object.entries(reinforce.feeds(objective, { examples, lengths: [], old: undefined, batch })).map(([name, { data, type }]) =>
       [name, type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))] as const)
     const parameters: Feeds = Object.fromEntries([...spec.parameters].map(([name, { data, shape }]) => [name, float32(shape, data)]))
     const session = await createSession(graphs.objective(spec), { ...cpu, weights: "mapped", weightsFolder: checkpoint.folder })

@@ -70,7 +70,45 @@ describe("train --loss-type reinforce", () => {
   }, 240_000)
 })
 
-describe("the policy gradient", () => {
+describe("train --loss-type dapo", () => {
+  const own = "--loss-type dapo --beta 0.04 --num-iterations 2 --steps 3 --prompts-per-step 4 --k 3 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
+
+  it("makes two clipped updates a step, and killed and resumed the same adapter, bit for bit", async () => {
+    const [alone, struck] = [path.join(work, "dapo"), path.join(work, "dapo-struck")]
+    const ended = await vequinox(["train", ...own, ...bareRun, "--out", alone])
+    assert.strictEqual(ended.code, 0, ended.stderr)
+    const metrics = metricsOf(alone)
+    for (const name of ["kl", "clip_ratio/region_mean", "reward", "reward_std", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio"]) {
+      assert.isNumber(metrics[0]![name], name)
+    }
+    // The first step's drawings are of the policy that it trains; a later one's are an update behind.
+    assert.closeTo(metrics[0]!["sampling/importance_sampling_ratio/max"]!, 1, 1e-3)
+    assert.isAbove(metrics[2]!["sampling/importance_sampling_ratio/max"]!, 1.001)
+
+    const killed = await vequinox(["train", ...own, ...bareRun, "--out", struck], { said: "\"step\":", times: 2 })
+    assert.strictEqual(killed.signal, "SIGKILL", killed.stderr)
+    const resumed = await vequinox(["train", "--resume", struck])
+    assert.strictEqual(resumed.code, 0, resumed.stderr)
+    assert.isTrue(adapterOf(struck).equals(adapterOf(alone)))
+    assert.deepStrictEqual(timeless(metricsOf(struck)), timeless(metrics))
+  }, 240_000)
+
+  it("refuses what it does not read, and a loss of pairs a beta of nothing", async () => {
+    for (const [args, sentence] of [
+      [["--loss-type", "dapo", "--rpo-alpha", "1"], /^vequinox: --rpo-alpha means nothing with loss_type dapo/],
+      [["--epsilon", "0.1"], /^vequinox: --epsilon means nothing with loss_type sigmoid: leave it out, or choose .*\(grpo, dapo, bnpo, dr_grpo, cispo\)/],
+      [["--scale-rewards", "none"], /^vequinox: --scale-rewards means nothing with loss_type sigmoid/],
+      [["--beta", "0"], /^vequinox: --beta is 0: sigmoid compares log-ratios times beta, so give a number over 0\.$/]
+    ] as const) {
+      const { code, stderr } = await vequinox(["train", ...args, "--out", path.join(work, "refused")])
+      assert.strictEqual(code, 1)
+      assert.match(stderr.trim(), sentence)
+    }
+    assert.isFalse(fs.existsSync(path.join(work, "refused")))
+  }, 60_000)
+})
+
+describe.each(["reinforce", "dapo"] as const)("policy gradients: %s", (lossType) => {
   it.live("raises the mean reward of a judge that prefers less ink", () =>
     Effect.gen(function*() {
       const folder = path.join(import.meta.dirname, "../../models/policy")
@@ -85,7 +123,7 @@ describe("the policy gradient", () => {
         }),
         optimizerOnnx.layer({
           checkpoint, lora, initial, ...trainerDefaults(maxLength, 1024, { learningRate: 3e-3, maxGradNorm: 1 }),
-          objective: { lossType: "reinforce", beta: 0.1, labelSmoothing: 0, nu: 3 }
+          objective: { lossType, beta: 0, labelSmoothing: 0, nu: 3 }
         }),
         rendererResvg.layer({ size: 32 }),
         judgeFake.layer({ target: 0 }),

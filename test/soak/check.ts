@@ -104,9 +104,12 @@ const weighed = `
   WHERE l.rejected IS NULL ORDER BY l.id`
 
 /** Nothing that a drawing's reward is a share of comparisons can be nearer to another number than this. */
-const tiny = 1e-12
+const tiny = 1e-11
 
-/** Recomputed from the verdicts alone: the share of its comparisons that a drawing won, less the mean of its prompt. */
+/**
+ * Recomputed from the verdicts alone: the share of its comparisons that a drawing won, less the mean of its prompt, divided
+ * by the prompt's deviation.
+ */
 const advantagesFromVerdicts = ({ all }: Facts, need: Need): void => {
   const rows = all(weighed)
   if (rows.length === 0) return
@@ -122,7 +125,8 @@ const advantagesFromVerdicts = ({ all }: Facts, need: Need): void => {
     }
     const rewards = [...shares].map(([index, won]) => [index, sum(won) / won.length] as const)
     const mean = sum(rewards.map(([, reward]) => reward)) / rewards.length
-    for (const [index, reward] of rewards) if (Math.abs(reward - mean) > tiny) expected.set(`${at} ${index}`, reward - mean)
+    const deviation = Math.sqrt(sum(rewards.map(([, reward]) => (reward - mean) ** 2)) / (rewards.length - 1))
+    for (const [index, reward] of rewards) if (Math.abs(reward - mean) > tiny) expected.set(`${at} ${index}`, (reward - mean) / (deviation + 1e-4))
   }
   need(
     sameSet(stored.keys(), expected.keys()) && [...stored].every(([at, signal]) => Math.abs(signal - expected.get(at)!) <= tiny),

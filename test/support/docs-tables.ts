@@ -29,7 +29,7 @@ export const tables = {
     head: ["| `--loss-type` | what | learns from | reads | reference | source |", "|---|---|---|---|---|---|"].join("\n"),
     rows: Object.entries(objectives).map(([name, { learnsFrom: from, reads, reference, source, title }]) =>
       `| \`${name}\` | ${title} | ${learnsFrom[from]} | ${reads.map((own) => `\`${objectiveSettings[own]}\``).join(", ") || "nothing"} | ` +
-      `${reference ? "yes" : "no"} | ${source.replaceAll("|", "\\|")} |`)
+      `${reference({ beta: 0 }) ? "yes" : reference({ beta: 1 }) ? "with `beta` over 0" : "no"} | ${source.replaceAll("|", "\\|")} |`)
   }
 } as const satisfies Readonly<Record<string, Table>>
 

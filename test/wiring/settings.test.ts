@@ -8,18 +8,32 @@ import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("settings")
 
+const pairs = ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]
+const clipping = ["grpo", "dapo", "bnpo", "dr_grpo"]
+const ratios = [...clipping, "cispo", "sapo"]
+
 /** A value of each setting that only some objectives read, and these. */
 const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: ReadonlyArray<string>]>>> = {
-  beta: [0.2, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
+  beta: [0.2, [...pairs, ...ratios]],
   label_smoothing: [0.1, ["sigmoid", "robust"]],
   rao_kupper_nu: [2, ["rao_kupper"]],
-  rpo_alpha: [1, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
-  rejected_floor: [1, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]],
-  pair_selection: ["best-worst", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
-  ties: ["train", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
-  labels: ["soft", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
-  pair_weighting: ["gap", ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]],
-  invalid_pair_weight: [0.5, ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sft"]]
+  rpo_alpha: [1, pairs],
+  rejected_floor: [1, pairs],
+  pair_selection: ["best-worst", [...pairs, "sft"]],
+  ties: ["train", [...pairs, "sft"]],
+  labels: ["soft", [...pairs, "sft"]],
+  pair_weighting: ["gap", [...pairs, "sft"]],
+  invalid_pair_weight: [0.5, [...pairs, "sft"]],
+  scale_rewards: ["batch", ["reinforce", ...ratios]],
+  mask_truncated_completions: [true, ["reinforce", ...ratios]],
+  epsilon: [0.1, [...clipping, "cispo"]],
+  epsilon_high: [0.3, [...clipping, "cispo"]],
+  delta: [2, clipping],
+  importance_sampling_level: ["sequence", ratios],
+  importance_sampling_mode: ["sequence_mask", ratios],
+  importance_sampling_clip_max: [2, ratios],
+  sapo_temperature_pos: [2, ["sapo"]],
+  sapo_temperature_neg: [2, ["sapo"]]
 }
 
 describe("a setting that the objective does not look at", () => {
@@ -48,5 +62,7 @@ describe("a setting that the objective does not look at", () => {
       assert.deepInclude(yield* resolveConfig(undefined, { loss_type: "reinforce" }), { ties: "drop", beta: 0.1 })
       const stored = yield* resolveConfig(undefined, { loss_type: "reinforce" })
       assert.deepInclude(yield* resolveConfig(undefined, {}, stored), { loss_type: "reinforce", beta: 0.1 })
+      const [free, held] = [yield* resolveConfig(undefined, { loss_type: "dapo" }), yield* resolveConfig(undefined, { loss_type: "dapo", beta: 0.04 })]
+      assert.deepStrictEqual([free.beta, held.beta, (yield* resolveConfig(undefined, {}, held)).beta], [0, 0.04, 0.04])
     }))
 })

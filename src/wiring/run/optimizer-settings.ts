@@ -3,12 +3,28 @@ import type { OptimizerOnnxOptions } from "../../../layers/optimizer/onnx.ts"
 import type { TrainConfig } from "../settings.ts"
 
 export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objective" | "options"> => ({
-  objective: { lossType: c.loss_type, beta: c.beta, labelSmoothing: c.label_smoothing, nu: c.rao_kupper_nu, rpoAlpha: c.rpo_alpha, rejectedFloor: c.rejected_floor },
+  objective: {
+    lossType: c.loss_type,
+    beta: c.beta,
+    labelSmoothing: c.label_smoothing,
+    nu: c.rao_kupper_nu,
+    rpoAlpha: c.rpo_alpha,
+    rejectedFloor: c.rejected_floor,
+    epsilon: c.epsilon,
+    epsilonHigh: c.epsilon_high,
+    delta: c.delta,
+    importanceSamplingLevel: c.importance_sampling_level,
+    importanceSamplingMode: c.importance_sampling_mode,
+    importanceSamplingClipMax: c.importance_sampling_clip_max,
+    sapoTemperaturePos: c.sapo_temperature_pos,
+    sapoTemperatureNeg: c.sapo_temperature_neg,
+    maxCompletionLength: c.max_new_tokens
+  },
   options: {
     learningRate: c.learning_rate,
     schedulerType: c.lr_scheduler_type,
     warmupSteps: c.warmup_steps,
-    totalSteps: c.max_steps,
+    totalSteps: c.max_steps * c.num_iterations,
     maxGradNorm: c.max_grad_norm,
     weightDecay: c.weight_decay,
     adamBeta1: c.adam_beta1,
@@ -16,6 +32,7 @@ export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objecti
     adamEpsilon: c.adam_epsilon,
     maxLength: c.max_length,
     tokensPerRun: c.tokens_per_run,
-    gradientCheckpointing: c.gradient_checkpointing
+    gradientCheckpointing: c.gradient_checkpointing,
+    iterations: c.num_iterations
   }
 })
