@@ -34,6 +34,11 @@ export interface ObjectiveSettings {
    * down no further. Default 0, which sets no floor.
    */
   readonly rejectedFloor?: number
+  /** What the implicit reward comes from (pair-objective.ts). Default `reverse_kl`, which is DPO. */
+  readonly fDivergenceType?: FDivergence
+  readonly fAlphaDivergenceCoef?: number
+  /** How sharply discopop changes from one loss to the other, > 0. Default 0.05. */
+  readonly discopopTau?: number
   /** The settings of policy gradients with importance ratios (grpo.ts), TRL's names. */
   readonly epsilon?: number
   /** Upper bound of a ratio above 1; 0 takes `epsilon`. */
@@ -49,6 +54,10 @@ export interface ObjectiveSettings {
   /** Tokens: what dr_grpo divides by. */
   readonly maxCompletionLength?: number
 }
+
+/** TRL's f_divergence_type. */
+export const fDivergences = ["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"] as const
+export type FDivergence = (typeof fDivergences)[number]
 
 /** Those that a person chooses for the objective's sake. */
 export type ReadSetting = Exclude<keyof ObjectiveSettings, "maxCompletionLength">

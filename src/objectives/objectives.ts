@@ -1,6 +1,6 @@
 /** THE table of objectives: a new one is a file and a row here. */
 import { crossEntropy } from "./cross-entropy.ts"
-import { hinge, ipo, raoKupper, robust, sigmoid } from "./dpo.ts"
+import { apoDown, apoZero, bcoPair, discopop, exoPair, hinge, ipo, ncaPair, raoKupper, robust, sigmoid, sigmoidNorm, sppoHard } from "./dpo.ts"
 import { bnpo, cispo, dapo, drGrpo, grpo, sapo } from "./grpo.ts"
 import type { Objective, ObjectiveSettings } from "./objective.ts"
 import { reinforce } from "./reinforce.ts"
@@ -13,6 +13,14 @@ export const objectives = {
   ipo,
   robust,
   rao_kupper: raoKupper,
+  sigmoid_norm: sigmoidNorm,
+  exo_pair: exoPair,
+  discopop,
+  nca_pair: ncaPair,
+  bco_pair: bcoPair,
+  sppo_hard: sppoHard,
+  apo_zero: apoZero,
+  apo_down: apoDown,
   sft,
   reinforce,
   grpo,

@@ -12,6 +12,9 @@ export interface PairLogps {
   readonly rejected: Value
   readonly refChosen: Value
   readonly refRejected: Value
+  /** f'(π/π_ref) of each: the log-ratio log π - log π_ref itself, unless another divergence is chosen. */
+  readonly chosenScore: Value
+  readonly rejectedScore: Value
   /** Completion tokens. */
   readonly chosenLength: Value
   readonly rejectedLength: Value
@@ -54,16 +57,17 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
     const at = (x: Value, which: Value) => g.emit("Gather", [x, which])
     const [refRejected, rejectedLength] = [at(reference, rejected), at(lengths, rejected)]
     const free = at(logps, rejected)
-    const loss = pairLoss(g, settings, {
-      chosen: at(logps, chosen),
-      rejected: floorOf(settings) === 0 ? free : floored(g, free, refRejected, rejectedLength),
-      refChosen: at(reference, chosen),
+    const [own, other, refChosen] = [at(logps, chosen), floorOf(settings) === 0 ? free : floored(g, free, refRejected, rejectedLength), at(reference, chosen)]
+    const loss = pairLoss(g, settings, withScores(g, settings, {
+      chosen: own,
+      rejected: other,
+      refChosen,
       refRejected,
       chosenLength: at(lengths, chosen),
       rejectedLength,
       right: g.input("right", "float32", ["pair"]),
       wrong: g.input("wrong", "float32", ["pair"])
-    })
+    }))
     const mean = g.sum(g.mul(loss, g.input("weights", "float32", ["pair"])), [0], true)
     const { rpoAlpha = 0 } = settings
     return rpoAlpha === 0 ? mean : g.add(mean, g.scale(chosenNll(g, at(logps, chosen)), rpoAlpha))
@@ -83,6 +87,34 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
   },
   metrics: (settings, stepped) => ({ ...pairMetrics(settings, stepped), ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllMetrics(stepped)) })
 })
+
+export const withScores = (g: Graph, settings: ObjectiveSettings, x: Omit<PairLogps, "chosenScore" | "rejectedScore">): PairLogps => ({
+  ...x,
+  chosenScore: score(g, settings, g.sub(x.chosen, x.refChosen)),
+  rejectedScore: score(g, settings, g.sub(x.rejected, x.refRejected))
+})
+
+/**
+ * f'(t) of the ratio t = π/π_ref from its logarithm, up to a constant that a difference cancels: the implicit reward for a
+ * policy held near the reference by the f-divergence (f-DPO, Wang et al. 2023, arXiv:2309.16240). TRL's arithmetic.
+ */
+const score = (g: Graph, { fAlphaDivergenceCoef = 0.5, fDivergenceType = "reverse_kl" }: ObjectiveSettings, logRatio: Value): Value => {
+  switch (fDivergenceType) {
+    case "reverse_kl":
+      return logRatio
+    case "forward_kl": // 1 - 1/t
+      return g.sub(g.scalar(1), g.emit("Exp", [g.neg(logRatio)]))
+    case "js_divergence": // log(2t/(t + 1))
+      return g.sub(g.scalar(Math.LN2), g.emit("Softplus", [g.neg(logRatio)]))
+    case "alpha_divergence": { // (t^(α - 1) - 1)/(α - 1); its limit at 1 is log t
+      const power = fAlphaDivergenceCoef - 1
+      if (Math.abs(power) < 1e-6) return logRatio
+      // The exponential of more is no float32.
+      const bounded = g.sub(g.scalar(80), g.emit("Relu", [g.sub(g.scalar(80), g.scale(logRatio, power))]))
+      return g.scale(g.sub(g.emit("Exp", [bounded]), g.scalar(1)), 1 / power)
+    }
+  }
+}
 
 const floorOf = ({ rejectedFloor = 0 }: ObjectiveSettings): number => rejectedFloor
 

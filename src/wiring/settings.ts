@@ -7,7 +7,7 @@ import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
 import { judgesHelp } from "./judges/judges.ts"
 import { judgedObjectives, type ObjectiveName, objectiveOf } from "../objectives/objectives.ts"
-import { importanceSamplingModes, type ReadSetting } from "../objectives/objective.ts"
+import { fDivergences, importanceSamplingModes, type ReadSetting } from "../objectives/objective.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
@@ -121,7 +121,10 @@ export const settings = {
   rao_kupper_nu: [orElse(real(1.0001, 1e6), 3), "rao_kupper: how much stronger a drawing must be to win rather than tie"],
   rpo_alpha: [orElse(real(0, 1e6), 4), "weight of the chosen drawings' negative log-likelihood, a mean over their tokens, beside a loss of pairs; 0 adds none"],
   rejected_floor: [orElse(real(0, 1e3), 0), "push a rejected drawing down no further once its log-probability a token is this far under the reference's, nats; 0 sets no floor"],
-  label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust)"],
+  label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust, exo_pair, which needs one over 0)"],
+  f_divergence_type: [orElse(Schema.Literals(fDivergences), "reverse_kl"), "losses of a margin: what holds the policy near the reference (f-DPO)"],
+  f_alpha_divergence_coef: [orElse(real(-10, 10), 0.5), "alpha of alpha_divergence; 1 is reverse_kl"],
+  discopop_tau: [orElse(above(0, 1e3), 0.05), "discopop: how sharply it changes from one loss to the other"],
   learning_rate: [orElse(above(0, 1e3), 2e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],
   warmup_steps: [orElse(int(0, 1e9), 5), "steps of linear warm-up"],
@@ -195,6 +198,9 @@ export const objectiveSettings: Readonly<Record<ReadSetting, SettingName>> = {
   nu: "rao_kupper_nu",
   rpoAlpha: "rpo_alpha",
   rejectedFloor: "rejected_floor",
+  fDivergenceType: "f_divergence_type",
+  fAlphaDivergenceCoef: "f_alpha_divergence_coef",
+  discopopTau: "discopop_tau",
   epsilon: "epsilon",
   epsilonHigh: "epsilon_high",
   delta: "delta",
@@ -263,6 +269,9 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
   }
   const { learnsFrom, reads } = objectiveOf({ lossType: config.loss_type })
   if (learnsFrom === "advantages") return !reads.includes("beta") || "beta" in merged || "beta" in stored ? config : { ...config, beta: 0 }
+  if (config.loss_type === "exo_pair" && config.label_smoothing === 0) {
+    return yield* new ConfigInvalid({ message: "loss_type exo_pair compares the policy with a label that may be wrong: give --label-smoothing over 0, for example 0.001." })
+  }
   if (config.beta === 0) {
     return yield* new ConfigInvalid({ message: `${"beta" in given ? "--beta" : `${file}: beta`} is 0: ${config.loss_type} compares log-ratios times beta, so give a number over 0.` })
   }

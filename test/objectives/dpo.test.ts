@@ -6,7 +6,7 @@ import { createSession, float32 } from "../../layers/onnx/session.ts"
 import { gradients } from "../../src/engine/graph/gradients.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { hinge, ipo, raoKupper as raoKupperRow, robust, sigmoid as sigmoidRow } from "../../src/objectives/dpo.ts"
-import type { PairLogps } from "../../src/objectives/pair-objective.ts"
+import { type PairLogps, withScores } from "../../src/objectives/pair-objective.ts"
 import { lossAndSlope, steppedOf } from "./compute.ts"
 
 const rows = { sigmoid: sigmoidRow, hinge, ipo, robust, rao_kupper: raoKupperRow }
@@ -22,7 +22,7 @@ const compute = async (lossType: LossType, labelSmoothing: number, label: number
   const settings = { beta, labelSmoothing, nu }
   const inputs = ["chosen", "rejected", "refChosen", "refRejected", "chosenLength", "rejectedLength", "right", "wrong"]
     .map((name) => [name, g.input(name, "float32", ["pair"])] as const)
-  const at = Object.fromEntries(inputs) as unknown as PairLogps
+  const at = withScores(g, settings, Object.fromEntries(inputs) as unknown as PairLogps)
   const loss = rows[lossType].pairLoss(g, settings, at)
   g.output("loss", loss)
   g.output("slope", gradients(g, g.sum(loss, [0], true), g.constant([1], [1]), [at.chosen])[0]!)
@@ -70,7 +70,7 @@ describe("preference losses beside TRL, to 1e-6", () => {
     const input = (name: string) => g.input(name, "float32", ["pair"])
     const settings = { beta: c.beta, labelSmoothing: c.label_smoothing, nu }
     const { right, wrong } = rows[c.loss_type].labelWeights(settings, 1)
-    const loss = rows[c.loss_type].pairLoss(g, settings, {
+    const loss = rows[c.loss_type].pairLoss(g, settings, withScores(g, settings, {
       chosen: input("chosen"),
       rejected: input("rejected"),
       refChosen: input("refChosen"),
@@ -79,7 +79,7 @@ describe("preference losses beside TRL, to 1e-6", () => {
       rejectedLength: input("rejectedLength"),
       right: input("right"),
       wrong: input("wrong")
-    })
+    }))
     g.output("loss", loss)
     const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
     const feed = (xs: Array<number>) => float32([n], Float32Array.from(xs))

@@ -8,14 +8,18 @@ import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("settings")
 
-const pairs = ["sigmoid", "hinge", "ipo", "robust", "rao_kupper"]
+const margins = ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sigmoid_norm", "discopop", "exo_pair"]
+const pairs = [...margins, "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down"]
 const clipping = ["grpo", "dapo", "bnpo", "dr_grpo"]
 const ratios = [...clipping, "cispo", "sapo"]
 
 /** A value of each setting that only some objectives read, and these. */
 const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: ReadonlyArray<string>]>>> = {
   beta: [0.2, [...pairs, ...ratios]],
-  label_smoothing: [0.1, ["sigmoid", "robust"]],
+  label_smoothing: [0.1, ["sigmoid", "robust", "exo_pair"]],
+  f_divergence_type: ["js_divergence", margins],
+  f_alpha_divergence_coef: [0.3, margins],
+  discopop_tau: [0.1, ["discopop"]],
   rao_kupper_nu: [2, ["rao_kupper"]],
   rpo_alpha: [1, pairs],
   rejected_floor: [1, pairs],
@@ -41,7 +45,8 @@ describe("a setting that the objective does not look at", () => {
     Effect.gen(function*() {
       for (const loss_type of judgedObjectives) {
         for (const [name, [value, by]] of Object.entries(read)) {
-          const result = yield* Effect.result(resolveConfig(undefined, { loss_type, [name]: value }))
+          const needed = loss_type === "exo_pair" ? { label_smoothing: 0.1 } : {}
+          const result = yield* Effect.result(resolveConfig(undefined, { loss_type, ...needed, [name]: value }))
           assert.strictEqual(result._tag, by.includes(loss_type) ? "Success" : "Failure", `${name} with ${loss_type}`)
         }
       }
@@ -52,7 +57,9 @@ describe("a setting that the objective does not look at", () => {
       const file = path.join(work, "c.yaml")
       fs.writeFileSync(file, "loss_type: hinge\nlabel_smoothing: 0.1\n")
       const inFile = yield* Effect.flip(resolveConfig(file, {}))
-      assert.strictEqual(inFile.message, `${file}: label_smoothing means nothing with loss_type hinge: leave it out, or choose a loss_type that reads it (sigmoid, robust).`)
+      assert.strictEqual(inFile.message, `${file}: label_smoothing means nothing with loss_type hinge: leave it out, or choose a loss_type that reads it (sigmoid, robust, exo_pair).`)
+      const missing = yield* Effect.flip(resolveConfig(undefined, { loss_type: "exo_pair" }))
+      assert.strictEqual(missing.message, "loss_type exo_pair compares the policy with a label that may be wrong: give --label-smoothing over 0, for example 0.001.")
       const flag = yield* Effect.flip(resolveConfig(undefined, { loss_type: "reinforce", ties: "drop" })) // its default, but nothing drops ties there
       assert.match(flag.message, /^--ties means nothing with loss_type reinforce: /)
     }))
