@@ -41,18 +41,29 @@ export const embeddedPrompts = (heldOut: number): PromptSet => {
 }
 
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
-const Row = Schema.Struct({ prompt: Schema.Union([Schema.String, Messages]) })
+const Row = Schema.Struct({ prompt: Schema.Union([Schema.String, Messages]), category: Schema.optionalKey(Schema.String) })
+
+/** A prompt of a file, and what it is one of, if the file says it. */
+export interface PromptRow {
+  readonly text: string
+  readonly category: string | undefined
+}
 
 /**
- * Reads lines of .txt, `desc` or `prompt` of .csv, and objects with `prompt` from .json, .jsonl or .ndjson (TRL's rows,
- * messages included).
+ * The rows of a file of prompts, in their order: lines of .txt, `desc` or `prompt` of .csv, and objects with `prompt` from
+ * .json, .jsonl or .ndjson (TRL's rows, messages included). A column or key `category` goes with them.
  */
-export const readPrompts = Effect.fn("readPrompts")(function*(file: string, heldOut: number) {
+export const readPromptRows = Effect.fn("readPromptRows")(function*(file: string) {
   const text = yield* readText(file)
-  const parser = parsers[extensionOf(file)] ?? lines
-  const texts = yield* parser(file, text)
-  if (texts.length === 0) return yield* new FileProblem({ message: `${file} has no prompts: write one a line.` })
-  return promptSet(texts, heldOut)
+  const rows = (yield* (parsers[extensionOf(file)] ?? lines)(file, text))
+    .map(({ category, text }): PromptRow => ({ text: text.trim(), category: category?.trim() || undefined }))
+    .filter(({ text }) => text !== "")
+  if (rows.length === 0) return yield* new FileProblem({ message: `${file} has no prompts: write one a line.` })
+  return rows
+})
+
+export const readPrompts = Effect.fn("readPrompts")(function*(file: string, heldOut: number) {
+  return promptSet((yield* readPromptRows(file)).map(({ text }) => text), heldOut)
 })
 
 /**
@@ -70,14 +81,18 @@ export const promptSet = (texts: ReadonlyArray<string>, heldOut: number): Prompt
   }
 }
 
-type Parser = (file: string, text: string) => Effect.Effect<ReadonlyArray<string>, FileProblem>
+type Parser = (file: string, text: string) => Effect.Effect<ReadonlyArray<PromptRow>, FileProblem>
 
 const clean = (texts: ReadonlyArray<string>): ReadonlyArray<string> => texts.map((t) => t.trim()).filter((t) => t !== "")
-const lines: Parser = (_file, text) => Effect.succeed(clean(text.split(/\r?\n/)))
+const plainRow = (text: string): PromptRow => ({ text, category: undefined })
+const lines: Parser = (_file, text) => Effect.succeed(text.split(/\r?\n/).map(plainRow))
 
 const decodeRow = (file: string, where: string, value: unknown) =>
   Schema.decodeUnknownEffect(Row)(value).pipe(
-    Effect.map(({ prompt }) => typeof prompt === "string" ? prompt : prompt.findLast(({ role }) => role === "user")?.content ?? ""),
+    Effect.map(({ category, prompt }): PromptRow => ({
+      text: typeof prompt === "string" ? prompt : prompt.findLast(({ role }) => role === "user")?.content ?? "",
+      category
+    })),
     Effect.mapError(() => new FileProblem({ message: `${file}, ${where}: there is no "prompt" in it.` }))
   )
 const parseJson = (file: string, where: string, text: string) =>
@@ -90,22 +105,23 @@ const jsonl: Parser = (file, text) =>
   Effect.forEach(
     text.split(/\r?\n/).map((line, i) => ({ line, where: `line ${i + 1}` })).filter(({ line }) => line.trim() !== ""),
     ({ line, where }) => Effect.flatMap(parseJson(file, where, line), (value) => decodeRow(file, where, value))
-  ).pipe(Effect.map(clean))
+  )
 
 const json: Parser = (file, text) =>
   Effect.gen(function*() {
     const value = yield* parseJson(file, "the file", text)
     if (!Array.isArray(value)) return yield* new FileProblem({ message: `${file} must be an array of {"prompt": ...}.` })
-    return clean(yield* Effect.forEach(value, (row, i) =>
-      typeof row === "string" ? Effect.succeed(row) : decodeRow(file, `entry ${i + 1}`, row)))
+    return yield* Effect.forEach(value, (row, i) =>
+      typeof row === "string" ? Effect.succeed(plainRow(row)) : decodeRow(file, `entry ${i + 1}`, row))
   })
 
 const csv: Parser = (file, text) =>
   Effect.gen(function*() {
     const [header, ...rows] = yield* csvRows(file, text)
-    const column = header?.findIndex((name) => ["desc", "description", "prompt"].includes(name.trim().toLowerCase())) ?? -1
+    const named = (...names: ReadonlyArray<string>) => header?.findIndex((name) => names.includes(name.trim().toLowerCase())) ?? -1
+    const [column, category] = [named("desc", "description", "prompt"), named("category")]
     if (column < 0) return yield* new FileProblem({ message: `${file} needs a column named "prompt" or "desc".` })
-    return clean(rows.map((row) => row[column] ?? ""))
+    return rows.map((row) => ({ text: row[column] ?? "", category: row[category] }))
   })
 
 const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jsonl, ".ndjson": jsonl, ".json": json, ".csv": csv }

@@ -13,6 +13,7 @@ const commands = {
   calibrate: async () => (await import("./calibrate.ts")).calibrate,
   logprobs: async () => (await import("./logprobs.ts")).logprobs,
   merge: async () => (await import("./merge.ts")).merge,
+  eval: async () => (await import("./eval.ts")).evaluate,
   sft: async () => (await import("./sft.ts")).sft,
   inspect: async () => (await import("./inspect.ts")).inspect,
   doctor: async () => (await import("./doctor.ts")).doctor

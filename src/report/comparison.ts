@@ -1,0 +1,137 @@
+/** The page of `vequinox eval`: how policies stand, and what they drew, side by side. It needs no other file. */
+import { extractSvg } from "../drawing/gate.ts"
+import type { Drawn } from "../evaluation/drawings.ts"
+import type { Asked, Measures, PolicyDrawings, Standing } from "../evaluation/standing.ts"
+import { first, isRight } from "../evaluation/worth.ts"
+import { counted, type Html, html, interval, number, percent } from "./html.ts"
+import { pageOf } from "./page.ts"
+import { style } from "./style.css.ts"
+
+export interface ComparisonPage {
+  readonly asked: ReadonlyArray<Asked>
+  readonly drawn: ReadonlyArray<PolicyDrawings>
+  readonly standings: ReadonlyArray<Standing>
+  readonly yardstick: { readonly measure: "right" | "score"; readonly scorer: string }
+  /** Who chose the best of K, if anybody. */
+  readonly judge: string | null
+  readonly temperatures: ReadonlyArray<number>
+  /** Prompts that temperatures were chosen on. */
+  readonly chosenOn: number
+}
+
+/** Nothing is loaded; a drawing is an image in a data address, in which no script runs and nothing is fetched. */
+const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+const own = `
+.scroll { overflow-x: auto; margin-top: 18px; }
+table { border-collapse: collapse; font-size: 14px; }
+th, td { text-align: right; padding: 6px 12px; border-bottom: 1px solid var(--line); white-space: nowrap; font-weight: 400; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+thead th { color: var(--soft); font-size: 13px; }
+td small { color: var(--soft); }
+.drawings th { vertical-align: bottom; }
+.drawings td { vertical-align: middle; }
+.drawings td:first-child { white-space: normal; max-width: 220px; }
+.drawings img, .drawings .none { width: 132px; height: 132px; background: #ffffff; border: 1px solid var(--line); border-radius: 8px; display: block; margin-left: auto; }
+.drawings .none { display: grid; place-items: center; padding: 8px; color: #5c636f; font-size: 12px; white-space: normal; text-align: center; }
+`
+
+const share = (value: { readonly value: number; readonly lower: number; readonly upper: number } | null): Html =>
+  value === null ? html`` : html`${percent(value.value)} <small>${interval(value)}</small>`
+const signed = (value: number, text: string): string => `${value > 0 ? "+" : value < 0 ? "−" : ""}${text}`
+
+const worthIn = (measure: "right" | "score", value: number): string => (measure === "right" ? percent(value) : number(value))
+
+const difference = ({ against }: Standing, measure: ComparisonPage["yardstick"]["measure"]): Html => {
+  if (against === null) return html``
+  const { lower, upper, value } = against.difference
+  const figure = (x: number) => signed(x, measure === "right" ? percent(Math.abs(x)) : number(Math.abs(x)))
+  return html`${figure(value)} <small>${figure(lower)} to ${figure(upper)}</small>`
+}
+
+const overall = ({ standings, yardstick: { measure } }: ComparisonPage): Html =>
+  html`<div class="scroll"><table>
+<thead><tr><th>policy</th><th>temperature</th>${measure === "right" && html`<th>right</th>`}<th>minus ${standings[0]!.name}</th><th>at 1</th><th>renders</th><th>tokens</th><th>nats</th><th>shapes that are no paths</th><th>s a drawing</th></tr></thead>
+<tbody>${standings.map((of) => html`<tr><td>${of.name}</td><td>${of.bestTemperature}</td>${measure === "right" && html`<td>${share(of.best.right)}</td>`}<td>${difference(of, measure)}</td><td>${worthIn(measure, of.plain.worth)}</td><td>${percent(of.best.validity)}</td><td>${number(of.best.tokens)}</td><td>${number(of.best.nats)}</td><td>${percent(of.best.primitives)}</td><td>${number(of.seconds)}</td></tr>`)}</tbody>
+</table></div>`
+
+const scores = ({ standings }: ComparisonPage): Html =>
+  html`<h3>Scores</h3>
+<p class="note">Means of the first drawing of each prompt. Where one does not render it counts as the worst that does, by the scene check as 0.</p>
+<div class="scroll"><table>
+<thead><tr><th>policy</th>${standings[0]!.best.scores.map(({ scorer }) => html`<th>${scorer}</th><th>of those that render</th>`)}</tr></thead>
+<tbody>${standings.map(({ best, name }) => html`<tr><td>${name}</td>${best.scores.map(({ all, valid }) => html`<td>${number(all)}</td><td>${number(valid)}</td>`)}</tr>`)}</tbody>
+</table></div>`
+
+const categories = ({ standings, yardstick: { measure } }: ComparisonPage): Html => {
+  const value = ({ right, worth }: Measures["categories"][number]) => (measure === "right" ? (right === null ? "" : percent(right.value)) : number(worth))
+  return html`<h3>By category</h3>
+<div class="scroll"><table>
+<thead><tr><th>category</th><th>prompts</th>${standings.map(({ name }) => html`<th>${name}</th>`)}</tr></thead>
+<tbody>${standings[0]!.best.categories.map(({ category, prompts }, n) =>
+    html`<tr><td>${category}</td><td>${prompts}</td>${standings.map(({ best }) => html`<td>${value(best.categories[n]!)}</td>`)}</tr>`)}</tbody>
+</table></div>`
+}
+
+const several = ({ judge, standings, yardstick: { measure } }: ComparisonPage): Html => {
+  const own = standings.flatMap(({ name, several }) => (several === null ? [] : [{ name, ...several }]))
+  if (own.length === 0) return html``
+  return html`<h3>Several drawings of a prompt</h3>
+<p class="note">At the best temperature over 0. Best, mean and worst by the measure itself${judge !== null && html`; chosen: by the judge ${judge}, at the tokens of all that it chose from`}.</p>
+<div class="scroll"><table>
+<thead><tr><th>policy</th><th>temperature</th><th>drawings</th><th>distinct</th><th>best</th><th>mean</th><th>worst</th><th>chosen</th></tr></thead>
+<tbody>${own.map(({ chosen, distinct, k, name, temperature, worth }) =>
+    html`<tr><td>${name}</td><td>${temperature}</td><td>${k}</td><td>${percent(distinct)}</td><td>${worthIn(measure, worth.best)}</td><td>${worthIn(measure, worth.mean)}</td><td>${worthIn(measure, worth.worst)}</td><td>${
+      chosen.map((of) => `${of.k}: ${worthIn(measure, of.worth)} (${number(of.tokens)} tokens)`).join(", ")
+    }</td></tr>`)}</tbody>
+</table></div>`
+}
+
+const wins = ({ standings }: ComparisonPage): Html =>
+  html`<h3>Prompt by prompt against ${standings[0]!.name}</h3>
+<div class="scroll"><table>
+<thead><tr><th>policy</th><th>by</th><th>wins, ties count half</th><th>decided</th><th>of these won</th></tr></thead>
+<tbody>${standings.flatMap(({ against, name }) => (against?.winRates ?? []).map((rate) =>
+    html`<tr><td>${name}</td><td>${rate.scorer}</td><td>${share(rate)}</td><td>${rate.decided} of ${rate.n}</td><td>${share(rate.decidedRate)}</td></tr>`))}</tbody>
+</table></div>`
+
+const pictureOf = (asked: Asked, drawn: Drawn, name: string): Html => {
+  const right = isRight(asked.prompt, drawn)
+  const svg = extractSvg(drawn.svg)
+  const picture = drawn.hash === undefined || svg === undefined
+    ? html`<span class="none">${drawn.outcome}</span>`
+    : html`<img src="data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}" alt="“${asked.prompt.text}” by ${name}" loading="lazy">`
+  return html`<td>${picture}${right !== undefined && html`<small>${right ? "right" : "wrong"}</small>`}</td>`
+}
+
+/** Prompts whose drawings are shown. */
+const shown = 48
+
+const drawings = ({ asked, drawn }: ComparisonPage): Html =>
+  html`<section class="drawings"><h2>Drawings</h2>
+<p class="note">The first drawing of the first ${Math.min(shown, asked.length)} prompts, each policy at its best temperature.</p>
+<div class="scroll"><table>
+<thead><tr><th>prompt</th>${drawn.map(({ name }) => html`<th>${name}</th>`)}</tr></thead>
+<tbody>${asked.slice(0, shown).map((of, n) =>
+    html`<tr><td>${of.prompt.text}</td>${drawn.map(({ best, drawn, name }) => pictureOf(of, first(drawn.get(best)![n]!), name))}</tr>`)}</tbody>
+</table></div></section>`
+
+export const renderComparison = (page: ComparisonPage): string => {
+  const { asked, chosenOn, standings, temperatures, yardstick } = page
+  const chosen = temperatures.length > 1
+    ? ` Each policy is told at its best temperature of ${temperatures.join(", ")}, chosen on ${counted(chosenOn, "other prompt")}.`
+    : ""
+  const title = `${counted(standings.length, "policy").replace(/policys$/, "policies")}, ${counted(asked.length, "prompt")}`
+  const body = html`<main>
+<h1>${title}</h1>
+<p class="note">${yardstick.measure === "right" ? "Right: the scene check gives at least 0.9." : `Worth is the mean score of ${yardstick.scorer}.`}${chosen} Intervals hold 95 %: shares by Wilson, differences by paired bootstrap over the prompts.</p>
+${overall(page)}
+${categories(page)}
+${several(page)}
+${scores(page)}
+${standings.length > 1 && wins(page)}
+${drawings(page)}
+</main>
+<footer>Made by vequinox eval.</footer>`
+  return pageOf({ title: `vequinox eval: ${title}`, policy, style: style + own, body })
+}
