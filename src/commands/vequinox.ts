@@ -14,6 +14,7 @@ const commands = {
   logprobs: async () => (await import("./logprobs.ts")).logprobs,
   merge: async () => (await import("./merge.ts")).merge,
   eval: async () => (await import("./eval.ts")).evaluate,
+  ablate: async () => (await import("./ablate.ts")).ablate,
   sft: async () => (await import("./sft.ts")).sft,
   inspect: async () => (await import("./inspect.ts")).inspect,
   doctor: async () => (await import("./doctor.ts")).doctor

@@ -2,7 +2,9 @@
 import { extractSvg } from "../drawing/gate.ts"
 import type { Drawn } from "../evaluation/drawings.ts"
 import type { Asked, Measures, PolicyDrawings, Standing } from "../evaluation/standing.ts"
+import type { VariantStanding } from "../evaluation/variants.ts"
 import { first, isRight } from "../evaluation/worth.ts"
+import type { Interval } from "../evaluation/statistics.ts"
 import { counted, type Html, html, interval, number, percent } from "./html.ts"
 import { pageOf } from "./page.ts"
 import { style } from "./style.css.ts"
@@ -17,6 +19,8 @@ export interface ComparisonPage {
   readonly temperatures: ReadonlyArray<number>
   /** Prompts that temperatures were chosen on. */
   readonly chosenOn: number
+  /** Where the policies are runs of variants with several seeds. */
+  readonly variants?: ReadonlyArray<VariantStanding>
 }
 
 /** Nothing is loaded; a drawing is an image in a data address, in which no script runs and nothing is fetched. */
@@ -42,17 +46,31 @@ const signed = (value: number, text: string): string => `${value > 0 ? "+" : val
 
 const worthIn = (measure: "right" | "score", value: number): string => (measure === "right" ? percent(value) : number(value))
 
-const difference = ({ against }: Standing, measure: ComparisonPage["yardstick"]["measure"]): Html => {
-  if (against === null) return html``
-  const { lower, upper, value } = against.difference
+const change = (of: Interval | null, measure: ComparisonPage["yardstick"]["measure"]): Html => {
+  if (of === null) return html``
+  const { lower, upper, value } = of
   const figure = (x: number) => signed(x, measure === "right" ? percent(Math.abs(x)) : number(Math.abs(x)))
   return html`${figure(value)} <small>${figure(lower)} to ${figure(upper)}</small>`
 }
 
+const variantTable = ({ standings, yardstick: { measure } }: ComparisonPage, all: ReadonlyArray<VariantStanding>): Html =>
+  html`<h3>Variants</h3>
+<p class="note">Means over the seeds, each run at its best temperature. Intervals are over the prompts and say nothing about other seeds.</p>
+<div class="scroll"><table>
+<thead><tr><th>variant</th><th>seeds</th><th>${measure === "right" ? "right" : "score"}</th><th>seeds from, to</th><th>at 1</th><th>minus base</th><th>minus ${all[0]!.name}</th></tr></thead>
+<tbody><tr><td>base</td><td></td><td>${worthIn(measure, standings[0]!.best.worth)}</td><td></td><td>${worthIn(measure, standings[0]!.plain.worth)}</td><td></td><td></td></tr>${all.map((of) =>
+    html`<tr><td>${of.name}</td><td>${of.seeds}</td><td>${worthIn(measure, of.worth.value)} <small>${worthIn(measure, of.worth.lower)} to ${worthIn(measure, of.worth.upper)}</small></td><td>${worthIn(measure, of.lowest)}, ${worthIn(measure, of.highest)}</td><td>${worthIn(measure, of.plain)}</td><td>${change(of.minusBase, measure)}</td><td>${change(of.minusFirst, measure)}</td></tr>`)}</tbody>
+</table></div>
+<div class="scroll"><table>
+<thead><tr><th>category</th>${all.map(({ name }) => html`<th>${name}</th>`)}</tr></thead>
+<tbody>${all[0]!.categories.map(({ category }, n) => html`<tr><td>${category}</td>${all.map(({ categories }) => html`<td>${worthIn(measure, categories[n]!.worth)}</td>`)}</tr>`)}</tbody>
+</table></div>
+<h3>Every run</h3>`
+
 const overall = ({ standings, yardstick: { measure } }: ComparisonPage): Html =>
   html`<div class="scroll"><table>
 <thead><tr><th>policy</th><th>temperature</th>${measure === "right" && html`<th>right</th>`}<th>minus ${standings[0]!.name}</th><th>at 1</th><th>renders</th><th>tokens</th><th>nats</th><th>shapes that are no paths</th><th>s a drawing</th></tr></thead>
-<tbody>${standings.map((of) => html`<tr><td>${of.name}</td><td>${of.bestTemperature}</td>${measure === "right" && html`<td>${share(of.best.right)}</td>`}<td>${difference(of, measure)}</td><td>${worthIn(measure, of.plain.worth)}</td><td>${percent(of.best.validity)}</td><td>${number(of.best.tokens)}</td><td>${number(of.best.nats)}</td><td>${percent(of.best.primitives)}</td><td>${number(of.seconds)}</td></tr>`)}</tbody>
+<tbody>${standings.map((of) => html`<tr><td>${of.name}</td><td>${of.bestTemperature}</td>${measure === "right" && html`<td>${share(of.best.right)}</td>`}<td>${change(of.against?.difference ?? null, measure)}</td><td>${worthIn(measure, of.plain.worth)}</td><td>${percent(of.best.validity)}</td><td>${number(of.best.tokens)}</td><td>${number(of.best.nats)}</td><td>${percent(of.best.primitives)}</td><td>${number(of.seconds)}</td></tr>`)}</tbody>
 </table></div>`
 
 const scores = ({ standings }: ComparisonPage): Html =>
@@ -117,7 +135,7 @@ const drawings = ({ asked, drawn }: ComparisonPage): Html =>
 </table></div></section>`
 
 export const renderComparison = (page: ComparisonPage): string => {
-  const { asked, chosenOn, standings, temperatures, yardstick } = page
+  const { asked, chosenOn, standings, temperatures, variants, yardstick } = page
   const chosen = temperatures.length > 1
     ? ` Each policy is told at its best temperature of ${temperatures.join(", ")}, chosen on ${counted(chosenOn, "other prompt")}.`
     : ""
@@ -125,6 +143,7 @@ export const renderComparison = (page: ComparisonPage): string => {
   const body = html`<main>
 <h1>${title}</h1>
 <p class="note">${yardstick.measure === "right" ? "Right: the scene check gives at least 0.9." : `Worth is the mean score of ${yardstick.scorer}.`}${chosen} Intervals hold 95 %: shares by Wilson, differences by paired bootstrap over the prompts.</p>
+${variants !== undefined && variantTable(page, variants)}
 ${overall(page)}
 ${categories(page)}
 ${several(page)}

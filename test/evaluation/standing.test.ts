@@ -1,6 +1,7 @@
 import { assert, describe, it } from "vitest"
 import { sceneScorer } from "../../src/evaluation/scene-check.ts"
 import { categoryOf, type Asked, type PolicyDrawings, standings } from "../../src/evaluation/standing.ts"
+import { variantStandings } from "../../src/evaluation/variants.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { renderComparison } from "../../src/report/comparison.ts"
 import { drawn, ofPrompt } from "./drawn.ts"
@@ -65,5 +66,23 @@ describe("standings", () => {
     assert.notInclude(page, "data:image/svg+xml") // it did not render, so nobody looks at it
     assert.include(page, "&lt;script&gt;alert(1)")
     assert.notMatch(page, /(src|href)="(?!data:)/)
+  })
+})
+
+describe("variants", () => {
+  const runs = [
+    { name: "dpo", seeds: [policy("dpo-1", [1, 0.2, 0.2, 1]), policy("dpo-2", [1, 1, 0.2, 1])] },
+    { name: "sft", seeds: [policy("sft-1", [1, 1, 1, 1]), policy("sft-2", [1, 1, 0.2, 1])] }
+  ]
+  const [dpo, sft] = variantStandings(asked, policy("base", [0.2, 0.2, 0.2, 1]), runs, yardstick, 1)
+
+  it("are means over the seeds, with the seeds' range, beside the base and the first variant", () => {
+    assert.closeTo(dpo!.worth.value, 0.5, 1e-12)
+    assert.deepStrictEqual([dpo!.lowest, dpo!.highest].map((x) => Math.round(3 * x)), [1, 2])
+    assert.closeTo(sft!.worth.value, 5 / 6, 1e-12)
+    assert.closeTo(sft!.minusBase.value, 5 / 6, 1e-12)
+    assert.isNull(dpo!.minusFirst)
+    assert.closeTo(sft!.minusFirst!.value, 1 / 3, 1e-12) // (0 + 1/2 + 1/2) / 3
+    assert.deepStrictEqual(sft!.categories.map(({ category, worth }) => [category, worth]), [["single", 1], ["relation", 1], ["numbers", 0.5], ["other", 0]])
   })
 })

@@ -1,6 +1,7 @@
 /** Draws the same prompts with several policies, each at several temperatures, and says how they stand. */
 import * as path from "node:path"
 import { Clock, Effect, Layer, Ref } from "effect"
+import * as judgeClip from "../../../layers/judge/clip.ts"
 import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
 import type { Device } from "../../../layers/onnx/session.ts"
 import * as samplerOnnx from "../../../layers/sampler/onnx.ts"
@@ -12,11 +13,15 @@ import { drawAndMeasure, type PromptDrawn } from "../../evaluation/drawings.ts"
 import { type Asked, type PolicyDrawings, standings } from "../../evaluation/standing.ts"
 import { bestTemperature, choicesOf } from "../../evaluation/temperature.ts"
 import { yardstickFor } from "../../evaluation/worth.ts"
+import { openWeights, weightsHash } from "../../model/model-folder.ts"
 import type { PromptFormat } from "../../model/tokenizer/tokenizer.ts"
 import { Judge } from "../../stages/Judge.ts"
 import type { Scorer } from "../../stages/Scorer.ts"
-import { version } from "../../system/installed.ts"
+import { embedded, version } from "../../system/installed.ts"
 import { makeProgress, type ProgressStyle } from "../../system/progress.ts"
+import type { JudgeSettings } from "../judges/judge-row.ts"
+import { openJudging } from "../judges/judging.ts"
+import { heldOutScorers } from "../run/held-out-scorers.ts"
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
 import type { Compared } from "./policies.ts"
 
@@ -132,6 +137,23 @@ export const compare = Effect.fn("compare")(function*(o: ComparisonOptions) {
     yardstick: { measure: yardstick.measure, scorer: yardstick.scorer?.name ?? "none" },
     standings: standings(o.asked, drawn, yardstick, o.scorers, o.seed)
   }
+})
+
+export interface JudgedComparison extends Omit<ComparisonOptions, "scorers" | "scorersIdentity" | "size" | "seed"> {
+  readonly settings: JudgeSettings
+  /** Folder of a CLIP that scores too, and first where prompts have no right and wrong. */
+  readonly clip: string | undefined
+}
+
+/** `compare` with the scorers that train nothing, and the judge that the settings name. */
+export const compareJudged = Effect.fnUntraced(function*({ clip, settings, ...o }: JudgedComparison) {
+  const { size, stages } = yield* openJudging(settings, o.style)
+  return yield* Effect.gen(function*() {
+    const [scene, ...others] = yield* heldOutScorers
+    const own = clip === undefined ? [] : [yield* judgeClip.scorer(`clip ${path.basename(path.resolve(clip))}`, { model: clip })]
+    const identity = yield* Effect.forEach([embedded("clip-heldout"), ...clip === undefined ? [] : [clip]], (folder) => Effect.map(openWeights(folder), weightsHash))
+    return yield* compare({ ...o, size, seed: settings.seed, scorers: [scene!, ...own, ...others], scorersIdentity: identity.join(" ") })
+  }).pipe(Effect.provide(Layer.mergeAll(stages, OnnxRuntime.layer("cpu", 0, { threads: o.threads, overlap: false }))), Effect.scoped)
 })
 
 export type Comparison = Effect.Success<ReturnType<typeof compare>>

@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import type { LoraConfig } from "../../engine/weights/parameters.ts"
 import type { Parameters } from "../../engine/weights/tensor.ts"
 import { openAdapter } from "../../model/adapter.ts"
-import { openWeights, weightsHash } from "../../model/model-folder.ts"
+import { openWeights, readParameters, weightsHash } from "../../model/model-folder.ts"
 import { BadInput } from "../../system/errors.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { openPolicy } from "../policy.ts"
@@ -13,7 +13,8 @@ import { openPolicy } from "../policy.ts"
 export interface Compared {
   readonly name: string
   readonly opened: Effect.Success<ReturnType<typeof openPolicy>>
-  readonly lora: LoraConfig
+  /** Undefined: every parameter was trained. */
+  readonly lora: LoraConfig | undefined
   readonly parameters: Parameters
   /** SHA-256 of the base's weights and of the adapter's, if it has one. */
   readonly sha256: string
@@ -31,11 +32,12 @@ const splitName = Effect.fnUntraced(function*(given: string) {
   return { name, folder }
 })
 
-/** What a folder is, by the files in it: an adapter, a run that has one, or a checkpoint. */
-const kindOf = (folder: string): { readonly adapter: string } | { readonly checkpoint: string } | undefined => {
+/** What a folder is, by the files in it: an adapter, a run with one or with all parameters, or a checkpoint. */
+const kindOf = (folder: string): { readonly adapter: string } | { readonly whole: string } | { readonly checkpoint: string } | undefined => {
   const has = (...names: ReadonlyArray<string>) => fs.existsSync(path.join(folder, ...names))
   if (has("adapter_config.json")) return { adapter: folder }
   if (has("adapter", "adapter_config.json")) return { adapter: path.join(folder, "adapter") }
+  if (has("adapter", "model.safetensors")) return { whole: path.join(folder, "adapter") }
   return has("config.json") && has("tokenizer.json") ? { checkpoint: folder } : undefined
 }
 
@@ -61,6 +63,9 @@ export const openCompared = Effect.fn("openCompared")(function*(model: string, r
       const { lora, parameters } = yield* openAdapter(kind.adapter, base.checkpoint)
       const own = weightsHash(yield* openWeights(kind.adapter, "adapter_model.safetensors"))
       all.push({ name, opened: base, lora, parameters, sha256: `${baseHash} ${own} ${JSON.stringify(lora)}` })
+    } else if ("whole" in kind) {
+      const weights = yield* openWeights(kind.whole)
+      all.push({ name, opened: base, lora: undefined, parameters: readParameters(weights), sha256: `${baseHash} ${weightsHash(weights)}` })
     } else {
       const opened = yield* openPolicy(kind.checkpoint, "", style)
       all.push({ name, opened, lora: noAdapter, parameters: new Map(), sha256: weightsHash(yield* openWeights(opened.folder)) })
