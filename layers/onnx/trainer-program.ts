@@ -41,7 +41,9 @@ export interface TrainerOptions {
   readonly tokensPerRun: number
   /** Keeps only each layer's input for the backward pass, which computes the rest again: less memory, more time. */
   readonly gradientCheckpointing: boolean
-  /** Updates on each batch, >= 1. Default 1. */
+  /** Parts that a batch's examples are divided into, each with an update of its own; >= 1. Default 1. */
+  readonly stepsPerGeneration?: number
+  /** How often that is done with each batch, >= 1. Default 1. */
   readonly iterations?: number
 }
 
@@ -79,6 +81,8 @@ export interface TrainerStep {
   readonly parameters: Parameters
   /** TRL's names. */
   readonly metrics: Record<string, number>
+  /** Updates that were made. */
+  readonly updates: number
   /** AdamW's moments after this step; given if a later `state()` could wait too long, because a run takes seconds. */
   readonly moments?: Parameters | undefined
 }
@@ -138,8 +142,9 @@ export class Trainer {
   }
 
   /**
-   * One update, or as many as `iterations`: gradients of the objective's loss over the batch, accumulated over runs,
-   * clipped, AdamW. If a loss or a gradient is not finite it throws, and parameters and optimizer state stay as they were.
+   * One update for each part of the batch, as often as `iterations` says: gradients of the objective's loss over the part,
+   * accumulated over runs, clipped, AdamW. If a loss or a gradient is not finite it throws, and parameters and optimizer
+   * state stay as they were.
    */
   async update(batch: Batch): Promise<TrainerStep["metrics"]> {
     const updated = await this.#update(batch)
@@ -151,9 +156,10 @@ export class Trainer {
   async step(batch: Batch): Promise<TrainerStep | NotFinite> {
     const updated = await this.#update(batch)
     if ("notFinite" in updated) return updated
-    const { longest, metrics } = updated
+    const { longest, metrics, updates } = updated
     return {
       metrics,
+      updates,
       parameters: copyParameters(this.#parameters),
       // Not if every weight is trained: the moments alone are twice the model.
       moments: longest < long || this.#spec.lora === undefined ? undefined : copyParameters(this.#state.moments)
@@ -164,26 +170,31 @@ export class Trainer {
     return this.#sessions.release()
   }
 
-  async #update(batch: Batch): Promise<Updated | NotFinite> {
-    const { iterations = 1 } = this.#spec.options
-    const before = iterations > 1 ? this.state() : undefined
+  async #update(batch: Batch): Promise<NotFinite | { readonly metrics: TrainerStep["metrics"]; readonly longest: number; readonly updates: number }> {
+    const { iterations = 1, stepsPerGeneration = 1 } = this.#spec.options
+    const divided = inParts(batch, stepsPerGeneration)
+    const before = iterations * divided.length > 1 ? this.state() : undefined
     const all: Array<Updated> = []
-    let old: PerToken | undefined
+    const old = new Map<Batch, PerToken>()
     for (let iteration = 0; iteration < iterations; iteration++) {
-      const updated = await this.#iterate(batch, old)
-      if ("notFinite" in updated) {
-        if (before !== undefined) this.restore({ ...before, rate: this.#rate })
-        return updated
+      for (const part of divided) {
+        const updated = await this.#iterate(part, old.get(part))
+        if ("notFinite" in updated) {
+          if (before !== undefined) this.restore({ ...before, rate: this.#rate })
+          return updated
+        }
+        if (iteration === 0) old.set(part, updated.tokens)
+        all.push(updated)
       }
-      old ??= updated.tokens
-      all.push(updated)
     }
-    const last = all.at(-1)!
-    const metrics = Object.fromEntries(Object.keys(last.metrics).map((name) => [name, all.reduce((sum, { metrics }) => sum + metrics[name]!, 0) / all.length]))
-    return { ...last, longest: Math.max(...all.map(({ longest }) => longest)), metrics: all.length === 1 ? last.metrics : metrics }
+    return {
+      updates: all.length,
+      longest: Math.max(...all.map(({ longest }) => longest)),
+      metrics: all.length === 1 ? all[0]!.metrics : meansOf(all.map(({ metrics }) => metrics))
+    }
   }
 
-  /** @param old log-probabilities before the batch's first update; undefined at the first */
+  /** @param old log-probabilities before the first update with this batch; undefined at the first */
   async #iterate(batch: Batch, old: PerToken | undefined): Promise<Updated | NotFinite> {
     const { checkpoint, objective: chosen, options } = this.#spec
     const objective = objectiveOf(chosen)
@@ -296,6 +307,33 @@ export class Trainer {
 
 /** Log-probabilities by sequence of a batch, then by completion token, nats. */
 type PerToken = ReadonlyArray<ReadonlyArray<number>>
+
+/** Splits the examples into so many parts of nearly the same size, in their order, each with its own sequences alone. */
+const inParts = (batch: Batch, wanted: number): ReadonlyArray<Batch> => {
+  const count = Math.min(wanted, Math.max(1, batch.examples.length))
+  if (count === 1) return [batch]
+  return Array.from({ length: count }, (_, n) => {
+    const [from, to] = [n, n + 1].map((at) => Math.round(at * batch.examples.length / count))
+    const examples = batch.examples.slice(from, to)
+    const own = [...new Set(examples.flatMap(({ members }) => [...members]))]
+    const place = new Map(own.map((sequence, at) => [sequence, at]))
+    return {
+      sequences: own.map((sequence) => batch.sequences[sequence]!),
+      examples: examples.map((example): Example => {
+        const [first, second] = example.members
+        return { ...example, members: second === undefined ? [place.get(first)!] : [place.get(first)!, place.get(second)!] }
+      })
+    }
+  })
+}
+
+/** Means of what any of them has; tokens are a sum. */
+const meansOf = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> =>
+  Object.fromEntries([...new Set(all.flatMap(Object.keys))].map((name) => {
+    const own = all.flatMap((metrics) => metrics[name] ?? [])
+    const sum = own.reduce((a, b) => a + b, 0)
+    return [name, name === "num_tokens" ? sum : sum / own.length]
+  }))
 
 interface Updated {
   readonly metrics: TrainerStep["metrics"]

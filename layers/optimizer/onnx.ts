@@ -78,7 +78,6 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         if (odd !== undefined) {
           return yield* new OptimizerFailed({ message: `${objective.lossType} learns from lessons of the kind ${wanted}, not ${odd._tag}` })
         }
-        const { iterations = 1 } = options
         const { moments: kept, parameters, updates, version } = yield* Ref.get(current)
         const weighed = lessons.filter(({ weight }) => weight > 0)
         if (weighed.length === 0) {
@@ -91,9 +90,9 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         // saved.
         const stepped = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
         if ("notFinite" in stepped) return yield* new LossNotFinite({ message: `${stepped.notFinite}: lower the learning rate` })
-        const { metrics, moments, parameters: next } = stepped
+        const { metrics, moments, parameters: next, updates: made } = stepped
         const snapshot = { version: version + 1, parameters: next }
-        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + iterations, moments }))
+        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + made, moments }))
         return { snapshot, metrics }
       }, failed)
       const state = Effect.gen(function*() {
@@ -101,7 +100,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
         const { moments, parameters, step } = yield* program.state()
         // A step whose caller was interrupted may still have finished.
-        return { ...known, version: known.version + (step - known.updates) / (options.iterations ?? 1), updates: step, parameters, moments } satisfies OptimizerState
+        return { ...known, version: known.version + (step > known.updates ? 1 : 0), updates: step, parameters, moments } satisfies OptimizerState
       }).pipe(failed)
       const restore = Effect.fn("Optimizer.restore")(function*({ moments, parameters, rate = 1, updates, version }: OptimizerState) {
         yield* program.restore({ parameters, moments, step: updates, rate })

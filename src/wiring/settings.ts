@@ -61,7 +61,7 @@ export const settings = {
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
   threads: [orElse(int(0, 1024), 0), "threads of one onnxruntime run; 0 takes all cores"],
-  max_steps: [orElse(int(1, 1e9), 180), "optimizer steps"],
+  max_steps: [orElse(int(1, 1e9), 180), "steps: each draws, judges and trains once"],
   prompts_per_step: [orElse(int(1, 1e6), 16), "prompts drawn for each step"],
   prompts_per_batch: [orElse(int(1, 1e6), 16), "prompts decoded together"],
   num_generations: [orElse(int(2, 4096), 8), "candidates a prompt (K)"],
@@ -106,6 +106,10 @@ export const settings = {
     "advantages: divide a reward's distance from its prompt's mean by the deviation of the prompt's rewards, by that of the step's, or by nothing"
   ],
   mask_truncated_completions: [orElse(Schema.Boolean, false), "advantages: do not train drawings that ran into the limit on tokens"],
+  steps_per_generation: [
+    orElse(int(1, 1e6), 1),
+    "updates that a step's lessons are divided among: drawing many at once is quicker than drawing for each update"
+  ],
   num_iterations: [orElse(int(1, 1000), 1), "updates on each step's lessons"],
   epsilon: [orElse(real(0, 1), 0.2), "grpo and its kin: how far under 1 a ratio to the policy before the step counts"],
   epsilon_high: [orElse(real(0, 1e3), 0), "grpo and its kin: how far over 1 it counts (cispo: the largest ratio itself, for example 5); 0 takes epsilon"],

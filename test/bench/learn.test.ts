@@ -64,7 +64,7 @@ describe("jobs", () => {
     assert.deepStrictEqual(await keys({ model: moved }), one)
     fs.appendFileSync(path.join(moved, "config.json"), "\n")
     for (const changes of [{ model: moved }, { steps: 24 }, { heldOut: 20 }, { choice: 9 }]) assert.notStrictEqual((await keys(changes))[1], one[1])
-    for (const changes of [{ recipes: [["sft8", ["clip"]]] }, { recipes: [["default", ["coin"]]] }, { seeds: [2] }] satisfies ReadonlyArray<Partial<Asked>>) {
+    for (const changes of [{ recipes: [["sft", ["clip"]]] }, { recipes: [["default", ["coin"]]] }, { seeds: [2] }] satisfies ReadonlyArray<Partial<Asked>>) {
       assert.notStrictEqual((await keys(changes))[1], one[1])
       assert.strictEqual((await keys(changes))[0], one[0]) // the base is measured once
     }

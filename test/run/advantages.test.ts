@@ -71,9 +71,9 @@ describe("train --loss-type reinforce", () => {
 })
 
 describe("train --loss-type dapo", () => {
-  const own = "--loss-type dapo --beta 0.04 --num-iterations 2 --steps 3 --prompts-per-step 4 --k 3 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
+  const own = "--loss-type dapo --beta 0.04 --num-iterations 2 --steps-per-generation 2 --steps 3 --prompts-per-step 4 --k 3 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
 
-  it("makes two clipped updates a step, and killed and resumed the same adapter, bit for bit", async () => {
+  it("makes four clipped updates a step, and killed and resumed the same adapter, bit for bit", async () => {
     const [alone, struck] = [path.join(work, "dapo"), path.join(work, "dapo-struck")]
     const ended = await vequinox(["train", ...own, ...bareRun, "--out", alone])
     assert.strictEqual(ended.code, 0, ended.stderr)

@@ -27,7 +27,7 @@ export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objecti
     learningRate: c.learning_rate,
     schedulerType: c.lr_scheduler_type,
     warmupSteps: c.warmup_steps,
-    totalSteps: c.max_steps * c.num_iterations,
+    totalSteps: c.max_steps * c.steps_per_generation * c.num_iterations,
     maxGradNorm: c.max_grad_norm,
     weightDecay: c.weight_decay,
     adamBeta1: c.adam_beta1,
@@ -36,6 +36,7 @@ export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objecti
     maxLength: c.max_length,
     tokensPerRun: c.tokens_per_run,
     gradientCheckpointing: c.gradient_checkpointing,
+    stepsPerGeneration: c.steps_per_generation,
     iterations: c.num_iterations
   }
 })
