@@ -127,7 +127,7 @@ export const settings = {
   rejected_floor: [orElse(real(0, 1e3), 0), "push a rejected drawing down no further once its log-probability a token is this far under the reference's, nats; 0 sets no floor"],
   label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust, exo_pair, which needs one over 0)"],
   f_divergence_type: [orElse(Schema.Literals(fDivergences), "reverse_kl"), "losses of a margin: what holds the policy near the reference (f-DPO)"],
-  f_alpha_divergence_coef: [orElse(real(-10, 10), 0.5), "alpha of alpha_divergence; 1 is reverse_kl"],
+  f_alpha_divergence_coef: [orElse(real(0, 100), 0.5), "alpha of alpha_divergence; 1 is reverse_kl"],
   discopop_tau: [orElse(above(0, 1e3), 0.05), "discopop: how sharply it changes from one loss to the other"],
   learning_rate: [orElse(above(0, 1e3), 2e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],

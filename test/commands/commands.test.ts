@@ -80,7 +80,7 @@ describe("bad input: one sentence, non-zero exit, no stack trace", () => {
     ], /config\.json is of the family "clip", not "siglip"/],
     ["likeness to nothing", () => ["train", "--judge", "dino", "--judge-model", "/nowhere"], /give it as --judge-references/],
     ["an impossible setting", () => ["train", "--beta", "-1"], /--beta is -1/],
-    ["a setting that the objective does not read", () => ["train", "--loss-type", "reinforce", "--ties", "train"], /--ties means nothing with loss_type reinforce: leave it out, or choose a loss_type that reads it \(sigmoid, hinge, ipo, robust, rao_kupper, sft\)/],
+    ["a setting that the objective does not read", () => ["train", "--loss-type", "reinforce", "--ties", "train"], /--ties means nothing with loss_type reinforce: leave it out, or choose a loss_type that reads it \(sigmoid, hinge, ipo, [a-z_, ]*sft\)/],
     ["a setting that is no number", () => ["train", "--steps", "many"], /--steps is "many"/],
     ["an unknown setting in a file", () => ["train", "--config", file("c.yaml", "betta: 0.1\n")], /no setting "betta"/],
     ["an output folder that cannot be made", () => ["train", "--out", path.join(file("plain", ""), "run")], /output folder .* cannot be written/],
