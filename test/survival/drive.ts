@@ -98,7 +98,7 @@ export const drive = (folder: string, saveTotalLimit = 2, { curriculum = false, 
     yield* runTraining({
       pipeline: {
         ...defaultPipeline, steps, firstStep: from.version, oldestVersion: found?.earlier[0]?.version, seed: 3,
-        promptsPerStep: 2, promptsPerBatch: 2, k: 3, maxStaleness, lessons
+        promptsPerStep: 2, promptsPerBatch: 2, k: 3, maxStaleness, lessons, scaleRewards: "group"
       },
       prompts: { train: prompts, heldOut },
       curriculum: curriculum ? stages : undefined,
