@@ -98,6 +98,7 @@ export class Trainer {
   readonly #parameters: Map<string, { shape: ReadonlyArray<number>; data: Float32Array }>
   #state: AdamWState
   #rate: number
+  #steps = 0
   readonly #sessions = new Sessions((name: keyof typeof graphs) => this.#open(name))
 
   constructor(spec: TrainerSpec) {
@@ -107,9 +108,12 @@ export class Trainer {
     this.#rate = spec.rate ?? 1
   }
 
-  /** The trainable parameters and AdamW's moments: copies. */
-  state(): { parameters: Parameters; moments: Parameters; step: number } {
+  /**
+   * The trainable parameters and AdamW's moments: copies. `step`: updates; `steps`: batches since it was made or restored.
+   */
+  state(): { parameters: Parameters; moments: Parameters; step: number; steps: number } {
     return {
+      steps: this.#steps,
       parameters: copyParameters(this.#parameters),
       moments: copyParameters(this.#state.moments),
       step: this.#state.step
@@ -121,6 +125,7 @@ export class Trainer {
     for (const [name, { data }] of this.#parameters) data.set(parameters.get(name)!.data)
     this.#state = { step, moments: new Map(copyParameters(moments)) }
     this.#rate = rate
+    this.#steps = 0
   }
 
   /** Per-token log-probabilities of each completion, nats, under the policy or under the reference. */
@@ -157,6 +162,7 @@ export class Trainer {
     const updated = await this.#update(batch)
     if ("notFinite" in updated) return updated
     const { longest, metrics, updates } = updated
+    this.#steps++
     return {
       metrics,
       updates,
@@ -180,7 +186,10 @@ export class Trainer {
       for (const part of divided) {
         const updated = await this.#iterate(part, old.get(part))
         if ("notFinite" in updated) {
-          if (before !== undefined) this.restore({ ...before, rate: this.#rate })
+          if (before !== undefined) {
+            this.restore({ ...before, rate: this.#rate })
+            this.#steps = before.steps
+          }
           return updated
         }
         if (iteration === 0) old.set(part, updated.tokens)

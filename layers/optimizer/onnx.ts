@@ -24,7 +24,11 @@ export interface OptimizerOnnxOptions {
 }
 
 /** The state after the last step that was waited for; with `moments` if the trainer handed them over. */
-type Current = Omit<OptimizerState, "moments"> & { readonly moments: Parameters | undefined }
+type Current = Omit<OptimizerState, "moments"> & {
+  readonly moments: Parameters | undefined
+  /** Those that were waited for, since the trainer was made or restored. */
+  readonly steps: number
+}
 
 /** Computes a candidate that several lessons share only once, and none that the objective does not read. */
 const batchOf = (lessons: ReadonlyArray<Lesson>, { chosenOnly }: Pick<Objective, "chosenOnly">): Batch => {
@@ -68,7 +72,7 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         spinning: runtime.spinning,
         threads: runtime.threads
       })
-      const current = yield* Ref.make<Current>({ ...initial, moments: undefined })
+      const current = yield* Ref.make<Current>({ ...initial, moments: undefined, steps: 0 })
       const failed = <A, E>(effect: Effect.Effect<A, E | OnnxError>) =>
         Effect.mapError(effect, (error) =>
           error instanceof OnnxError ? new OptimizerFailed({ message: error.message }) : error as Exclude<E, OnnxError>)
@@ -92,20 +96,20 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         if ("notFinite" in stepped) return yield* new LossNotFinite({ message: `${stepped.notFinite}: lower the learning rate` })
         const { metrics, moments, parameters: next, updates: made } = stepped
         const snapshot = { version: version + 1, parameters: next }
-        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + made, moments }))
+        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + made, moments, steps: known.steps + 1 }))
         return { snapshot, metrics }
       }, failed)
       const state = Effect.gen(function*() {
-        const known = yield* Ref.get(current)
+        const { steps: waitedFor, ...known } = yield* Ref.get(current)
         if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
-        const { moments, parameters, step } = yield* program.state()
-        // A step whose caller was interrupted may still have finished.
-        return { ...known, version: known.version + (step > known.updates ? 1 : 0), updates: step, parameters, moments } satisfies OptimizerState
+        const { moments, parameters, step, steps } = yield* program.state()
+        // Steps whose caller was interrupted may still have finished.
+        return { ...known, version: known.version + steps - waitedFor, updates: step, parameters, moments } satisfies OptimizerState
       }).pipe(failed)
       const restore = Effect.fn("Optimizer.restore")(function*({ moments, parameters, rate = 1, updates, version }: OptimizerState) {
         yield* program.restore({ parameters, moments, step: updates, rate })
         // If steps are long, the state must stay at hand.
-        yield* Ref.update(current, (known) => ({ version, updates, parameters, moments: known.moments && moments, rate }))
+        yield* Ref.update(current, (known) => ({ version, updates, parameters, moments: known.moments && moments, rate, steps: 0 }))
       }, failed)
       return Optimizer.of({ name: "onnx", step, state, restore })
     })
