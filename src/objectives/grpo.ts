@@ -162,11 +162,13 @@ const moves = (tokenLoss: TokenLoss, settings: ObjectiveSettings, { examples, ol
     logRatios(example).map((x) => (test(Math.exp(x), example.signal) ? 1 : 0))
   const low = shareOf((ratio, advantage) => ratio < 1 - epsilon && advantage < 0)
   const high = shareOf((ratio, advantage) => ratio > 1 + highOf(settings) && advantage > 0)
+  const region = shareOf((ratio, advantage) => advantage < 0 ? ratio < 1 - epsilon : advantage > 0 && ratio > 1 + highOf(settings))
   const off = (example: Example): ReadonlyArray<number> => {
     const [n] = example.members
     const gaps = old[n]!.map((x, t) => x - drawnOf(example)[t]!)
     return tokenLevel(importanceSamplingMode) ? gaps.map(Math.exp) : [Math.exp(gaps.reduce((sum, x) => sum + x, 0))]
   }
+  // One a token: too many to be the arguments of a call.
   const ratios = importanceSamplingMode === "none" ? [] : examples.flatMap(off)
   return {
     ...(tokenLoss === clipped ? {
@@ -174,14 +176,14 @@ const moves = (tokenLoss: TokenLoss, settings: ObjectiveSettings, { examples, ol
       "clip_ratio/low_min": Math.min(...examples.map((example) => meanOf(low(example)))),
       "clip_ratio/high_mean": meanOf(examples.flatMap(high)),
       "clip_ratio/high_max": Math.max(...examples.map((example) => meanOf(high(example)))),
-      "clip_ratio/region_mean": meanOf(examples.flatMap((example) => low(example).map((x, t) => Math.max(x, high(example)[t]!))))
+      "clip_ratio/region_mean": meanOf(examples.flatMap(region))
     } : {}),
     ...(tokenLoss === capped ? { cispo_clip_ratio: meanOf(examples.flatMap(shareOf((ratio, advantage) => ratio > highOf(settings) && advantage > 0))) } : {}),
     ...(ratios.length === 0 ? {} : {
-      "sampling/importance_sampling_ratio/min": Math.min(...ratios),
+      "sampling/importance_sampling_ratio/min": ratios.reduce((a, b) => Math.min(a, b)),
       "sampling/importance_sampling_ratio/mean": meanOf(ratios.map((x) =>
         importanceSamplingMode.endsWith("mask") && x > importanceSamplingClipMax ? 0 : Math.min(x, importanceSamplingClipMax))),
-      "sampling/importance_sampling_ratio/max": Math.max(...ratios)
+      "sampling/importance_sampling_ratio/max": ratios.reduce((a, b) => Math.max(a, b))
     }),
     ...(referenceTokens === undefined ? {} : {
       kl: meanOf(examples.flatMap((example) => {

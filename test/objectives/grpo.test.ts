@@ -5,7 +5,7 @@ import { assert, describe, it } from "vitest"
 import { centred } from "../../src/lessons/advantage.ts"
 import type { Example, ImportanceSamplingMode } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
-import { lossAndSlope } from "./compute.ts"
+import { lossAndSlope, steppedOf } from "./compute.ts"
 
 type Rows = ReadonlyArray<ReadonlyArray<number>>
 interface Case {
@@ -113,4 +113,12 @@ it("weighs stale candidates by how much likelier the policy has become to draw t
   close(await of("none"), [1, 1])
   close(await of("token_truncate"), [2, Math.exp(-0.5)])
   close(await of("sequence_mask"), [0, Math.exp(-0.5)])
+})
+
+it("has metrics of a step of very many tokens", () => {
+  const long = Array.from({ length: 150_000 }, () => -1)
+  const group = [0, 1].map((n): Example => ({ members: [n], signal: n === 0 ? 1 : -1, weight: 1, drawn: long }))
+  const chosen = { lossType: "dapo", beta: 0, labelSmoothing: 0 } as const
+  const metrics = objectiveOf(chosen).metrics(chosen, steppedOf(group, { reference: [0, 0], tokens: [long, long] }))
+  assert.strictEqual(metrics["sampling/importance_sampling_ratio/max"], 1)
 })
