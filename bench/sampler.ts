@@ -5,6 +5,7 @@ import { SamplerProgram } from "../layers/onnx/sampler-program.ts"
 import { openDecoder } from "../src/model/model-folder.ts"
 import { embedded } from "../src/system/installed.ts"
 import { plain } from "../src/engine/sampling/sampling.ts"
+import { noAdapter } from "../src/engine/weights/parameters.ts"
 import { embeddedPrompts } from "../src/prompts.ts"
 import { defaultFormat, openTokenizer, promptIds } from "../src/model/tokenizer/tokenizer.ts"
 import { median } from "./median.ts"
@@ -18,7 +19,7 @@ export const benchSampler = async (threads = os.availableParallelism()) => {
   const { train } = embeddedPrompts(0)
   const sampler = new SamplerProgram({
     checkpoint,
-    lora: { r: 1, alpha: 1, targets: [] },
+    lora: noAdapter,
     maxLength: 256,
     maxNumSeqs: 128,
     tokenTexts: [],

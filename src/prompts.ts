@@ -66,18 +66,19 @@ export const readPrompts = Effect.fn("readPrompts")(function*(file: string, held
   return promptSet((yield* readPromptRows(file)).map(({ text }) => text), heldOut)
 })
 
+/** By the hash in its id, so adding prompts changes none of the others. */
+export const isOneInFive = ({ id }: Prompt): boolean => Number.parseInt(id.slice(0, 4), 16) % 5 === 0
+
 /**
  * Keeps each text once and holds some out. The choice depends on the text alone, so the same texts are always held out.
  * @param heldOut at most
  */
 export const promptSet = (texts: ReadonlyArray<string>, heldOut: number): PromptSet => {
   const prompts = [...new Set(clean(texts))].map(promptOf)
-  // One in five, by the hash in its id: adding prompts moves none of the others.
-  const isHeldOut = (prompt: Prompt) => Number.parseInt(prompt.id.slice(0, 4), 16) % 5 === 0
-  const train = prompts.filter((prompt) => !isHeldOut(prompt))
+  const train = prompts.filter((prompt) => !isOneInFive(prompt))
   return {
     train: train.length === 0 ? prompts : train,
-    heldOut: (train.length === 0 ? [] : prompts.filter(isHeldOut)).slice(0, heldOut)
+    heldOut: (train.length === 0 ? [] : prompts.filter(isOneInFive)).slice(0, heldOut)
   }
 }
 

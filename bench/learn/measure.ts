@@ -13,7 +13,7 @@ import type { Prompt } from "../../src/domain.ts"
 import { random, shuffled } from "../../src/engine/random.ts"
 import { plain } from "../../src/engine/sampling/sampling.ts"
 import { parameterCount } from "../../src/engine/training/memory.ts"
-import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
+import { type LoraConfig, noAdapter } from "../../src/engine/weights/parameters.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
 import { drawAndMeasure, type PromptDrawn } from "../../src/evaluation/drawings.ts"
 import { kindOf, sceneScorer } from "../../src/evaluation/scene-check.ts"
@@ -78,8 +78,8 @@ export interface Trained {
   readonly parameters: Parameters
 }
 
-/** The base itself: an adapter of no matrix. */
-const untrained: Trained = { lora: { r: 1, alpha: 1, targets: [] }, parameters: new Map() }
+/** The base itself. */
+const untrained: Trained = { lora: noAdapter, parameters: new Map() }
 
 /**
  * Opens a sampler for policies of one shape, and gives what measures one of them by its folder; `undefined` is the base.

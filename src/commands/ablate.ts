@@ -6,14 +6,13 @@ import { Console, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { freeMemory } from "../../layers/onnx/runtime.ts"
 import { parameterCount, samplerBytes } from "../engine/training/memory.ts"
-import { percent } from "../evaluation/statistics.ts"
 import { type VariantStanding, variantStandings } from "../evaluation/variants.ts"
-import { sceneScorer } from "../evaluation/scene-check.ts"
 import { renderComparison } from "../report/comparison.ts"
 import { writeFile } from "../system/files.ts"
 import { progressStyle } from "../system/progress.ts"
 import { readAsked } from "../wiring/comparison/asked.ts"
 import { compareJudged } from "../wiring/comparison/compare.ts"
+import { changeIn, toldOf, worthIn } from "../wiring/comparison/figures.ts"
 import { marker, needOwnFolder } from "../wiring/comparison/folder.ts"
 import { type AblationPlan, readPlan } from "../wiring/comparison/plan.ts"
 import { openCompared } from "../wiring/comparison/policies.ts"
@@ -46,7 +45,7 @@ export const ablate = Command.make("ablate", {
   )
   const named = runs.map(({ folder, seed, variant }) => `${variant.name}-${seed}=${folder}`)
   const compared = yield* openCompared(model, usual.model_revision, named, style)
-  const { drawn, judge, standings, yardstick } = yield* compareJudged({
+  const { drawn, judge, standings, yardstick: ruler } = yield* compareJudged({
     policies: compared, asked, choice, temperatures, k, style,
     settings: usual,
     clip: undefined,
@@ -57,8 +56,8 @@ export const ablate = Command.make("ablate", {
     cells: path.join(out, "drawings")
   })
   const of = plan.variants.map(({ name }) => ({ name, seeds: runs.flatMap((run, n) => (run.variant.name === name ? [drawn[n + 1]!] : [])) }))
-  const scorer = yardstick.scorer === sceneScorer.name ? sceneScorer : { name: yardstick.scorer, score: () => Effect.undefined }
-  const variants = variantStandings(asked, drawn[0]!, of, { measure: yardstick.measure, scorer }, 0)
+  const variants = variantStandings(asked, drawn[0]!, of, ruler, 0)
+  const yardstick = toldOf(ruler)
   const facts = { [marker]: 1, finished: true, seeds: plan.seeds, prompts: asked.length, chosenOn: choice.length, temperatures, yardstick, judge, base: standings[0], variants, runs: standings.slice(1) }
   yield* writeFile(path.join(out, "ablation.json"), JSON.stringify(facts, null, 2) + "\n")
   yield* writeFile(path.join(out, "report.html"), renderComparison({ asked, drawn, standings, yardstick, judge, temperatures, chosenOn: choice.length, variants }))
@@ -78,9 +77,8 @@ const placesFor = Effect.fnUntraced(function*(c: TrainConfig, model: string, { s
 
 const table = (base: number, all: ReadonlyArray<VariantStanding>, measure: "right" | "score"): ReadonlyArray<string> => {
   const width = Math.max(7, ...all.map(({ name }) => name.length))
-  const worth = (value: number) => (measure === "right" ? percent(value) : value.toFixed(2))
-  const figure = (value: number) => `${value < 0 ? "-" : "+"}${measure === "right" ? (100 * Math.abs(value)).toFixed(1) : Math.abs(value).toFixed(2)}`
-  const change = (of: VariantStanding["minusFirst"]) => (of === null ? "" : `${figure(of.value)} [${figure(of.lower)}, ${figure(of.upper)}]`)
+  const worth = (value: number) => worthIn(measure, value)
+  const change = (of: VariantStanding["minusFirst"]) => changeIn(measure, of)
   const row = (cells: ReadonlyArray<string>) => cells.join("  ").trimEnd()
   return [
     row(["variant".padEnd(width), "seeds", (measure === "right" ? "right" : "score").padStart(8), "seeds from, to".padEnd(16), "    at 1", "minus base, 95 %".padEnd(21), `minus ${all[0]!.name}`]),

@@ -9,6 +9,7 @@ import { writeFile } from "../system/files.ts"
 import { progressStyle } from "../system/progress.ts"
 import { readAsked, readTemperatures } from "../wiring/comparison/asked.ts"
 import { compareJudged } from "../wiring/comparison/compare.ts"
+import { changeIn, toldOf, worthIn } from "../wiring/comparison/figures.ts"
 import { marker, needOwnFolder } from "../wiring/comparison/folder.ts"
 import { openCompared } from "../wiring/comparison/policies.ts"
 import * as Flags from "../wiring/flags.ts"
@@ -60,35 +61,31 @@ export const evaluate = Command.make("eval", {
     format: { systemPrompt, promptTemplate, prefill },
     cells: path.join(out, "drawings")
   })
-  const { drawn, judge, standings, yardstick } = comparison
+  const { drawn, judge, standings } = comparison
+  const yardstick = toldOf(comparison.yardstick)
   const facts = { [marker]: 1, finished: true, prompts: asked.length, chosenOn: choice.length, temperatures, yardstick, judge, policies: standings }
   yield* writeFile(path.join(out, "evaluation.json"), JSON.stringify(facts, null, 2) + "\n")
   yield* writeFile(path.join(out, "report.html"), renderComparison({ asked, drawn, standings, yardstick, judge, temperatures, chosenOn: choice.length }))
   yield* Console.log(json ? JSON.stringify(facts) : [...table(standings, yardstick.measure), "", `Look: ${path.join(out, "report.html")}`].join("\n"))
 }, Effect.scoped)).pipe(Command.withDescription("Compare policies on the same prompts, each at its best temperature"))
 
-const worth = (measure: "right" | "score", value: number): string => (measure === "right" ? percent(value) : value.toFixed(2))
-
 const table = (all: ReadonlyArray<Standing>, measure: "right" | "score"): ReadonlyArray<string> => {
   const width = Math.max(6, ...all.map(({ name }) => name.length))
   const most = all[0]!.several?.k
   const row = (cells: ReadonlyArray<string>, name: string) => [name.padEnd(width), ...cells].join("  ").trimEnd()
-  /** Points, where shares are compared. */
-  const signed = (value: number) => `${value < 0 ? "-" : "+"}${measure === "right" ? (100 * Math.abs(value)).toFixed(1) : Math.abs(value).toFixed(2)}`
   const chosenBy = most === undefined ? "" : `best of ${most}`
   return [
     row(["   T", (measure === "right" ? "right" : "score").padStart(8), `minus ${all[0]!.name}, 95 %`.padEnd(21), "    at 1", " renders", chosenBy.padStart(10), "tokens"], "policy"),
     ...all.map((of) => {
       const { against, best, bestTemperature, several } = of
-      const change = against === null ? "" : `${signed(against.difference.value)} [${signed(against.difference.lower)}, ${signed(against.difference.upper)}]`
       const chosen = several?.chosen.at(-1)
       return row([
         String(bestTemperature).padStart(4),
-        worth(measure, best.worth).padStart(8),
-        change.padEnd(21),
-        worth(measure, of.plain.worth).padStart(8),
+        worthIn(measure, best.worth).padStart(8),
+        changeIn(measure, against?.difference ?? null).padEnd(21),
+        worthIn(measure, of.plain.worth).padStart(8),
         percent(best.validity).padStart(8),
-        (chosen === undefined ? "" : worth(measure, chosen.worth)).padStart(10),
+        (chosen === undefined ? "" : worthIn(measure, chosen.worth)).padStart(10),
         best.tokens.toFixed(0).padStart(6)
       ], of.name)
     })

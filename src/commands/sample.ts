@@ -7,6 +7,7 @@ import * as samplerOnnx from "../../layers/sampler/onnx.ts"
 import { openAdapter } from "../model/adapter.ts"
 import { settings } from "../wiring/settings.ts"
 import { parameterCount } from "../engine/training/memory.ts"
+import { noAdapter } from "../engine/weights/parameters.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { plain } from "../engine/sampling/sampling.ts"
 import { fileNames, needNewFiles, writeNewFile } from "../system/outputs.ts"
@@ -66,8 +67,7 @@ export const sample = Command.make("sample", {
     checkpoint,
     tokenizer,
     format: { systemPrompt: o.systemPrompt, promptTemplate: o.promptTemplate, prefill: o.prefill },
-    // Without an adapter only the base is sampled: a LoRA on no module.
-    lora: adapter?.lora ?? { r: 1, alpha: 1, targets: [] },
+    lora: adapter?.lora ?? noAdapter,
     sampling: {
       temperature: o.temperature,
       topK: o.topK,

@@ -86,7 +86,6 @@ const primitivesOf = ({ svg }: Drawn): number | undefined => {
 }
 
 interface Ruler {
-  readonly yardstick: Yardstick
   readonly worth: Score
   readonly scorers: ReadonlyArray<{ readonly name: string; readonly score: Score }>
 }
@@ -150,7 +149,6 @@ export const standings = (
   const everything = policies.flatMap(({ drawn }) => [...drawn.values()].flat())
   const by = (scorer: Scorer) => scorerOver({ measure: "score", scorer }, everything)
   const ruler: Ruler = {
-    yardstick,
     worth: worthOf(yardstick, scorerOver(yardstick, everything)),
     scorers: scorers.map((scorer) => ({ name: scorer.name, score: by(scorer) }))
   }

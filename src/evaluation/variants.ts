@@ -1,5 +1,4 @@
 /** How variants stand that were each trained with several seeds: means over the seeds, intervals over the prompts. */
-import type { Scorer } from "../stages/Scorer.ts"
 import type { PromptDrawn } from "./drawings.ts"
 import type { Asked, PolicyDrawings } from "./standing.ts"
 import { type Interval, mean, pairedBootstrap } from "./statistics.ts"
@@ -44,7 +43,7 @@ export const variantStandings = (
   asked: ReadonlyArray<Asked>,
   base: PolicyDrawings,
   variants: ReadonlyArray<{ readonly name: string; readonly seeds: ReadonlyArray<PolicyDrawings> }>,
-  yardstick: Yardstick & { readonly scorer: Scorer | undefined },
+  yardstick: Yardstick,
   seed: number
 ): ReadonlyArray<VariantStanding> => {
   const everything = [base, ...variants.flatMap(({ seeds }) => seeds)].flatMap(({ drawn }) => [...drawn.values()].flat())

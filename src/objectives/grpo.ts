@@ -1,6 +1,6 @@
 /**
  * GRPO and its kin: policy gradients of single candidates, clipped by how far the policy has moved since the batch's first
- * update. The six losses of TRL 1.16's GRPOTrainer under its names, options and defaults.
+ * update. Six losses of TRL 1.16's GRPOTrainer, with its names and options, and its defaults but for the importance weights.
  *
  * For a token, ρ = π / π_old, π_old the policy before the batch's first update; A is the candidate's advantage
  * (lessons/advantage.ts). With `importanceSamplingLevel` sequence, ρ is the geometric mean over the completion's tokens
@@ -8,12 +8,13 @@
  *
  * Where candidates were not drawn from π_old (an older version, a sampler in fewer bits), each token's loss is multiplied
  * with π_old / π_drawn, through which no gradient flows, truncated or masked: TRL's `vllm_importance_sampling_mode`. TRL does
- * so for vLLM only; here it always is (`none` turns it off).
+ * so for vLLM only, by default `sequence_mask`; here it always is, by default `token_truncate` (`none` turns it off).
  *
  * With beta > 0 each token adds beta · ρ · (π_ref / π - log(π_ref / π) - 1), the k3 estimate of KL(π, π_ref) (Schulman 2020),
  * weighed by ρ as TRL's `use_bias_correction_kl`, its default, has it.
  */
 import type { Graph, Value } from "../engine/graph/graph.ts"
+import { advantageMetrics, meanOf } from "./advantage-metrics.ts"
 import { type Example, float32s, type Objective, type ObjectiveSettings, type ReadSetting, type Scored, type Share, type Stepped } from "./objective.ts"
 import { sumBySequence } from "./sums.ts"
 
@@ -125,7 +126,7 @@ const grpoObjective = ({ norm, reads, source, title, tokenLoss }: GrpoRow): Obje
       ...((settings.importanceSamplingMode ?? "token_truncate") === "none" ? {} : { drawn: float32s(tokens, ({ example, t }) => example === undefined ? 0 : drawnOf(example)[t]!) })
     }
   },
-  metrics: (settings, stepped) => ({ ...sizes(stepped), ...moves(tokenLoss, settings, stepped) })
+  metrics: (settings, stepped) => ({ ...advantageMetrics(stepped), ...moves(tokenLoss, settings, stepped) })
 })
 
 /** exp(d) - d - 1 */
@@ -134,21 +135,6 @@ const divergence = (g: Graph, d: Value): Value => g.sub(g.sub(g.emit("Exp", [d])
 const drawnOf = ({ drawn }: Example): ReadonlyArray<number> => {
   if (drawn === undefined) throw new Error("a candidate without the log-probabilities that it was drawn with")
   return drawn
-}
-
-const meanOf = (xs: ReadonlyArray<number>): number => xs.reduce((sum, x) => sum + x, 0) / Math.max(1, xs.length)
-
-const sizes = ({ examples, policy }: Stepped): Record<string, number> => {
-  const logpOf = (better: boolean, name: string) => {
-    const own = examples.filter(({ signal }) => signal > 0 === better)
-    return own.length === 0 ? {} : { [name]: meanOf(own.map(({ members: [n] }) => policy[n]!)) }
-  }
-  return {
-    "advantages/mean": meanOf(examples.map(({ signal }) => signal)),
-    "advantages/abs": meanOf(examples.map(({ signal }) => Math.abs(signal))),
-    ...logpOf(true, "logps/better"),
-    ...logpOf(false, "logps/worse")
-  }
 }
 
 /** How far the policy moved, under TRL's names: means over tokens, or over candidates where ratios are theirs. */

@@ -1,3 +1,4 @@
+import { advantageMetrics } from "./advantage-metrics.ts"
 import { float32s, int64s, type Objective } from "./objective.ts"
 
 /**
@@ -20,18 +21,5 @@ export const reinforce: Objective = {
     candidates: int64s(examples, ({ members: [candidate] }) => candidate),
     scales: float32s(examples, ({ signal, weight }) => -signal * weight / batch.weight)
   }),
-  metrics: (_, { examples, policy }) => {
-    const mean = (f: (example: (typeof examples)[number]) => number) =>
-      examples.reduce((sum, example) => sum + f(example), 0) / examples.length
-    const logpOf = (better: boolean, name: string) => {
-      const own = examples.filter(({ signal }) => signal > 0 === better)
-      return own.length === 0 ? {} : { [name]: own.reduce((sum, { members: [n] }) => sum + policy[n]!, 0) / own.length }
-    }
-    return {
-      "advantages/mean": mean(({ signal }) => signal),
-      "advantages/abs": mean(({ signal }) => Math.abs(signal)),
-      ...logpOf(true, "logps/better"),
-      ...logpOf(false, "logps/worse")
-    }
-  }
+  metrics: (_, stepped) => advantageMetrics(stepped)
 }

@@ -181,7 +181,7 @@ REFERENCE = [-2.0, -2.5, -2.75, -2.25]
 PAIRS = [[0, 1], [0, 2], [3, 1]]
 
 
-def trl_pairs_loss(kinds, weights, beta, smoothing, tokens):
+def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_kl", coef=0.5, tau=0.05):
     """`DPOTrainer._compute_loss` of the installed TRL on one batch: all chosen completions, then all rejected ones."""
     rows = [tokens[pair[side]] for side in (0, 1) for pair in PAIRS]
     width = max(len(row) for row in rows)
@@ -195,10 +195,12 @@ def trl_pairs_loss(kinds, weights, beta, smoothing, tokens):
     trainer = SimpleNamespace(
         model=SimpleNamespace(training=False),
         accelerator=SimpleNamespace(device=torch.device("cpu"), gather=same, gather_for_metrics=same),
+        args=SimpleNamespace(discopop_tau=tau),
         aux_loss_enabled=False,
         ld_alpha=None,
         precompute_ref_logps=True,
-        f_divergence_type="reverse_kl",
+        f_divergence_type=divergence,
+        f_alpha_divergence_coef=coef,
         loss_types=kinds,
         loss_weights=weights,
         beta=beta,
@@ -208,7 +210,7 @@ def trl_pairs_loss(kinds, weights, beta, smoothing, tokens):
         _total_train_tokens=0,
         _tp_size=1,
     )
-    reference = torch.tensor(REFERENCE, dtype=torch.float64)
+    reference = torch.tensor(REFERENCE, dtype=log_probs.dtype)
     inputs = {
         "input_ids": torch.zeros_like(mask),
         "attention_mask": torch.ones_like(mask),

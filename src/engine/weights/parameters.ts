@@ -32,6 +32,9 @@ export interface LoraConfig {
   readonly alphas?: Readonly<Record<string, number>>
 }
 
+/** An adapter of no matrix: the base as it is. */
+export const noAdapter: LoraConfig = { r: 1, alpha: 1, targets: [] }
+
 /** Rank and scale of a module's factors. */
 export interface Factors {
   readonly r: number

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { random, shuffled } from "../../engine/random.ts"
 import { type Asked, categoryOf } from "../../evaluation/standing.ts"
-import { embeddedPrompts, promptOf, readPromptRows } from "../../prompts.ts"
+import { embeddedPrompts, isOneInFive, promptOf, readPromptRows } from "../../prompts.ts"
 import { BadInput } from "../../system/errors.ts"
 
 export const readTemperatures = Effect.fnUntraced(function*(text: string) {
@@ -38,9 +38,7 @@ export const readAsked = Effect.fnUntraced(function*(file: string, chooseOn: str
     const texts = new Set(asked.map(({ prompt }) => prompt.text))
     return { asked, choice: few((given ?? []).filter(({ text }) => !texts.has(text))) }
   }
-  // One in five, by the hash in its id: adding prompts moves none of the others.
-  const chooser = ({ prompt }: Asked): boolean => Number.parseInt(prompt.id.slice(0, 4), 16) % 5 === 0
-  const [choice, asked] = [all.filter(chooser), all.filter((of) => !chooser(of)).slice(0, limit)]
+  const [choice, asked] = [all.filter(({ prompt }) => isOneInFive(prompt)), all.filter(({ prompt }) => !isOneInFive(prompt)).slice(0, limit)]
   if (choice.length === 0 || asked.length === 0) {
     return yield* new BadInput({ message: `${file} has too few prompts to choose a temperature on some and measure on others: give others as --choose-on, or one temperature as --temperatures.` })
   }

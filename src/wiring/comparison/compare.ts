@@ -110,7 +110,7 @@ export const compare = Effect.fn("compare")(function*(o: ComparisonOptions) {
         }).pipe(Effect.provide(services))
         return { drawn, seconds: ((yield* Clock.currentTimeMillis) - started) / 1000 }
       })
-      return cell(o.cells, path.basename(`${name}-${what}-${temperature}`), facts, make)
+      return cell(o.cells, `${name}-${what}-${temperature}`, facts, make)
     }
     const choice = new Map<number, ReadonlyArray<PromptDrawn>>()
     if (chooses) for (const t of o.temperatures) choice.set(t, (yield* draw("choice", o.choice, t, t === 0 ? 1 : choiceDrawings, false)).drawn)
@@ -134,7 +134,7 @@ export const compare = Effect.fn("compare")(function*(o: ComparisonOptions) {
   return {
     drawn,
     judge: champions ? judge.name : null,
-    yardstick: { measure: yardstick.measure, scorer: yardstick.scorer?.name ?? "none" },
+    yardstick,
     standings: standings(o.asked, drawn, yardstick, o.scorers, o.seed)
   }
 })

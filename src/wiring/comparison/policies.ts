@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
-import type { LoraConfig } from "../../engine/weights/parameters.ts"
+import { type LoraConfig, noAdapter } from "../../engine/weights/parameters.ts"
 import type { Parameters } from "../../engine/weights/tensor.ts"
 import { openAdapter } from "../../model/adapter.ts"
 import { openWeights, readParameters, weightsHash } from "../../model/model-folder.ts"
@@ -19,9 +19,6 @@ export interface Compared {
   /** SHA-256 of the base's weights and of the adapter's, if it has one. */
   readonly sha256: string
 }
-
-/** Without an adapter only the base is sampled: a LoRA on no module. */
-const noAdapter: LoraConfig = { r: 1, alpha: 1, targets: [] }
 
 const splitName = Effect.fnUntraced(function*(given: string) {
   const at = given.indexOf("=")

@@ -43,7 +43,10 @@ interface RunOptions {
   readonly say: (line: string) => void
 }
 
-/** A process of this program. It is asked to stop with the effect, and waited for: it then saves where it is. */
+/**
+ * A process of this program, with this environment: a paid judge needs its key. It is asked to stop with the effect, and waited for: it then
+ * saves where it is.
+ */
 const child = (args: ReadonlyArray<string>, line: (text: string) => void) =>
   Effect.callback<string | undefined>((resume) => {
     const main = process.argv[1]!
