@@ -120,7 +120,8 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
    * @param choice `auto` takes CUDA, then WebGPU, if one runs and the model is large enough to gain; a device asked for
    * by name must run, or the layer fails with `DeviceUnavailable`
    * @param parameters size of the policy, parameters
-   * @param threads of one run; 0 takes all cores
+   * @param threads of one run; 0 takes all cores, or half of them for a small model whose sampler and trainer overlap: its
+   * products are too small for more (two threads decode 128 rows of the embedded policy only 1.4 times as fast as one)
    * @param overlap whether sampler and trainer work at the same time, as they do at a staleness of 1 or more
    */
   static readonly layer = (choice: DeviceChoice, parameters: number, { overlap = true, threads = 0 } = {}) =>
@@ -133,7 +134,7 @@ export class OnnxRuntime extends Context.Service<OnnxRuntime, {
         const reserved = yield* Ref.make(0)
         return OnnxRuntime.of({
           ...picked,
-          threads: threads > 0 ? threads : Math.max(1, os.availableParallelism()),
+          threads: threads > 0 ? threads : Math.max(1, Math.floor(os.availableParallelism() / (overlap && parameters < smallModel ? 2 : 1))),
           spinning: !overlap,
           left: Effect.map(Ref.get(reserved), (taken) => free - taken),
           reserve: Effect.fnUntraced(function*(what, bytes) {

@@ -13,13 +13,13 @@ import { Graph } from "../../src/engine/graph/graph.ts"
 import { type LoraConfig, type QuantizedWeights, type Weights } from "../../src/engine/weights/parameters.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
 import { hash32, uniformAt } from "../../src/engine/random.ts"
-import { choose, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
+import { choose, isCooled, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { padTo, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { decode, prefill } from "../../src/engine/sampling/decoding.ts"
 import { forward } from "../../src/engine/nets/transformer.ts"
 import { KeyValueCache } from "./kv-cache.ts"
 import { maskFeeds, sequenceFeeds } from "./sequences.ts"
-import { createSession, type Device, type Feeds, feedsOf, int64, type Session, Sessions } from "./session.ts"
+import { createSession, type Device, type Feeds, feedsOf, float32, int64, type Session, Sessions } from "./session.ts"
 import { type ReadPrompt, SharedPrompts } from "./shared-prompts.ts"
 
 export interface SamplerSpec {
@@ -147,18 +147,17 @@ export class SamplerProgram {
         batch = left.map((r) => batch[r]!)
         hold(reader.known)
       }
-      const scores = isPlain(call.options) ? "probabilities" : "logits"
       const out = await decoding.run({
         ...adapter,
+        ...temperatureFeed(call.options),
         ...cache.feeds(),
         ...shared?.feeds(batch.map(({ ids, prompt }) => ({ prompt, tokens: ids.length - 1 }))),
         ids: int64([batch.length], batch.map(({ ids }) => ids.at(-1)!)),
         positions: int64([batch.length, 1], batch.map(({ ids, prompt }) => call.prompts[prompt]!.ids.length + ids.length - 1))
-      }, [scores, "keys", "values"])
+      }, [...scoresFor(call.options), "keys", "values"])
       cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array)
-      const data = out[scores]!.data as Float32Array
-      const { vocab } = this.#spec.checkpoint.config
-      batch.forEach((row, r) => row.done || this.#draw(call, row, data.subarray(r * vocab, (r + 1) * vocab)))
+      const scores = scoresOf(out, this.#spec.checkpoint.config.vocab)
+      batch.forEach((row, r) => row.done || this.#draw(call, row, scores(r)))
     }
     const exact = await this.#exactLogps(call, groups.flat())
     return groups.map((group) =>
@@ -232,12 +231,11 @@ export class SamplerProgram {
     return read
   }
 
-  /** @param scores [vocab]: probabilities if tokens are drawn from the policy itself, else logits */
-  #draw(call: SampleCall, row: Row, scores: Float32Array): void {
+  #draw(call: SampleCall, row: Row, { logits, probabilities, tempered }: Scores): void {
     const uniform = uniformAt(row.seed, row.ids.length)
-    const { drawnLogp, id, logp } = isPlain(call.options)
-      ? drawn(scores, uniform)
-      : filtered(scores, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids], uniform)
+    const { drawnLogp, id, logp } = probabilities !== undefined
+      ? drawn(probabilities, tempered ?? probabilities, uniform)
+      : filtered(logits!, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids], uniform)
     const text = this.#spec.tokenTexts[id] ?? ""
     row.ids.push(id)
     row.logps.push(logp)
@@ -276,8 +274,25 @@ const digestOf = (parameters: Parameters): string => {
 
 /** A prompt that was read: its number among those read with it, and the scores of its first new token. */
 interface Read extends ReadPrompt {
-  readonly scores: Float32Array
+  readonly scores: Scores
 }
+
+/** What the next token of a row is chosen by, [vocab] each: those that `scoresFor` names. */
+type Scores = Readonly<Partial<Record<"logits" | "probabilities" | "tempered", Float32Array>>>
+
+/** The outputs of a graph that a choice needs: filters are applied to logits, the rest is done in the graph. */
+const scoresFor = (options: SamplingOptions): ReadonlyArray<keyof Scores> =>
+  isPlain(options) ? ["probabilities"] : isCooled(options) ? ["probabilities", "tempered"] : ["logits"]
+
+/** By row. */
+const scoresOf = (out: Feeds, vocab: number) => (row: number): Scores => {
+  const of = (name: keyof Scores) => (out[name]?.data as Float32Array | undefined)?.subarray(row * vocab, (row + 1) * vocab)
+  return { logits: of("logits"), probabilities: of("probabilities"), tempered: of("tempered") } as Scores
+}
+
+const temperatureFeed = (options: SamplingOptions): Feeds => ({
+  inverse_temperature: float32([1], Float32Array.of(isCooled(options) ? 1 / options.temperature : 1))
+})
 
 /**
  * Reads prompts as they are needed, several in one run, and keeps the last ones until all their candidates have begun.
@@ -324,32 +339,29 @@ class PromptReader {
     const { config } = this.#checkpoint
     const ids = wanted.map((prompt) => this.#call.prompts[prompt]!.ids)
     const shape = [wanted.length, time]
-    const scores = isPlain(this.#call.options) ? "probabilities" : "logits"
     const out = await this.#session.run({
       ...this.#adapter,
+      ...temperatureFeed(this.#call.options),
       ids: int64(shape, ids.flatMap((own) => padTo(own, time))),
       positions: int64(shape, ids.flatMap(() => Array.from({ length: time }, (_, t) => t))),
       ...maskFeeds(config, time),
       last: int64([wanted.length], ids.map((own, n) => n * time + own.length - 1))
-    }, [scores, "keys", "values"])
-    const data = out[scores]!.data as Float32Array
+    }, [...scoresFor(this.#call.options), "keys", "values"])
+    const scores = scoresOf(out, config.vocab)
     const prompts = {
       keys: out["keys"]!.data as Float32Array,
       values: out["values"]!.data as Float32Array,
       count: wanted.length,
       time
     }
-    wanted.forEach((prompt, at) =>
-      this.#known.set(prompt, { prompts, at, scores: data.subarray(at * config.vocab, (at + 1) * config.vocab) })
-    )
+    wanted.forEach((prompt, at) => this.#known.set(prompt, { prompts, at, scores: scores(at) }))
   }
 }
 
-/** From probabilities [vocab]: the token at which their running sum passes `uniform`. */
-const drawn = (probability: Float32Array, uniform: number) => {
-  const id = choose(probability, uniform)
-  const logp = Math.log(probability[id]!)
-  return { id, logp, drawnLogp: logp }
+/** @param from what is drawn from, [vocab]: the token at which its running sum passes `uniform` */
+const drawn = (probability: Float32Array, from: Float32Array, uniform: number) => {
+  const id = choose(from, uniform)
+  return { id, logp: Math.log(probability[id]!), drawnLogp: Math.log(from[id]!) }
 }
 
 /** From logits [vocab], through the filters. */

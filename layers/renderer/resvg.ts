@@ -42,9 +42,16 @@ const isBlank = (rgba: Uint8Array): boolean => {
   const bins = new Uint32Array(4096)
   let [low, high] = [765, 0]
   let spread = 0
+  let bin = 0
   for (let i = 0; i < rgba.length; i += 4) {
+    // Most pixels have the colour of the one before.
+    if (i > 0 && rgba[i] === rgba[i - 4] && rgba[i + 1] === rgba[i - 3] && rgba[i + 2] === rgba[i - 2]) {
+      bins[bin]!++
+      continue
+    }
     const [r, g, b] = [rgba[i]!, rgba[i + 1]!, rgba[i + 2]!]
-    bins[(r >> 4) << 8 | (g >> 4) << 4 | b >> 4]!++
+    bin = (r >> 4) << 8 | (g >> 4) << 4 | b >> 4
+    bins[bin]!++
     const sum = r + g + b
     if (sum < low) low = sum
     if (sum > high) high = sum

@@ -23,7 +23,7 @@ const one = 2 ** 22
 
 interface Taps {
   readonly first: number
-  readonly weights: ReadonlyArray<number>
+  readonly weights: Float64Array
 }
 
 /** Which input pixels make each output pixel, and the weight of each; the weights sum to 1. */
@@ -35,10 +35,20 @@ const tapsOf = (from: number, to: number, filter: Filter): ReadonlyArray<Taps> =
     const centre = (i + 0.5) * (from / to)
     const first = Math.max(0, Math.trunc(centre - reach + 0.5))
     const last = Math.min(from, Math.trunc(centre + reach + 0.5))
-    const raw = Array.from({ length: last - first }, (_, x) => kernel((x + first - centre + 0.5) * (1 / scale)))
+    const raw = Float64Array.from({ length: last - first }, (_, x) => kernel((x + first - centre + 0.5) * (1 / scale)))
     const total = raw.reduce((sum, w) => sum + w, 0)
     return { first, weights: raw.map((w) => w / total) }
   })
+}
+
+/** The taps of the last few sizes: a run resizes many thousand pictures, all of one size. */
+const known = new Map<string, ReadonlyArray<Taps>>()
+const fixedTapsOf = (from: number, to: number, filter: Filter): ReadonlyArray<Taps> => {
+  const key = `${from} ${to} ${filter}`
+  const taps = known.get(key) ?? fixed(tapsOf(from, to, filter))
+  if (known.size >= 16) known.clear()
+  known.set(key, taps)
+  return taps
 }
 
 /** The weights in units of 1 / `one`. */
@@ -61,22 +71,30 @@ export const resize = (
   toHeight: number,
   filter: Filter
 ): Uint8Array => {
-  const columns = fixed(tapsOf(width, toWidth, filter))
+  const columns = fixedTapsOf(width, toWidth, filter)
   const across = toWidth === width ? Uint8Array.from(rgba) : new Uint8Array(toWidth * height * 4)
   if (toWidth !== width) {
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < toWidth; x++) {
         const { first, weights } = columns[x]!
-        for (let c = 0; c < 4; c++) {
-          let sum = one / 2
-          for (let t = 0; t < weights.length; t++) sum += weights[t]! * rgba[(y * width + first + t) * 4 + c]!
-          across[(y * toWidth + x) * 4 + c] = clip8(sum)
+        let [r, g, b, a] = [one / 2, one / 2, one / 2, one / 2]
+        for (let t = 0, i = (y * width + first) * 4; t < weights.length; t++, i += 4) {
+          const w = weights[t]!
+          r += w * rgba[i]!
+          g += w * rgba[i + 1]!
+          b += w * rgba[i + 2]!
+          a += w * rgba[i + 3]!
         }
+        const to = (y * toWidth + x) * 4
+        across[to] = clip8(r)
+        across[to + 1] = clip8(g)
+        across[to + 2] = clip8(b)
+        across[to + 3] = clip8(a)
       }
     }
   }
   if (toHeight === height) return across
-  const rows = fixed(tapsOf(height, toHeight, filter))
+  const rows = fixedTapsOf(height, toHeight, filter)
   const out = new Uint8Array(toWidth * toHeight * 4)
   for (let y = 0; y < toHeight; y++) {
     const { first, weights } = rows[y]!

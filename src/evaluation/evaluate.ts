@@ -22,6 +22,12 @@ import { mean } from "./statistics.ts"
 /** No training step has these numbers, so no drawing here shares its random numbers with one that was trained on. */
 const [heldOutStep, choiceStep] = [-1, -2]
 
+/**
+ * Temperatures that are measured at the same time: the next one's drawings are sampled while the last ones of this are
+ * rendered and scored.
+ */
+const temperaturesAtOnce = 2
+
 /** Most training prompts that temperatures are chosen on (as many as are held out), and drawings of each at every temperature. */
 const [mostChoicePrompts, choiceDrawings] = [64, 4]
 
@@ -106,20 +112,23 @@ export const evaluate = Effect.fn("evaluate")(function*(o: EvaluationOptions) {
       onDrawn: (more) => Effect.flatMap(Ref.updateAndGet(done, (before) => before + more), (now) => progress.tick(now, detail))
     })
 
-  const choose = Effect.fnUntraced(function*(name: string, policy: PolicySnapshot, champions: boolean) {
-    const drawn = new Map<number, ReadonlyArray<PromptDrawn>>()
-    for (const temperature of grid) {
-      drawn.set(temperature, yield* draw(`${name} policy on training prompts, temperature ${temperature}`, {
+  const atEach = <E, R>(of: (temperature: number) => Effect.Effect<ReadonlyArray<PromptDrawn>, E, R>) =>
+    Effect.map(
+      Effect.forEach(grid, (temperature) => Effect.map(of(temperature), (drawn) => [temperature, drawn] as const), {
+        concurrency: temperaturesAtOnce
+      }),
+      (all) => new Map(all)
+    )
+  const choose = (name: string, policy: PolicySnapshot, champions: boolean) =>
+    atEach((temperature) =>
+      draw(`${name} policy on training prompts, temperature ${temperature}`, {
         prompts: chosenOn, policy, temperature, k: choiceDrawings, step: choiceStep, scorers: needed, champions
-      }))
-    }
-    return drawn
-  })
-  const measure = Effect.fnUntraced(function*(name: string, policy: PolicySnapshot, best: number, bestOf: number | undefined) {
-    const drawn = new Map<number, ReadonlyArray<PromptDrawn>>()
-    for (const temperature of grid) {
+      })
+    )
+  const measure = (name: string, policy: PolicySnapshot, best: number, bestOf: number | undefined) =>
+    atEach((temperature) => {
       const champions = temperature === bestOf
-      drawn.set(temperature, yield* draw(`${name} policy on held-out prompts, temperature ${temperature}`, {
+      return draw(`${name} policy on held-out prompts, temperature ${temperature}`, {
         prompts: heldOut,
         policy,
         temperature,
@@ -129,10 +138,8 @@ export const evaluate = Effect.fn("evaluate")(function*(o: EvaluationOptions) {
         scorers: temperature === best || temperature === 0 ? o.scorers : needed,
         champions,
         scored: "champions"
-      }))
-    }
-    return drawn
-  })
+      })
+    })
 
   const untrained = yield* choose("untrained", o.before, asked)
   const trained = yield* choose("trained", o.after, false)

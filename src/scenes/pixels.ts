@@ -63,9 +63,10 @@ export interface Picture {
   readonly labels: Uint8Array
 }
 
+/** Squared RGB distance of a pixel from a paint. */
 const distance = (p: Uint8Array | Uint8ClampedArray, at: number, label: number): number => {
   const v = values[label]!
-  return Math.hypot(p[at]! - v[0], p[at + 1]! - v[1], p[at + 2]! - v[2])
+  return (p[at]! - v[0]) ** 2 + (p[at + 1]! - v[1]) ** 2 + (p[at + 2]! - v[2]) ** 2
 }
 
 /**
@@ -86,8 +87,8 @@ const blend = (p: Uint8Array | Uint8ClampedArray, i: number, a: number, b: numbe
   return off < 100 ? t : undefined
 }
 
-/** RGB distance up to which a pixel counts as a paint and not as an edge. */
-const pure = 40
+/** Squared RGB distances up to which a pixel counts as a paint and not as an edge, and as exactly that paint. */
+const [pure, same] = [40 ** 2, 4 ** 2]
 
 /** Gives every pixel a paint; the blurred pixels at an edge go to one of the paints that meet there. */
 export const readImage = ({ height, rgba, width }: Image): Picture => {
@@ -96,16 +97,24 @@ export const readImage = ({ height, rgba, width }: Image): Picture => {
   const certain = new Uint8Array(size)
   const exact = new Uint8Array(size)
   for (let i = 0; i < size; i++) {
+    const [p, q] = [4 * i, 4 * (i - 1)]
+    // Most pixels have the colour of the one before.
+    if (i > 0 && rgba[p] === rgba[q] && rgba[p + 1] === rgba[q + 1] && rgba[p + 2] === rgba[q + 2]) {
+      nearest[i] = nearest[i - 1]!
+      certain[i] = certain[i - 1]!
+      exact[i] = exact[i - 1]!
+      continue
+    }
     let best = Infinity
     for (let label = 0; label < paints.length; label++) {
-      const d = distance(rgba, 4 * i, label)
+      const d = distance(rgba, p, label)
       if (d < best) {
         best = d
         nearest[i] = label
       }
     }
     certain[i] = best <= pure ? 1 : 0
-    exact[i] = best <= 4 ? 1 : 0
+    exact[i] = best <= same ? 1 : 0
   }
   // Edges where a blend looks like a paint are one pixel thin: a square of four pixels of exactly that paint is not an
   // edge.
@@ -295,10 +304,14 @@ export const runs = (picture: Picture, mask: Mask, y: number, x0: number, x1: nu
 
 const angles = Array.from({ length: 24 }, (_, k) => [Math.cos((k * Math.PI) / 12), Math.sin((k * Math.PI) / 12)] as const)
 
-/** Share of a circle that the mask covers. */
-const coverage = (picture: Picture, mask: Mask, cx: number, cy: number, r: number): number => {
-  let hits = 0
-  for (const [c, s] of angles) if (at(picture, mask, cx + r * c, cy + r * s)) hits += 1
+/** Share of a circle that the mask covers; 0 as soon as it must be less than `least`. */
+const coverage = (picture: Picture, mask: Mask, cx: number, cy: number, r: number, least = 0): number => {
+  let hits = angles.length
+  for (const [c, s] of angles) {
+    if (at(picture, mask, cx + r * c, cy + r * s)) continue
+    hits -= 1
+    if (hits < least * angles.length) return 0
+  }
   return hits / angles.length
 }
 
@@ -315,8 +328,8 @@ export const rings = (picture: Picture, mask: Mask): ReadonlyArray<Ring> => {
       for (let cx = Math.ceil(box.x0 + r - 3); cx <= box.x1 - r + 3; cx++) {
         // Two opposite points first: most centres fail here.
         if (!at(picture, mask, cx - r, cy) && !at(picture, mask, cx + r, cy)) continue
-        const on = coverage(picture, mask, cx, cy, r)
-        if (on < 0.75) continue
+        const on = coverage(picture, mask, cx, cy, r, 0.75)
+        if (on === 0) continue
         const out = coverage(picture, mask, cx, cy, r + 3.2)
         if (out > 0.5) continue
         const near = coverage(picture, mask, cx, cy, r - 1) + coverage(picture, mask, cx, cy, r + 1)

@@ -60,7 +60,7 @@ export const settings = {
   output_dir: [orElse(Schema.String, ""), "run folder; empty makes a new one under runs/"],
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
-  threads: [orElse(int(0, 1024), 0), "threads of one onnxruntime run; 0 takes all cores"],
+  threads: [orElse(int(0, 1024), 0), "threads of one onnxruntime run; 0 takes all cores, or half of them for a small policy that is sampled while it is trained"],
   max_steps: [orElse(int(1, 1e9), 180), "steps: each draws, judges and trains once"],
   prompts_per_step: [orElse(int(1, 1e6), 16), "prompts drawn for each step"],
   prompts_per_batch: [orElse(int(1, 1e6), 16), "prompts decoded together"],

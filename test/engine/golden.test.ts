@@ -65,7 +65,8 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
       ids: int64([time, time], ids.flatMap(() => ids)),
       positions: int64([time, time], ids.flatMap(() => ids.map((_, t) => t))),
       ...maskFeeds(config, time),
-      last: int64([time], ids.map((_, t) => t * time + t))
+      last: int64([time], ids.map((_, t) => t * time + t)),
+      inverse_temperature: float32([1], Float32Array.of(1))
     })
     await session.release()
     golden.logits.flat().forEach((x: number, i: number) => assert.approximately(Number(logits!.data[i]), x, 1e-4))

@@ -5,17 +5,18 @@ import type { Graph, Value } from "../graph/graph.ts"
 import { type ParameterSource, parameterSource, type Weights } from "../weights/parameters.ts"
 import { blocks, type DecoderConfig, maskInputs, rowsOf, unembeddingName, withinCall } from "../nets/transformer.ts"
 
-/** The next token's scores: `logits`, and `probabilities` = softmax(logits). */
+/** The next token's scores: `logits`, and softmax of them as they are and times `inverse_temperature` [1]. */
 const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value): void => {
   const logits = p.times(unembeddingName(c), x, c.vocab)
   g.output("logits", logits)
   g.output("probabilities", g.emit("Softmax", [logits]))
+  g.output("tempered", g.emit("Softmax", [g.mul(logits, g.input("inverse_temperature", "float32", [1]))]))
 }
 
 /**
  * Prompts, read once. Inputs: `ids`, `positions` [batch, time] and the masks as in `forward`; `last` [batch] int64, the
- * flat index of each prompt's last token.
- * Outputs: `logits` and `probabilities` [batch, vocab] after that token; `keys` and `values`
+ * flat index of each prompt's last token; `inverse_temperature` [1].
+ * Outputs: `logits`, `probabilities` and `tempered` [batch, vocab] after that token; `keys` and `values`
  * [layers * batch, kvHeads, time, D], layer by layer.
  */
 export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
@@ -41,11 +42,11 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  * with one softmax over both parts).
  *
  * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row
- * sees and -1e9 at others, and with sliding layers `sliding_mask`; and for each layer i `past_k.i` and `past_v.i` [row,
+ * sees and -1e9 at others, and with sliding layers `sliding_mask`; `inverse_temperature` [1]; and for each layer i `past_k.i` and `past_v.i` [row,
  * kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that continue each prompt (any, where
  * there is none); `places` [row] int64, where each row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and with
- * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: `logits` and
- * `probabilities` [row, vocab]; `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
+ * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: `logits`, `probabilities`
+ * and `tempered` [row, vocab]; `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
  * put into its cache.
  *
  * In a sequence's own cache, each head is a product of a matrix and one vector, which onnxruntime computes directly

@@ -129,6 +129,22 @@ describe("weights in few bits", () => {
     }))
 })
 
+describe("a temperature below 1", () => {
+  it.live("is applied in the graph: tokens and log-probabilities as by the rule in code", () =>
+    Effect.gen(function*() {
+      const cooled = { ...plain, temperature: 0.5 }
+      const inGraph = yield* drawn({ sampling: cooled })
+      const inCode = yield* drawn({ sampling: { ...cooled, topK: 1e6 } }) // a filter that keeps everything
+      const sum = (all?: ReadonlyArray<number>) => all!.reduce((a, b) => a + b, 0)
+      inGraph.forEach(({ completionIds, drawnLogps, logps }, n) => {
+        assert.deepStrictEqual(completionIds, inCode[n]!.completionIds)
+        assert.approximately(sum(logps), sum(inCode[n]!.logps), 1e-4)
+        assert.approximately(sum(drawnLogps), sum(inCode[n]!.drawnLogps), 1e-4)
+        assert.notStrictEqual(sum(drawnLogps), sum(logps))
+      })
+    }))
+})
+
 describe("drawings that can no longer become well-formed", () => {
   it.live("end at once when asked for, and never otherwise", () =>
     Effect.gen(function*() {
