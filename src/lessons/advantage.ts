@@ -1,11 +1,13 @@
 /**
  * Turns the verdicts about a step's prompts into advantages: how much better or worse than the prompt's average each
- * candidate is.
+ * candidate is. The baseline is the mean reward of the prompt's candidates.
  *
- * A candidate's reward is the share of its comparisons that it won, in [0, 1]; a tie counts half. This is the win rate
- * of Pref-GRPO (Wang et al. 2025, arXiv:2508.20751). Ours: a comparison without an answer is not counted, so a judge
- * that fails moves no candidate; Pref-GRPO counts it as one half. The baseline is the mean reward of the prompt's
- * candidates.
+ * `win_rate`: a candidate's reward is the share of its comparisons that it won, in [0, 1]; a tie counts half. This is the
+ * win rate of Pref-GRPO (Wang et al. 2025, arXiv:2508.20751). Ours: a comparison without an answer is not counted, so a
+ * judge that fails moves no candidate; Pref-GRPO counts it as one half.
+ *
+ * `score`: the score that the judge gave it, in the judge's unit; a mean where its scores differ. A drawing that did not
+ * render gets the lowest score of the step. A candidate without a score has no reward.
  */
 import { Advantage, type Candidate, type JudgedPair } from "../domain.ts"
 import type { LessonOptions } from "./options.ts"
@@ -13,17 +15,52 @@ import { informative, winRates } from "./order.ts"
 
 export interface Rewarded {
   readonly candidate: Candidate
-  /** [0, 1] */
+  /** [0, 1], or in the unit of the judge's scores. */
   readonly reward: number
 }
 
-/** Each candidate with at least one answer, by index. The others have no reward. */
-export const rewardsOf = (pairs: ReadonlyArray<JudgedPair>, k: number): ReadonlyArray<Rewarded> => {
+const candidatesOf = (pairs: ReadonlyArray<JudgedPair>): ReadonlyArray<Candidate> =>
+  [...new Map(pairs.flatMap(({ a, b }) => [[a.index, a] as const, [b.index, b] as const])).values()].toSorted((a, b) => a.index - b.index)
+
+/** Candidates with at least one answer. */
+const won = (k: number) => (pairs: ReadonlyArray<JudgedPair>): ReadonlyArray<Rewarded> => {
   const answered = informative(pairs)
-  const candidates = new Map(answered.flatMap(({ a, b }) => [[a.index, a] as const, [b.index, b] as const]))
-  const rewards = winRates(answered, k)
-  return [...candidates.values()].toSorted((a, b) => a.index - b.index).map((candidate) => ({ candidate, reward: rewards[candidate.index]! }))
+  const rates = winRates(answered, k)
+  return candidatesOf(answered).map((candidate) => ({ candidate, reward: rates[candidate.index]! }))
 }
+
+/** Candidates by whether the gate turned them away: in a pair that it decided, the loser, or both. */
+const turnedAway = (pairs: ReadonlyArray<JudgedPair>): ReadonlySet<number> =>
+  new Set(pairs.flatMap(({ a, b, verdict: { by, outcome } }) =>
+    by !== "gate" ? [] : outcome === "A" ? [b.index] : outcome === "B" ? [a.index] : outcome === "invalid" ? [a.index, b.index] : []))
+
+const scoresOf = (pairs: ReadonlyArray<JudgedPair>): ReadonlyMap<number, number> => {
+  const told = pairs.flatMap(({ a, b, verdict: { scores } }) =>
+    scores === undefined ? [] : [[a.index, scores[0]] as const, [b.index, scores[1]] as const])
+  return new Map([...Map.groupBy(told, ([index]) => index)].map(([index, own]) => [index, mean(own.map(([, score]) => score))]))
+}
+
+/** @param groups the judged pairs of each prompt of a step */
+const scored = (groups: ReadonlyArray<ReadonlyArray<JudgedPair>>): ReadonlyArray<ReadonlyArray<Rewarded>> => {
+  const all = groups.map(scoresOf)
+  const lowest = all.flatMap((own) => [...own.values()]).reduce((least, score) => Math.min(least, score), Infinity)
+  return groups.map((pairs, n) => {
+    const away = turnedAway(pairs)
+    return candidatesOf(pairs).flatMap((candidate) => {
+      const reward = all[n]!.get(candidate.index) ?? (away.has(candidate.index) && lowest < Infinity ? lowest : undefined)
+      return reward === undefined ? [] : [{ candidate, reward }]
+    })
+  })
+}
+
+/**
+ * The rewards of each prompt's candidates, in the order of their indices; those without one are left out.
+ * @param groups the judged pairs of each prompt of a step
+ */
+export const rewardsOf = (
+  { k, reward = "win_rate" }: Pick<LessonOptions, "k" | "reward">,
+  groups: ReadonlyArray<ReadonlyArray<JudgedPair>>
+): ReadonlyArray<ReadonlyArray<Rewarded>> => reward === "score" ? scored(groups) : groups.map(won(k))
 
 const mean = (xs: ReadonlyArray<number>): number => xs.reduce((sum, x) => sum + x, 0) / Math.max(1, xs.length)
 
@@ -56,10 +93,11 @@ export const centred = (groups: ReadonlyArray<ReadonlyArray<number>>, scale: Non
  * @param groups the judged pairs of each prompt
  */
 export const advantages = (
-  { k, maskTruncated = false, scaleRewards = "none" }: Pick<LessonOptions, "k" | "maskTruncated" | "scaleRewards">,
+  options: Pick<LessonOptions, "k" | "maskTruncated" | "reward" | "scaleRewards">,
   groups: ReadonlyArray<ReadonlyArray<JudgedPair>>
 ): Array<Advantage> => {
-  const rewarded = groups.map((pairs) => rewardsOf(pairs, k))
+  const { maskTruncated = false, scaleRewards = "none" } = options
+  const rewarded = rewardsOf(options, groups)
   const all = centred(rewarded.map((group) => group.map(({ reward }) => reward)), scaleRewards)
   return rewarded.flatMap((group, n) =>
     group.flatMap(({ candidate }, i) => {

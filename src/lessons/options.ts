@@ -17,6 +17,8 @@ export interface LessonOptions extends ComparisonOptions {
    * a signed advantage (advantage.ts). The options from `pairs` on apply to preferences only. Default `preferences`.
    */
   readonly lessons: "preferences" | "advantages"
+  /** What an advantage is made from: the share of comparisons won, or the judge's own scores (advantage.ts). Default `win_rate`. */
+  readonly reward?: "win_rate" | "score" | undefined
   /** What a reward's distance from its prompt's mean is divided by: the prompt's deviation, the step's, or nothing. Default `none`. */
   readonly scaleRewards?: "group" | "batch" | "none" | undefined
   /** Whether candidates that ran into the limit on tokens make no advantage. Default no. */

@@ -76,8 +76,8 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
 }
 
 /** What TRL's GRPOTrainer says of the rewards and lengths of a step. The step's deviation is over all its rewards. */
-const rewardMetrics = (k: number, pairs: ReadonlyArray<JudgedPair>, drawings: ReadonlyArray<Drawing>): Record<string, number> => {
-  const groups = byPrompt(pairs).map((own) => rewardsOf(own, k).map(({ reward }) => reward))
+const rewardMetrics = (options: Pick<LessonOptions, "k" | "reward">, pairs: ReadonlyArray<JudgedPair>, drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+  const groups = rewardsOf(options, byPrompt(pairs)).map((own) => own.map(({ reward }) => reward))
   const rewards = groups.flat()
   const lengths = (prefix: string, of: ReadonlyArray<Drawing>) => {
     const own = of.map(({ candidate }) => candidate.completionIds.length)
@@ -113,13 +113,13 @@ const rewardMetrics = (k: number, pairs: ReadonlyArray<JudgedPair>, drawings: Re
  * - `pairs/preferences`, `advantages/made`: made from this rollout. `.../trained`: came out of the buffer. `.../age`:
  *   versions.
  * - `reward*`, `frac_reward_zero_std`, `completions/*` (tokens): TRL's, only where advantages are learned from. A reward is a
- *   win rate, [0, 1].
+ *   win rate, [0, 1], or in the unit of the judge's scores.
  * - `trust/*`: only where the run ran away (evaluation/divergence.ts).
  *
  * The rest are counts.
  */
 const outcomeOf = (
-  { k, lessons: learnsFrom }: Pick<LessonOptions, "k" | "lessons">,
+  { lessons: learnsFrom, ...options }: Pick<LessonOptions, "k" | "lessons" | "reward">,
   { metrics, rollout, taken, trainSeconds }: Optimized,
   clock: { readonly step: number; readonly wait: number }
 ): StepOutcome => {
@@ -152,7 +152,7 @@ const outcomeOf = (
       "pairs/invalid": count(verdicts, ({ outcome }) => outcome === "invalid"),
       "pairs/gate": count(verdicts, ({ by, outcome }) => by === "gate" && outcome !== "invalid"),
       ...lessonMetrics(learnsFrom, lessons, taken, step),
-      ...(learnsFrom === "advantages" ? rewardMetrics(k, pairs, drawings) : {}),
+      ...(learnsFrom === "advantages" ? rewardMetrics(options, pairs, drawings) : {}),
       "seconds/sample": seconds.sample,
       "seconds/render": seconds.render,
       "seconds/judge": seconds.judge,
@@ -164,7 +164,7 @@ const outcomeOf = (
 }
 
 /** Turns the optimizer's steps into outcomes and times them. Make one for each run, at its start. */
-export const makeReport = Effect.fnUntraced(function*(options: Pick<LessonOptions, "k" | "lessons">) {
+export const makeReport = Effect.fnUntraced(function*(options: Pick<LessonOptions, "k" | "lessons" | "reward">) {
   const reported = yield* Ref.make(yield* Clock.currentTimeMillis)
   return Effect.fnUntraced(function*<E, R>(work: Effect.Effect<Optimized, E, R>) {
     const before = yield* Ref.get(reported)

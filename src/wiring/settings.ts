@@ -101,6 +101,10 @@ export const settings = {
     orElse(real(0, 1e6), 0.1),
     "losses of pairs: temperature of the implicit reward, over 0; grpo and its kin: weight of the divergence from the reference, 0 unless it is given. Larger stays nearer to the reference"
   ],
+  reward: [
+    orElse(Schema.Literals(["win_rate", "score"]), "win_rate"),
+    "advantages: what a drawing's reward is, the share of its comparisons that it won, or the judge's own score"
+  ],
   scale_rewards: [
     orElse(Schema.Literals(["group", "batch", "none"]), "group"),
     "advantages: divide a reward's distance from its prompt's mean by the deviation of the prompt's rewards, by that of the step's, or by nothing"
@@ -219,7 +223,7 @@ export const objectiveSettings: Readonly<Record<ReadSetting, SettingName>> = {
 const settingsOfPairs: ReadonlyArray<SettingName> = ["pair_selection", "ties", "labels", "pair_weighting", "invalid_pair_weight"]
 
 /** How advantages are made. */
-const settingsOfAdvantages: ReadonlyArray<SettingName> = ["scale_rewards", "mask_truncated_completions"]
+const settingsOfAdvantages: ReadonlyArray<SettingName> = ["reward", "scale_rewards", "mask_truncated_completions"]
 
 /** Settings that an objective ignores. */
 const unreadBy = (lossType: ObjectiveName): ReadonlyArray<SettingName> => {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "vitest"
 import { JudgedPair, type Outcome } from "../../src/domain.ts"
-import { advantages as advantagesOf } from "../../src/lessons/advantage.ts"
+import { advantages as advantagesOf, rewardsOf } from "../../src/lessons/advantage.ts"
 import { lessonsOf } from "../../src/lessons/teach.ts"
 import { defaultPipeline } from "../../src/steps/config.ts"
 import { candidate, prompt, verdict } from "../stages/make.ts"
@@ -72,6 +72,36 @@ describe("scaled advantages", () => {
     const of = (maskTruncated: boolean) => advantagesOf({ k: 3, maskTruncated }, [pairs]).map(({ advantage, candidate: { index } }) => [index, advantage])
     assert.deepStrictEqual(of(false), [[0, 0.5], [1, -0.25], [2, -0.25]])
     assert.deepStrictEqual(of(true), [[1, -0.25], [2, -0.25]])
+  })
+})
+
+describe("rewards that are the judge's own scores", () => {
+  const scored = (a: number, b: number, scores: readonly [number, number] | undefined, outcome: Outcome, by = "test", text = "a cat") =>
+    new JudgedPair({
+      a: candidate({ index: a, prompt: prompt(text) }),
+      b: candidate({ index: b, prompt: prompt(text) }),
+      verdict: verdict({ outcome, by, ...(scores === undefined ? {} : { scores }) })
+    })
+  const of = (...groups: ReadonlyArray<ReadonlyArray<JudgedPair>>) =>
+    rewardsOf({ k: 4, reward: "score" }, groups).map((group) => Object.fromEntries(group.map(({ candidate: { index }, reward }) => [index, reward])))
+
+  it("are told in its unit, whatever the verdict says, and a mean where they differ", () => {
+    const pairs = [scored(0, 1, [24.5, 20], "A"), scored(0, 2, [25.5, 25], "tie"), scored(1, 2, [20, 25], "B")]
+    assert.deepStrictEqual(of(pairs), [{ 0: 25, 1: 20, 2: 25 }])
+    const made = advantagesOf({ k: 3, reward: "score" }, [pairs])
+    const baseline = 70 / 3
+    made.forEach(({ advantage }, n) => assert.closeTo(advantage, [25, 20, 25][n]! - baseline, 1e-12))
+  })
+
+  it("are the step's lowest for a drawing that did not render, and none for one without an answer", () => {
+    const first = [scored(0, 1, [4, 7], "B"), scored(0, 2, undefined, "A", "gate"), scored(2, 3, undefined, "invalid", "gate"), scored(0, 3, undefined, "A", "gate")]
+    const second = [scored(0, 1, [2, 9], "B", "test", "a dog"), scored(0, 2, undefined, "failed", "test", "a dog")]
+    assert.deepStrictEqual(of(first, second), [{ 0: 4, 1: 7, 2: 2, 3: 2 }, { 0: 2, 1: 9 }])
+  })
+
+  it("do not exist where nothing was scored", () => {
+    assert.deepStrictEqual(of([scored(0, 1, undefined, "A"), scored(0, 2, undefined, "A", "gate")]), [{}])
+    assert.deepStrictEqual(advantagesOf({ k: 3, reward: "score" }, [[scored(0, 1, undefined, "A")]]), [])
   })
 })
 

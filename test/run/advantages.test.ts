@@ -71,7 +71,7 @@ describe("train --loss-type reinforce", () => {
 })
 
 describe("train --loss-type dapo", () => {
-  const own = "--loss-type dapo --beta 0.04 --num-iterations 2 --steps-per-generation 2 --steps 3 --prompts-per-step 4 --k 3 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
+  const own = "--loss-type dapo --reward score --beta 0.04 --num-iterations 2 --steps-per-generation 2 --steps 3 --prompts-per-step 4 --k 3 --save-steps 1 --max-new-tokens 100 --seed 5 --json".split(" ")
 
   it("makes four clipped updates a step, and killed and resumed the same adapter, bit for bit", async () => {
     const [alone, struck] = [path.join(work, "dapo"), path.join(work, "dapo-struck")]
@@ -81,6 +81,7 @@ describe("train --loss-type dapo", () => {
     for (const name of ["kl", "clip_ratio/region_mean", "reward", "reward_std", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio"]) {
       assert.isNumber(metrics[0]![name], name)
     }
+    assert.isAbove(metrics[0]!["reward"]!, 1) // logits of CLIP, not shares
     // The first step's drawings are of the policy that it trains; a later one's are an update behind.
     assert.closeTo(metrics[0]!["sampling/importance_sampling_ratio/max"]!, 1, 1e-3)
     assert.isAbove(metrics[2]!["sampling/importance_sampling_ratio/max"]!, 1.001)
@@ -98,6 +99,8 @@ describe("train --loss-type dapo", () => {
       [["--loss-type", "dapo", "--rpo-alpha", "1"], /^vequinox: --rpo-alpha means nothing with loss_type dapo/],
       [["--epsilon", "0.1"], /^vequinox: --epsilon means nothing with loss_type sigmoid: leave it out, or choose .*\(grpo, dapo, bnpo, dr_grpo, cispo\)/],
       [["--scale-rewards", "none"], /^vequinox: --scale-rewards means nothing with loss_type sigmoid/],
+      [["--reward", "score"], /^vequinox: --reward means nothing with loss_type sigmoid/],
+      [["--loss-type", "dapo", "--reward", "score", "--judge", "coin"], /^vequinox: reward score learns from the judge's own scores, and coin gives none: take a judge that does \(clip, .*\), or reward win_rate\.$/],
       [["--beta", "0"], /^vequinox: --beta is 0: sigmoid compares log-ratios times beta, so give a number over 0\.$/]
     ] as const) {
       const { code, stderr } = await vequinox(["train", ...args, "--out", path.join(work, "refused")])

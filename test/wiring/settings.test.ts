@@ -28,6 +28,7 @@ const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: R
   labels: ["soft", [...pairs, "sft"]],
   pair_weighting: ["gap", [...pairs, "sft"]],
   invalid_pair_weight: [0.5, [...pairs, "sft"]],
+  reward: ["score", ["reinforce", ...ratios]],
   scale_rewards: ["batch", ["reinforce", ...ratios]],
   mask_truncated_completions: [true, ["reinforce", ...ratios]],
   epsilon: [0.1, [...clipping, "cispo"]],

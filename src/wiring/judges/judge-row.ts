@@ -69,6 +69,8 @@ export interface JudgeRow {
   readonly says: string
   /** The kind of checkpoint that --judge-model names; undefined if it is the name of a model. */
   readonly kind?: (settings: JudgeSettings) => ModelKind | undefined
+  /** Whether its verdicts have scores, which `reward: score` learns from. */
+  readonly scores?: true
   /** Fails with what is missing before anything is built. */
   readonly layer: (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>
   /** Pixels of a drawing's side at which it judges best. */
@@ -106,6 +108,7 @@ export const scored = (name: ModelName, { embedded, margin = false, says, size }
   return {
     says,
     size,
+    scores: true,
     kind: () => files,
     layer: (settings) =>
       Effect.map(
@@ -115,7 +118,7 @@ export const scored = (name: ModelName, { embedded, margin = false, says, size }
   }
 }
 
-export interface Guided extends Pick<JudgeRow, "says"> {
+export interface Guided extends Pick<JudgeRow, "says" | "scores"> {
   readonly judge: (settings: JudgeSettings) => Effect.Effect<Layer.Layer<Judge, never, Guide>, BadInput>
   readonly estimate: (settings: JudgeSettings, work: Work) => Estimate
   /** The settings of its guide model, if they are not the run's. */
@@ -123,8 +126,8 @@ export interface Guided extends Pick<JudgeRow, "says"> {
 }
 
 /** A judge that asks a guide model; such a model can read more than CLIP was trained on. */
-export const guided = ({ estimate, judge, of = (settings) => settings, says }: Guided): JudgeRow & Required<Pick<JudgeRow, "asks">> => ({
-  says,
+export const guided = ({ estimate, judge, of = (settings) => settings, ...row }: Guided): JudgeRow & Required<Pick<JudgeRow, "asks">> => ({
+  ...row,
   size: fixedSize(448),
   layer: Effect.fnUntraced(function*(settings) {
     return (yield* judge(of(settings))).pipe(Layer.provide(yield* guideLayer(of(settings))))

@@ -54,6 +54,7 @@ export const judges: Readonly<Record<string, JudgeRow>> = {
   imagereward: scored("imagereward", { says: "ImageReward's scores", size: fixedSize(224) }),
   dino: {
     says: "likeness to a reference picture of the prompt (`--judge-references`)",
+    scores: true,
     kind: () => judgeDino.files,
     layer: Effect.fnUntraced(function*(settings) {
       const model = yield* folderOf("dino", settings, judgeDino.files)
@@ -69,6 +70,7 @@ export const judges: Readonly<Record<string, JudgeRow>> = {
   claude: pairs("claude", "Claude (paid), which is shown both drawings in both orders; a disagreement is a tie"),
   openai: pairs("openai", "the same, asked of any server that speaks chat completions"),
   list: guided({
+    scores: true,
     says: "a guide model (`--guide`): one call for all drawings of a prompt, each scored from 1 to 100",
     judge: ({ judge_orders }) => Effect.succeed(judgeList.layer({ orders: judge_orders })),
     estimate: ({ judge_orders }, { k, pairs, prompts }) => {
@@ -78,6 +80,7 @@ export const judges: Readonly<Record<string, JudgeRow>> = {
     }
   }),
   checklist: guided({
+    scores: true,
     says: "a guide model, requirement by requirement: those of `--checklist-file` (SVGBench's or Eval Protocol's), or its own",
     judge: ({ checklist_file }) =>
       checklist_file === ""
@@ -90,6 +93,7 @@ export const judges: Readonly<Record<string, JudgeRow>> = {
     estimate: (_, { k, prompts }) => ({ calls: prompts * k + prompts, use: { inputTokens: 900, outputTokens: 350 } })
   }),
   defects: guided({
+    scores: true,
     says: "a guide model: boxed defects and how much each matters",
     judge: () => Effect.succeed(judgeDefects.layer()),
     estimate: (_, { k, prompts }) => ({ calls: prompts * k, use: { inputTokens: 1000, outputTokens: 250 } })
@@ -128,3 +132,6 @@ export const judges: Readonly<Record<string, JudgeRow>> = {
 
 /** For --help. */
 export const judgesHelp: string = Object.entries(judges).map(([name, { says }]) => `${name}: ${says.replaceAll("`", "")}`).join("; ")
+
+/** Those whose verdicts have scores. */
+export const judgesWithScores: ReadonlyArray<string> = Object.entries(judges).flatMap(([name, { scores }]) => scores === true ? [name] : [])

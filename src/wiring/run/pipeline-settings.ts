@@ -17,6 +17,7 @@ export const pipelineOf = (c: TrainConfig, firstStep = 0, oldestVersion = firstS
   k: c.num_generations,
   maxStaleness: c.max_staleness,
   lessons: objectiveOf({ lossType: c.loss_type }).learnsFrom === "advantages" ? "advantages" : "preferences",
+  reward: c.reward,
   scaleRewards: c.scale_rewards,
   maskTruncated: c.mask_truncated_completions,
   nearTies: c.tie_margin_quantile,

@@ -10,6 +10,7 @@ import { embeddedPrompts, promptSet, readPrompts } from "../../prompts.ts"
 import { BadInput } from "../../system/errors.ts"
 import { embedded } from "../../system/installed.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
+import { judges, judgesWithScores } from "../judges/judges.ts"
 import { openJudge } from "../judges/open-judge.ts"
 import { type PlacedLayers, replaces } from "./own-layers.ts"
 import { openPolicy } from "../policy.ts"
@@ -73,7 +74,13 @@ const curriculumOf = Effect.fnUntraced(function*(c: TrainConfig, own: ReadonlyAr
 
 const judgeOf = Effect.fnUntraced(function*(c: TrainConfig, { layers, style }: RunRequest) {
   const own = layers.judge
-  return replaces(own) ? { layer: own, size: c.render_size > 0 ? c.render_size : usualSize } : yield* openJudge(c, style)
+  if (replaces(own)) return { layer: own, size: c.render_size > 0 ? c.render_size : usualSize }
+  if (c.reward === "score" && Object.hasOwn(judges, c.judge) && !judgesWithScores.includes(c.judge)) {
+    return yield* new BadInput({
+      message: `reward score learns from the judge's own scores, and ${c.judge} gives none: take a judge that does (${judgesWithScores.join(", ")}), or reward win_rate.`
+    })
+  }
+  return yield* openJudge(c, style)
 })
 
 /** A resumed run uses the commit that it began with, even if the branch has moved. */
