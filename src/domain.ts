@@ -101,6 +101,8 @@ export class Verdict extends Schema.Class<Verdict>("vequinox/Verdict")({
   confidence: Schema.Finite,
   /** The judge's scores of A and B in its own unit, if it gives scores. */
   scores: Schema.optionalKey(Schema.Tuple([Schema.Finite, Schema.Finite])),
+  /** What `scores` were made from, by name, each in its own unit: the scores of A and B by each term of a blend. */
+  terms: Schema.optionalKey(Schema.Record(Schema.String, Schema.Tuple([Schema.Finite, Schema.Finite]))),
   /** `gate` when one drawing was invalid and no judge was asked; else the judge's name. */
   by: Schema.String,
   /** One line for people. */

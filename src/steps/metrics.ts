@@ -61,6 +61,12 @@ const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> 
   }
 }
 
+/** Means over the drawings of the judged pairs, each in the term's own unit. */
+const termMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> => {
+  const told = verdicts.flatMap(({ terms = {} }) => Object.entries(terms).flatMap(([name, scores]) => scores.map((score) => [name, score] as const)))
+  return Object.assign({}, ...[...Map.groupBy(told, ([name]) => name)].map(([name, own]) => share(`judge/terms/${name}`, own, ([, score]) => score)))
+}
+
 /**
  * A run that learns from preferences counts pairs; one that learns from advantages counts advantages, even in a step
  * that has none.
@@ -107,6 +113,7 @@ const rewardMetrics = (options: Pick<LessonOptions, "k" | "reward">, pairs: Read
  * - `judge/cycle_rate`: share of prompts whose verdicts contradict one another. `judge/swap_consistency`: share of
  *   pairs whose two orders gave the same answer. `judge/position_bias`: share of verdicts for the first place, less one
  *   half.
+ * - `judge/terms/*`: the mean score of a blend's term, in its own unit.
  * - `curriculum/*`: what the course of prompts says (curriculum/course.ts).
  * - `policyVersion`: the version the drawings come from.
  * - `sampling/*`: only if the sampler is quantized, measured on one candidate of each batch.
@@ -141,6 +148,7 @@ const outcomeOf = (
       ...Object.fromEntries([...Map.groupBy(asked, ({ by }) => by)].map(([by, own]) => [`judge/by/${by}`, own.length])),
       "judge/failed": count(asked, ({ outcome }) => outcome === "failed"),
       ...orderMetrics(asked),
+      ...termMetrics(asked),
       ...share("judge/tie_rate", asked.filter(({ outcome }) => outcome !== "failed"), ({ outcome }) => outcome === "tie" ? 1 : 0),
       ...share("judge/cycle_rate", byPrompt(pairs), (own) => (hasCycle(own) ? 1 : 0)),
       ...share("judge/confidence", asked.filter(({ outcome }) => outcome !== "failed"), ({ confidence }) => confidence),

@@ -42,6 +42,7 @@ export const settings = {
     "openai: how to ask for the form of an answer; json_object and plain are for servers without structured output"
   ],
   judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
+  judge_terms: [orElse(Schema.String, ""), "blend: YAML file of the judges whose scores are added up"],
   judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, openai, list: orders in which drawings are shown; with 2 a disagreement is a tie"],
   checklist_file: [
     orElse(Schema.String, ""),

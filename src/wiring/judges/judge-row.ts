@@ -21,6 +21,7 @@ export const judgeSettings = [
   "judge",
   "judge_model",
   "judge_references",
+  "judge_terms",
   "judge_orders",
   "judge_timeout",
   "judge_batch",
@@ -74,7 +75,7 @@ export interface JudgeRow {
   /** Fails with what is missing before anything is built. */
   readonly layer: (settings: JudgeSettings) => Effect.Effect<JudgeLayer, BadInput>
   /** Pixels of a drawing's side at which it judges best. */
-  readonly size: (settings: JudgeSettings) => Effect.Effect<number, CheckpointInvalid>
+  readonly size: (settings: JudgeSettings) => Effect.Effect<number, CheckpointInvalid | BadInput>
   /** For a paid judge: the most it asks, and the settings of its guide model. */
   readonly asks?: (settings: JudgeSettings, work: Work) => Estimate & { readonly of: JudgeSettings }
 }

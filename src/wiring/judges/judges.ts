@@ -16,6 +16,7 @@ import * as judgeList from "../../../layers/judge/list.ts"
 import { Judge } from "../../stages/Judge.ts"
 import { BadInput } from "../../system/errors.ts"
 import { embedded } from "../../system/installed.ts"
+import { blendRow } from "./blend.ts"
 import { answersLayer } from "./guide-model.ts"
 import { fixedSize, folderOf, guided, type JudgeRow, type JudgeSettings, ownSize, ownSizeOr, scored } from "./judge-row.ts"
 
@@ -46,7 +47,7 @@ const clipsOwn = ({ guide }: JudgeSettings): boolean => guide === "claude"
 const unnamed = (settings: JudgeSettings): JudgeSettings => ({ ...settings, judge_model: "" })
 const dear = ({ guide }: JudgeSettings) => pairs(guide, "", (settings) => (clipsOwn(settings) ? unnamed(settings) : settings))
 
-export const judges: Readonly<Record<string, JudgeRow>> = {
+const alone: Readonly<Record<string, JudgeRow>> = {
   clip,
   siglip: scored("siglip", { says: "SigLIP's scores", margin: true, size: ownSize }),
   pickscore: scored("pickscore", { says: "PickScore's scores, which people's choices taught it", size: ownSize }),
@@ -129,6 +130,8 @@ export const judges: Readonly<Record<string, JudgeRow>> = {
     size: fixedSize(64)
   }
 }
+
+export const judges: Readonly<Record<string, JudgeRow>> = { ...alone, blend: blendRow(alone) }
 
 /** For --help. */
 export const judgesHelp: string = Object.entries(judges).map(([name, { says }]) => `${name}: ${says.replaceAll("`", "")}`).join("; ")

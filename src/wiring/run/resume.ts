@@ -42,6 +42,7 @@ const paths: ReadonlySet<SettingName> = new Set([
   "curriculum",
   "judge_model",
   "judge_references",
+  "judge_terms",
   "checklist_file",
   "judge_cache",
   "adapter"

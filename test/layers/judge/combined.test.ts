@@ -96,7 +96,7 @@ describe("blend", () => {
       }
     })
   const pictures = [inked(0.1), inked(0.2), inked(0.3)]
-  const all = (...judges: ReadonlyArray<JudgePanel.PanelMember<never, never>>) =>
+  const all = (...judges: ReadonlyArray<JudgeBlend.BlendTerm<never, never>>) =>
     Judge.use((judge) => judge.compareAll!(prompt("a cat"), pictures)).pipe(Effect.provide(JudgeBlend.layer(judges)))
 
   it.effect("no judge counts more because its unit is larger", () =>
@@ -113,6 +113,33 @@ describe("blend", () => {
     Effect.gen(function*() {
       const verdicts = yield* all({ judge: scoring("one", [3, 2, 1]) }, { judge: scoring("flat", [7, 7, 7]) })
       assert.deepStrictEqual(verdicts.map(({ outcome }) => outcome), ["A", "A", "A"])
+    }))
+
+  it.effect("a term with a range is worth what its score is within it, in either direction", () =>
+    Effect.gen(function*() {
+      const verdicts = yield* all(
+        { judge: scoring("logits", [10, 22.5, 40]), range: [15, 30], weight: 3 },
+        { name: "length", judge: scoring("tokens", [50, 100, 300]), range: [200, 0] }
+      )
+      const worth = [0 + 0.75 / 4, (3 * 0.5 + 0.5) / 4, 3 / 4 + 0]
+      assert.deepStrictEqual(verdicts.map(({ outcome }) => outcome), ["B", "B", "B"])
+      verdicts[1]!.scores!.forEach((score, i) => assert.closeTo(score, worth[2 * i]!, 1e-12))
+      assert.deepStrictEqual(verdicts[1]!.terms, { logits: [10, 40], length: [50, 300] })
+      assert.strictEqual(verdicts[1]!.reason, "logits 10 and 40 | length 50 and 300")
+    }))
+
+  it.effect("a drawing under a gate is worth as little as can be, whatever else is said for it", () =>
+    Effect.gen(function*() {
+      const gate = (least: number) => ({ judge: scoring("gate", [0.2, 5, 5]), range: [0, 10] as const, least })
+      const best = { judge: scoring("best", [9, 1, 0]), range: [0, 10] as const, weight: 9 }
+      const scores = (of: ReadonlyArray<Verdict>) => [of[0]!.scores![0], of[0]!.scores![1], of[1]!.scores![1]]
+      assert.strictEqual((yield* all(gate(0), best))[0]!.outcome, "A")
+      const shut = yield* all(gate(0.3), best)
+      assert.deepStrictEqual(scores(shut), [0, 0.5 / 10 + 9 * 0.1 / 10, 0.5 / 10])
+      // Without ranges: no z-score of three is under -√2, and nothing is worth less than the one that is shut out.
+      const free = yield* all({ judge: scoring("gate", [0.2, 5, 5]), least: 0.3 }, { judge: scoring("best", [9, 1, 0]), weight: 9 })
+      assert.closeTo(scores(free)[0]!, -Math.SQRT2, 1e-12)
+      assert.isBelow(scores(free)[0]!, Math.min(scores(free)[1]!, scores(free)[2]!))
     }))
 
   it.effect("refuses where a judge gives no scores", () =>
