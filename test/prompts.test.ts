@@ -85,7 +85,7 @@ describe("settings", () => {
   it.effect("flags go before the file, the file before the defaults", () =>
     Effect.gen(function*() {
       const config = yield* resolveConfig(written("c.yaml", "beta: 0.3\nmax_steps: 7\n"), { max_steps: 9 })
-      assert.deepStrictEqual([config.beta, config.max_steps, config.num_generations], [0.3, 9, 8])
+      assert.deepStrictEqual([config.beta, config.max_steps, config.num_generations], [0.3, 9, 4])
     }))
 
   it.effect("an unknown setting suggests the one that was meant", () =>

@@ -62,10 +62,10 @@ export const settings = {
   seed: [orElse(int(0), 0), "key of all randomness"],
   device: [orElse(Schema.Literals(["auto", "cpu", "webgpu", "cuda"]), "auto"), "where sessions run"],
   threads: [orElse(int(0, 1024), 0), "threads of one onnxruntime run; 0 takes all cores, or half of them for a small policy that is sampled while it is trained"],
-  max_steps: [orElse(int(1, 1e9), 180), "steps: each draws, judges and trains once"],
-  prompts_per_step: [orElse(int(1, 1e6), 16), "prompts drawn for each step"],
+  max_steps: [orElse(int(1, 1e9), 480), "steps: each draws, judges and trains once"],
+  prompts_per_step: [orElse(int(1, 1e6), 8), "prompts drawn for each step"],
   prompts_per_batch: [orElse(int(1, 1e6), 16), "prompts decoded together"],
-  num_generations: [orElse(int(2, 4096), 8), "candidates a prompt (K)"],
+  num_generations: [orElse(int(2, 4096), 4), "candidates a prompt (K)"],
   max_staleness: [orElse(int(0, 1e6), 1), "most policy versions that a drawing may be behind the step that trains on it; 0 is synchronous"],
   pair_comparisons: [
     orElse(Schema.Literals(["all", "anchor", "swiss"]), "all"),
@@ -134,9 +134,9 @@ export const settings = {
   f_divergence_type: [orElse(Schema.Literals(fDivergences), "reverse_kl"), "losses of a margin: what holds the policy near the reference (f-DPO)"],
   f_alpha_divergence_coef: [orElse(real(0, 100), 0.5), "alpha of alpha_divergence; 1 is reverse_kl"],
   discopop_tau: [orElse(above(0, 1e3), 0.05), "discopop: how sharply it changes from one loss to the other"],
-  learning_rate: [orElse(above(0, 1e3), 2e-3), "AdamW's step size"],
+  learning_rate: [orElse(above(0, 1e3), 1e-3), "AdamW's step size"],
   lr_scheduler_type: [orElse(Schema.Literals(schedulerTypes), "cosine"), "learning-rate schedule"],
-  warmup_steps: [orElse(int(0, 1e9), 5), "steps of linear warm-up"],
+  warmup_steps: [orElse(int(0, 1e9), 10), "steps of linear warm-up"],
   weight_decay: [orElse(real(0, 10), 0), "decoupled weight decay"],
   max_grad_norm: [orElse(real(0, 1e9), 1), "gradient norm is clipped to this; 0 clips nothing"],
   adam_beta1: [orElse(real(0, 0.999999), 0.9), "AdamW's decay of the first moment"],
@@ -173,12 +173,12 @@ export const settings = {
     orElse(int(0, 4096), 8),
     "the trained policy is also compared with the best of up to so many drawings of the one it started from, by the run's judge if it asks for neither money nor time; 0 leaves that out"
   ],
-  trust_pairs: [orElse(int(0, 1e6), 24), "pairs a step on which the judge is compared with scorers that train nothing; 0 compares none"],
+  trust_pairs: [orElse(int(0, 1e6), 6), "pairs a step on which the judge is compared with scorers that train nothing; 0 compares none"],
   on_divergence: [
     orElse(Schema.Literals(["step-back", "stop", "tell"]), "step-back"),
     "a run whose loss or drawings run away: go back to its last good state with a quarter of the learning rate, three times at most, then stop; stop at once; or only say so"
   ],
-  save_steps: [orElse(int(1, 1e9), 25), "steps between checkpoints"],
+  save_steps: [orElse(int(1, 1e9), 60), "steps between checkpoints"],
   save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"]
 } as const
 

@@ -65,9 +65,9 @@ describe("settings", () => {
     Effect.gen(function*() {
       const c = yield* resumedConfig(yield* began({}), undefined, { save_steps: 3, save_total_limit: 2, budget_usd: 9, judge_timeout: 5 })
       assert.deepInclude(c, { save_steps: 3, save_total_limit: 2, budget_usd: 9, judge_timeout: 5 })
-      assert.match(yield* refused({ max_steps: 200 }), /--steps was 180 and is 200/)
+      assert.match(yield* refused({ max_steps: 200 }), /--steps was 480 and is 200/)
       const constant = { lr_scheduler_type: "constant_with_warmup" }
-      assert.match(yield* refused({ max_steps: 20 }, constant), /--steps was 180 and is 20/)
+      assert.match(yield* refused({ max_steps: 20 }, constant), /--steps was 480 and is 20/)
       assert.strictEqual((yield* resumedConfig(yield* began(constant), undefined, { max_steps: 200 })).max_steps, 200)
     }))
 
