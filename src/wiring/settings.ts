@@ -41,7 +41,7 @@ export const settings = {
     orElse(Schema.Literals(["json_schema", "json_object", "plain"]), "json_schema"),
     "openai: how to ask for the form of an answer; json_object and plain are for servers without structured output"
   ],
-  judge_references: [orElse(Schema.String, ""), "dino: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
+  judge_references: [orElse(Schema.String, ""), "dino, pixels, edges: file of JSON lines, {\"prompt\": ..., \"image\": path to a .png or .svg}"],
   judge_terms: [orElse(Schema.String, ""), "blend: YAML file of the judges whose scores are added up"],
   judge_orders: [orElse(Schema.Literals([1, 2]), 2), "claude, openai, list: orders in which drawings are shown; with 2 a disagreement is a tie"],
   checklist_file: [
@@ -158,7 +158,7 @@ export const settings = {
     orElse(Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1)), allLinear),
     "matrices that get an adapter"
   ],
-  tie_margin: [orElse(real(0, 100), 1), "clip, siglip, dino: scores closer than this are a tie (in logits); pickscore has none"],
+  tie_margin: [orElse(real(0, 100), 1), "clip, siglip, dino, pixels, edges: scores closer than this are a tie (in logits); pickscore has none"],
   tie_margin_quantile: [orElse(real(0, 0.999), 0), "judges with scores: this share of a step's scored pairs, those with the smallest gaps, are ties too; 0 adds none"],
   render_size: [
     orElse(int(0, 1024), 0),

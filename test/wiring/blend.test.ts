@@ -40,7 +40,7 @@ describe("judge blend", () => {
         ["terms: [", /is not YAML: /],
         ["terms: []\n", /terms/],
         ["terms:\n  - judge: clip\n    wieght: 2\n", /wieght/],
-        ["terms:\n  - judge: coin\n", /, term 1: coin cannot be a term: take one of clip, siglip, pickscore, hps, imagereward, dino\.$/],
+        ["terms:\n  - judge: coin\n", /, term 1: coin cannot be a term: take one of clip, siglip, pickscore, hps, imagereward, dino, pixels, edges\.$/],
         ["terms:\n  - judge: checklist\n", /, term 1: checklist cannot be a term: take one of /],
         ["terms:\n  - judge: clip\n    range: [1, 1]\n", /, term 1: its range begins where it ends\.$/],
         ["terms:\n  - judge: clip\n  - judge: clip\n", /, term 2: another one is called clip too: give it a name of its own\.$/],

@@ -12,6 +12,7 @@ import * as judgeCoin from "../../../layers/judge/coin.ts"
 import * as judgeDefects from "../../../layers/judge/defects.ts"
 import * as judgeDino from "../../../layers/judge/dino.ts"
 import * as judgeHuman from "../../../layers/judge/human.ts"
+import * as judgeLikeness from "../../../layers/judge/likeness.ts"
 import * as judgeList from "../../../layers/judge/list.ts"
 import { Judge } from "../../stages/Judge.ts"
 import { BadInput } from "../../system/errors.ts"
@@ -47,6 +48,20 @@ const clipsOwn = ({ guide }: JudgeSettings): boolean => guide === "claude"
 const unnamed = (settings: JudgeSettings): JudgeSettings => ({ ...settings, judge_model: "" })
 const dear = ({ guide }: JudgeSettings) => pairs(guide, "", (settings) => (clipsOwn(settings) ? unnamed(settings) : settings))
 
+const noReferences = (judge: string): BadInput =>
+  new BadInput({
+    message: `--judge ${judge} compares drawings with pictures: name them in a file of lines {"prompt": ..., "image": ...} and give it as --judge-references.`
+  })
+
+/** Likeness to a reference picture without a model. */
+const likeness = (of: judgeLikeness.Likeness, says: string): JudgeRow => ({
+  says,
+  scores: true,
+  layer: ({ judge_references, tie_margin }) =>
+    judge_references === "" ? Effect.fail(noReferences(of)) : Effect.succeed(judgeLikeness.layer({ of, references: judge_references, tieMargin: tie_margin })),
+  size: fixedSize(112)
+})
+
 const alone: Readonly<Record<string, JudgeRow>> = {
   clip,
   siglip: scored("siglip", { says: "SigLIP's scores", margin: true, size: ownSize }),
@@ -59,15 +74,13 @@ const alone: Readonly<Record<string, JudgeRow>> = {
     kind: () => judgeDino.files,
     layer: Effect.fnUntraced(function*(settings) {
       const model = yield* folderOf("dino", settings, judgeDino.files)
-      if (settings.judge_references === "") {
-        return yield* new BadInput({
-          message: "--judge dino compares drawings with pictures: name them in a file of lines {\"prompt\": ..., \"image\": ...} and give it as --judge-references."
-        })
-      }
+      if (settings.judge_references === "") return yield* noReferences("dino")
       return judgeDino.layer({ model, references: settings.judge_references, tieMargin: settings.tie_margin })
     }),
     size: ownSize
   },
+  pixels: likeness("pixels", "likeness to a reference picture, colour by colour (`--judge-references`)"),
+  edges: likeness("edges", "likeness of its edges to those of a reference picture"),
   claude: pairs("claude", "Claude (paid), which is shown both drawings in both orders; a disagreement is a tie"),
   openai: pairs("openai", "the same, asked of any server that speaks chat completions"),
   list: guided({
