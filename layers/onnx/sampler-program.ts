@@ -13,9 +13,9 @@ import { Graph } from "../../src/engine/graph/graph.ts"
 import { type LoraConfig, type QuantizedWeights, type Weights } from "../../src/engine/weights/parameters.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
 import { hash32, uniformAt } from "../../src/engine/random.ts"
-import { choose, isCooled, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
+import { choose, isForGraph, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { padTo, type Parameters } from "../../src/engine/weights/tensor.ts"
-import { decode, prefill } from "../../src/engine/sampling/decoding.ts"
+import { decode, type Filters, prefill } from "../../src/engine/sampling/decoding.ts"
 import { forward } from "../../src/engine/nets/transformer.ts"
 import { KeyValueCache } from "./kv-cache.ts"
 import { maskFeeds, sequenceFeeds } from "./sequences.ts"
@@ -32,6 +32,8 @@ export interface SamplerSpec {
   readonly measureGap?: boolean
   /** Longest prompt and completion together, tokens. */
   readonly maxLength: number
+  /** What the graphs apply; a call whose options say otherwise is filtered in code. Default nothing. */
+  readonly filters?: Filters
   /** Most sequences decoded together. */
   readonly maxNumSeqs: number
   /**
@@ -122,7 +124,8 @@ export class SamplerProgram {
       }))
     )
     const waiting = groups.flat()
-    const reader = new PromptReader(this.#spec.checkpoint, reading, adapter, call)
+    const choice = choiceOf(call.options, this.#filters)
+    const reader = new PromptReader(this.#spec.checkpoint, reading, adapter, call, choice)
     const cache = new KeyValueCache(this.#spec.checkpoint.config)
     const shared = this.#shares ? new SharedPrompts(this.#spec.checkpoint.config) : undefined
     const sharing = shared !== undefined && call.prompts.some(({ seeds }) => seeds.length > 1)
@@ -149,12 +152,12 @@ export class SamplerProgram {
       }
       const out = await decoding.run({
         ...adapter,
-        ...temperatureFeed(call.options),
+        ...choice.feeds,
         ...cache.feeds(),
         ...shared?.feeds(batch.map(({ ids, prompt }) => ({ prompt, tokens: ids.length - 1 }))),
         ids: int64([batch.length], batch.map(({ ids }) => ids.at(-1)!)),
         positions: int64([batch.length, 1], batch.map(({ ids, prompt }) => call.prompts[prompt]!.ids.length + ids.length - 1))
-      }, [...scoresFor(call.options), "keys", "values"])
+      }, [...choice.outputs, "keys", "values"])
       cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array)
       const scores = scoresOf(out, this.#spec.checkpoint.config.vocab)
       batch.forEach((row, r) => row.done || this.#draw(call, row, scores(r)))
@@ -170,6 +173,10 @@ export class SamplerProgram {
 
   release(): Promise<void> {
     return this.#sessions.release()
+  }
+
+  get #filters(): Filters {
+    return this.#spec.filters ?? { minP: 0 }
   }
 
   get #shares(): boolean {
@@ -195,8 +202,8 @@ export class SamplerProgram {
     const weights: Weights = { index: checkpoint.index, trainable: lora === undefined ? "all" : "none", lora, adapter, quantized }
     const g = new Graph()
     if (name === "exact") g.output("logps", forward(g, checkpoint.config, { ...weights, quantized: undefined }, maxLength, false).logps)
-    else if (name === "prefill") prefill(g, checkpoint.config, weights, maxLength)
-    else decode(g, checkpoint.config, weights, maxLength, this.#shares)
+    else if (name === "prefill") prefill(g, checkpoint.config, weights, maxLength, this.#filters)
+    else decode(g, checkpoint.config, weights, maxLength, this.#filters, this.#shares)
     return createSession(g, {
       device,
       spinning,
@@ -231,10 +238,10 @@ export class SamplerProgram {
     return read
   }
 
-  #draw(call: SampleCall, row: Row, { logits, probabilities, tempered }: Scores): void {
+  #draw(call: SampleCall, row: Row, { cooled, likely = cooled, logits, probabilities }: Scores): void {
     const uniform = uniformAt(row.seed, row.ids.length)
     const { drawnLogp, id, logp } = probabilities !== undefined
-      ? drawn(probabilities, tempered ?? probabilities, uniform)
+      ? drawn(probabilities, likely ?? probabilities, uniform)
       : filtered(logits!, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids], uniform)
     const text = this.#spec.tokenTexts[id] ?? ""
     row.ids.push(id)
@@ -277,22 +284,28 @@ interface Read extends ReadPrompt {
   readonly scores: Scores
 }
 
-/** What the next token of a row is chosen by, [vocab] each: those that `scoresFor` names. */
-type Scores = Readonly<Partial<Record<"logits" | "probabilities" | "tempered", Float32Array>>>
+/** What the next token of a row is chosen by, [vocab] each: the outputs that `choiceOf` names. */
+type Scores = Readonly<Partial<Record<"logits" | "probabilities" | "cooled" | "likely", Float32Array>>>
 
-/** The outputs of a graph that a choice needs: filters are applied to logits, the rest is done in the graph. */
-const scoresFor = (options: SamplingOptions): ReadonlyArray<keyof Scores> =>
-  isPlain(options) ? ["probabilities"] : isCooled(options) ? ["probabilities", "tempered"] : ["logits"]
+/** What a run is fed and asked for, so that tokens can be chosen: what the graph does not apply is applied to logits. */
+const choiceOf = (options: SamplingOptions, { minP }: Filters): Choice => {
+  const graphs = isForGraph(options) && [0, minP].includes(options.minP)
+  return {
+    feeds: { inverse_temperature: float32([1], Float32Array.of(graphs ? 1 / options.temperature : 1)) },
+    outputs: isPlain(options) ? ["probabilities"] : graphs ? ["probabilities", options.minP === 0 ? "cooled" : "likely"] : ["logits"]
+  }
+}
+
+interface Choice {
+  readonly feeds: Feeds
+  readonly outputs: ReadonlyArray<keyof Scores>
+}
 
 /** By row. */
 const scoresOf = (out: Feeds, vocab: number) => (row: number): Scores => {
   const of = (name: keyof Scores) => (out[name]?.data as Float32Array | undefined)?.subarray(row * vocab, (row + 1) * vocab)
-  return { logits: of("logits"), probabilities: of("probabilities"), tempered: of("tempered") } as Scores
+  return { logits: of("logits"), probabilities: of("probabilities"), cooled: of("cooled"), likely: of("likely") } as Scores
 }
-
-const temperatureFeed = (options: SamplingOptions): Feeds => ({
-  inverse_temperature: float32([1], Float32Array.of(isCooled(options) ? 1 / options.temperature : 1))
-})
 
 /**
  * Reads prompts as they are needed, several in one run, and keeps the last ones until all their candidates have begun.
@@ -302,13 +315,15 @@ class PromptReader {
   readonly #session: Session
   readonly #adapter: Feeds
   readonly #call: SampleCall
+  readonly #choice: Choice
   #known = new Map<number, Read>()
 
-  constructor(checkpoint: DecoderCheckpoint, session: Session, adapter: Feeds, call: SampleCall) {
+  constructor(checkpoint: DecoderCheckpoint, session: Session, adapter: Feeds, call: SampleCall, choice: Choice) {
     this.#checkpoint = checkpoint
     this.#session = session
     this.#adapter = adapter
     this.#call = call
+    this.#choice = choice
   }
 
   /** Prompts come in order: those before the first one wanted are not wanted again. */
@@ -341,12 +356,12 @@ class PromptReader {
     const shape = [wanted.length, time]
     const out = await this.#session.run({
       ...this.#adapter,
-      ...temperatureFeed(this.#call.options),
+      ...this.#choice.feeds,
       ids: int64(shape, ids.flatMap((own) => padTo(own, time))),
       positions: int64(shape, ids.flatMap(() => Array.from({ length: time }, (_, t) => t))),
       ...maskFeeds(config, time),
       last: int64([wanted.length], ids.map((own, n) => n * time + own.length - 1))
-    }, [...scoresFor(this.#call.options), "keys", "values"])
+    }, [...this.#choice.outputs, "keys", "values"])
     const scores = scoresOf(out, config.vocab)
     const prompts = {
       keys: out["keys"]!.data as Float32Array,

@@ -5,7 +5,7 @@ import { Candidate } from "../../src/domain.ts"
 import { parameterCount, samplerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
-import type { SamplingOptions } from "../../src/engine/sampling/sampling.ts"
+import { plain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { type QuantizeOptions, quantizedWeights } from "../../src/model/quantized-weights.ts"
 import { candidateSeed, Sampler, SamplerFailed } from "../../src/stages/Sampler.ts"
 import { type PolicyTokenizer, promptIds, type PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
@@ -72,6 +72,7 @@ export const layer = (options: SamplerOnnxOptions) =>
         lora,
         quantized,
         maxLength,
+        filters: { minP: sampling.minP },
         maxNumSeqs,
         tokenTexts,
         device: runtime.device,
@@ -79,7 +80,7 @@ export const layer = (options: SamplerOnnxOptions) =>
         threads: runtime.threads
       })
       const sample = Effect.fn("Sampler.sample")(
-        function*({ k, policy, prompts, seed, step, temperature = sampling.temperature }: Parameters<Sampler["Service"]["sample"]>[0]) {
+        function*({ k, policy, prompts, seed, step, temperature }: Parameters<Sampler["Service"]["sample"]>[0]) {
           const seeds = prompts.map((prompt) =>
             Array.from({ length: k }, (_, index) => candidateSeed(seed, step, prompt, index))
           )
@@ -93,7 +94,7 @@ export const layer = (options: SamplerOnnxOptions) =>
           const groups = yield* program.sample({
             prompts: tokens.map((ids, n) => ({ ids, seeds: seeds[n]! })),
             parameters: policy.parameters,
-            options: { ...sampling, temperature },
+            options: temperature === undefined ? sampling : { ...plain, temperature },
             maxNewTokens,
             stop,
             eosIds: tokenizer.eosIds,

@@ -20,7 +20,7 @@ export interface SampleRequest {
   /** The run's seed: a candidate's own seed is hash(seed, step, prompt id, index). */
   readonly seed: number
   readonly policy: PolicySnapshot
-  /** >= 0; 0 is greedy. Replaces the sampler's own temperature; its filters stay as they are. */
+  /** >= 0; 0 is greedy. Draws from the policy at this temperature, without the sampler's own temperature and filters. */
   readonly temperature?: number | undefined
 }
 

@@ -57,7 +57,7 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
     const { checkpoint } = await setUp(false, false)
     const { config } = checkpoint
     const g = new Graph()
-    prefill(g, config, { index: checkpoint.index, trainable: "none", lora: undefined }, 64)
+    prefill(g, config, { index: checkpoint.index, trainable: "none", lora: undefined }, 64, { minP: 0 })
     const session = await createSession(g, { ...cpu, weights: "prepared", weightsFolder: checkpoint.folder })
     const ids = rows[0]!
     const time = ids.length

@@ -5,21 +5,41 @@ import type { Graph, Value } from "../graph/graph.ts"
 import { type ParameterSource, parameterSource, type Weights } from "../weights/parameters.ts"
 import { blocks, type DecoderConfig, maskInputs, rowsOf, unembeddingName, withinCall } from "../nets/transformer.ts"
 
-/** The next token's scores: `logits`, and softmax of them as they are and times `inverse_temperature` [1]. */
-const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value): void => {
+/** What a sampler applies in the graph. */
+export interface Filters {
+  /** Tokens under this share of the likeliest one's probability are not drawn; [0, 1), 0 keeps all. */
+  readonly minP: number
+}
+
+/**
+ * The next token's scores: `logits`; `probabilities`, their softmax; `cooled`, that of logits times `inverse_temperature` [1];
+ * and if there is a filter `likely`, what it leaves of that.
+ */
+const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value, { minP }: Filters): void => {
   const logits = p.times(unembeddingName(c), x, c.vocab)
   g.output("logits", logits)
   g.output("probabilities", g.emit("Softmax", [logits]))
-  g.output("tempered", g.emit("Softmax", [g.mul(logits, g.input("inverse_temperature", "float32", [1]))]))
+  const cooled = g.emit("Softmax", [g.mul(logits, g.input("inverse_temperature", "float32", [1]))])
+  g.output("cooled", cooled)
+  if (minP > 0) g.output("likely", likely(g, cooled, minP))
+}
+
+/** Of probabilities [row, vocab] those of at least `minP` of the row's largest, summing to 1; the others are 0. */
+const likely = (g: Graph, x: Value, minP: number): Value => {
+  const largest = g.emit("ReduceMax", [x, g.ints([1])], { axes: [1], keepdims: 1 })
+  // A hair less, so that what is equal to the floor is over it.
+  const over = g.emit("Relu", [g.sub(x, g.scale(largest, minP * (1 - 1e-6)))])
+  const kept = g.emit("Where", [g.emit("Cast", [over], { to: 9 }), x, g.scalar(0)])
+  return g.div(kept, g.sum(kept, [1], true))
 }
 
 /**
  * Prompts, read once. Inputs: `ids`, `positions` [batch, time] and the masks as in `forward`; `last` [batch] int64, the
  * flat index of each prompt's last token; `inverse_temperature` [1].
- * Outputs: `logits`, `probabilities` and `tempered` [batch, vocab] after that token; `keys` and `values`
+ * Outputs: the scores [batch, vocab] after that token (`outputScores`); `keys` and `values`
  * [layers * batch, kvHeads, time, D], layer by layer.
  */
-export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: number): void => {
+export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: number, filters: Filters): void => {
   const p = parameterSource(g, weights)
   const ids = g.input("ids", "int64", ["batch", "time"])
   const mask = maskInputs(g, c, "mask", [1, 1, "group_time", "time"])
@@ -31,7 +51,7 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
     values.push(projections.v)
     return withinCall(g, mask(layer))(projections)
   })
-  outputScores(g, p, c, g.emit("Gather", [x, g.input("last", "int64", ["batch"])]))
+  outputScores(g, p, c, g.emit("Gather", [x, g.input("last", "int64", ["batch"])]), filters)
   g.output("keys", g.concat(keys, 0))
   g.output("values", g.concat(values, 0))
 }
@@ -45,15 +65,15 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  * sees and -1e9 at others, and with sliding layers `sliding_mask`; `inverse_temperature` [1]; and for each layer i `past_k.i` and `past_v.i` [row,
  * kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that continue each prompt (any, where
  * there is none); `places` [row] int64, where each row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and with
- * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: `logits`, `probabilities`
- * and `tempered` [row, vocab]; `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
+ * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: the scores
+ * [row, vocab] (`outputScores`); `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
  * put into its cache.
  *
  * In a sequence's own cache, each head is a product of a matrix and one vector, which onnxruntime computes directly
  * from the cache. With the query heads that share a key as rows of one product, it would pack the cache again for every
  * token. For a shared prompt with many rows, packing pays.
  */
-export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number, shared: boolean): void => {
+export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number, filters: Filters, shared: boolean): void => {
   const p = parameterSource(g, weights)
   const groups = c.heads / c.kvHeads
   const ids = g.input("ids", "int64", ["row"])
@@ -81,7 +101,7 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
     const ofAll = g.add(ofPast, ofSelf)
     return prompts === undefined ? ofAll : g.add(ofAll, prompts.mix(cut(shares, self, g.ints([2 ** 31]), "T")))
   })
-  outputScores(g, p, c, x)
+  outputScores(g, p, c, x, filters)
   g.output("keys", g.concat(keys, 0))
   g.output("values", g.concat(values, 0))
 }

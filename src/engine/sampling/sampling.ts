@@ -15,17 +15,16 @@ export interface SamplingOptions {
 
 export const plain: SamplingOptions = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 }
 
-/** Whether nothing but the temperature changes what tokens are drawn from. */
-const isUnfiltered = (o: SamplingOptions): boolean => o.topK === 0 && o.topP === 1 && o.minP === 0 && o.repetitionPenalty === 1
-
 /** Whether tokens are drawn from the policy itself. */
-export const isPlain = (o: SamplingOptions): boolean => o.temperature === 1 && isUnfiltered(o)
+export const isPlain = (o: SamplingOptions): boolean => o.temperature === 1 && o.minP === 0 && isSimple(o)
+
+const isSimple = (o: SamplingOptions): boolean => o.topK === 0 && o.topP === 1 && o.repetitionPenalty === 1
 
 /**
- * Whether tokens are drawn from the policy at a temperature in (0, 1). Above 1, a token may be drawn whose probability
- * at temperature 1 is 0 in float32.
+ * Whether nothing but a temperature in (0, 1] and min_p say what tokens are drawn from: what a graph can apply. Above 1, a
+ * token may be drawn whose probability at temperature 1 is 0 in float32.
  */
-export const isCooled = (o: SamplingOptions): boolean => o.temperature > 0 && o.temperature < 1 && isUnfiltered(o)
+export const isForGraph = (o: SamplingOptions): boolean => o.temperature > 0 && o.temperature <= 1 && isSimple(o)
 
 /** log Σ exp x, stable. */
 export const logSumExp = (x: Float32Array | Float64Array, from = 0, to = x.length): number => {

@@ -28,8 +28,8 @@ const layerOf = (changes: Partial<SamplerOnnx.SamplerOnnxOptions>) =>
     cache: work,
     ...changes
   }).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1 })))
-const drawn = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}) =>
-  Sampler.use((sampler) => sampler.sample({ step: 0, prompts, k: 3, seed: 5, policy: { version: 0, parameters } })).pipe(
+const drawn = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}, asked: { readonly temperature?: number } = {}) =>
+  Sampler.use((sampler) => sampler.sample({ step: 0, prompts, k: 3, seed: 5, policy: { version: 0, parameters }, ...asked })).pipe(
     Effect.map((groups) => groups.flat()),
     Effect.provide(layerOf(changes))
   )
@@ -129,12 +129,11 @@ describe("weights in few bits", () => {
     }))
 })
 
-describe("a temperature below 1", () => {
-  it.live("is applied in the graph: tokens and log-probabilities as by the rule in code", () =>
+describe.each([{ temperature: 0.5 }, { minP: 0.1 }, { temperature: 0.7, minP: 0.05 }])("drawn with %j", (changed) => {
+  it.live("in the graph: tokens and log-probabilities as by the rule in code", () =>
     Effect.gen(function*() {
-      const cooled = { ...plain, temperature: 0.5 }
-      const inGraph = yield* drawn({ sampling: cooled })
-      const inCode = yield* drawn({ sampling: { ...cooled, topK: 1e6 } }) // a filter that keeps everything
+      const inGraph = yield* drawn({ sampling: { ...plain, ...changed } })
+      const inCode = yield* drawn({ sampling: { ...plain, ...changed, topK: 1e6 } }) // a filter that keeps everything
       const sum = (all?: ReadonlyArray<number>) => all!.reduce((a, b) => a + b, 0)
       inGraph.forEach(({ completionIds, drawnLogps, logps }, n) => {
         assert.deepStrictEqual(completionIds, inCode[n]!.completionIds)
@@ -142,6 +141,20 @@ describe("a temperature below 1", () => {
         assert.approximately(sum(drawnLogps), sum(inCode[n]!.drawnLogps), 1e-4)
         assert.notStrictEqual(sum(drawnLogps), sum(logps))
       })
+    }))
+})
+
+describe("a request's own temperature", () => {
+  it.live("draws from the policy, whatever filters the sampler has", () =>
+    Effect.gen(function*() {
+      for (const temperature of [1, 0.5]) {
+        const whole = yield* drawn({ sampling: { ...plain, temperature } })
+        for (const filter of [{ minP: 0.2 }, { topK: 2 }]) {
+          const filtered = { ...plain, temperature: 0.9, ...filter }
+          assert.deepStrictEqual(svgs(yield* drawn({ sampling: filtered }, { temperature })), svgs(whole))
+          assert.notDeepEqual(svgs(yield* drawn({ sampling: filtered })), svgs(whole))
+        }
+      }
     }))
 })
 
