@@ -4,8 +4,8 @@ import { embeddedPrompts, promptOf, type PromptSet, promptSet } from "../prompts
 import { caption, sampleScene, type Scene, type Split } from "../scenes/index.ts"
 
 /**
- * From pelicans alone to all that the grammar can say. No stage before the last one takes more than 30 steps, so that a
- * run of 140 comes to the last one.
+ * From pelicans alone to all that the grammar can say. No stage before the last one takes more than 90 steps, so that a
+ * run of 400 comes to the last one.
  */
 export const embeddedCurriculum = {
   stages: [
@@ -14,7 +14,7 @@ export const embeddedCurriculum = {
     { name: "riders and single things", prompts: ["embedded:rider", "embedded:creature", "embedded:vehicle"], threshold: 0.6 },
     { name: "compositions", prompts: ["embedded:count", "embedded:relation", "embedded:sizes"], threshold: 0.5 },
     { name: "everything", prompts: "embedded:all", threshold: 0.5 }
-  ].map((stage, n, { length }) => ({ ...stage, measure: "right", ...(n + 1 === length ? {} : { max_steps: 30 }) }))
+  ].map((stage, n, { length }) => ({ ...stage, measure: "right", every: 15, ...(n + 1 === length ? {} : { max_steps: 90 }) }))
 }
 
 const kinds = ["creature", "vehicle", "rider", "count", "relation", "sizes"] as const satisfies ReadonlyArray<Scene["kind"]>

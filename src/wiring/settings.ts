@@ -84,7 +84,7 @@ export const settings = {
   temperature: [orElse(real(0, 100), 1), "sampling temperature; 1 draws from the policy itself, as the losses assume (at 0.7 the embedded policy learned nothing), 0 is greedy"],
   top_k: [orElse(int(0, 1e9), 0), "keep the k likeliest tokens; 0 keeps all"],
   top_p: [orElse(real(0, 1), 1), "keep the likeliest tokens that reach this probability"],
-  min_p: [orElse(real(0, 1), 0), "drop tokens under this share of the likeliest one"],
+  min_p: [orElse(real(0, 1), 0.05), "drop tokens under this share of the likeliest one; 0 keeps all"],
   repetition_penalty: [orElse(above(0, 100), 1), "over 1 makes repeated tokens less likely"],
   max_new_tokens: [orElse(int(1, 1e6), 160), "longest drawing, tokens"],
   max_length: [orElse(int(2, 1e6), 256), "longest prompt and drawing together, tokens"],
