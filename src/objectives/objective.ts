@@ -34,6 +34,8 @@ export interface ObjectiveSettings {
    * down no further. Default 0, which sets no floor.
    */
   readonly rejectedFloor?: number
+  /** What the tokens count by which the longer completion of a pair exceeds the shorter, [0, 1]. Default 1. */
+  readonly ldAlpha?: number
   /** What the implicit reward comes from (pair-objective.ts). Default `reverse_kl`, which is DPO. */
   readonly fDivergenceType?: FDivergence
   readonly fAlphaDivergenceCoef?: number

@@ -1,12 +1,14 @@
 /** What all objectives of pairs share: feeds, label weights, metrics. A row (dpo.ts) adds the loss of a pair. */
 import type { Graph, Value } from "../engine/graph/graph.ts"
 import { chosenNll, nllFeeds, nllMetrics } from "./nll.ts"
-import { float32s, int64s, type Objective, type ObjectiveSettings, type ReadSetting, type Stepped } from "./objective.ts"
+import { float32s, int64s, type Objective, type ObjectiveFeed, type ObjectiveSettings, type ReadSetting, type Scored, type Share, type Stepped } from "./objective.ts"
+import { sumBySequence } from "./sums.ts"
 
 /** n pairs; every value is [pair] float32. */
 export interface PairLogps {
   /**
-   * Log-probabilities summed over completion tokens, nats: with the end-of-sequence token, without prompt and prefill.
+   * Log-probabilities summed over completion tokens, nats: with the end-of-sequence token, without prompt and prefill. With
+   * ldAlpha, tokens behind the length of the shorter one of the pair count that much.
    */
   readonly chosen: Value
   readonly rejected: Value
@@ -50,19 +52,17 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
   pairLoss,
   learnsFrom: "preferences",
   reference: () => true,
-  reads: ["beta", "rpoAlpha", "rejectedFloor", ...reads],
-  loss: (g, settings, { lengths, logps, reference }) => {
+  reads: ["beta", "rpoAlpha", "rejectedFloor", "ldAlpha", ...reads],
+  loss: (g, settings, scored) => {
+    const { lengths, logps } = scored
     const chosen = g.input("chosen", "int64", ["pair"])
     const rejected = g.input("rejected", "int64", ["pair"])
     const at = (x: Value, which: Value) => g.emit("Gather", [x, which])
-    const [refRejected, rejectedLength] = [at(reference, rejected), at(lengths, rejected)]
-    const free = at(logps, rejected)
-    const [own, other, refChosen] = [at(logps, chosen), floorOf(settings) === 0 ? free : floored(g, free, refRejected, rejectedLength), at(reference, chosen)]
+    const rejectedLength = at(lengths, rejected)
+    const sums = tailOf(settings) === 1 ? sumsOf(g, scored, chosen, rejected) : weighedSums(g, scored)
     const loss = pairLoss(g, settings, withScores(g, settings, {
-      chosen: own,
-      rejected: other,
-      refChosen,
-      refRejected,
+      ...sums,
+      rejected: floorOf(settings) === 0 ? sums.rejected : floored(g, sums.rejected, sums.refRejected, rejectedLength),
       chosenLength: at(lengths, chosen),
       rejectedLength,
       right: g.input("right", "float32", ["pair"]),
@@ -81,12 +81,58 @@ export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, titl
       right: float32s(labels, ({ right }) => right),
       wrong: float32s(labels, ({ wrong }) => wrong),
       weights: float32s(examples, ({ weight }) => weight / batch.weight),
+      ...(tailOf(settings) === 1 ? {} : tailFeeds(settings, share)),
       ...(floorOf(settings) === 0 ? {} : { floors: float32s(examples, ({ signal }) => signal === 0.5 ? noFloor : floorOf(settings)) }),
       ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllFeeds(share))
     }
   },
   metrics: (settings, stepped) => ({ ...pairMetrics(settings, stepped), ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllMetrics(stepped)) })
 })
+
+const tailOf = ({ ldAlpha = 1 }: ObjectiveSettings): number => ldAlpha
+
+type Sums = Pick<PairLogps, "chosen" | "rejected" | "refChosen" | "refRejected">
+
+const sumsOf = (g: Graph, { logps, reference }: Scored, chosen: Value, rejected: Value): Sums => {
+  const at = (x: Value, which: Value) => g.emit("Gather", [x, which])
+  return { chosen: at(logps, chosen), rejected: at(logps, rejected), refChosen: at(reference, chosen), refRejected: at(reference, rejected) }
+}
+
+const sides = ["chosen", "rejected"] as const
+
+/**
+ * Sums in which the tokens of the longer completion that lie behind the length of the shorter one count ldAlpha (LD-DPO, Liu
+ * et al. 2024, arXiv:2409.06411). A completion in several pairs is cut at another length in each.
+ */
+const weighedSums = (g: Graph, { referenceTokens, tokens }: Scored): Sums => {
+  const zeros = g.input("pair_zeros", "float32", ["pair"])
+  const [chosen, rejected] = sides.map((side) => {
+    const which = g.input(`${side}_tokens`, "int64", [`${side}_token`])
+    const pairs = g.input(`${side}_pairs`, "int64", [`${side}_token`])
+    const weights = g.input(`${side}_token_weights`, "float32", [`${side}_token`])
+    return (x: Value) => sumBySequence(g, g.mul(g.emit("Gather", [x, which]), weights), pairs, zeros)
+  }) as [(x: Value) => Value, (x: Value) => Value]
+  return { chosen: chosen(tokens), rejected: rejected(tokens), refChosen: chosen(referenceTokens!), refRejected: rejected(referenceTokens!) }
+}
+
+/** For the inputs that `weighedSums` adds. */
+const tailFeeds = (settings: ObjectiveSettings, { examples, lengths }: Share): Readonly<Record<string, ObjectiveFeed>> => {
+  const begins = lengths.map((_, n) => lengths.slice(0, n).reduce((sum, length) => sum + length, 0))
+  const ofSide = (side: 0 | 1) =>
+    examples.flatMap(({ members: [chosen, rejected = chosen] }, pair) => {
+      const own = side === 0 ? chosen : rejected
+      const shared = Math.min(lengths[chosen]!, lengths[rejected]!)
+      return Array.from({ length: lengths[own]! }, (_, t) => ({ pair, token: begins[own]! + t, weight: t < shared ? 1 : tailOf(settings) }))
+    })
+  return Object.assign({ pair_zeros: float32s(examples, () => 0) }, ...sides.map((side, n) => {
+    const own = ofSide(n as 0 | 1)
+    return {
+      [`${side}_tokens`]: int64s(own, ({ token }) => token),
+      [`${side}_pairs`]: int64s(own, ({ pair }) => pair),
+      [`${side}_token_weights`]: float32s(own, ({ weight }) => weight)
+    }
+  }))
+}
 
 export const withScores = (g: Graph, settings: ObjectiveSettings, x: Omit<PairLogps, "chosenScore" | "rejectedScore">): PairLogps => ({
   ...x,
@@ -132,21 +178,25 @@ const floored = (g: Graph, rejected: Value, reference: Value, length: Value): Va
 }
 
 /** TRL's: means over the pairs that have a chosen side, by weight. Rewards and margins are log-ratios times beta, nats. */
-const pairMetrics = (settings: ObjectiveSettings, { examples, lengths, policy, reference }: Stepped): Record<string, number> => {
+const pairMetrics = (settings: ObjectiveSettings, { examples, lengths, policy, reference, referenceTokens, tokens }: Stepped): Record<string, number> => {
   const { beta } = settings
-  const floor = floorOf(settings)
+  const [floor, tail] = [floorOf(settings), tailOf(settings)]
   const decided = examples.flatMap(({ members: [chosen, rejected = chosen], signal, weight }) =>
-    signal === 0.5 ? [] : [{ chosen, rejected, weight }])
+    signal === 0.5 ? [] : [{ chosen, rejected, weight, shared: Math.min(lengths[chosen]!, lengths[rejected]!) }])
   const total = decided.reduce((n, { weight }) => n + weight, 0)
   const mean = (name: string, f: (pair: (typeof decided)[number]) => number) =>
     total === 0 ? {} : { [name]: decided.reduce((n, pair) => n + f(pair) * pair.weight, 0) / total }
-  const reward = (n: number) => beta * (policy[n]! - reference[n]!)
+  const behind = (of: ReadonlyArray<number>, shared: number) => of.slice(shared).reduce((sum, logp) => sum + logp, 0)
+  const ratio = (n: number, shared: number) =>
+    policy[n]! - reference[n]! - (tail === 1 ? 0 : (1 - tail) * (behind(tokens[n]!, shared) - behind(referenceTokens![n]!, shared)))
+  const better = ({ chosen, shared }: (typeof decided)[number]) => beta * ratio(chosen, shared)
+  const worse = ({ rejected, shared }: (typeof decided)[number]) => beta * ratio(rejected, shared)
   const used = [...new Set(examples.flatMap(({ members }) => [...members]))]
   return {
-    ...mean("rewards/chosen", ({ chosen }) => reward(chosen)),
-    ...mean("rewards/rejected", ({ rejected }) => reward(rejected)),
-    ...mean("rewards/accuracies", ({ chosen, rejected }) => (reward(chosen) > reward(rejected) ? 1 : 0)),
-    ...mean("rewards/margins", ({ chosen, rejected }) => reward(chosen) - reward(rejected)),
+    ...mean("rewards/chosen", better),
+    ...mean("rewards/rejected", worse),
+    ...mean("rewards/accuracies", (pair) => (better(pair) > worse(pair) ? 1 : 0)),
+    ...mean("rewards/margins", (pair) => better(pair) - worse(pair)),
     ...mean("logps/chosen", ({ chosen }) => policy[chosen]!),
     ...mean("logps/rejected", ({ rejected }) => policy[rejected]!),
     ...(floor === 0 ? {} : mean("rejected/floored", ({ rejected: n }) => (policy[n]! < reference[n]! - floor * lengths[n]! ? 1 : 0))),

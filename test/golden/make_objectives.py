@@ -181,8 +181,11 @@ REFERENCE = [-2.0, -2.5, -2.75, -2.25]
 PAIRS = [[0, 1], [0, 2], [3, 1]]
 
 
-def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_kl", coef=0.5, tau=0.05):
-    """`DPOTrainer._compute_loss` of the installed TRL on one batch: all chosen completions, then all rejected ones."""
+def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_kl", coef=0.5, tau=0.05, ld_alpha=None):
+    """`DPOTrainer._compute_loss` of the installed TRL on one batch: all chosen completions, then all rejected ones.
+
+    With ld_alpha the reference, which gives every token of a completion the same, is weighed as TRL weighs its own.
+    """
     rows = [tokens[pair[side]] for side in (0, 1) for pair in PAIRS]
     width = max(len(row) for row in rows)
     log_probs = torch.stack([torch.cat([row, row.new_zeros(width - len(row))]) for row in rows])
@@ -197,7 +200,7 @@ def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_
         accelerator=SimpleNamespace(device=torch.device("cpu"), gather=same, gather_for_metrics=same),
         args=SimpleNamespace(discopop_tau=tau),
         aux_loss_enabled=False,
-        ld_alpha=None,
+        ld_alpha=ld_alpha,
         precompute_ref_logps=True,
         f_divergence_type=divergence,
         f_alpha_divergence_coef=coef,
@@ -210,13 +213,20 @@ def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_
         _total_train_tokens=0,
         _tp_size=1,
     )
-    reference = torch.tensor(REFERENCE, dtype=log_probs.dtype)
+    def reference(side):
+        sums = torch.tensor([REFERENCE[pair[side]] for pair in PAIRS], dtype=log_probs.dtype)
+        if ld_alpha is None:
+            return sums
+        own = torch.tensor([len(TOKENS[pair[side]]) for pair in PAIRS])
+        shared = torch.tensor([min(len(TOKENS[n]) for n in pair) for pair in PAIRS])
+        return sums * (shared + ld_alpha * (own - shared)) / own
+
     inputs = {
         "input_ids": torch.zeros_like(mask),
         "attention_mask": torch.ones_like(mask),
         "completion_mask": mask,
-        "ref_chosen_logps": reference[[chosen for chosen, _ in PAIRS]],
-        "ref_rejected_logps": reference[[rejected for _, rejected in PAIRS]],
+        "ref_chosen_logps": reference(0),
+        "ref_rejected_logps": reference(1),
     }
     return DPOTrainer._compute_loss(trainer, lambda **kwargs: outputs, inputs, False)
 

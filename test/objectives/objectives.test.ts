@@ -5,13 +5,13 @@ import { type ObjectiveName, objectiveOf, objectives } from "../../src/objective
 import { lossAndSlope, steppedOf } from "./compute.ts"
 
 const settings = {
-  beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5, rejectedFloor: 0.05, fDivergenceType: "alpha_divergence", fAlphaDivergenceCoef: 0.7, discopopTau: 0.5,
+  beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5, rejectedFloor: 0.05, ldAlpha: 0.8, fDivergenceType: "alpha_divergence", fAlphaDivergenceCoef: 0.7, discopopTau: 0.5,
   epsilon: 0.2, epsilonHigh: 0.3, delta: 1.5, importanceSamplingLevel: "token", importanceSamplingMode: "token_truncate", importanceSamplingClipMax: 1.3,
   sapoTemperaturePos: 1, sapoTemperatureNeg: 2
 } as const satisfies Required<Pick<ObjectiveSettings, ReadSetting>>
 /** Each of them otherwise. */
 const changed: typeof settings extends Readonly<Record<infer Name extends string, unknown>> ? Readonly<Record<Name, string | number>> : never = {
-  beta: 0.4, labelSmoothing: 0.2, nu: 4, rpoAlpha: 1, rejectedFloor: 0.1, fDivergenceType: "js_divergence", fAlphaDivergenceCoef: 0.3, discopopTau: 0.8,
+  beta: 0.4, labelSmoothing: 0.2, nu: 4, rpoAlpha: 1, rejectedFloor: 0.1, ldAlpha: 0.3, fDivergenceType: "js_divergence", fAlphaDivergenceCoef: 0.3, discopopTau: 0.8,
   epsilon: 0.3, epsilonHigh: 0.5, delta: 1.8, importanceSamplingLevel: "sequence", importanceSamplingMode: "sequence_mask", importanceSamplingClipMax: 1.6,
   sapoTemperaturePos: 1.5, sapoTemperatureNeg: 3
 }
@@ -52,8 +52,8 @@ describe.each(Object.keys(objectives) as Array<ObjectiveName>)("objective %s", (
       : examplesOf(name)
     const read: Array<string> = []
     for (const setting of Object.keys(settings) as Array<ReadSetting>) {
-      // epsilon also stands in for epsilon_high.
-      const chosen = { ...settings, ...(setting === "epsilon" ? { epsilonHigh: 0 } : {}) }
+      // epsilon also stands in for epsilon_high; a rejected side at its floor is there whatever its tail counts.
+      const chosen = { ...settings, ...(setting === "epsilon" ? { epsilonHigh: 0 } : {}), ...(setting === "ldAlpha" ? { rejectedFloor: 0 } : {}) }
       const given = await compute(name, examples, examples, tokens, chosen)
       const { loss, slope } = await compute(name, examples, examples, tokens, { ...chosen, [setting]: changed[setting] })
       if (loss !== given.loss || slope.some((x, t) => x !== given.slope[t])) read.push(setting)

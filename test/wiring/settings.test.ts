@@ -23,6 +23,7 @@ const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: R
   rao_kupper_nu: [2, ["rao_kupper"]],
   rpo_alpha: [1, pairs],
   rejected_floor: [1, pairs],
+  ld_alpha: [0.5, pairs],
   pair_selection: ["best-worst", [...pairs, "sft"]],
   ties: ["train", [...pairs, "sft"]],
   labels: ["soft", [...pairs, "sft"]],

@@ -10,6 +10,7 @@ export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objecti
     nu: c.rao_kupper_nu,
     rpoAlpha: c.rpo_alpha,
     rejectedFloor: c.rejected_floor,
+    ldAlpha: c.ld_alpha,
     fDivergenceType: c.f_divergence_type,
     fAlphaDivergenceCoef: c.f_alpha_divergence_coef,
     discopopTau: c.discopop_tau,
