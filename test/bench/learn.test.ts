@@ -48,11 +48,11 @@ describe("jobs", () => {
       ["default", "perfect", 2], ["default", "clip", 2], ["trl-5e-4", "clip", 2]
     ])
     for (const { drawingsAStep, every, steps } of all.slice(1)) {
-      assert.strictEqual(steps * drawingsAStep, 20 * 128)
-      assert.strictEqual(every * drawingsAStep, 8 * 128)
+      assert.strictEqual(steps * drawingsAStep, 20 * 32)
+      assert.strictEqual(every * drawingsAStep, 8 * 32)
     }
     const shorter = await jobs({ peerSteps: 8 })
-    assert.deepStrictEqual(shorter.map(({ drawingsAStep, steps }) => steps * drawingsAStep / 128), [0, 20, 20, 8, 20, 20, 8])
+    assert.deepStrictEqual(shorter.map(({ drawingsAStep, steps }) => steps * drawingsAStep / 32), [0, 20, 20, 8, 20, 20, 8])
     assert.deepStrictEqual(shorter.filter(({ recipe }) => recipe === "default").map(({ key }) => key), all.filter(({ recipe }) => recipe === "default").map(({ key }) => key))
   })
 

@@ -57,7 +57,7 @@ describe("settings", () => {
   it.effect("that differ are refused, each named with what it was and is", () =>
     Effect.gen(function*() {
       const message = yield* refused({ beta: 0.2, learning_rate: 0.01, seed: 0, judge: "coin" })
-      for (const said of [/--judge was "clip" and is "coin"/, /--learning-rate was 0\.002 and is 0\.01/, /--beta was 0\.1 and is 0\.2/]) assert.match(message, said)
+      for (const said of [/--judge was "clip" and is "coin"/, /--learning-rate was 0\.001 and is 0\.01/, /--beta was 0\.1 and is 0\.2/]) assert.match(message, said)
       assert.notMatch(message, /--seed/)
     }))
 
@@ -65,10 +65,10 @@ describe("settings", () => {
     Effect.gen(function*() {
       const c = yield* resumedConfig(yield* began({}), undefined, { save_steps: 3, save_total_limit: 2, budget_usd: 9, judge_timeout: 5 })
       assert.deepInclude(c, { save_steps: 3, save_total_limit: 2, budget_usd: 9, judge_timeout: 5 })
-      assert.match(yield* refused({ max_steps: 200 }), /--steps was 480 and is 200/)
+      assert.match(yield* refused({ max_steps: 600 }), /--steps was 480 and is 600/)
       const constant = { lr_scheduler_type: "constant_with_warmup" }
       assert.match(yield* refused({ max_steps: 20 }, constant), /--steps was 480 and is 20/)
-      assert.strictEqual((yield* resumedConfig(yield* began(constant), undefined, { max_steps: 200 })).max_steps, 200)
+      assert.strictEqual((yield* resumedConfig(yield* began(constant), undefined, { max_steps: 600 })).max_steps, 600)
     }))
 
   it.effect("may be given as they were first, where the run took something else for them", () =>
