@@ -65,7 +65,7 @@ describe("bad input: one sentence, non-zero exit, no stack trace", () => {
     ["an empty prompt file", () => ["train", "--prompts", file("empty.txt", "\n\n")], /empty\.txt has no prompts/],
     ["a binary prompt file", () => ["train", "--prompts", file("binary.txt", Buffer.from([0x61, 0, 0x62]))], /binary\.txt is a binary file/],
     ["an unreadable prompt line", () => ["train", "--prompts", file("bad.jsonl", "{\"prompt\":\"a cat\"}\n{oops\n")], /bad\.jsonl, line 2: it is not JSON/],
-    ["an unknown judge", () => ["train", "--judge", "oracle"], /no judge "oracle": --judge is one of clip, siglip, pickscore, hps, imagereward, dino, claude, openai, list, checklist, defects, cascade, human, coin/],
+    ["an unknown judge", () => ["train", "--judge", "oracle"], /no judge "oracle": --judge is one of clip, siglip, pickscore, hps, imagereward, dino, pixels, edges, claude, openai, list, checklist, defects, cascade, human, coin, blend/],
     ["a judge without its checkpoint", () => ["train", "--judge", "pickscore"], /download yuvalkirstain\/PickScore_v1.* as --judge-model/],
     ["a judge's checkpoint of another family", () => [
       "judge",
