@@ -238,10 +238,10 @@ export class SamplerProgram {
     return read
   }
 
-  #draw(call: SampleCall, row: Row, { cooled, likely = cooled, logits, probabilities }: Scores): void {
+  #draw(call: SampleCall, row: Row, { cooled, likely, logits, probabilities }: Scores): void {
     const uniform = uniformAt(row.seed, row.ids.length)
     const { drawnLogp, id, logp } = probabilities !== undefined
-      ? drawn(probabilities, likely ?? probabilities, uniform)
+      ? drawn(probabilities, likely ?? cooled ?? probabilities, uniform)
       : filtered(logits!, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids], uniform)
     const text = this.#spec.tokenTexts[id] ?? ""
     row.ids.push(id)

@@ -7,7 +7,7 @@ import { blocks, type DecoderConfig, maskInputs, rowsOf, unembeddingName, within
 
 /** What a sampler applies in the graph. */
 export interface Filters {
-  /** Tokens under this share of the likeliest one's probability are not drawn; [0, 1), 0 keeps all. */
+  /** Tokens under this share of the likeliest one's probability are not drawn; [0, 1], 0 keeps all. */
   readonly minP: number
 }
 
@@ -62,8 +62,8 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  * with one softmax over both parts).
  *
  * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row
- * sees and -1e9 at others, and with sliding layers `sliding_mask`; `inverse_temperature` [1]; and for each layer i `past_k.i` and `past_v.i` [row,
- * kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that continue each prompt (any, where
+ * sees and -1e9 at others, and with sliding layers `sliding_mask`; `inverse_temperature` [1]; and for each layer i
+ * `past_k.i` and `past_v.i` [row, kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that continue each prompt (any, where
  * there is none); `places` [row] int64, where each row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and with
  * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: the scores
  * [row, vocab] (`outputScores`); `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
