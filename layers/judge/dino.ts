@@ -10,8 +10,8 @@ import { dinov2Config, openDinov2 } from "../../src/scorers/dinov2.ts"
 import { dot } from "../../src/scorers/family.ts"
 import type { Dinov2Checkpoint } from "../../src/scorers/graphs.ts"
 import { readReferences, type References } from "../../src/scorers/references.ts"
-import { Judge, JudgeRefused } from "../../src/stages/Judge.ts"
-import { openReferencePictures } from "./reference-pictures.ts"
+import { Judge } from "../../src/stages/Judge.ts"
+import { openReferencePictures, referenceOf } from "./reference-pictures.ts"
 import { answering, judgeOf, type Score, scorerOf, shortHash, startScorer } from "./scores.ts"
 
 export interface DinoOptions {
@@ -39,7 +39,7 @@ export const files: ModelKind = {
   instead: "give facebook/dinov2-small, say, or a folder"
 }
 
-const dinoScores = Effect.fnUntraced(function*(checkpoint: Dinov2Checkpoint, { images }: References, temperature: number) {
+const dinoScores = Effect.fnUntraced(function*(checkpoint: Dinov2Checkpoint, references: References, temperature: number) {
   const { ofPicture, program } = yield* startScorer(checkpoint)
   const draw = yield* openReferencePictures(checkpoint.preprocessing.resized)
   const ofFile = yield* answering({
@@ -48,12 +48,7 @@ const dinoScores = Effect.fnUntraced(function*(checkpoint: Dinov2Checkpoint, { i
     run: ([file]) => Effect.flatMap(draw(file!), (item) => program.run("pictures", [item]))
   })
   const score: Score = Effect.fnUntraced(function*(prompt, picture) {
-    const file = images.get(prompt.text)
-    if (file === undefined) {
-      return yield* new JudgeRefused({
-        message: `There is no reference picture for "${prompt.text}": add one to the file of references.`
-      })
-    }
+    const file = yield* referenceOf(references, prompt)
     const [reference, drawing] = yield* Effect.all([ofFile(file), ofPicture(picture)], { concurrency: 2 })
     return dot(reference, drawing) / temperature
   })

@@ -6,9 +6,9 @@ import { Effect, Layer } from "effect"
 import { resize } from "../../src/drawing/resize.ts"
 import { edgeLikeness, pixelLikeness, type Pixels } from "../../src/scorers/likeness.ts"
 import { readReferences } from "../../src/scorers/references.ts"
-import { Judge, JudgeRefused } from "../../src/stages/Judge.ts"
-import { openReferencePictures } from "./reference-pictures.ts"
-import { answering, judgeOf, type Score } from "./scores.ts"
+import { Judge } from "../../src/stages/Judge.ts"
+import { openReferencePictures, referenceOf } from "./reference-pictures.ts"
+import { answering, judgeOf, type Score, square } from "./scores.ts"
 
 const measures: Readonly<Record<"pixels" | "edges", (a: Pixels, b: Pixels, side: number) => number>> = {
   pixels: pixelLikeness,
@@ -34,19 +34,15 @@ export const layer = ({ of, references: file, temperature = 0.05, tieMargin = 0.
   Layer.effect(
     Judge,
     Effect.gen(function*() {
-      const { hash, images } = yield* readReferences(file)
+      const references = yield* readReferences(file)
       const draw = yield* openReferencePictures(side)
       const ofFile = yield* answering({ keyOf: (image: string) => image, atOnce: 1, run: ([image]) => Effect.map(draw(image!), (item) => [item.picture]) })
-      const score: Score = Effect.fnUntraced(function*(prompt, { height, rgba, width }) {
-        const image = images.get(prompt.text)
-        if (image === undefined) {
-          return yield* new JudgeRefused({ message: `There is no reference picture for "${prompt.text}": add one to the file of references.` })
-        }
-        if (width !== height) return yield* new JudgeRefused({ message: `This judge needs square pictures and got ${width} x ${height}: render them square.` })
-        const reference = yield* ofFile(image)
+      const score: Score = Effect.fnUntraced(function*(prompt, picture) {
+        const { rgba, width } = yield* square(picture)
+        const reference = yield* ofFile(yield* referenceOf(references, prompt))
         const sized = reference.size === width ? reference.rgba : resize(reference.rgba, reference.size, reference.size, width, width, "bicubic")
         return measures[of](rgba, sized, width) / temperature
       })
-      return judgeOf(score, { name: of, identity: `${of}-1 references=${hash.slice(0, 16)} temperature=${temperature} tieMargin=${tieMargin}`, tieMargin })
+      return judgeOf(score, { name: of, identity: `${of}-1 references=${references.hash.slice(0, 16)} temperature=${temperature} tieMargin=${tieMargin}`, tieMargin })
     })
   )

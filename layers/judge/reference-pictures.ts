@@ -3,6 +3,8 @@
  * files come from anywhere. There is no gate: it is narrow because of what a model draws, and icons may be larger.
  */
 import { Effect } from "effect"
+import type { Prompt } from "../../src/domain.ts"
+import type { References } from "../../src/scorers/references.ts"
 import { FileProblem, readBytes } from "../../src/system/files.ts"
 import { JudgeRefused } from "../../src/stages/Judge.ts"
 import { extractSvg } from "../../src/drawing/extract.ts"
@@ -10,6 +12,14 @@ import type { Item } from "../onnx/scorer-program.ts"
 import { pngSize } from "../renderer/png-drawing.ts"
 import { type PoolResult, RendererPool } from "../renderer/pool.ts"
 import { defaults } from "../renderer/resvg.ts"
+
+/** The file that a prompt's drawings are compared with; `JudgeRefused` if it has none. */
+export const referenceOf = ({ images }: References, { text }: Prompt): Effect.Effect<string, JudgeRefused> => {
+  const file = images.get(text)
+  return file === undefined
+    ? Effect.fail(new JudgeRefused({ message: `There is no reference picture for "${text}": add one to the file of references.` }))
+    : Effect.succeed(file)
+}
 
 /** Limits for one picture: a person's file may be larger than a model's, and each is drawn once. */
 const limits = { deadline: 10, patience: 60, memory: 1e9 }

@@ -70,8 +70,8 @@ export const answering = Effect.fnUntraced(function*<I, A, E>({ atOnce, keyOf, r
 const startWorker = (checkpoint: ScorerCheckpoint) =>
   OnnxRuntime.use(({ spinning, threads }) => startProgram("scorer", { checkpoint, device: "cpu", spinning, threads }))
 
-/** Drawings are rendered square. Another shape would have to be cut, and the model would judge only a part of it. */
-const square = (picture: Picture): Effect.Effect<Picture, JudgeRefused> =>
+/** Drawings are rendered square. Another shape would have to be cut, and only a part of it would be judged. */
+export const square = (picture: Picture): Effect.Effect<Picture, JudgeRefused> =>
   picture.width === picture.height ? Effect.succeed(picture) : Effect.fail(
     new JudgeRefused({
       message: `This judge needs square pictures and got ${picture.width} x ${picture.height}: render them square.`

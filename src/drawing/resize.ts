@@ -45,8 +45,10 @@ const tapsOf = (from: number, to: number, filter: Filter): ReadonlyArray<Taps> =
 const known = new Map<string, ReadonlyArray<Taps>>()
 const fixedTapsOf = (from: number, to: number, filter: Filter): ReadonlyArray<Taps> => {
   const key = `${from} ${to} ${filter}`
-  const taps = known.get(key) ?? fixed(tapsOf(from, to, filter))
+  const before = known.get(key)
+  if (before !== undefined) return before
   if (known.size >= 16) known.clear()
+  const taps = fixed(tapsOf(from, to, filter))
   known.set(key, taps)
   return taps
 }

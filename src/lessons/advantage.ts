@@ -29,7 +29,7 @@ const won = (k: number) => (pairs: ReadonlyArray<JudgedPair>): ReadonlyArray<Rew
   return candidatesOf(answered).map((candidate) => ({ candidate, reward: rates[candidate.index]! }))
 }
 
-/** Candidates by whether the gate turned them away: in a pair that it decided, the loser, or both. */
+/** Indices of the candidates that the gate turned away: in a pair that it decided, the loser, or both. */
 const turnedAway = (pairs: ReadonlyArray<JudgedPair>): ReadonlySet<number> =>
   new Set(pairs.flatMap(({ a, b, verdict: { by, outcome } }) =>
     by !== "gate" ? [] : outcome === "A" ? [b.index] : outcome === "B" ? [a.index] : outcome === "invalid" ? [a.index, b.index] : []))

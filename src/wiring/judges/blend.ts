@@ -19,12 +19,11 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import * as judgeBlend from "../../../layers/judge/blend.ts"
-import { resolveModel } from "../../model/hub/resolve-model.ts"
 import { BadInput } from "../../system/errors.ts"
 import { readText } from "../../system/files.ts"
 import { above, real } from "../../system/ranges.ts"
 import { parseYaml } from "../../system/yaml.ts"
-import type { JudgeLayer, JudgeRow, JudgeSettings } from "./judge-row.ts"
+import { fetched, type JudgeLayer, type JudgeRow, type JudgeSettings } from "./judge-row.ts"
 
 const Term = Schema.Struct({
   name: Schema.optionalKey(Schema.NonEmptyString),
@@ -89,10 +88,8 @@ export const blendRow = (rows: Readonly<Record<string, JudgeRow>>): JudgeRow => 
     }))
     return { each, tieMargin: tie_margin }
   })
-  const fetched = Effect.fnUntraced(function*({ own, row }: { readonly own: JudgeSettings; readonly row: JudgeRow }) {
-    const kind = row.kind?.(own)
-    return kind === undefined || own.judge_model === "" ? own : { ...own, judge_model: (yield* resolveModel(own.judge_model, kind, { style: "none" })).folder }
-  }, Effect.mapError(({ message }) => new BadInput({ message })))
+  const placed = ({ own, row }: { readonly own: JudgeSettings; readonly row: JudgeRow }) =>
+    Effect.mapError(fetched(row, own, "none"), ({ message }) => new BadInput({ message }))
   return {
     says: "the weighted scores of several of these, from a YAML file (`--judge-terms`)",
     scores: true,
@@ -100,7 +97,7 @@ export const blendRow = (rows: Readonly<Record<string, JudgeRow>>): JudgeRow => 
       const { each, tieMargin } = yield* opened(settings)
       const terms = yield* Effect.forEach(each, Effect.fnUntraced(function*({ own, row, term }) {
         const { least, range, weight = 1 } = term
-        const judge: JudgeLayer = yield* row.layer(yield* fetched({ own, row }))
+        const judge: JudgeLayer = yield* row.layer(yield* placed({ own, row }))
         return { name: nameOf(term), judge, weight, least, range }
       }))
       return judgeBlend.layer(terms, tieMargin === undefined ? {} : { tieMargin })
@@ -108,7 +105,7 @@ export const blendRow = (rows: Readonly<Record<string, JudgeRow>>): JudgeRow => 
     size: Effect.fnUntraced(function*(settings) {
       const { each } = yield* opened(settings)
       const sizes = yield* Effect.forEach(each, Effect.fnUntraced(function*(of) {
-        return yield* of.row.size(yield* fetched(of))
+        return yield* of.row.size(yield* placed(of))
       }))
       return Math.max(...sizes)
     })

@@ -8,11 +8,13 @@ import type { Guide } from "../../../layers/guide/guide.ts"
 import { layer as scorerLayer, type ModelName, models } from "../../../layers/judge/scorers.ts"
 import type { OnnxError, OnnxRuntime } from "../../../layers/onnx/runtime.ts"
 import type { ModelKind } from "../../model/hub/model-kind.ts"
+import { resolveModel } from "../../model/hub/resolve-model.ts"
 import type { CheckpointInvalid } from "../../model/model-folder.ts"
 import { readPreprocessing } from "../../scorers/preprocessing.ts"
 import type { Judge, JudgeStopped } from "../../stages/Judge.ts"
 import { BadInput } from "../../system/errors.ts"
 import type { FileProblem } from "../../system/files.ts"
+import type { ProgressStyle } from "../../system/progress.ts"
 import { guideLayer } from "./guide-model.ts"
 import type { SettingName, TrainConfig } from "../settings.ts"
 
@@ -79,6 +81,14 @@ export interface JudgeRow {
   /** For a paid judge: the most it asks, and the settings of its guide model. */
   readonly asks?: (settings: JudgeSettings, work: Work) => Estimate & { readonly of: JudgeSettings }
 }
+
+/** The settings with the folder of the judge's checkpoint, fetched from the Hub if necessary. */
+export const fetched = Effect.fnUntraced(function*({ kind: kindOf }: JudgeRow, settings: JudgeSettings, style: ProgressStyle) {
+  const kind = kindOf?.(settings)
+  return kind === undefined || settings.judge_model === ""
+    ? settings
+    : { ...settings, judge_model: (yield* resolveModel(settings.judge_model, kind, { style })).folder }
+})
 
 export const fixedSize = (pixels: number) => () => Effect.succeed(pixels)
 

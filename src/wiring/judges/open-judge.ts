@@ -1,11 +1,10 @@
 /** Opens the judge that the settings name, and says what it may cost. */
 import { Effect } from "effect"
 import { costOf } from "../../../layers/guide/prices.ts"
-import { resolveModel } from "../../model/hub/resolve-model.ts"
 import { BadInput } from "../../system/errors.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { askedModel } from "./guide-model.ts"
-import type { JudgeRow, JudgeSettings, Work } from "./judge-row.ts"
+import { fetched, type JudgeRow, type JudgeSettings, type Work } from "./judge-row.ts"
 import { judges } from "./judges.ts"
 
 const named = ({ judge }: JudgeSettings): Effect.Effect<JudgeRow, BadInput> =>
@@ -20,10 +19,7 @@ const named = ({ judge }: JudgeSettings): Effect.Effect<JudgeRow, BadInput> =>
 export const openJudge = Effect.fn("openJudge")(function*(settings: JudgeSettings, style: ProgressStyle) {
   const judge = yield* named(settings)
   yield* judge.layer(settings)
-  const kind = judge.kind?.(settings)
-  const own = kind === undefined || settings.judge_model === ""
-    ? settings
-    : { ...settings, judge_model: (yield* resolveModel(settings.judge_model, kind, { style })).folder }
+  const own = yield* fetched(judge, settings, style)
   return {
     layer: yield* judge.layer(own),
     size: settings.render_size > 0 ? settings.render_size : yield* judge.size(own)
