@@ -3,8 +3,8 @@
  *
  *      worth i = sum over terms of weight * value i      weights add up to 1
  *
- * A term with a range has the value 0 where its score is at the range's beginning, 1 at its end, linear between and
- * nothing beyond: [30, 10] counts a small score as good. A term without one is brought to mean 0 and deviation 1 within
+ * A term with a range has the value 0 where its score is at the range's beginning and 1 at its end, linear between, never
+ * less or more: [30, 10] counts a small score as good. A term without one is brought to mean 0 and deviation 1 within
  * the drawings of the prompt, so that no judge counts more because its unit is larger (decoupled normalisation, as GDPO
  * does with rewards; Liu et al. 2026, arXiv:2601.05242); if all its scores are equal it says nothing, and of two drawings
  * they are +1 and -1: a vote.

@@ -63,8 +63,8 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  *
  * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row
  * sees and -1e9 at others, and with sliding layers `sliding_mask`; `inverse_temperature` [1]; and for each layer i
- * `past_k.i` and `past_v.i` [row, kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that continue each prompt (any, where
- * there is none); `places` [row] int64, where each row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and with
+ * `past_k.i` and `past_v.i` [row, kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that
+ * continue each prompt (any, where there is none); `places` [row] int64, where each row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and with
  * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: the scores
  * [row, vocab] (`outputScores`); `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
  * put into its cache.
