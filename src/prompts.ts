@@ -41,22 +41,27 @@ export const embeddedPrompts = (heldOut: number): PromptSet => {
 }
 
 const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
-const Row = Schema.Struct({ prompt: Schema.Union([Schema.String, Messages]), category: Schema.optionalKey(Schema.String) })
+const Row = Schema.Struct({
+  prompt: Schema.Union([Schema.String, Messages]),
+  category: Schema.optionalKey(Schema.String),
+  id: Schema.optionalKey(Schema.Union([Schema.String, Schema.Finite]))
+})
 
-/** A prompt of a file, and what it is one of, if the file says it. */
+/** A prompt of a file, what it is one of and what it is called, if the file says so. */
 export interface PromptRow {
   readonly text: string
   readonly category: string | undefined
+  readonly id: string | undefined
 }
 
 /**
  * The rows of a file of prompts, in their order: lines of .txt, `desc` or `prompt` of .csv, and objects with `prompt` from
- * .json, .jsonl or .ndjson (TRL's rows, messages included). A column or key `category` goes with them.
+ * .json, .jsonl or .ndjson (TRL's rows, messages included). Columns or keys `category` and `id` go with them.
  */
 export const readPromptRows = Effect.fn("readPromptRows")(function*(file: string) {
   const text = yield* readText(file)
   const rows = (yield* (parsers[extensionOf(file)] ?? lines)(file, text))
-    .map(({ category, text }): PromptRow => ({ text: text.trim(), category: category?.trim() || undefined }))
+    .map(({ category, id, text }): PromptRow => ({ text: text.trim(), category: category?.trim() || undefined, id: id?.trim() || undefined }))
     .filter(({ text }) => text !== "")
   if (rows.length === 0) return yield* new FileProblem({ message: `${file} has no prompts: write one a line.` })
   return rows
@@ -85,14 +90,15 @@ export const promptSet = (texts: ReadonlyArray<string>, heldOut: number): Prompt
 type Parser = (file: string, text: string) => Effect.Effect<ReadonlyArray<PromptRow>, FileProblem>
 
 const clean = (texts: ReadonlyArray<string>): ReadonlyArray<string> => texts.map((t) => t.trim()).filter((t) => t !== "")
-const plainRow = (text: string): PromptRow => ({ text, category: undefined })
+const plainRow = (text: string): PromptRow => ({ text, category: undefined, id: undefined })
 const lines: Parser = (_file, text) => Effect.succeed(text.split(/\r?\n/).map(plainRow))
 
 const decodeRow = (file: string, where: string, value: unknown) =>
   Schema.decodeUnknownEffect(Row)(value).pipe(
-    Effect.map(({ category, prompt }): PromptRow => ({
+    Effect.map(({ category, id, prompt }): PromptRow => ({
       text: typeof prompt === "string" ? prompt : prompt.findLast(({ role }) => role === "user")?.content ?? "",
-      category
+      category,
+      id: id === undefined ? undefined : String(id)
     })),
     Effect.mapError(() => new FileProblem({ message: `${file}, ${where}: there is no "prompt" in it.` }))
   )
@@ -120,9 +126,9 @@ const csv: Parser = (file, text) =>
   Effect.gen(function*() {
     const [header, ...rows] = yield* csvRows(file, text)
     const named = (...names: ReadonlyArray<string>) => header?.findIndex((name) => names.includes(name.trim().toLowerCase())) ?? -1
-    const [column, category] = [named("desc", "description", "prompt"), named("category")]
+    const [column, category, id] = [named("desc", "description", "prompt"), named("category"), named("id")]
     if (column < 0) return yield* new FileProblem({ message: `${file} needs a column named "prompt" or "desc".` })
-    return rows.map((row) => ({ text: row[column] ?? "", category: row[category] }))
+    return rows.map((row) => ({ text: row[column] ?? "", category: row[category], id: row[id] }))
   })
 
 const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jsonl, ".ndjson": jsonl, ".json": json, ".csv": csv }

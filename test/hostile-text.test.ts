@@ -19,7 +19,7 @@ import { parseCaption } from "../src/scenes/index.ts"
 import { readReferences } from "../src/scorers/references.ts"
 import { extractSvg, gate } from "../src/drawing/gate.ts"
 import { TimeLimitPassed, within } from "../src/system/time-limit.ts"
-import { jsonIn } from "../layers/guide/json-in.ts"
+import { jsonIn } from "../src/system/json-in.ts"
 import { scratchFolder } from "./support/scratch-folder.ts"
 
 interface Reader {

@@ -6,7 +6,7 @@ import { Schema } from "effect"
 import type { Prompt } from "../../src/domain.ts"
 import { defectLabels } from "./defects.ts"
 import { rubric } from "./question.ts"
-import { jsonIn } from "./json-in.ts"
+import { jsonIn } from "../../src/system/json-in.ts"
 
 /** A check requires four coordinates in the array: structured output has no tuples. */
 const Defects = Schema.Struct({

@@ -11,7 +11,7 @@ import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../sr
 import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowance.ts"
 import { Answers } from "./answers.ts"
 import { Ledger } from "../../src/stages/Ledger.ts"
-import { longestJson } from "./json-in.ts"
+import { longestJson } from "../../src/system/json-in.ts"
 import { pictureTokens } from "./pictures.ts"
 import { hiding } from "../../src/system/secrets.ts"
 import { costOf, type Price } from "./prices.ts"

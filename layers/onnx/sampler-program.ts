@@ -13,7 +13,7 @@ import { Graph } from "../../src/engine/graph/graph.ts"
 import { type LoraConfig, type QuantizedWeights, type Weights } from "../../src/engine/weights/parameters.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
 import { hash32, uniformAt } from "../../src/engine/random.ts"
-import { choose, isForGraph, isPlain, logSumExp, probabilities, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
+import { choose, isOfProbabilities, isPlain, logSumExp, narrowed, probabilities, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { padTo, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { decode, type Filters, prefill } from "../../src/engine/sampling/decoding.ts"
 import { forward } from "../../src/engine/nets/transformer.ts"
@@ -241,7 +241,7 @@ export class SamplerProgram {
   #draw(call: SampleCall, row: Row, { cooled, likely, logits, probabilities }: Scores): void {
     const uniform = uniformAt(row.seed, row.ids.length)
     const { drawnLogp, id, logp } = probabilities !== undefined
-      ? drawn(probabilities, likely ?? cooled ?? probabilities, uniform)
+      ? drawn(probabilities, likely ?? (cooled === undefined ? probabilities : narrowed(cooled, call.options)), uniform)
       : filtered(logits!, call.options, [...call.prompts[row.prompt]!.ids, ...row.ids], uniform)
     const text = this.#spec.tokenTexts[id] ?? ""
     row.ids.push(id)
@@ -287,12 +287,13 @@ interface Read extends ReadPrompt {
 /** What the next token of a row is chosen by, [vocab] each: the outputs that `choiceOf` names. */
 type Scores = Readonly<Partial<Record<"logits" | "probabilities" | "cooled" | "likely", Float32Array>>>
 
-/** What a run is fed and asked for, so that tokens can be chosen: what the graph does not apply is applied to logits. */
+/** What a run is fed and asked for, so that tokens can be chosen: top_p, and a min_p that the graph was not made for, are applied to its probabilities, other filters to logits. */
 const choiceOf = (options: SamplingOptions, { minP }: Filters): Choice => {
-  const graphs = isForGraph(options) && [0, minP].includes(options.minP)
+  const read = isOfProbabilities(options)
+  const filtered = options.topP === 1 && options.minP > 0 && options.minP === minP
   return {
-    feeds: { inverse_temperature: float32([1], Float32Array.of(graphs ? 1 / options.temperature : 1)) },
-    outputs: isPlain(options) ? ["probabilities"] : graphs ? ["probabilities", options.minP === 0 ? "cooled" : "likely"] : ["logits"]
+    feeds: { inverse_temperature: float32([1], Float32Array.of(read ? 1 / options.temperature : 1)) },
+    outputs: isPlain(options) ? ["probabilities"] : read ? ["probabilities", filtered ? "likely" : "cooled"] : ["logits"]
   }
 }
 
@@ -374,7 +375,7 @@ class PromptReader {
 }
 
 /** @param from what is drawn from, [vocab]: the token at which its running sum passes `uniform` */
-const drawn = (probability: Float32Array, from: Float32Array, uniform: number) => {
+const drawn = (probability: Float32Array, from: Float32Array | Float64Array, uniform: number) => {
   const id = choose(from, uniform)
   return { id, logp: Math.log(probability[id]!), drawnLogp: Math.log(from[id]!) }
 }

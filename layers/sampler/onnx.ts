@@ -1,13 +1,13 @@
 /** Sampler: continuous batched decoding with onnxruntime, in few bits or in float32 (layers/onnx/sampler-program.ts). */
 import { Effect, Layer } from "effect"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
-import { Candidate } from "../../src/domain.ts"
+import { Candidate, type Prompt } from "../../src/domain.ts"
 import { parameterCount, samplerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
 import { plain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { type QuantizeOptions, quantizedWeights } from "../../src/model/quantized-weights.ts"
-import { candidateSeed, Sampler, SamplerFailed } from "../../src/stages/Sampler.ts"
+import { type AnswerForm, candidateSeed, Sampler, SamplerFailed, type SampleRequest } from "../../src/stages/Sampler.ts"
 import { type PolicyTokenizer, promptIds, type PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
 import type { Device } from "../onnx/session.ts"
 import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
@@ -80,11 +80,12 @@ export const layer = (options: SamplerOnnxOptions) =>
         threads: runtime.threads
       })
       const sample = Effect.fn("Sampler.sample")(
-        function*({ k, policy, prompts, seed, step, temperature }: Parameters<Sampler["Service"]["sample"]>[0]) {
+        function*({ form, k, policy, prompts, seed, step, temperature }: SampleRequest) {
+          const asked = { ...format, ...form }
           const seeds = prompts.map((prompt) =>
             Array.from({ length: k }, (_, index) => candidateSeed(seed, step, prompt, index))
           )
-          const tokens = yield* tokenizing(() => prompts.map((prompt) => promptIds(tokenizer, format, prompt.text)))
+          const tokens = yield* tokenizing(() => prompts.map((prompt) => promptIds(tokenizer, asked, prompt.text)))
           const long = tokens.findIndex((ids) => ids.length >= maxLength)
           if (long >= 0) {
             return yield* new SamplerFailed({
@@ -96,9 +97,9 @@ export const layer = (options: SamplerOnnxOptions) =>
             parameters: policy.parameters,
             options: temperature === undefined ? sampling : { ...plain, temperature },
             maxNewTokens,
-            stop,
+            stop: form?.stop ?? stop,
             eosIds: tokenizer.eosIds,
-            wellFormedAfter: options.stopMalformed ? format.prefill : undefined
+            wellFormedAfter: options.stopMalformed && asked.prefill === format.prefill ? format.prefill : undefined
           })
           return yield* tokenizing(() => groups.map((group, n) =>
             group.map(({ drawnLogps, exactLogps, finish, ids, logps }, index) =>
@@ -113,7 +114,7 @@ export const layer = (options: SamplerOnnxOptions) =>
                 logps,
                 ...(drawnLogps === undefined ? {} : { drawnLogps }),
                 ...(exactLogps === undefined ? {} : { exactLogps }),
-                svg: format.prefill + tokenizer.decode(ids),
+                svg: asked.prefill + tokenizer.decode(ids),
                 finish
               })
             )
@@ -121,7 +122,11 @@ export const layer = (options: SamplerOnnxOptions) =>
         },
         Effect.catchTag(["OnnxError", "CheckpointInvalid"], ({ message }) => Effect.fail(new SamplerFailed({ message })))
       )
-      return Sampler.of({ name: "onnx", sample })
+      const room = (prompt: Prompt, form?: AnswerForm) =>
+        tokenizing(() => maxLength - promptIds(tokenizer, { ...format, ...form }, prompt.text).length).pipe(
+          Effect.mapError(({ message }) => new SamplerFailed({ message }))
+        )
+      return Sampler.of({ name: "onnx", sample, room })
     })
   )
 

@@ -15,6 +15,7 @@ const commands = {
   merge: async () => (await import("./merge.ts")).merge,
   eval: async () => (await import("./eval.ts")).evaluate,
   ablate: async () => (await import("./ablate.ts")).ablate,
+  refine: async () => (await import("./refine.ts")).refine,
   sft: async () => (await import("./sft.ts")).sft,
   inspect: async () => (await import("./inspect.ts")).inspect,
   doctor: async () => (await import("./doctor.ts")).doctor

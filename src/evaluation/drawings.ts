@@ -3,7 +3,7 @@
  * thousands for its evaluation, and their pixels would not fit into memory.
  */
 import { Effect, Stream } from "effect"
-import type { Candidate, Drawing, Prompt } from "../domain.ts"
+import type { Candidate, Drawing, Prompt, Rendering } from "../domain.ts"
 import type { PolicySnapshot } from "../stages/Policy.ts"
 import { renderCandidate } from "../stages/render-for.ts"
 import { Sampler } from "../stages/Sampler.ts"
@@ -52,26 +52,38 @@ export interface DrawRequest {
   readonly onDrawn: (more: number) => Effect.Effect<void>
 }
 
-const nats = ({ drawnLogps, logps }: Candidate): number => -(drawnLogps ?? logps).reduce((sum, logp) => sum + logp, 0)
+/** -log p of its tokens under what they were drawn from. */
+export const nats = ({ drawnLogps, logps }: Candidate): number => -(drawnLogps ?? logps).reduce((sum, logp) => sum + logp, 0)
 
-const scoresOf = Effect.fnUntraced(function*(scorers: ReadonlyArray<Scorer>, { candidate, rendering }: Drawing) {
+const scoresOf = Effect.fnUntraced(function*(scorers: ReadonlyArray<Scorer>, prompt: Prompt, rendering: Rendering) {
   if (rendering._tag !== "Rendered") return []
-  const scores = yield* Effect.forEach(scorers, ({ score }) => score(candidate.prompt, rendering.picture))
+  const scores = yield* Effect.forEach(scorers, ({ score }) => score(prompt, rendering.picture))
   return scores.flatMap((score, n) => score === undefined ? [] : [[scorers[n]!.name, score] as const])
 })
 
-const measure = Effect.fnUntraced(function*(scorers: ReadonlyArray<Scorer>, drawing: Drawing) {
-  const { candidate, rendering } = drawing
-  const rendered = rendering._tag === "Rendered"
+/** `rendered`, or why not: `rejected: malformed`. */
+export const outcomeOf = (rendering: Rendering): string =>
+  rendering._tag === "Rendered" ? "rendered" : `${rendering._tag.toLowerCase()}: ${rendering.reason}`
+
+/** What is kept of a rendered drawing of the prompt. */
+export const measured = Effect.fnUntraced(function*(
+  scorers: ReadonlyArray<Scorer>,
+  prompt: Prompt,
+  rendering: Rendering,
+  drawing: Pick<Drawn, "nats" | "svg" | "tokens">
+) {
   return {
-    svg: candidate.svg,
-    outcome: rendered ? "rendered" : `${rendering._tag.toLowerCase()}: ${rendering.reason}`,
-    hash: rendered ? rendering.picture.hash : undefined,
-    tokens: candidate.completionIds.length,
-    nats: nats(candidate),
-    scores: new Map(yield* scoresOf(scorers, drawing))
+    svg: drawing.svg,
+    outcome: outcomeOf(rendering),
+    hash: rendering._tag === "Rendered" ? rendering.picture.hash : undefined,
+    tokens: drawing.tokens,
+    nats: drawing.nats,
+    scores: new Map(yield* scoresOf(scorers, prompt, rendering))
   } satisfies Drawn as Drawn
 })
+
+const measure = (scorers: ReadonlyArray<Scorer>, { candidate, rendering }: Drawing) =>
+  measured(scorers, candidate.prompt, rendering, { svg: candidate.svg, tokens: candidate.completionIds.length, nats: nats(candidate) })
 
 /** Prompts whose drawings are rendered and scored at the same time; a scorer on the CPU is faster with many at once. */
 const together = 32

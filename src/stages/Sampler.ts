@@ -9,6 +9,16 @@ export class SamplerFailed extends Schema.TaggedError<SamplerFailed>()("SamplerF
   message: Schema.String
 }) {}
 
+/** How a question is put that does not ask for a drawing of its prompt: a critic's, or a correction's. */
+export interface AnswerForm {
+  /** User message; `{prompt}` stands for the prompt's text. */
+  readonly promptTemplate: string
+  /** How the answer begins. */
+  readonly prefill: string
+  /** Sampling ends after the token that completes this text. */
+  readonly stop: string
+}
+
 export interface SampleRequest {
   /**
    * The training step that the candidates are for; it is recorded, and hashed into their seeds, and does nothing else.
@@ -22,12 +32,16 @@ export interface SampleRequest {
   readonly policy: PolicySnapshot
   /** >= 0; 0 is greedy. Draws from the policy at this temperature, without the sampler's own temperature and filters. */
   readonly temperature?: number | undefined
+  /** In place of the sampler's own. `svg` of a candidate is then its prefill and completion, whatever they are. */
+  readonly form?: AnswerForm | undefined
 }
 
 export class Sampler extends Context.Service<Sampler, {
   readonly name: string
   /** `[prompt][k]`, in the order asked for. A candidate's random numbers do not depend on what is sampled beside it. */
   readonly sample: (request: SampleRequest) => Effect.Effect<ReadonlyArray<ReadonlyArray<Candidate>>, SamplerFailed>
+  /** Tokens that an answer to the prompt may have; below 1 if the prompt is too long to be asked. Default: no limit. */
+  readonly room?: (prompt: Prompt, form?: AnswerForm) => Effect.Effect<number, SamplerFailed>
 }>()("vequinox/Sampler") {}
 
 /** Key of a candidate's random numbers: the same whatever else is sampled beside it. */

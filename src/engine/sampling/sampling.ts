@@ -21,10 +21,11 @@ export const isPlain = (o: SamplingOptions): boolean => o.temperature === 1 && o
 const isSimple = (o: SamplingOptions): boolean => o.topK === 0 && o.topP === 1 && o.repetitionPenalty === 1
 
 /**
- * Whether nothing but a temperature in (0, 1] and min_p say what tokens are drawn from: what a graph can apply. Above 1, a
- * token may be drawn whose probability at temperature 1 is 0 in float32.
+ * Whether a graph's probabilities say what tokens are drawn from, with no filter after the temperature but top_p and min_p.
+ * Above temperature 1, a token may be drawn whose probability at temperature 1 is 0 in float32.
  */
-export const isForGraph = (o: SamplingOptions): boolean => o.temperature > 0 && o.temperature <= 1 && isSimple(o)
+export const isOfProbabilities = (o: SamplingOptions): boolean =>
+  o.temperature > 0 && o.temperature <= 1 && o.topK === 0 && o.repetitionPenalty === 1
 
 /** log Σ exp x, stable. */
 export const logSumExp = (x: Float32Array | Float64Array, from = 0, to = x.length): number => {
@@ -62,23 +63,48 @@ export const probabilities = (
     for (let i = 0; i < x.length; i++) if (x[i]! < threshold) x[i] = -Infinity
   }
   softmax(x)
-  if (options.topP < 1) {
-    // Ascending: tokens whose cumulated share stays within 1 - p go, the likeliest always stays.
-    const order = Array.from(x.keys()).sort((a, b) => x[a]! - x[b]!)
-    let sum = 0
-    for (const id of order.slice(0, -1)) {
-      sum += x[id]!
-      if (sum > 1 - options.topP) break
-      x[id] = 0
-    }
+  return narrow(x, options)
+}
+
+/** Top_p, then min_p, in place. @param x [vocab], summing to 1 */
+const narrow = (x: Float64Array, { minP, topP }: SamplingOptions): Float64Array => {
+  if (topP < 1) {
+    nucleus(x, topP)
     renormalise(x)
   }
-  if (options.minP > 0) {
-    const floor = options.minP * x.reduce((a, b) => Math.max(a, b), 0)
+  if (minP > 0) {
+    const floor = minP * x.reduce((a, b) => Math.max(a, b), 0)
     for (let i = 0; i < x.length; i++) if (x[i]! < floor) x[i] = 0
     renormalise(x)
   }
   return x
+}
+
+/** What is drawn from where a graph has applied the temperature. @param probability [vocab], not changed */
+export const narrowed = (probability: Float32Array, options: SamplingOptions): Float32Array | Float64Array =>
+  options.topP === 1 && options.minP === 0 ? probability : narrow(Float64Array.from(probability), options)
+
+/**
+ * Ascending, tokens whose cumulated share stays within 1 - p go; the likeliest always stays. Those below an equal share of
+ * 1 - p go in any case, and only the others, which are few, are sorted.
+ */
+const nucleus = (x: Float64Array, topP: number): void => {
+  const equal = (1 - topP) / x.length
+  const rest: Array<number> = []
+  let sum = 0
+  for (let i = 0; i < x.length; i++) {
+    if (x[i]! > equal) rest.push(i)
+    else {
+      sum += x[i]!
+      x[i] = 0
+    }
+  }
+  rest.sort((a, b) => x[a]! - x[b]!)
+  for (const id of rest.slice(0, -1)) {
+    sum += x[id]!
+    if (sum > 1 - topP) break
+    x[id] = 0
+  }
 }
 
 const softmax = (x: Float64Array): void => {

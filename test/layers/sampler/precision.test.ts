@@ -13,7 +13,7 @@ import { copyParameters } from "../../../src/engine/weights/tensor.ts"
 import { modulesOf } from "../../../src/engine/nets/transformer.ts"
 import { promptOf } from "../../../src/prompts.ts"
 import { quantizedWeights } from "../../../src/model/quantized-weights.ts"
-import { Sampler } from "../../../src/stages/Sampler.ts"
+import { Sampler, type SampleRequest } from "../../../src/stages/Sampler.ts"
 import { checkpoint, parameters, sampling } from "../../support/embedded-policy.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
 
@@ -28,7 +28,7 @@ const layerOf = (changes: Partial<SamplerOnnx.SamplerOnnxOptions>) =>
     cache: work,
     ...changes
   }).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads: 1 })))
-const drawn = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}, asked: { readonly temperature?: number } = {}) =>
+const drawn = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}, asked: Pick<SampleRequest, "form" | "temperature"> = {}) =>
   Sampler.use((sampler) => sampler.sample({ step: 0, prompts, k: 3, seed: 5, policy: { version: 0, parameters }, ...asked })).pipe(
     Effect.map((groups) => groups.flat()),
     Effect.provide(layerOf(changes))
@@ -129,8 +129,14 @@ describe("weights in few bits", () => {
     }))
 })
 
-describe.each([{ temperature: 0.5 }, { minP: 0.1 }, { temperature: 0.7, minP: 0.05 }])("drawn with %j", (changed) => {
-  it.live("in the graph: tokens and log-probabilities as by the rule in code", () =>
+describe.each([
+  { temperature: 0.5 },
+  { minP: 0.1 },
+  { temperature: 0.7, minP: 0.05 },
+  { topP: 0.9 },
+  { temperature: 0.8, topP: 0.95, minP: 0.02 }
+])("drawn with %j", (changed) => {
+  it.live("from the graph's probabilities: tokens and log-probabilities as by the rule from logits", () =>
     Effect.gen(function*() {
       const inGraph = yield* drawn({ sampling: { ...plain, ...changed } })
       const inCode = yield* drawn({ sampling: { ...plain, ...changed, topK: 1e6 } }) // a filter that keeps everything
@@ -155,6 +161,18 @@ describe("a request's own temperature", () => {
           assert.notDeepEqual(svgs(yield* drawn({ sampling: filtered })), svgs(whole))
         }
       }
+    }))
+})
+
+describe("a request's own form", () => {
+  it.live("puts another question, begins and ends the answer otherwise, and says how much room there is", () =>
+    Effect.gen(function*() {
+      const form = { promptTemplate: "what is wrong with {prompt}?", prefill: "{\"score\":", stop: ">" }
+      const [usual] = yield* drawn({})
+      const [own] = yield* drawn({}, { form })
+      assert.isTrue(own!.svg.startsWith(form.prefill))
+      assert.notDeepEqual(own!.promptIds, usual!.promptIds)
+      assert.isTrue(own!.finish !== "stop" || (own!.svg.indexOf(">") >= own!.svg.length - 3))
     }))
 })
 

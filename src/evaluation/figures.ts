@@ -1,6 +1,6 @@
 /** How a comparison's numbers are written on the terminal and in its result. */
-import { type Interval, percent } from "../../evaluation/statistics.ts"
-import type { Yardstick } from "../../evaluation/worth.ts"
+import { type Interval, percent } from "./statistics.ts"
+import type { Yardstick } from "./worth.ts"
 
 type Measure = Yardstick["measure"]
 

@@ -1,0 +1,69 @@
+/**
+ * Critic: a scorer that knows texts, a CLIP for example. It is asked how well the picture fits its prompt and how well
+ * each of some other prompts, and answers with what the picture looks like instead:
+ *
+ *      score = 10 softmax(logits over the prompt and the others)[prompt]
+ *
+ * For a prompt of the scene grammar the others differ from it in one fact (a colour, a number, a relation); for any other
+ * they are prompts asked beside it. It sees no flaw that no prompt would describe, such as a missing part.
+ */
+import { Effect, Layer } from "effect"
+import type { Prompt } from "../../src/domain.ts"
+import { random, shuffled, wordsOf } from "../../src/engine/random.ts"
+import { promptOf } from "../../src/prompts.ts"
+import type { Critique } from "../../src/roles/roles.ts"
+import { parseCaption, perturbCaption } from "../../src/scenes/index.ts"
+import { Critic, type Draft, type Told } from "../../src/stages/Critic.ts"
+import type { Scorer } from "../../src/stages/Scorer.ts"
+import { notDrawn } from "./not-drawn.ts"
+
+export interface CriticContrastOptions {
+  /** Its scores are logits: softmax over texts makes them shares. */
+  readonly scorer: Scorer
+  readonly identity: string
+  /** Prompts that were asked, to contrast one with where it is not of the grammar. */
+  readonly others: ReadonlyArray<Prompt>
+}
+
+/** Prompts that one is contrasted with. */
+const contrasts = 12
+
+/** Equal for equal prompts, whatever else is asked. */
+const othersOf = (prompt: Prompt, asked: ReadonlyArray<Prompt>): ReadonlyArray<Prompt> => {
+  const scene = parseCaption(prompt.text)
+  const draw = random(0xc417, ...wordsOf(prompt.id))
+  const texts = scene === undefined
+    ? shuffled(draw, asked.map(({ text }) => text)).slice(0, contrasts + 1)
+    : Array.from({ length: 2 * contrasts }, () => perturbCaption(scene, draw))
+  return [...new Set(texts)].filter((text) => text !== prompt.text).slice(0, contrasts).map(promptOf)
+}
+
+/** Below this share of 10 the picture looks like something else. */
+const fits = 5
+
+const critiqueOf = (prompt: Prompt, others: ReadonlyArray<Prompt>, logits: ReadonlyArray<number>): Critique => {
+  const most = Math.max(...logits)
+  const weights = logits.map((logit) => Math.exp(logit - most))
+  const score = 10 * weights[0]! / weights.reduce((sum, weight) => sum + weight, 0)
+  const rival = others[logits.slice(1).indexOf(Math.max(...logits.slice(1)))]
+  return score >= fits || rival === undefined
+    ? { score, critique: "It looks like what was asked.", suggestions: "Nothing." }
+    : { score, critique: `It looks more like: ${rival.text}.`, suggestions: `Draw ${prompt.text}.` }
+}
+
+export const layer = ({ identity, others: asked, scorer }: CriticContrastOptions) => {
+  const one = Effect.fnUntraced(function*({ prompt, rendering }: Draft) {
+    if (rendering._tag !== "Rendered") return { critique: notDrawn(rendering), tokens: 0, costUsd: 0 } satisfies Told as Told
+    const others = othersOf(prompt, asked)
+    const logits = yield* Effect.forEach([prompt, ...others], (text) => scorer.score(text, rendering.picture), { concurrency: "unbounded" })
+    const known = logits.filter((logit) => logit !== undefined)
+    return known.length < logits.length
+      ? { critique: undefined, problem: `${scorer.name} cannot judge this prompt`, tokens: 0, costUsd: 0 } satisfies Told as Told
+      : { critique: critiqueOf(prompt, others, known), tokens: 0, costUsd: 0 } satisfies Told as Told
+  })
+  return Layer.succeed(Critic, {
+    name: scorer.name,
+    identity: `contrast-1 ${identity}`,
+    critique: (drafts) => Effect.forEach(drafts, one, { concurrency: 32 })
+  })
+}

@@ -1,0 +1,112 @@
+/** `vequinox refine`: draws, criticises and corrects, keeps the best by the judge, and says what that gained. */
+import * as path from "node:path"
+import { Console, Effect, Layer, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
+import { gains } from "../refine/gains.ts"
+import { namesOf, pictureSize, writeRefined } from "../refine/folder.ts"
+import { toldOf } from "../evaluation/figures.ts"
+import { yardstickFor } from "../evaluation/worth.ts"
+import { type PromptRow, promptOf, readPromptRows } from "../prompts.ts"
+import { measureRecords } from "../refine/measure.ts"
+import { preferencesOf } from "../refine/record.ts"
+import { gainTable, refinementOf } from "../refine/told.ts"
+import { BadInput } from "../system/errors.ts"
+import { writeFile } from "../system/files.ts"
+import { progressStyle } from "../system/progress.ts"
+import { int, real } from "../system/ranges.ts"
+import { criticNames, criticsHelp, openCritic } from "../wiring/critics.ts"
+import * as Flags from "../wiring/flags.ts"
+import { judgeFlags } from "../wiring/judges/judge-flags.ts"
+import { openJudging } from "../wiring/judges/judging.ts"
+import { openDrawing } from "../wiring/refine/open-drawing.ts"
+import { marker, resultFile, runRefine } from "../wiring/refine/run-refine.ts"
+import { heldOutScorers } from "../wiring/run/held-out-scorers.ts"
+import { givenSettings, numberFlag, numberSetting } from "../wiring/setting-flags.ts"
+import { resolveConfig } from "../wiring/settings.ts"
+
+const plainRow = (text: string): PromptRow => ({ text, category: undefined, id: undefined })
+
+const temperatureFlag = (name: string, what: string, value: number) =>
+  numberFlag(name, real(0, 100)).pipe(Flag.withDescription(what), Flag.withDefault(value))
+
+export const refine = Command.make("refine", {
+  texts: Argument.String("prompt").pipe(Argument.withDescription("what to draw"), Argument.variadic()),
+  model: Flags.model,
+  revision: Flags.revision,
+  adapter: Flags.adapter,
+  prompts: Flag.String("prompts").pipe(
+    Flag.withDescription("prompts instead of arguments: a .csv with `desc` and, if files should be called so, `id`; or a .txt, .json, .jsonl or .ndjson file"),
+    Flag.optional
+  ),
+  limit: Flags.count("limit", 1e6).pipe(Flag.withDescription("the first so many of them"), Flag.withDefault(1e6)),
+  critic: Flag.Literals("critic", criticNames).pipe(Flag.withDescription(`who says what is wrong. ${criticsHelp}`), Flag.withDefault("clip")),
+  criticModel: Flag.String("critic-model").pipe(Flag.withDescription("the critic's CLIP folder, or the name of its guide model"), Flag.withDefault("")),
+  rounds: numberFlag("rounds", int(0, 100)).pipe(Flag.withDescription("most corrections of a prompt"), Flag.withDefault(3)),
+  threshold: numberFlag("threshold", real(0, 11)).pipe(
+    Flag.withDescription("a drawing that the critic gives this many of 10 is done; 11: none is"),
+    Flag.withDefault(9)
+  ),
+  patience: Flags.count("patience", 100).pipe(Flag.withDescription("corrections in a row that were no better, after which a prompt is done"), Flag.withDefault(2)),
+  draftTemperature: temperatureFlag("draft-temperature", "temperature of the drafts; 0 is greedy", 0.5),
+  correctionTemperature: temperatureFlag("correction-temperature", "temperature of the corrections", 0.5),
+  beside: Flag.Boolean("best-of-n").pipe(
+    Flag.withDescription("draw also as many drawings as the same tokens give, and let a free judge choose one, for comparison"),
+    Flag.withDefault(true)
+  ),
+  preferences: Flag.Boolean("preferences").pipe(
+    Flag.withDescription("write preferences.jsonl too: {prompt, chosen, rejected} for each correction that the judge decided"),
+    Flag.withDefault(false)
+  ),
+  out: Flags.out.pipe(Flag.withDescription("folder for the drawings and refinement.json; new, or of a refinement that goes on")),
+  ...judgeFlags,
+  maxNewTokens: numberSetting("max_new_tokens", 160),
+  prefill: Flags.prefill,
+  promptTemplate: Flags.promptTemplate,
+  systemPrompt: Flags.systemPrompt,
+  device: Flags.device,
+  threads: Flags.threads,
+  json: Flags.json
+}, Effect.fn(function*({
+  adapter, beside, correctionTemperature, critic: name, criticModel, device, draftTemperature, json, limit, maxNewTokens, model, out, patience,
+  preferences, prefill, prompts: file, promptTemplate, revision, rounds, systemPrompt, texts, threads, threshold, ...flags
+}) {
+  const style = progressStyle(json)
+  const settings = yield* resolveConfig(undefined, givenSettings(flags))
+  const rows = (Option.isSome(file) ? yield* readPromptRows(file.value) : texts.map(plainRow)).slice(0, limit)
+  if (rows.length === 0) return yield* new BadInput({ message: "There is nothing to draw: give a prompt, or a file with --prompts." })
+  const prompts = rows.map(({ text }) => promptOf(text))
+  const { facts, policy, sampler } = yield* openDrawing({
+    model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style,
+    format: { systemPrompt, promptTemplate, prefill }
+  })
+  const critic = (yield* openCritic({ name, model: criticModel, settings, policy, promptTemplate, prompts })).pipe(Layer.provide(sampler))
+  const { stages } = yield* openJudging(settings, style)
+  const runtime = OnnxRuntime.layer("cpu", 0, { threads, overlap: false })
+  const run = yield* runRefine({
+    out, prompts, names: namesOf(rows, prompts), beside, facts, style,
+    options: { policy, seed: settings.seed, promptTemplate, prefill, rounds, threshold, patience, draftTemperature, correctionTemperature }
+  }).pipe(Effect.provide(Layer.mergeAll(sampler, critic, stages).pipe(Layer.provide(runtime))))
+
+  const { records } = run
+  yield* Effect.forEach(records, (record) => writeRefined(out, record), { concurrency: 4 }).pipe(
+    Effect.provide(rendererResvg.layer({ size: pictureSize }))
+  )
+  if (preferences) {
+    const pairs = records.flatMap(preferencesOf)
+    yield* writeFile(path.join(out, "preferences.jsonl"), pairs.map((pair) => `${JSON.stringify(pair)}\n`).join(""))
+  }
+  const told = yield* Effect.gen(function*() {
+    const scorers = yield* heldOutScorers
+    const yardstick = yardstickFor(prompts, scorers)
+    return { yardstick: toldOf(yardstick), results: gains(yield* measureRecords(records, scorers), yardstick, scorers, settings.seed) }
+  }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(stages, runtime)))
+  const result = { [marker]: run.key, finished: true, critic: run.critic, judge: run.judge, ...refinementOf(records), ...told }
+  yield* writeFile(path.join(out, resultFile), `${JSON.stringify(result, null, 2)}\n`)
+  yield* Console.log(json ? JSON.stringify(result) : [
+    ...gainTable(told.results, told.yardstick),
+    "",
+    `${result.prompts} prompts, ${result.corrections} corrections, ${result.kept} kept, ${result.failed} failed. Look: ${path.join(out, "final_pngs")}`
+  ].join("\n"))
+}, Effect.scoped)).pipe(Command.withDescription("Draw, criticise, correct, and keep the best by the judge"))

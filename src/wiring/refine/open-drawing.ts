@@ -1,0 +1,59 @@
+/** The policy and the sampler that draw outside a run, for questions as long as a drawing and what is said of it. */
+import { Effect, Layer } from "effect"
+import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
+import type { Device } from "../../../layers/onnx/session.ts"
+import * as samplerOnnx from "../../../layers/sampler/onnx.ts"
+import { plain } from "../../engine/sampling/sampling.ts"
+import { parameterCount } from "../../engine/training/memory.ts"
+import { noAdapter } from "../../engine/weights/parameters.ts"
+import { openAdapter } from "../../model/adapter.ts"
+import { openWeights, weightsHash } from "../../model/model-folder.ts"
+import type { PromptFormat } from "../../model/tokenizer/tokenizer.ts"
+import type { PolicySnapshot } from "../../stages/Policy.ts"
+import type { ProgressStyle } from "../../system/progress.ts"
+import { openPolicy } from "../policy.ts"
+import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
+
+export interface DrawingOptions {
+  readonly model: string
+  readonly revision: string
+  readonly adapter: string | undefined
+  readonly maxNewTokens: number
+  readonly format: PromptFormat
+  readonly device: Device | "auto"
+  readonly threads: number
+  readonly style: ProgressStyle
+}
+
+/** Tokens of a question besides the drawing in it: the prompt, and what is said of the drawing. */
+const said = 1024
+/** Drawings decoded together. */
+const together = 64
+
+/** `facts`: all that its drawings depend on besides seeds and temperatures. */
+export const openDrawing = Effect.fn("openDrawing")(function*({ adapter: folder, device, format, maxNewTokens, model, revision, style, threads }: DrawingOptions) {
+  const opened = yield* openPolicy(model, revision, style)
+  const { checkpoint, tokenizer } = opened
+  const adapter = folder === undefined ? undefined : yield* openAdapter(folder, checkpoint)
+  const hashes = [
+    weightsHash(yield* openWeights(opened.folder)),
+    ...folder === undefined ? [] : [weightsHash(yield* openWeights(folder, "adapter_model.safetensors")), adapter!.lora]
+  ]
+  const sampler = samplerOnnx.layer({
+    checkpoint,
+    tokenizer,
+    format,
+    lora: adapter?.lora ?? noAdapter,
+    sampling: plain,
+    maxNewTokens,
+    maxLength: Math.min(checkpoint.config.maxPositions, 2 * maxNewTokens + said),
+    stop: "</svg>",
+    stopMalformed: false,
+    maxNumSeqs: together,
+    precision: "auto",
+    cache: yield* quantizedCache,
+    quantizing: (total) => tellQuantizing(style, total)
+  }).pipe(Layer.provide(OnnxRuntime.layer(device, parameterCount(checkpoint.config), { threads, overlap: true })))
+  const policy: PolicySnapshot = { version: 0, parameters: adapter?.parameters ?? new Map() }
+  return { sampler, policy, facts: { hashes, format, maxNewTokens } }
+})
