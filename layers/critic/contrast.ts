@@ -5,12 +5,15 @@
  *      score = 10 softmax(logits over the prompt and the others)[prompt]
  *
  * For a prompt of the scene grammar the others differ from it in one fact (a colour, a number, a relation); for any other
- * they are prompts asked beside it. It sees no flaw that no prompt would describe, such as a missing part.
+ * they are prompts asked beside it. By itself it sees no flaw that no prompt would describe, such as a missing part. Beside
+ * a better drawing it does: the score is then also multiplied by min(1, 2 σ(logit - logit of the better one)), and where no
+ * other prompt fits, the critique says which colours differ (src/roles/difference.ts).
  */
 import { Effect, Layer } from "effect"
 import type { Prompt } from "../../src/domain.ts"
 import { random, shuffled, wordsOf } from "../../src/engine/random.ts"
 import { promptOf } from "../../src/prompts.ts"
+import { differenceOf } from "../../src/roles/difference.ts"
 import type { Critique } from "../../src/roles/roles.ts"
 import { parseCaption, perturbCaption } from "../../src/scenes/index.ts"
 import { Critic, type Draft, type Told } from "../../src/stages/Critic.ts"
@@ -41,25 +44,33 @@ const othersOf = (prompt: Prompt, asked: ReadonlyArray<Prompt>): ReadonlyArray<P
 /** Below this share of 10 the picture looks like something else. */
 const fits = 5
 
-const critiqueOf = (prompt: Prompt, others: ReadonlyArray<Prompt>, logits: ReadonlyArray<number>): Critique => {
+const softmaxFirst = (logits: ReadonlyArray<number>): number => {
   const most = Math.max(...logits)
   const weights = logits.map((logit) => Math.exp(logit - most))
-  const score = 10 * weights[0]! / weights.reduce((sum, weight) => sum + weight, 0)
-  const rival = others[logits.slice(1).indexOf(Math.max(...logits.slice(1)))]
-  return score >= fits || rival === undefined
-    ? { score, critique: "It looks like what was asked.", suggestions: "Nothing." }
-    : { score, critique: `It looks more like: ${rival.text}.`, suggestions: `Draw ${prompt.text}.` }
+  return weights[0]! / weights.reduce((sum, weight) => sum + weight, 0)
 }
 
+const right: Pick<Critique, "critique" | "suggestions"> = { critique: "It looks like what was asked.", suggestions: "Nothing." }
+
 export const layer = ({ identity, others: asked, scorer }: CriticContrastOptions) => {
-  const one = Effect.fnUntraced(function*({ prompt, rendering }: Draft) {
-    if (rendering._tag !== "Rendered") return { critique: notDrawn(rendering), tokens: 0, costUsd: 0 } satisfies Told as Told
+  const told = (critique: Critique | undefined, problem?: string): Told =>
+    ({ critique, ...problem === undefined ? {} : { problem }, tokens: 0, costUsd: 0 })
+  const one = Effect.fnUntraced(function*({ prompt, reference, rendering }: Draft) {
+    if (rendering._tag !== "Rendered") return told(notDrawn(rendering))
     const others = othersOf(prompt, asked)
     const logits = yield* Effect.forEach([prompt, ...others], (text) => scorer.score(text, rendering.picture), { concurrency: "unbounded" })
+    const better = reference?._tag === "Rendered" ? reference.picture : undefined
+    const goal = better === undefined ? undefined : yield* scorer.score(prompt, better)
     const known = logits.filter((logit) => logit !== undefined)
-    return known.length < logits.length
-      ? { critique: undefined, problem: `${scorer.name} cannot judge this prompt`, tokens: 0, costUsd: 0 } satisfies Told as Told
-      : { critique: critiqueOf(prompt, others, known), tokens: 0, costUsd: 0 } satisfies Told as Told
+    if (known.length < logits.length) return told(undefined, `${scorer.name} cannot judge this prompt`)
+    const share = softmaxFirst(known)
+    const behind = goal === undefined ? 1 : Math.min(1, 2 / (1 + Math.exp(goal - known[0]!)))
+    const score = 10 * share * behind
+    if (10 * share < fits && others.length > 0) {
+      const rival = others[known.slice(1).indexOf(Math.max(...known.slice(1)))]!
+      return told({ score, critique: `It looks more like: ${rival.text}.`, suggestions: `Draw ${prompt.text}.` })
+    }
+    return told({ score, ...score < fits && better !== undefined ? differenceOf(rendering.picture, better) ?? right : right })
   })
   return Layer.succeed(Critic, {
     name: scorer.name,

@@ -10,9 +10,12 @@ export const layer = Layer.effect(
   Critic,
   Effect.gen(function*() {
     const guide = yield* Guide
-    const one = Effect.fnUntraced(function*({ prompt, rendering }: Draft) {
+    const one = Effect.fnUntraced(function*({ prompt, reference, rendering }: Draft) {
       if (rendering._tag !== "Rendered") return { critique: notDrawn(rendering), tokens: 0, costUsd: 0 } satisfies Told as Told
-      const question = guide.question(critiqueRubric, [{ text: critiqueRequest(prompt) }, { picture: rendering.picture }])
+      const question = guide.question(
+        critiqueRubric,
+        critiqueRequest(prompt, rendering.picture, reference?._tag === "Rendered" ? reference.picture : undefined)
+      )
       return yield* guide.ask(question).pipe(
         (call) => withJudgeRetry(call),
         billRefusals(guide, [question]),

@@ -16,6 +16,7 @@ const commands = {
   eval: async () => (await import("./eval.ts")).evaluate,
   ablate: async () => (await import("./ablate.ts")).ablate,
   refine: async () => (await import("./refine.ts")).refine,
+  "make-rows": async () => (await import("./make-rows.ts")).makeRows,
   sft: async () => (await import("./sft.ts")).sft,
   inspect: async () => (await import("./inspect.ts")).inspect,
   doctor: async () => (await import("./doctor.ts")).doctor

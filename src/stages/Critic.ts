@@ -8,6 +8,8 @@ import type { SamplerFailed } from "./Sampler.ts"
 export interface Draft {
   readonly prompt: Prompt
   readonly rendering: Rendering
+  /** A better drawing of the prompt, if there is one: IntroSVG's teacher sees one too. */
+  readonly reference?: Rendering
 }
 
 /** A critic's answer about one draft. */

@@ -1,6 +1,5 @@
 /** Refines the prompts of a file, a batch at a time, and goes on where an earlier process stopped. */
 import { createHash } from "node:crypto"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
 import type { Prompt } from "../../domain.ts"
@@ -10,9 +9,8 @@ import { recordOf, RefineRecord } from "../../refine/record.ts"
 import { Critic } from "../../stages/Critic.ts"
 import { Judge } from "../../stages/Judge.ts"
 import { BadInput } from "../../system/errors.ts"
-import { readText, writeFile } from "../../system/files.ts"
 import { openJournal } from "../../system/journal.ts"
-import { needFreeFolder } from "../../system/outputs.ts"
+import { openOwnFolder } from "../../system/own-folder.ts"
 import { makeProgress, type ProgressStyle } from "../../system/progress.ts"
 
 /** A key of refinement.json, by which the folder is known to be a refinement's. */
@@ -35,28 +33,13 @@ export interface RefineRun {
   readonly style: ProgressStyle
 }
 
-/** Fails unless the folder is new, empty, or of a refinement of the same facts, which then goes on. */
-const openFolder = Effect.fnUntraced(function*(out: string, key: string) {
-  const file = path.join(out, resultFile)
-  if (fs.existsSync(file)) {
-    const text = yield* Effect.orElseSucceed(readText(file), () => "")
-    if (text.includes(`"${marker}"`)) {
-      return text.includes(`"${key}"`) ? undefined : yield* new BadInput({
-        message: `${out} has a refinement with other prompts, models or settings: choose another --out, or ask as before to go on.`
-      })
-    }
-  }
-  yield* needFreeFolder(out, "--out")
-  yield* writeFile(file, `${JSON.stringify({ [marker]: key, finished: false })}\n`)
-})
-
 /** The records of all prompts, in their order. */
 export const runRefine = Effect.fn("runRefine")(function*({ beside, facts, names, options, out, prompts, style }: RefineRun) {
   const judge = yield* Judge
   const critic = yield* Critic
   const { policy: _, ...told } = options
   const key = createHash("sha256").update(JSON.stringify([facts, told, beside, names, prompts.map(({ text }) => text), judge.identity, critic.identity])).digest("hex")
-  yield* openFolder(out, key)
+  yield* openOwnFolder({ out, file: resultFile, marker, key, what: "refinement" })
   const journal = yield* openJournal(path.join(out, "records.jsonl"), RefineRecord, "a refined prompt")
   const records = [...journal.rows]
   const foreign = records.findIndex(({ id, prompt }, n) => id !== names[n] || prompt.text !== prompts[n]!.text)

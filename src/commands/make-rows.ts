@@ -1,0 +1,114 @@
+/** `vequinox make-rows`: training rows for drawing, correcting and criticising, from a policy's own judged drawings. */
+import * as path from "node:path"
+import { Console, Effect, Layer, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
+import * as rendererResvg from "../../layers/renderer/resvg.ts"
+import { encodePng } from "../drawing/png.ts"
+import { embeddedPrompts, promptOf, type PromptRow, readPromptRows } from "../prompts.ts"
+import { namesOf, pictureSize } from "../refine/folder.ts"
+import type { JudgedPrompt } from "../rows/judged-prompt.ts"
+import { fileOf, introSvgOf, preferenceOf, rowsOf } from "../rows/made.ts"
+import { renderFor } from "../stages/render-for.ts"
+import { writeFile } from "../system/files.ts"
+import { progressStyle } from "../system/progress.ts"
+import { int, real } from "../system/ranges.ts"
+import { criticNames, criticsHelp, openCritic } from "../wiring/critics.ts"
+import * as Flags from "../wiring/flags.ts"
+import { judgeFlags } from "../wiring/judges/judge-flags.ts"
+import { openJudging } from "../wiring/judges/judging.ts"
+import { openDrawing } from "../wiring/refine/open-drawing.ts"
+import { marker, resultFile, runRows } from "../wiring/rows/run-rows.ts"
+import { givenSettings, numberFlag, numberSetting } from "../wiring/setting-flags.ts"
+import { resolveConfig } from "../wiring/settings.ts"
+
+/** The files of one prompt: its drawings, and pictures of those that were criticised, as IntroSVG's rows name them. */
+const writeDrawings = Effect.fnUntraced(function*(out: string, { drawings, id, prompt }: JudgedPrompt) {
+  for (const [n, { critique, outcome, svg }] of drawings.entries()) {
+    yield* writeFile(path.join(out, "drawings", `${fileOf(id, n)}.svg`), `${svg}\n`, false)
+    if (critique === null || outcome !== "rendered") continue
+    const rendering = yield* renderFor(prompt, svg)
+    if (rendering._tag !== "Rendered") continue
+    const { height, rgba, width } = rendering.picture
+    yield* writeFile(path.join(out, "introsvg", "draft_image", `${fileOf(id, n)}.png`), encodePng(width, height, rgba), false)
+  }
+})
+
+export const makeRows = Command.make("make-rows", {
+  model: Flags.model,
+  revision: Flags.revision,
+  adapter: Flags.adapter,
+  prompts: Flag.String("prompts").pipe(
+    Flag.withDescription("prompts: a .txt, .csv, .json, .jsonl or .ndjson file, or `embedded`, the grammar's training prompts"),
+    Flag.withDefault("embedded")
+  ),
+  limit: Flags.count("limit", 1e6).pipe(Flag.withDescription("the first so many of them"), Flag.withDefault(1e6)),
+  k: numberFlag("k", int(2, 64)).pipe(Flag.withDescription("drawings a prompt, which are compared with one another"), Flag.withDefault(4)),
+  temperature: numberFlag("temperature", real(0, 100)).pipe(Flag.withDescription("temperature of the drawings"), Flag.withDefault(1)),
+  drafts: numberFlag("drafts", int(0, 63)).pipe(
+    Flag.withDescription("drafts of a prompt that are criticised and corrected, the worst first, if the judge says that the best drawing beats them"),
+    Flag.withDefault(1)
+  ),
+  critic: Flag.Literals("critic", criticNames).pipe(Flag.withDescription(`who says what is wrong. ${criticsHelp}`), Flag.withDefault("clip")),
+  criticModel: Flag.String("critic-model").pipe(Flag.withDescription("the critic's CLIP folder, or the name of its guide model"), Flag.withDefault("")),
+  out: Flags.out.pipe(Flag.withDescription("folder for rows.jsonl and the drawings; new, or of rows that were begun")),
+  ...judgeFlags,
+  maxNewTokens: numberSetting("max_new_tokens", 160),
+  prefill: Flags.prefill,
+  promptTemplate: Flags.promptTemplate,
+  systemPrompt: Flags.systemPrompt,
+  device: Flags.device,
+  threads: Flags.threads,
+  json: Flags.json
+}, Effect.fn(function*({
+  adapter, critic: name, criticModel, device, drafts, json, k, limit, maxNewTokens, model, out, prefill, prompts: file, promptTemplate, revision,
+  systemPrompt, temperature, threads, ...flags
+}) {
+  const style = progressStyle(json)
+  const settings = yield* resolveConfig(undefined, givenSettings(flags))
+  const rows: ReadonlyArray<PromptRow> = (file === "embedded"
+    ? embeddedPrompts(0).train.map(({ text }) => ({ text, category: undefined, id: undefined }))
+    : yield* readPromptRows(file)).slice(0, limit)
+  const prompts = rows.map(({ text }) => promptOf(text))
+  const { facts, policy, sampler } = yield* openDrawing({
+    model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style,
+    format: { systemPrompt, promptTemplate, prefill }
+  })
+  const critic = (yield* openCritic({ name, model: criticModel, settings, policy, promptTemplate, prompts })).pipe(Layer.provide(sampler))
+  const { stages } = yield* openJudging(settings, style)
+  const { critic: criticised, judge, key, records } = yield* runRows({
+    out, prompts, names: namesOf(rows, prompts), policy, k, temperature, drafts, seed: settings.seed, facts, style
+  }).pipe(Effect.provide(Layer.mergeAll(sampler, critic, stages).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads, overlap: false })))))
+
+  yield* Effect.forEach(records, (record) => writeDrawings(out, record), { concurrency: 4 }).pipe(
+    Effect.scoped,
+    Effect.provide(rendererResvg.layer({ size: pictureSize }))
+  )
+  const lines = (all: ReadonlyArray<unknown>): string => all.map((row) => `${JSON.stringify(row)}\n`).join("")
+  /** Rows have whole user messages: `vequinox sft` is given them with the template `{prompt}`, its default. */
+  const goalOf = (text: string) => promptTemplate.replaceAll("{prompt}", () => text)
+  const made = records.flatMap((record) => rowsOf(record, goalOf(record.prompt.text)))
+  const preferences = records.flatMap((record) => preferenceOf(record) ?? [])
+  yield* writeFile(path.join(out, "rows.jsonl"), lines(made))
+  yield* writeFile(path.join(out, "preferences.jsonl"), lines(preferences))
+  for (const [name, rows] of Object.entries(introSvgOf(records, goalOf))) {
+    yield* writeFile(path.join(out, "introsvg", name), `${JSON.stringify(rows, null, 1)}\n`)
+  }
+  const count = (kind: string) => made.filter((row) => row.kind === kind).length
+  const result = {
+    [marker]: key,
+    finished: true,
+    critic: criticised,
+    judge,
+    prompts: records.length,
+    withoutBest: records.filter(({ best }) => best === null).length,
+    rows: { direct: count("direct"), correction: count("correction"), critique: count("critique") },
+    preferences: preferences.length,
+    costUsd: records.reduce((sum, { costUsd }) => sum + costUsd, 0)
+  }
+  yield* writeFile(path.join(out, resultFile), `${JSON.stringify(result, null, 2)}\n`)
+  yield* Console.log(json ? JSON.stringify(result) : [
+    `Wrote ${path.join(out, "rows.jsonl")}: ${result.rows.direct} direct rows, ${result.rows.correction} corrections and ${result.rows.critique} critiques, and ${result.preferences} preferences.`,
+    ...result.withoutBest === 0 ? [] : [`${result.withoutBest} of ${result.prompts} prompts gave none: the judge found no drawing better than another.`]
+  ].join("\n"))
+}, Effect.scoped)).pipe(Command.withDescription("Make training rows for drawing, correcting and criticising"))
