@@ -8,10 +8,18 @@
  *
  * `score`: the score that the judge gave it, in the judge's unit; a mean where its scores differ. A drawing that did not
  * render gets the lowest score of the step. A candidate without a score has no reward.
+ *
+ * With a length reward, SGP-RL's (Chen et al. 2025, arXiv:2509.05208), a drawing that the gate did not turn away gets
+ *
+ *      weight * clip(1 - characters / limit, 0, 1)
+ *
+ * on top. No judge sees a drawing's text, so this is no judge's term.
  */
 import { Advantage, type Candidate, type JudgedPair } from "../domain.ts"
-import type { LessonOptions } from "./options.ts"
+import type { LengthReward, LessonOptions } from "./options.ts"
 import { informative, winRates } from "./order.ts"
+
+export type RewardOptions = Pick<LessonOptions, "k" | "lengthReward" | "reward">
 
 export interface Rewarded {
   readonly candidate: Candidate
@@ -58,9 +66,18 @@ const scored = (groups: ReadonlyArray<ReadonlyArray<JudgedPair>>): ReadonlyArray
  * @param groups the judged pairs of each prompt of a step
  */
 export const rewardsOf = (
-  { k, reward = "win_rate" }: Pick<LessonOptions, "k" | "reward">,
+  { k, lengthReward, reward = "win_rate" }: RewardOptions,
   groups: ReadonlyArray<ReadonlyArray<JudgedPair>>
-): ReadonlyArray<ReadonlyArray<Rewarded>> => reward === "score" ? scored(groups) : groups.map(won(k))
+): ReadonlyArray<ReadonlyArray<Rewarded>> => {
+  const rewarded = reward === "score" ? scored(groups) : groups.map(won(k))
+  return lengthReward === undefined ? rewarded : rewarded.map((group, n) => {
+    const away = turnedAway(groups[n]!)
+    return group.map((own) => (away.has(own.candidate.index) ? own : { ...own, reward: own.reward + shortness(lengthReward, own.candidate) }))
+  })
+}
+
+const shortness = ({ characters, weight }: LengthReward, { svg }: Candidate): number =>
+  weight * Math.min(1, Math.max(0, 1 - svg.length / characters))
 
 const mean = (xs: ReadonlyArray<number>): number => xs.reduce((sum, x) => sum + x, 0) / Math.max(1, xs.length)
 
@@ -93,7 +110,7 @@ export const centred = (groups: ReadonlyArray<ReadonlyArray<number>>, scale: Non
  * @param groups the judged pairs of each prompt
  */
 export const advantages = (
-  options: Pick<LessonOptions, "k" | "maskTruncated" | "reward" | "scaleRewards">,
+  options: RewardOptions & Pick<LessonOptions, "maskTruncated" | "scaleRewards">,
   groups: ReadonlyArray<ReadonlyArray<JudgedPair>>
 ): Array<Advantage> => {
   const { maskTruncated = false, scaleRewards = "none" } = options

@@ -11,6 +11,13 @@ export interface ComparisonOptions {
   readonly maxPairsPerPrompt?: number | undefined
 }
 
+export interface LengthReward {
+  /** In the unit of the reward; > 0. */
+  readonly weight: number
+  /** Length from which there is nothing, characters of the whole drawing; > 0. */
+  readonly characters: number
+}
+
 export interface LessonOptions extends ComparisonOptions {
   /**
    * What the objective learns from (objectives/objective.ts): pairs with a label (label.ts), or single candidates with
@@ -19,6 +26,8 @@ export interface LessonOptions extends ComparisonOptions {
   readonly lessons: "preferences" | "advantages"
   /** What an advantage is made from: the share of comparisons won, or the judge's own scores (advantage.ts). Default `win_rate`. */
   readonly reward?: "win_rate" | "score" | undefined
+  /** What a drawing that renders gets on top of its reward for being short (advantage.ts). Default: nothing. */
+  readonly lengthReward?: LengthReward | undefined
   /** What a reward's distance from its prompt's mean is divided by: the prompt's deviation, the step's, or nothing. Default `none`. */
   readonly scaleRewards?: "group" | "batch" | "none" | undefined
   /** Whether candidates that ran into the limit on tokens make no advantage. Default no. */

@@ -1,7 +1,7 @@
 /** The numbers of one step, under TRL's names where TRL has them. A mean over nothing is left out: JSON has no NaN. */
 import { Clock, Effect, Ref } from "effect"
 import { type Drawing, type JudgedPair, KillReason, type Lesson, RejectReason, type Rollout, type StepReport, type Verdict } from "../domain.ts"
-import { deviation, rewardsOf } from "../lessons/advantage.ts"
+import { deviation, type RewardOptions, rewardsOf } from "../lessons/advantage.ts"
 import { allPairs, isDuplicate } from "../lessons/pairs.ts"
 import { ageOf } from "../lessons/staleness.ts"
 import type { LessonOptions } from "../lessons/options.ts"
@@ -82,7 +82,7 @@ const lessonMetrics = (learnsFrom: LessonOptions["lessons"], made: ReadonlyArray
 }
 
 /** What TRL's GRPOTrainer says of the rewards and lengths of a step. The step's deviation is over all its rewards. */
-const rewardMetrics = (options: Pick<LessonOptions, "k" | "reward">, pairs: ReadonlyArray<JudgedPair>, drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+const rewardMetrics = (options: RewardOptions, pairs: ReadonlyArray<JudgedPair>, drawings: ReadonlyArray<Drawing>): Record<string, number> => {
   const groups = rewardsOf(options, byPrompt(pairs)).map((own) => own.map(({ reward }) => reward))
   const rewards = groups.flat()
   const lengths = (prefix: string, of: ReadonlyArray<Drawing>) => {
@@ -120,13 +120,13 @@ const rewardMetrics = (options: Pick<LessonOptions, "k" | "reward">, pairs: Read
  * - `pairs/preferences`, `advantages/made`: made from this rollout. `.../trained`: came out of the buffer. `.../age`:
  *   versions.
  * - `reward*`, `frac_reward_zero_std`, `completions/*` (tokens): TRL's, only where advantages are learned from. A reward is a
- *   win rate, [0, 1], or in the unit of the judge's scores.
+ *   win rate, [0, 1], or in the unit of the judge's scores, and has its length reward in it.
  * - `trust/*`: only where the run ran away (evaluation/divergence.ts).
  *
  * The rest are counts.
  */
 const outcomeOf = (
-  { lessons: learnsFrom, ...options }: Pick<LessonOptions, "k" | "lessons" | "reward">,
+  { lessons: learnsFrom, ...options }: RewardOptions & Pick<LessonOptions, "lessons">,
   { metrics, rollout, taken, trainSeconds }: Optimized,
   clock: { readonly step: number; readonly wait: number }
 ): StepOutcome => {

@@ -106,6 +106,8 @@ export const settings = {
     orElse(Schema.Literals(["win_rate", "score"]), "win_rate"),
     "advantages: what a drawing's reward is, the share of its comparisons that it won, or the judge's own score"
   ],
+  length_weight: [orElse(real(0, 1e6), 0), "advantages: the most that a drawing gets on top of its reward for being short, in the reward's unit; 0 gives nothing"],
+  length_limit: [orElse(int(1, 1e9), 6000), "advantages: characters from which a drawing gets nothing for being short"],
   scale_rewards: [
     orElse(Schema.Literals(["group", "batch", "none"]), "group"),
     "advantages: divide a reward's distance from its prompt's mean by the deviation of the prompt's rewards, by that of the step's, or by nothing"
@@ -226,7 +228,7 @@ export const objectiveSettings: Readonly<Record<ReadSetting, SettingName>> = {
 const settingsOfPairs: ReadonlyArray<SettingName> = ["pair_selection", "ties", "labels", "pair_weighting", "invalid_pair_weight"]
 
 /** How advantages are made. */
-const settingsOfAdvantages: ReadonlyArray<SettingName> = ["reward", "scale_rewards", "mask_truncated_completions"]
+const settingsOfAdvantages: ReadonlyArray<SettingName> = ["reward", "length_weight", "length_limit", "scale_rewards", "mask_truncated_completions"]
 
 /** Settings that an objective ignores. */
 const unreadBy = (lossType: ObjectiveName): ReadonlyArray<SettingName> => {

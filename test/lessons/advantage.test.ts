@@ -30,6 +30,18 @@ describe("advantages", () => {
     assert.closeTo(got[3]!, fourth - baseline, 1e-12)
   })
 
+  it("have a reward for being short on top, which a drawing that was turned away does not get", () => {
+    const long = (index: number, characters: number) => candidate({ index, svg: "x".repeat(characters) })
+    const pair = (a: number, b: number, outcome: Outcome, by = "test") =>
+      new JudgedPair({ a: long(a, 100 * (a + 1)), b: long(b, 100 * (b + 1)), verdict: verdict({ outcome, by }) })
+    // Shares won: 1, 1/2, 0. Characters: 100, 200, 300; the last one never rendered.
+    const pairs = [pair(0, 1, "A"), pair(0, 2, "A", "gate"), pair(1, 2, "A", "gate")]
+    const [rewards] = rewardsOf({ k: 3, lengthReward: { weight: 0.5, characters: 250 } }, [pairs])
+    assert.deepStrictEqual(rewards!.map(({ reward }) => Number(reward.toFixed(6))), [1.3, 0.6, 0])
+    const [beyond] = rewardsOf({ k: 3, lengthReward: { weight: 0.5, characters: 50 } }, [pairs])
+    assert.deepStrictEqual(beyond!.map(({ reward }) => reward), [1, 0.5, 0])
+  })
+
   it("do not exist if all candidates are equal, or nothing was answered", () => {
     assert.deepStrictEqual(advantages([judged(0, 1, "tie")], 2), [])
     assert.deepStrictEqual(advantages([judged(0, 1, "failed")], 2), [])

@@ -18,6 +18,7 @@ export const pipelineOf = (c: TrainConfig, firstStep = 0, oldestVersion = firstS
   maxStaleness: c.max_staleness,
   lessons: objectiveOf({ lossType: c.loss_type }).learnsFrom === "advantages" ? "advantages" : "preferences",
   reward: c.reward,
+  lengthReward: c.length_weight === 0 ? undefined : { weight: c.length_weight, characters: c.length_limit },
   scaleRewards: c.scale_rewards,
   maskTruncated: c.mask_truncated_completions,
   nearTies: c.tie_margin_quantile,
