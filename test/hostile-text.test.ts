@@ -16,6 +16,9 @@ import { parseHeader } from "../src/engine/weights/safetensors.ts"
 import { asksForText, promptOf, readPrompts } from "../src/prompts.ts"
 import { readRequirements } from "../layers/guide/requirements.ts"
 import { parseCaption } from "../src/scenes/index.ts"
+import { complexityOf, drawingOf } from "../src/rows/complexity.ts"
+import { promptKey } from "../src/rows/hold-out.ts"
+import { readTrainingRows } from "../src/rows/read.ts"
 import { readReferences } from "../src/scorers/references.ts"
 import { extractSvg, gate } from "../src/drawing/gate.ts"
 import { TimeLimitPassed, within } from "../src/system/time-limit.ts"
@@ -77,6 +80,11 @@ const readers: Readonly<Record<string, Reader>> = {
   "prompts, JSONL": { read: file("a.jsonl", (at) => readPrompts(at, 2)), around: [["", ""], ["{\"prompt\":\"", "\"}"]], pieces: ["{\"prompt\":\"a\"}\n"] },
   "prompts, JSON": { read: file("a.json", (at) => readPrompts(at, 2)), around: [["[", "]"]], pieces: ["\"a\","] },
   "rows": { read: file("rows.jsonl", (at) => readRows(at, Schema.Struct({ a: Schema.Finite }))), pieces: ["{\"a\":0}\n"] },
+  "rows to train on": {
+    read: file("training.jsonl", (at) => Effect.map(readTrainingRows(at), (rows) => rows.map((row) => [promptKey(row), complexityOf(drawingOf(row), "numbers", () => 0)]))),
+    around: [["{\"prompt\":\"", "\",\"completion\":\"\"}"], ["{\"prompt\":\"\",\"completion\":\"\\\"score\\\"", "\"}"], ["[", "]"]],
+    pieces: ["{\"instruction\":\"a\",\"output\":\"b\"}\n", "<svg ", "`", "\\nSeen:", "{\\\"", "9."]
+  },
   "requirements": { read: file("q.json", readRequirements), around: [["", ""], ["[", "]"]], pieces: ["{\"prompt\":\"a\",\"requirements\":[\"b\"]}\n"] },
   "references": { read: file("references.jsonl", readReferences), around: [["", ""], ["{\"prompt\":\"a\",\"image\":\"", "\"}"]] },
   "captions": { read: parseCaption, around: [["", ""], ["a red ", ""]], pieces: ["a red circle and ", "an "] },

@@ -1,4 +1,7 @@
-/** Where a stopped `vequinox sft` goes on: parameters, AdamW's moments and the curve, in one safetensors file beside --out. */
+/**
+ * Where a stopped `vequinox sft` goes on: parameters, AdamW's moments, the best parameters so far, what evaluations decided,
+ * and the curve, in one safetensors file beside --out.
+ */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import { Effect, Schema } from "effect"
@@ -6,6 +9,7 @@ import { headerLength, encodeSafetensors, parseHeader, toFloat32 } from "../engi
 import type { Parameters, Tensor } from "../engine/weights/tensor.ts"
 import { BadInput } from "../system/errors.ts"
 import { explain, readBytes, writeFile } from "../system/files.ts"
+import { Watched } from "./sft-watch.ts"
 
 export interface SftState {
   /** Updates made. */
@@ -13,16 +17,20 @@ export interface SftState {
   /** Wall clock until then. */
   readonly seconds: number
   readonly curve: ReadonlyArray<Readonly<Record<string, number>>>
+  readonly watched: Watched
   readonly parameters: Parameters
   /** AdamW's, `exp_avg.` and `exp_avg_sq.` before the names of the parameters. */
   readonly moments: Parameters
+  /** Those of `watched.best`, where they are kept; `best.` before the names. */
+  readonly best: Parameters | undefined
 }
 
 const Told = Schema.Struct({
   work: Schema.String,
   step: Schema.Int,
   seconds: Schema.Finite,
-  curve: Schema.Array(Schema.Record(Schema.String, Schema.Finite))
+  curve: Schema.Array(Schema.Record(Schema.String, Schema.Finite)),
+  watched: Watched
 })
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Told))
 
@@ -31,6 +39,8 @@ export const stateFile = (out: string): string => `${out.replace(/\/+$/, "")}.pa
 /** What a state belongs to: the settings that decide its numbers, and the rows. Hex. */
 export const workOf = (settings: Readonly<Record<string, unknown>>, rows: unknown): string =>
   createHash("sha256").update(JSON.stringify([settings, rows])).digest("hex")
+
+const bestPrefix = "best."
 
 const isMoment = (name: string): boolean => name.startsWith("exp_avg.") || name.startsWith("exp_avg_sq.")
 
@@ -45,12 +55,14 @@ export const readState = Effect.fnUntraced(function*(out: string, work: string) 
       const header = bytes.subarray(8, 8 + headerLength(bytes, bytes.length))
       const parameters = new Map<string, Tensor>()
       const moments = new Map<string, Tensor>()
+      const best = new Map<string, Tensor>()
       for (const [name, { dtype, length, offset, shape }] of parseHeader(header, bytes.length)) {
         const data = toFloat32(bytes.subarray(offset, offset + length), dtype)
-        ;(isMoment(name) ? moments : parameters).set(name, { shape, data })
+        if (name.startsWith(bestPrefix)) best.set(name.slice(bestPrefix.length), { shape, data })
+        else (isMoment(name) ? moments : parameters).set(name, { shape, data })
       }
       const { __metadata__: { sft } } = JSON.parse(new TextDecoder().decode(header)) as { readonly __metadata__: { readonly sft: string } }
-      return { ...decode(sft), parameters, moments }
+      return { ...decode(sft), parameters, moments, best: best.size === 0 ? undefined : best }
     },
     catch: (cause) => refuse(`cannot be read (${explain(cause).replace(/\s+/g, " ")})`)
   })
@@ -59,10 +71,11 @@ export const readState = Effect.fnUntraced(function*(out: string, work: string) 
 })
 
 /** The old state is replaced in one step. */
-export const writeState = Effect.fnUntraced(function*(out: string, work: string, { moments, parameters, ...told }: SftState) {
+export const writeState = Effect.fnUntraced(function*(out: string, work: string, { best, moments, parameters, ...told }: SftState) {
   const file = stateFile(out)
+  const named = [...best ?? []].map(([name, tensor]) => [bestPrefix + name, tensor] as const)
   const sft = JSON.stringify({ work, ...told } satisfies typeof Told.Type)
-  yield* writeFile(`${file}.new`, encodeSafetensors(new Map([...parameters, ...moments]), "F32", { format: "pt", sft }))
+  yield* writeFile(`${file}.new`, encodeSafetensors(new Map([...parameters, ...moments, ...named]), "F32", { format: "pt", sft }))
   yield* Effect.try({
     try: () => fs.renameSync(`${file}.new`, file),
     catch: (cause) => new BadInput({ message: `${file} cannot be written: ${explain(cause)}.` })
