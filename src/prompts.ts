@@ -3,12 +3,15 @@
  * out whole object-relation combinations; a file's prompts are split by a hash of their text.
  */
 import { createHash } from "node:crypto"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import { csvRows } from "./system/csv.ts"
 import { Prompt } from "./domain.ts"
 import { extensionOf, FileProblem, readText } from "./system/files.ts"
 import { random } from "./engine/random.ts"
+import { jsonRows, promptRowOf, type PromptRow } from "./prompts/json-rows.ts"
 import { caption, sampleScene, type Scene, type Split } from "./scenes/index.ts"
+
+export type { PromptRow } from "./prompts/json-rows.ts"
 
 export interface PromptSet {
   readonly train: ReadonlyArray<Prompt>
@@ -40,28 +43,19 @@ export const embeddedPrompts = (heldOut: number): PromptSet => {
   return { train: distinct("train", 1024, first), heldOut: distinct("heldout", heldOut, []) }
 }
 
-const Messages = Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))
-const Row = Schema.Struct({
-  prompt: Schema.Union([Schema.String, Messages]),
-  category: Schema.optionalKey(Schema.String),
-  id: Schema.optionalKey(Schema.Union([Schema.String, Schema.Finite]))
-})
-
-/** A prompt of a file, what it is one of and what it is called, if the file says so. */
-export interface PromptRow {
-  readonly text: string
-  readonly category: string | undefined
-  readonly id: string | undefined
-}
-
 /**
- * The rows of a file of prompts, in their order: lines of .txt, `desc` or `prompt` of .csv, and objects with `prompt` from
- * .json, .jsonl or .ndjson (TRL's rows, messages included). Columns or keys `category` and `id` go with them.
+ * The rows of a file of prompts, in their order: lines of .txt, `desc` or `prompt` of .csv, and rows of .json, .jsonl or
+ * .ndjson (prompts/json-rows.ts). Columns or keys `category` and `id` go with them, and a row's requirements.
  */
 export const readPromptRows = Effect.fn("readPromptRows")(function*(file: string) {
   const text = yield* readText(file)
   const rows = (yield* (parsers[extensionOf(file)] ?? lines)(file, text))
-    .map(({ category, id, text }): PromptRow => ({ text: text.trim(), category: category?.trim() || undefined, id: id?.trim() || undefined }))
+    .map(({ category, id, requirements, text }): PromptRow => ({
+      text: text.trim(),
+      category: category?.trim() || undefined,
+      id: id?.trim() || undefined,
+      requirements
+    }))
     .filter(({ text }) => text !== "")
   if (rows.length === 0) return yield* new FileProblem({ message: `${file} has no prompts: write one a line.` })
   return rows
@@ -90,36 +84,25 @@ export const promptSet = (texts: ReadonlyArray<string>, heldOut: number): Prompt
 type Parser = (file: string, text: string) => Effect.Effect<ReadonlyArray<PromptRow>, FileProblem>
 
 const clean = (texts: ReadonlyArray<string>): ReadonlyArray<string> => texts.map((t) => t.trim()).filter((t) => t !== "")
-const plainRow = (text: string): PromptRow => ({ text, category: undefined, id: undefined })
+/** A prompt of which nothing else is said. */
+export const plainRow = (text: string): PromptRow => ({ text, category: undefined, id: undefined, requirements: undefined })
 const lines: Parser = (_file, text) => Effect.succeed(text.split(/\r?\n/).map(plainRow))
-
-const decodeRow = (file: string, where: string, value: unknown) =>
-  Schema.decodeUnknownEffect(Row)(value).pipe(
-    Effect.map(({ category, id, prompt }): PromptRow => ({
-      text: typeof prompt === "string" ? prompt : prompt.findLast(({ role }) => role === "user")?.content ?? "",
-      category,
-      id: id === undefined ? undefined : String(id)
-    })),
-    Effect.mapError(() => new FileProblem({ message: `${file}, ${where}: there is no "prompt" in it.` }))
-  )
-const parseJson = (file: string, where: string, text: string) =>
-  Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: () => new FileProblem({ message: `${file}, ${where}: it is not JSON.` })
-  })
-
-const jsonl: Parser = (file, text) =>
-  Effect.forEach(
-    text.split(/\r?\n/).map((line, i) => ({ line, where: `line ${i + 1}` })).filter(({ line }) => line.trim() !== ""),
-    ({ line, where }) => Effect.flatMap(parseJson(file, where, line), (value) => decodeRow(file, where, value))
-  )
 
 const json: Parser = (file, text) =>
   Effect.gen(function*() {
-    const value = yield* parseJson(file, "the file", text)
-    if (!Array.isArray(value)) return yield* new FileProblem({ message: `${file} must be an array of {"prompt": ...}.` })
-    return yield* Effect.forEach(value, (row, i) =>
-      typeof row === "string" ? Effect.succeed(plainRow(row)) : decodeRow(file, `entry ${i + 1}`, row))
+    const array = text.trimStart().startsWith("[")
+    const rows = yield* jsonRows(file, text).pipe(
+      Effect.mapError((problem) =>
+        array || extensionOf(file) !== ".json" ? problem : new FileProblem({ message: `${file} must be an array of {"prompt": ...}, or one such row a line.` }))
+    )
+    return yield* Effect.forEach(rows, Effect.fnUntraced(function*({ value, where }) {
+      if (array && typeof value === "string") return plainRow(value)
+      const row = promptRowOf(value)
+      if (row === undefined) return yield* new FileProblem({ message: `${file}, ${where}: there is no "prompt" in it.` })
+      return row.text === "" && row.requirements !== undefined
+        ? yield* new FileProblem({ message: `${file}, ${where}: its prompt is empty.` })
+        : row
+    }))
   })
 
 const csv: Parser = (file, text) =>
@@ -128,10 +111,10 @@ const csv: Parser = (file, text) =>
     const named = (...names: ReadonlyArray<string>) => header?.findIndex((name) => names.includes(name.trim().toLowerCase())) ?? -1
     const [column, category, id] = [named("desc", "description", "prompt"), named("category"), named("id")]
     if (column < 0) return yield* new FileProblem({ message: `${file} needs a column named "prompt" or "desc".` })
-    return rows.map((row) => ({ text: row[column] ?? "", category: row[category], id: row[id] }))
+    return rows.map((row) => ({ ...plainRow(row[column] ?? ""), category: row[category], id: row[id] }))
   })
 
-const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": jsonl, ".ndjson": jsonl, ".json": json, ".csv": csv }
+const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": json, ".ndjson": json, ".json": json, ".csv": csv }
 
 /** Whether the prompt asks for letters in the drawing; the gate then lets them through. */
 export const asksForText = ({ text }: Prompt): boolean =>

@@ -13,7 +13,7 @@ import type { Requirements } from "../guide/requirements.ts"
 import { Judge } from "../../src/stages/Judge.ts"
 import {
   type ChecklistAnswer,
-  checklistRequest,
+  checklistQuestion,
   checklistRubric,
   decompositionRequest,
   decompositionRubric
@@ -68,10 +68,7 @@ export const layer = ({ requirements: known = new Map() }: JudgeChecklistOptions
         ].join(" "),
         look: Effect.fnUntraced(function*(ask, prompt, picture) {
           const requirements = yield* requirementsOf(ask, prompt)
-          const { requirements: rows } = yield* ask(guide.question(checklistRubric(requirements.length), [
-            { text: checklistRequest(prompt, requirements) },
-            { picture }
-          ]))
+          const { requirements: rows } = yield* ask(checklistQuestion(guide, prompt, requirements, picture))
           return { requirements, rows: rows.toSorted((a, b) => a.number - b.number) }
         }),
         compared: (a, b) => {

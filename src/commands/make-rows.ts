@@ -5,7 +5,7 @@ import { Command, Flag } from "effect/cli"
 import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { encodePng } from "../drawing/png.ts"
-import { embeddedPrompts, promptOf, type PromptRow, readPromptRows } from "../prompts.ts"
+import { embeddedPrompts, plainRow, promptOf, type PromptRow, readPromptRows } from "../prompts.ts"
 import { namesOf, pictureSize } from "../refine/folder.ts"
 import type { JudgedPrompt } from "../rows/judged-prompt.ts"
 import { fileOf, introSvgOf, preferenceOf, rowsOf } from "../rows/made.ts"
@@ -67,7 +67,7 @@ export const makeRows = Command.make("make-rows", {
   const style = progressStyle(json)
   const settings = yield* resolveConfig(undefined, givenSettings(flags))
   const rows: ReadonlyArray<PromptRow> = (file === "embedded"
-    ? embeddedPrompts(0).train.map(({ text }) => ({ text, category: undefined, id: undefined }))
+    ? embeddedPrompts(0).train.map(({ text }) => plainRow(text))
     : yield* readPromptRows(file)).slice(0, limit)
   const prompts = rows.map(({ text }) => promptOf(text))
   const { facts, policy, sampler } = yield* openDrawing({

@@ -8,7 +8,7 @@ import { gains } from "../refine/gains.ts"
 import { namesOf, pictureSize, writeRefined } from "../refine/folder.ts"
 import { toldOf } from "../evaluation/figures.ts"
 import { yardstickFor } from "../evaluation/worth.ts"
-import { type PromptRow, promptOf, readPromptRows } from "../prompts.ts"
+import { plainRow, promptOf, readPromptRows } from "../prompts.ts"
 import { measureRecords } from "../refine/measure.ts"
 import { preferencesOf } from "../refine/record.ts"
 import { gainTable, refinementOf } from "../refine/told.ts"
@@ -25,8 +25,6 @@ import { marker, resultFile, runRefine } from "../wiring/refine/run-refine.ts"
 import { heldOutScorers } from "../wiring/run/held-out-scorers.ts"
 import { givenSettings, numberFlag, numberSetting } from "../wiring/setting-flags.ts"
 import { resolveConfig } from "../wiring/settings.ts"
-
-const plainRow = (text: string): PromptRow => ({ text, category: undefined, id: undefined })
 
 const temperatureFlag = (name: string, what: string, value: number) =>
   numberFlag(name, real(0, 100)).pipe(Flag.withDescription(what), Flag.withDefault(value))

@@ -17,6 +17,8 @@ import { first, meanTokens, rendered, type Score, scorerOver, shareRight, validi
 export interface Asked {
   readonly prompt: Prompt
   readonly category: string
+  /** What its drawing must show, if its file says so. */
+  readonly requirements?: ReadonlyArray<string> | undefined
 }
 
 /** Where a file says nothing: the kind of a prompt of the grammar. */

@@ -1,11 +1,12 @@
 /** The page of `vequinox eval`: how policies stand, and what they drew, side by side. It needs no other file. */
 import { extractSvg } from "../drawing/gate.ts"
 import type { Drawn } from "../evaluation/drawings.ts"
+import { type Check, ratioOf, type RequirementsChecked } from "../evaluation/requirements.ts"
 import type { Asked, Measures, PolicyDrawings, Standing } from "../evaluation/standing.ts"
 import type { VariantStanding } from "../evaluation/variants.ts"
 import { first, isRight } from "../evaluation/worth.ts"
 import type { Interval } from "../evaluation/statistics.ts"
-import { counted, type Html, html, interval, number, percent } from "./html.ts"
+import { counted, dollars, type Html, html, interval, number, percent } from "./html.ts"
 import { pageOf } from "./page.ts"
 import { style } from "./style.css.ts"
 
@@ -21,6 +22,8 @@ export interface ComparisonPage {
   readonly chosenOn: number
   /** Where the policies are runs of variants with several seeds. */
   readonly variants?: ReadonlyArray<VariantStanding>
+  /** Where a guide model checked the drawings. */
+  readonly requirements?: RequirementsChecked | undefined
 }
 
 /** Nothing is loaded; a drawing is an image in a data address, in which no script runs and nothing is fetched. */
@@ -38,6 +41,8 @@ td small { color: var(--soft); }
 .drawings td:first-child { white-space: normal; max-width: 220px; }
 .drawings img, .drawings .none { width: 132px; height: 132px; background: #ffffff; border: 1px solid var(--line); border-radius: 8px; display: block; margin-left: auto; }
 .drawings .none { display: grid; place-items: center; padding: 8px; color: #5c636f; font-size: 12px; white-space: normal; text-align: center; }
+.drawings details { margin-left: auto; max-width: 260px; white-space: normal; font-size: 13px; }
+.drawings ul { margin: 6px 0 0; padding-left: 16px; text-align: left; }
 `
 
 const share = (value: { readonly value: number; readonly lower: number; readonly upper: number } | null): Html =>
@@ -113,29 +118,57 @@ const wins = ({ standings }: ComparisonPage): Html =>
     html`<tr><td>${name}</td><td>${rate.scorer}</td><td>${share(rate)}</td><td>${rate.decided} of ${rate.n}</td><td>${share(rate.decidedRate)}</td></tr>`))}</tbody>
 </table></div>`
 
-const pictureOf = (asked: Asked, drawn: Drawn, name: string): Html => {
+const required = ({ standings }: ComparisonPage, { costUsd, guide, measures }: RequirementsChecked): Html => {
+  const unanswered = measures.reduce((sum, { unanswered }) => sum + unanswered, 0)
+  return html`<h3>Requirements</h3>
+<p class="note">Mean over the prompts of the share of requirements that the first drawing meets, as ${guide} sees it${costUsd > 0 && html` (${dollars(costUsd)})`}. A drawing that does not render meets none; beside it the mean of those that render.${
+    unanswered > 0 && html` ${counted(unanswered, "drawing")} got no usable answer and count nowhere.`
+  }</p>
+<div class="scroll"><table>
+<thead><tr><th>policy</th><th>prompts</th><th>met</th><th>minus ${standings[0]!.name}</th><th>render</th><th>met by those</th><th>minus ${standings[0]!.name}</th></tr></thead>
+<tbody>${measures.map(({ against, all, prompts, rendered, renders }, n) =>
+    html`<tr><td>${standings[n]!.name}</td><td>${prompts}</td><td>${percent(all)}</td><td>${change(against?.all ?? null, "right")}</td><td>${renders}</td><td>${renders > 0 && percent(rendered)}</td><td>${change(against?.rendered ?? null, "right")}</td></tr>`)}</tbody>
+</table></div>
+${measures[0]!.categories.length > 1 && html`<div class="scroll"><table>
+<thead><tr><th>category</th>${standings.map(({ name }) => html`<th>${name}</th><th>of those that render</th>`)}</tr></thead>
+<tbody>${measures[0]!.categories.map(({ category }, n) =>
+    html`<tr><td>${category}</td>${measures.map(({ categories }) => html`<td>${percent(categories[n]!.all)}</td><td>${percent(categories[n]!.rendered)}</td>`)}</tr>`)}</tbody>
+</table></div>`}`
+}
+
+/** Under a drawing: how much it meets, and on demand what it does not, with what the guide model saw. */
+const checkOf = ({ requirements = [] }: Asked, check: Check | undefined): Html => {
+  if (check === undefined || check.outcome === "invalid") return html``
+  if (check.outcome === "unanswered") return html`<details><summary>not checked</summary>${check.reason}</details>`
+  const { rows } = check
+  const missed = rows.flatMap(({ evidence, met }, n) => (met ? [] : [html`<li>${requirements[n]!} <small>${evidence}</small></li>`]))
+  const met = `${rows.length - missed.length} of ${rows.length} met`
+  return ratioOf(check) === 1 ? html`<small>${met}</small>` : html`<details><summary>${met}</summary><ul>${missed}</ul></details>`
+}
+
+const pictureOf = (asked: Asked, drawn: Drawn, name: string, check: Check | undefined): Html => {
   const right = isRight(asked.prompt, drawn)
   const svg = extractSvg(drawn.svg)
   const picture = drawn.hash === undefined || svg === undefined
     ? html`<span class="none">${drawn.outcome}</span>`
     : html`<img src="data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}" alt="“${asked.prompt.text}” by ${name}" loading="lazy">`
-  return html`<td>${picture}${right !== undefined && html`<small>${right ? "right" : "wrong"}</small>`}</td>`
+  return html`<td>${picture}${right !== undefined && html`<small>${right ? "right" : "wrong"}</small>`}${checkOf(asked, check)}</td>`
 }
 
 /** Prompts whose drawings are shown. */
 const shown = 48
 
-const drawings = ({ asked, drawn }: ComparisonPage): Html =>
+const drawings = ({ asked, drawn, requirements }: ComparisonPage): Html =>
   html`<section class="drawings"><h2>Drawings</h2>
 <p class="note">The first drawing of the first ${Math.min(shown, asked.length)} prompts, each policy at its best temperature.</p>
 <div class="scroll"><table>
 <thead><tr><th>prompt</th>${drawn.map(({ name }) => html`<th>${name}</th>`)}</tr></thead>
 <tbody>${asked.slice(0, shown).map((of, n) =>
-    html`<tr><td>${of.prompt.text}</td>${drawn.map(({ best, drawn, name }) => pictureOf(of, first(drawn.get(best)![n]!), name))}</tr>`)}</tbody>
+    html`<tr><td>${of.prompt.text}</td>${drawn.map(({ best, drawn, name }, p) => pictureOf(of, first(drawn.get(best)![n]!), name, requirements?.checks[p]![n]))}</tr>`)}</tbody>
 </table></div></section>`
 
 export const renderComparison = (page: ComparisonPage): string => {
-  const { asked, chosenOn, standings, temperatures, variants, yardstick } = page
+  const { asked, chosenOn, requirements, standings, temperatures, variants, yardstick } = page
   const chosen = temperatures.length > 1
     ? ` Each policy is told at its best temperature of ${temperatures.join(", ")}, chosen on ${counted(chosenOn, "other prompt")}.`
     : ""
@@ -145,6 +178,7 @@ export const renderComparison = (page: ComparisonPage): string => {
 <p class="note">${yardstick.measure === "right" ? "Right: the scene check gives at least 0.9." : `Worth is the mean score of ${yardstick.scorer}.`}${chosen} Intervals hold 95 %: shares by Wilson, differences by paired bootstrap over the prompts.</p>
 ${variants !== undefined && variantTable(page, variants)}
 ${overall(page)}
+${requirements !== undefined && required(page, requirements)}
 ${categories(page)}
 ${several(page)}
 ${scores(page)}

@@ -29,9 +29,9 @@ export const readAsked = Effect.fnUntraced(function*(file: string, chooseOn: str
     return { asked: heldOut.map((prompt): Asked => ({ prompt, category: categoryOf(prompt, undefined) })), choice: few(given ?? train) }
   }
   const rows = yield* readPromptRows(file)
-  const all = [...new Map(rows.map((row) => [row.text, row])).values()].map(({ category, text }): Asked => {
+  const all = [...new Map(rows.map((row) => [row.text, row])).values()].map(({ category, requirements, text }): Asked => {
     const prompt = promptOf(text)
-    return { prompt, category: categoryOf(prompt, category) }
+    return { prompt, category: categoryOf(prompt, category), requirements }
   })
   if (given !== undefined || !chooses) {
     const asked = all.slice(0, limit)
