@@ -44,13 +44,25 @@ const rules: ReadonlyMap<string, Rules> = new Map([
   ["claude-next", { price: { input: 2, output: 10 }, sampling: false, thinks: 5000 }]
 ])
 
+/** Bounds that a schema of structured output may not have. */
+const bounds = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "maxItems", "uniqueItems"]
+
+/** The first bound in a schema; a property may be called so. */
+const boundIn = (schema: unknown): string | undefined => {
+  if (typeof schema !== "object" || schema === null) return undefined
+  const { properties = {}, ...rest } = schema as { readonly properties?: object }
+  return Object.keys(rest).find((key) => bounds.includes(key)) ?? [...Object.values(properties), ...Object.values(rest)].map(boundIn).find((found) => found !== undefined)
+}
+
 /** Why the API does not take a request; undefined if it does. */
 export const whyRefused = (
-  { max_tokens, messages, model, output_config: { effort }, ...rest }: RequestBody
+  { max_tokens, messages, model, output_config: { effort, format: { schema } }, ...rest }: RequestBody
 ): { readonly status: number; readonly type: string; readonly message: string } | undefined => {
   const rule = rules.get(model)
   if (rule === undefined) return { status: 404, type: "not_found_error", message: `model: ${model}` }
   const invalid = (message: string) => ({ status: 400, type: "invalid_request_error", message })
+  const bound = boundIn(schema)
+  if (bound !== undefined) return invalid(`output_config.format.schema: property '${bound}' is not supported`)
   const sampled = ["temperature", "top_p", "top_k"].find((name) => name in rest)
   if (!rule.sampling && sampled !== undefined) return invalid(`${sampled} is not supported on this model`)
   if (!rule.sampling && messages.at(-1)?.role === "assistant") return invalid("this model does not support assistant message prefill")

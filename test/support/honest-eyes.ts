@@ -150,6 +150,17 @@ const defects = (shown: Shown): unknown => {
   }
 }
 
+/** The score of the check, and the part that is worst. */
+const critique = (shown: Shown): unknown => {
+  const { parts, score } = checks(shown)[0]!
+  const [part, value] = Object.entries(parts).toSorted(([, a], [, b]) => a - b)[0] ?? ["all of it", score]
+  return {
+    score: Math.round(100 * score) / 10,
+    critique: `${part} measures ${value.toFixed(3)}`,
+    suggestions: score < 0.9 ? `Draw ${part} right.` : "Nothing."
+  }
+}
+
 /** What rows of an answer's only list hold. */
 const rowsOf = (schema: Shown["schema"], name: string): ReadonlyArray<string> => {
   const { [name]: rows } = schema["properties"] as Readonly<Record<string, { readonly items: { readonly properties: object } }>>
@@ -162,6 +173,7 @@ export const honestAnswer = (shown: Shown): unknown => {
   if (asked.includes("better")) return pair(shown)
   if (asked.includes("pictures")) return list(shown)
   if (asked.includes("defects")) return defects(shown)
+  if (asked.includes("critique")) return critique(shown)
   if (asked.includes("requirements")) return rowsOf(shown.schema, "requirements").includes("met") ? checklist(shown) : decomposition(shown)
   throw new Error(`nobody taught me to answer with ${asked.join(", ")}`)
 }
