@@ -46,7 +46,7 @@ export const runRefine = Effect.fn("runRefine")(function*({ beside, facts, names
   if (foreign >= 0) return yield* new BadInput({ message: `${path.join(out, "records.jsonl")}, line ${foreign + 1}, is of another prompt: choose another --out.` })
   const progress = yield* makeProgress(style, "prompt", prompts.length, records.length)
   if (records.length > 0) yield* progress.note(`${records.length} of ${prompts.length} prompts are already refined.`)
-  const stopped = progress.note(`Stopped after ${records.length} of ${prompts.length} prompts: the same command goes on, and paid answers are read again.`)
+  const stopped = () => progress.note(`Stopped after ${records.length} of ${prompts.length} prompts: the same command goes on, and paid answers are read again.`)
   yield* Effect.gen(function*() {
     while (records.length < prompts.length) {
       const from = records.length
@@ -61,7 +61,7 @@ export const runRefine = Effect.fn("runRefine")(function*({ beside, facts, names
       const kept = records.filter(({ best }) => best > 0).length
       yield* progress.tick(records.length, `${kept} better than their drafts`)
     }
-  }).pipe(Effect.onError(() => Effect.suspend(() => stopped)))
+  }).pipe(Effect.onError(stopped))
   yield* progress.end
   return { records: records as ReadonlyArray<RefineRecord>, key, judge: judge.name, critic: critic.name }
 }, Effect.scoped)
