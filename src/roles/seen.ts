@@ -14,17 +14,18 @@ export interface SeenBlob extends Blob {
 
 /** Pixels of a side that are looked at: a unit each. */
 const side = 64
-/** Blobs of fewer square units are edges and dots. */
-const least = 3
+/** Blobs of fewer square units are edges and dots; a picture that was shrunk has broader edges, and pink ones around red. */
+const least = { own: 3, shrunk: 5 }
 /** Most blobs that are told of. */
 const most = 12
 
 /** Largest first; the nearest of ten named colours each. Time: linear in the pixels. */
 export const seenBlobs = ({ height, rgba, width }: Pick<Picture, "height" | "rgba" | "width">): ReadonlyArray<SeenBlob> => {
-  const small = width === side && height === side ? rgba : resize(rgba, width, height, side, side, "box")
+  const isOwn = width === side && height === side
+  const small = isOwn ? rgba : resize(rgba, width, height, side, side, "box")
   const image = readImage({ width: side, height: side, rgba: small })
   return colours
-    .flatMap((colour) => blobs(image, maskOf(image, colour), least).map((blob): SeenBlob => ({ ...blob, colour })))
+    .flatMap((colour) => blobs(image, maskOf(image, colour), isOwn ? least.own : least.shrunk).map((blob): SeenBlob => ({ ...blob, colour })))
     .sort((a, b) => b.area - a.area)
 }
 
