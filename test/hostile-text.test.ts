@@ -22,6 +22,7 @@ import { readTrainingRows } from "../src/rows/read.ts"
 import { readReferences } from "../src/scorers/references.ts"
 import { extractSvg, gate } from "../src/drawing/gate.ts"
 import { TimeLimitPassed, within } from "../src/system/time-limit.ts"
+import { readCritique } from "../src/roles/roles.ts"
 import { jsonIn } from "../src/system/json-in.ts"
 import { scratchFolder } from "./support/scratch-folder.ts"
 
@@ -75,6 +76,7 @@ const readers: Readonly<Record<string, Reader>> = {
   },
   "asksForText": { read: (text) => asksForText(promptOf(text)), around: [["", ""], ["“", ""], ["\"", ""], [" '", ""]] },
   "jsonIn": { read: jsonIn, around: [["", ""], ["", "}"], ["", "]"], ["{", "}"], ["<think>", ""], ["</think>", ""], ["{\"", "\"}"]] },
+  "critiques": { read: readCritique, around: [["", ""], ["{\"score\":", "}"], ["{\"score\":1,\"critique\":\"", "\",\"suggestions\":\"\"}"]] },
   "prompts, lines": { read: file("a.txt", (at) => readPrompts(at, 2)) },
   "prompts, CSV": { read: file("a.csv", (at) => readPrompts(at, 2)), around: [["", ""], ["prompt\n", ""], ["prompt,b\n\"", "\""]] },
   "prompts, JSONL": { read: file("a.jsonl", (at) => readPrompts(at, 2)), around: [["", ""], ["{\"prompt\":\"", "\"}"]], pieces: ["{\"prompt\":\"a\"}\n"] },

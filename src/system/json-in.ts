@@ -28,8 +28,12 @@ export const jsonIn = (text: string): string => {
   if (end < 0 && text.includes("<think>")) return ""
   const said = end < 0 ? text : text.slice(end + thought.length)
   const ends = { "[": said.lastIndexOf("]"), "{": said.lastIndexOf("}") }
+  const closed = Object.values(ends).filter((end) => end >= 0)
+  if (closed.length === 0) return said
   let tried = 0
-  for (const { 0: open, index } of said.matchAll(opening)) {
+  const brackets = new RegExp(opening)
+  brackets.lastIndex = Math.max(0, Math.min(...closed) + 1 - longestJson) // what begins before is too long
+  for (const { 0: open, index } of said.matchAll(brackets)) {
     const length = ends[open as "[" | "{"] + 1 - index
     if (length < 2 || length > longestJson) continue
     if ((tried += length) > mostTried) break
