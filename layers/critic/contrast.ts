@@ -58,6 +58,8 @@ export const layer = ({ identity, others: asked, scorer }: CriticContrastOptions
   const one = Effect.fnUntraced(function*({ prompt, reference, rendering }: Draft) {
     if (rendering._tag !== "Rendered") return told(notDrawn(rendering))
     const others = othersOf(prompt, asked)
+    // The share of one is the whole: it would praise whatever it sees.
+    if (others.length === 0 && reference?._tag !== "Rendered") return told(undefined, "no other prompt is asked that this one could be contrasted with")
     const logits = yield* Effect.forEach([prompt, ...others], (text) => scorer.score(text, rendering.picture), { concurrency: "unbounded" })
     const better = reference?._tag === "Rendered" ? reference.picture : undefined
     const goal = better === undefined ? undefined : yield* scorer.score(prompt, better)
