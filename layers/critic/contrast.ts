@@ -41,7 +41,7 @@ const othersOf = (prompt: Prompt, asked: ReadonlyArray<Prompt>): ReadonlyArray<P
   return [...new Set(texts)].filter((text) => text !== prompt.text).slice(0, contrasts).map(promptOf)
 }
 
-/** Below this share of 10 the picture looks like something else. */
+/** Below this score the picture is told apart from the better one beside it. */
 const fits = 5
 
 const softmaxFirst = (logits: ReadonlyArray<number>): number => {
@@ -68,15 +68,16 @@ export const layer = ({ identity, others: asked, scorer }: CriticContrastOptions
     const share = softmaxFirst(known)
     const behind = goal === undefined ? 1 : Math.min(1, 2 / (1 + Math.exp(goal - known[0]!)))
     const score = 10 * share * behind
-    if (10 * share < fits && others.length > 0) {
-      const rival = others[known.slice(1).indexOf(Math.max(...known.slice(1)))]!
+    const closest = Math.max(...known.slice(1))
+    if (closest > known[0]!) {
+      const rival = others[known.indexOf(closest, 1) - 1]!
       return told({ score, critique: `It looks more like: ${rival.text}.`, suggestions: `Draw ${prompt.text}.` })
     }
     return told({ score, ...score < fits && better !== undefined ? differenceOf(rendering.picture, better) ?? right : right })
   })
   return Layer.succeed(Critic, {
     name: scorer.name,
-    identity: `contrast-1 ${identity}`,
+    identity: `contrast-2 ${identity}`,
     critique: (drafts) => Effect.forEach(drafts, one, { concurrency: 32 })
   })
 }
