@@ -29,6 +29,8 @@ export const gainTable = (all: ReadonlyArray<Gain>, { measure }: Pick<Yardstick,
       const [won] = against?.winRates ?? []
       const rate = won === undefined
         ? ""
+        : won.decided === 0
+        ? "none decided"
         : `${percent(won.decidedRate.value)} [${percent(won.decidedRate.lower)}, ${percent(won.decidedRate.upper)}] of ${won.decided}`
       return row([
         name.padEnd(9),
