@@ -11,7 +11,7 @@ import { type CheckpointInvalid, openWeights, weightsHash } from "../model/model
 import type { Critic } from "../stages/Critic.ts"
 import type { PolicySnapshot } from "../stages/Policy.ts"
 import type { Sampler } from "../stages/Sampler.ts"
-import type { BadInput } from "../system/errors.ts"
+import { BadInput } from "../system/errors.ts"
 import { embedded } from "../system/installed.ts"
 import type { JudgeSettings } from "./judges/judge-row.ts"
 import { guideLayer } from "./judges/guide-model.ts"
@@ -49,6 +49,7 @@ export const openCritic: (options: CriticOptions) => Effect.Effect<CriticLayer, 
     }
     case "claude":
     case "openai":
+      if (name === "openai" && model === "") return yield* new BadInput({ message: "The openai critic has no default model: name the server's with --critic-model." })
       return criticGuide.layer.pipe(Layer.provide(yield* guideLayer({ ...settings, guide: name, judge_model: model, judge_batch: false })))
   }
 })
