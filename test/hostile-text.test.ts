@@ -79,7 +79,7 @@ const readers: Readonly<Record<string, Reader>> = {
   "critiques": { read: readCritique, around: [["", ""], ["{\"score\":", "}"], ["{\"score\":1,\"critique\":\"", "\",\"suggestions\":\"\"}"]] },
   "prompts, lines": { read: file("a.txt", (at) => readPrompts(at, 2)) },
   "prompts, CSV": { read: file("a.csv", (at) => readPrompts(at, 2)), around: [["", ""], ["prompt\n", ""], ["prompt,b\n\"", "\""]] },
-  "prompts, JSONL": { read: file("a.jsonl", (at) => readPrompts(at, 2)), around: [["", ""], ["{\"prompt\":\"", "\"}"]], pieces: ["{\"prompt\":\"a\"}\n"] },
+  "prompts, JSONL": { read: file("a.jsonl", (at) => readPrompts(at, 2)), around: [["", ""], ["{\"prompt\":\"", "\"}"]], pieces: ["{\"prompt\":\"a\"}\n", "{\"conversations\":[{\"value\":\"a\"}]}\n"] },
   "prompts, JSON": { read: file("a.json", (at) => readPrompts(at, 2)), around: [["[", "]"]], pieces: ["\"a\","] },
   "rows": { read: file("rows.jsonl", (at) => readRows(at, Schema.Struct({ a: Schema.Finite }))), pieces: ["{\"a\":0}\n"] },
   "rows to train on": {

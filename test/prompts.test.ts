@@ -3,7 +3,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { resolveConfig } from "../src/wiring/settings.ts"
-import { asksForText, embeddedPrompts, readPrompts } from "../src/prompts.ts"
+import { asksForText, embeddedPrompts, readPromptRows, readPrompts } from "../src/prompts.ts"
 import { combination, isHeldOut, parseCaption } from "../src/scenes/index.ts"
 import { prompt } from "./stages/make.ts"
 import { scratchFolder } from "./support/scratch-folder.ts"
@@ -49,6 +49,39 @@ describe("prompts", () => {
   ])("reads %s", ([name, text]) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* texts(name!, text!), ["a cat", "a hat"])
+    }))
+
+  it.effect("reads the rows of public suites, with categories and requirements where they have them", () =>
+    Effect.gen(function*() {
+      const rows = [
+        { prompt: " a cat ", requirements: [" It has ears ", "", "It has a tail"] },
+        { id: 7, prompt: "a red cube", gen_type: "x", major_type: "binding", minor_type: "color", metadata: { a: 1 } },
+        { prompt: "four hats", major_type: "numeracy", minor_type: null },
+        { id: "s1", input_metadata: { row_id: "1", dataset_info: { original_prompt: "a dog", requirements: ["It barks"], total_requirements: 1 } }, messages: [] },
+        { id: 3, conversations: [{ from: "human", value: "an icon of a key" }, { from: "gpt", value: "<svg/>" }] },
+        { prompt: "a boat", category: "ships", requirements: "not a list" }
+      ]
+      const expected = [
+        ["a cat", undefined, undefined, ["It has ears", "It has a tail"]],
+        ["a red cube", "binding color", "7", undefined],
+        ["four hats", "numeracy", undefined, undefined],
+        ["a dog", undefined, "s1", ["It barks"]],
+        ["an icon of a key", undefined, "3", undefined],
+        ["a boat", "ships", undefined, undefined]
+      ]
+      const read = (name: string, text: string) =>
+        Effect.map(readPromptRows(written(name, text)), (all) => all.map(({ category, id, requirements, text }) => [text, category, id, requirements]))
+      assert.deepStrictEqual(yield* read("p.json", JSON.stringify(rows, null, 2)), expected)
+      assert.deepStrictEqual(yield* read("p.jsonl", rows.map((row) => JSON.stringify(row)).join("\n")), expected)
+    }))
+
+  it.effect("a row without a prompt is refused with its place", () =>
+    Effect.gen(function*() {
+      const refused = (name: string, text: string) => Effect.map(Effect.flip(readPromptRows(written(name, text))), ({ message }) => path.basename(message))
+      assert.strictEqual(yield* refused("p.json", "[{\"prompt\": \"a\"}, {\"requirements\": [\"x\"]}]"), "p.json, entry 2: there is no \"prompt\" in it.")
+      assert.strictEqual(yield* refused("p.jsonl", "{\"prompt\": \"a\"}\n\n{\"input_metadata\": {\"dataset_info\": {}}}"), "p.jsonl, line 3: there is no \"prompt\" in it.")
+      assert.strictEqual(yield* refused("p.json", "[{\"prompt\": \"\", \"requirements\": [\"x\"]}]"), "p.json, entry 1: its prompt is empty.")
+      assert.match(yield* refused("p.json", "{\n  \"prompt\": \"a\"\n}"), /^p\.json must be an array of \{"prompt": \.\.\.\}, or one such row a line\.$/)
     }))
 
   it.effect("a quoted field of a CSV keeps commas, quotes and line ends", () =>

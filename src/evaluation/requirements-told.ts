@@ -38,6 +38,10 @@ export const requirementTable = (names: ReadonlyArray<string>, { costUsd, guide,
         changeIn("right", against?.rendered ?? null)
       ])),
     `Checked by ${guide}${costUsd > 0 ? ` for $${costUsd.toFixed(4)}` : ""}; a drawing that does not render meets nothing.`,
-    ...unanswered === 0 ? [] : [`${unanswered} drawings got no usable answer and count nowhere: the same command asks about them again.`]
+    ...unanswered === 0 ? [] : [
+      unanswered === 1
+        ? "1 drawing got no usable answer and counts nowhere: the same command asks about it again."
+        : `${unanswered} drawings got no usable answer and count nowhere: the same command asks about them again.`
+    ]
   ]
 }

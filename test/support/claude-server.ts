@@ -34,6 +34,8 @@ export interface ClaudeServerOptions extends Faults<FaultKind> {
   readonly unanswerable?: number
   /** Why every answer ends, if not by itself: a stop_reason. */
   readonly stops?: string
+  /** What becomes of an honest answer before it is said: the answer, and all texts of the question. */
+  readonly reshape?: (answer: unknown, text: string) => unknown
   /** The first picture wins ties of less than this: a judge with a favourite place. */
   readonly firstPlaceBonus?: number
 }
@@ -75,7 +77,7 @@ const shownIn = ({ messages, output_config }: RequestBody, firstPlaceBonus: numb
 }
 
 export const startClaudeServer = async (options: ClaudeServerOptions = {}): Promise<ClaudeServer> => {
-  const { always, counts: times = 1, faults = 0, faultsInARow = Infinity, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, retryAfter = 20, seed = 0, stops, unanswerable = 0 } = options
+  const { always, counts: times = 1, faults = 0, faultsInARow = Infinity, firstPlaceBonus = 0, idempotent = false, kinds = faultKinds, latency = 0, reshape = (answer) => answer, retryAfter = 20, seed = 0, stops, unanswerable = 0 } = options
   const counts: Record<string, number> = {}
   const bodies: Array<ClaudeServer["bodies"][number]> = []
   let requests = 0
@@ -87,7 +89,11 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
   let replayed = 0
   const inARow = new Map<string, number>()
 
-  const batches = makeBatchServer({ ...(stops === undefined ? {} : { stops }), ...options.batches }, (body) => JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))))
+  const answerTo = (body: RequestBody): unknown => {
+    const shown = shownIn(body, firstPlaceBonus)
+    return reshape(honestAnswer(shown), shown.text)
+  }
+  const batches = makeBatchServer({ ...(stops === undefined ? {} : { stops }), ...options.batches }, (body) => JSON.stringify(answerTo(body)))
   let held = 0
   let asked = 0
   let askedUntil = 0
@@ -172,7 +178,7 @@ export const startClaudeServer = async (options: ClaudeServerOptions = {}): Prom
         case "wrong-answer":
           return message("{\"better\": \"left\"}", "end_turn")
         default:
-          return message(JSON.stringify(honestAnswer(shownIn(body, firstPlaceBonus))), stops ?? "end_turn")
+          return message(JSON.stringify(answerTo(body)), stops ?? "end_turn")
       }
     }
     const deliver = (message: string, fault: FaultKind | undefined) => {

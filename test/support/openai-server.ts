@@ -55,13 +55,14 @@ export interface OpenAIServer {
 
 const limited = (body: ChatBody): boolean => "max_tokens" in body || "max_completion_tokens" in body
 
-/** Pairs are all that is asked here, in whatever format. */
-const shownIn = ({ messages }: ChatBody): Shown => {
+/** Where no schema is sent, pairs are all that is asked here. */
+const shownIn = ({ messages, response_format }: ChatBody): Shown => {
+  const format = response_format as { readonly json_schema?: { readonly schema: Shown["schema"] } } | undefined
   const content = messages.flatMap((message) => (message.role === "system" ? [] : message.content))
   return {
     text: content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n"),
     images: content.flatMap((part) => (part.type === "text" ? [] : [/^data:image\/png;base64,(.+)$/.exec(part.image_url.url)![1]!])),
-    schema: { properties: { better: {} } }
+    schema: format?.json_schema?.schema ?? { properties: { better: {} } }
   }
 }
 
