@@ -54,6 +54,8 @@ describe.each<FileDType>(["F32", "BF16"])("log-probabilities by slices of a tabl
     run(async (g, rows, ids) => {
       const { get } = await source(g)
       const logits = g.emit("Gemm", [rows, get("e", [vocab, width])], { transB: 1 })
+      const p = g.emit("Softmax", [logits])
+      g.output("concentrations", g.emit("Log", [g.sum(g.mul(p, p), [1])]))
       const picked = g.emit("GatherElements", [g.emit("LogSoftmax", [logits]), g.unsqueeze(ids, [1])], { axis: 1 })
       return g.squeeze(picked, [1])
     })
@@ -64,10 +66,12 @@ describe.each<FileDType>(["F32", "BF16"])("log-probabilities by slices of a tabl
       const { rows: rowsOf, slices } = await source(g)
       const parts = slices("e", [vocab, width], size)
       assert.strictEqual(parts.length, Math.ceil(vocab / size))
-      return vocabularyLogps(g, rows, parts, rowsOf("e", [vocab, width], ids), true)
+      const { concentrations, logps } = vocabularyLogps(g, rows, parts, rowsOf("e", [vocab, width], ids), true, true)
+      g.output("concentrations", concentrations!)
+      return logps
     })
     const whole = await plain()
-    for (const name of ["logps", "loss", "dx"]) {
+    for (const name of ["logps", "loss", "dx", "concentrations"]) {
       const expected = whole[name]!.data as Float32Array
       const largest = Math.max(...expected.map(Math.abs))
       const got = sliced[name]!.data as Float32Array

@@ -296,6 +296,8 @@ export const withinCall = (g: Graph, mask: Value) => ({ k, q, v }: Projections):
 export interface Forward {
   readonly logps: Value
   readonly stream: ReadonlyArray<Value>
+  /** [token]: log Σ p² over the vocabulary, nats, without derivative; undefined unless it was asked for. */
+  readonly concentrations: Value | undefined
 }
 
 /**
@@ -310,9 +312,10 @@ export interface Forward {
  *
  * @param length longest `time` that will be fed
  * @param derivative whether the log-probabilities will be differentiated
+ * @param concentrated whether `concentrations` are wanted
  * @returns logps [token], nats; and the input of each layer and the output of the last, [packed, hidden]
  */
-export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number, derivative: boolean): Forward => {
+export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: number, derivative: boolean, concentrated = false): Forward => {
   const p = parameterSource(g, weights)
   const ids = g.input("ids", "int64", ["packed"])
   const positions = g.input("positions", "int64", ["batch", "time"])
@@ -327,25 +330,30 @@ export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
   // Only positions that predict a trained token are multiplied with the vocabulary: prompts cost no logits.
   const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
   const targets = g.input("targets", "int64", ["token"])
-  return { logps: logpsOf(g, p, c, weights, predicting, targets, derivative), stream }
+  return { ...predictions(g, p, c, weights, predicting, targets, derivative, concentrated), stream }
 }
 
 /** A trained table needs the derivative of every logit. */
-const logpsOf = (
+const predictions = (
   g: Graph,
   p: ParameterSource,
   c: DecoderConfig,
   { trainable }: Weights,
   x: Value,
   targets: Value,
-  derivative: boolean
-): Value => {
+  derivative: boolean,
+  concentrated: boolean
+): Omit<Forward, "stream"> => {
   if (trainable === "none") {
     const [name, shape] = [unembeddingName(c), [c.vocab, c.hidden]] as const
-    return vocabularyLogps(g, x, p.slices(name, shape, vocabularySlice), p.rows(name, shape, targets), derivative)
+    return vocabularyLogps(g, x, p.slices(name, shape, vocabularySlice), p.rows(name, shape, targets), derivative, concentrated)
   }
   const logps = g.emit("LogSoftmax", [p.times(unembeddingName(c), x, c.vocab)])
-  return g.squeeze(g.emit("GatherElements", [logps, g.unsqueeze(targets, [1])], { axis: 1 }), [1])
+  const squares = (): Value => g.sum(g.emit("Exp", [g.scale(g.emit("Cast", [logps], { to: 1 }), 2)]), [1])
+  return {
+    logps: g.squeeze(g.emit("GatherElements", [logps, g.unsqueeze(targets, [1])], { axis: 1 }), [1]),
+    concentrations: concentrated ? g.emit("Log", [squares()]) : undefined
+  }
 }
 
 /** [1, 1, groups * time, time], row-major: 0 on the diagonal and the `window` - 1 places before it, -1e9 elsewhere. */
