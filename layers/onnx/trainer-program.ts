@@ -17,6 +17,7 @@ import { type Example, type ObjectiveFeed, totalsOf } from "../../src/objectives
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
 import { sumBySequence } from "../../src/objectives/sums.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
+import { mix } from "../../src/engine/training/mix.ts"
 import type { LoraConfig, Weights } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { forward } from "../../src/engine/nets/transformer.ts"
@@ -45,6 +46,20 @@ export interface TrainerOptions {
   readonly stepsPerGeneration?: number
   /** How often that is done with each batch, >= 1. Default 1. */
   readonly iterations?: number
+  /** Undefined: the reference stays what it is. */
+  readonly syncReference?: SyncReference | undefined
+}
+
+/**
+ * After every update whose number is a multiple of `steps`, the reference's parameters become alpha times the policy's plus
+ * 1 - alpha times their own (TR-DPO, Gorbatovski et al. 2024, arXiv:2404.09656; TRL's SyncRefModelCallback). An alpha of 1 copies
+ * the policy. For an adapter only that is exact: a mixture of factors is not the mixture of their products.
+ */
+export interface SyncReference {
+  /** (0, 1] */
+  readonly alpha: number
+  /** Updates, >= 1. */
+  readonly steps: number
 }
 
 export interface TrainerSpec {
@@ -53,8 +68,13 @@ export interface TrainerSpec {
   readonly lora: LoraConfig | undefined
   /** The trainable parameters to start from. */
   readonly parameters: Parameters
-  /** The reference's adapter; undefined: the reference is the checkpoint alone. */
+  /**
+   * The reference's parameters of the same names, or its adapter; undefined: the reference is the checkpoint alone. A reference
+   * that moves begins with them; if they are undefined, with `parameters`.
+   */
   readonly reference?: Parameters | undefined
+  /** Where a reference that moves is now; undefined: where it begins. */
+  readonly movedReference?: Parameters | undefined
   readonly state?: AdamWState
   /** The learning rate is multiplied with it; default 1. */
   readonly rate?: number | undefined
@@ -85,6 +105,8 @@ export interface TrainerStep {
   readonly updates: number
   /** AdamW's moments after this step; given if a later `state()` could wait too long, because a run takes seconds. */
   readonly moments?: Parameters | undefined
+  /** The reference after this step, with the moments, if it moves. */
+  readonly reference?: Parameters | undefined
 }
 
 /**
@@ -96,33 +118,47 @@ const long = 1000
 export class Trainer {
   readonly #spec: TrainerSpec
   readonly #parameters: Map<string, { shape: ReadonlyArray<number>; data: Float32Array }>
+  /** The reference's, if it has any beside the checkpoint's; its numbers change where it moves. */
+  readonly #reference: Parameters
+  /** Where a reference that moves began. */
+  readonly #first: Parameters
   #state: AdamWState
   #rate: number
   #steps = 0
   readonly #sessions = new Sessions((name: keyof typeof graphs) => this.#open(name))
 
   constructor(spec: TrainerSpec) {
-    this.#spec = spec
-    this.#parameters = copyParameters(spec.parameters)
+    const { movedReference, options, parameters, reference } = spec
+    const first = options.syncReference === undefined ? reference : reference ?? parameters
+    this.#spec = { ...spec, reference: first }
+    this.#parameters = copyParameters(parameters)
+    this.#first = first ?? new Map()
+    this.#reference = options.syncReference === undefined ? this.#first : copyParameters(movedReference ?? this.#first)
     this.#state = spec.state ?? initialState()
     this.#rate = spec.rate ?? 1
   }
 
   /**
-   * The trainable parameters and AdamW's moments: copies. `step`: updates; `steps`: batches since it was made or restored.
+   * The trainable parameters, AdamW's moments and a reference that moves: copies. `step`: updates; `steps`: batches since it was
+   * made or restored.
    */
-  state(): { parameters: Parameters; moments: Parameters; step: number; steps: number } {
+  state(): { parameters: Parameters; moments: Parameters; reference: Parameters | undefined; step: number; steps: number } {
     return {
       steps: this.#steps,
+      reference: this.#moved(),
       parameters: copyParameters(this.#parameters),
       moments: copyParameters(this.#state.moments),
       step: this.#state.step
     }
   }
 
-  /** Continues from other parameters of the same names, with their AdamW state. */
-  restore({ moments, parameters, rate, step }: { parameters: Parameters; moments: Parameters; step: number; rate: number }): void {
+  /** Continues from other parameters of the same names, with their AdamW state and their reference: undefined is its beginning. */
+  restore(
+    { moments, parameters, rate, reference = this.#first, step }:
+      { parameters: Parameters; moments: Parameters; reference?: Parameters | undefined; step: number; rate: number }
+  ): void {
     for (const [name, { data }] of this.#parameters) data.set(parameters.get(name)!.data)
+    if (this.#spec.options.syncReference !== undefined) for (const [name, { data }] of this.#reference) data.set(reference.get(name)!.data)
     this.#state = { step, moments: new Map(copyParameters(moments)) }
     this.#rate = rate
     this.#steps = 0
@@ -168,8 +204,19 @@ export class Trainer {
       updates,
       parameters: copyParameters(this.#parameters),
       // Not if every weight is trained: the moments alone are twice the model.
-      moments: longest < long || this.#spec.lora === undefined ? undefined : copyParameters(this.#state.moments)
+      ...longest < long || this.#spec.lora === undefined ? {} : { moments: copyParameters(this.#state.moments), reference: this.#moved() }
     }
+  }
+
+  #moved(): Parameters | undefined {
+    return this.#spec.options.syncReference === undefined ? undefined : copyParameters(this.#reference)
+  }
+
+  /** Moves the reference, if it is time. */
+  #sync(): void {
+    const sync = this.#spec.options.syncReference
+    if (sync === undefined || this.#state.step % sync.steps !== 0) return
+    for (const [name, { data }] of this.#parameters) mix(this.#reference.get(name)!.data, data, sync.alpha)
   }
 
   release(): Promise<void> {
@@ -210,15 +257,19 @@ export class Trainer {
     const sequences = batch.sequences.map((s) => truncated(s, options.maxLength))
     const lengths = sequences.map(completionLength)
     const totals = totalsOf(batch.examples, lengths)
+    const examples = objective.prepare === undefined
+      ? batch.examples
+      : objective.prepare(chosen, { examples: batch.examples, lengths, ...await this.#foresee(sequences) })
     const session = await this.#sessions.get("objective")
     const accumulated = new Map<string, Float32Array>()
     const policy = new Float64Array(sequences.length)
     const reference = new Float64Array(sequences.length)
     const tokens: Array<ReadonlyArray<number>> = sequences.map(() => [])
     const referenceTokens: Array<ReadonlyArray<number>> = sequences.map(() => [])
+    const concentrations: Array<ReadonlyArray<number>> = sequences.map(() => [])
     let loss = 0
     let longest = 0
-    const runs = parts({ ...batch, sequences }, options.tokensPerRun)
+    const runs = parts({ examples, sequences }, options.tokensPerRun)
     for (const part of runs) {
       const began = performance.now()
       const own = part.sequences.map(completionLength)
@@ -240,13 +291,16 @@ export class Trainer {
         policy[n] = Number(out["logps"]!.data[i])
         reference[n] = Number(out["reference"]?.data[i] ?? 0)
         const [from, to] = [at, at += own[i]!]
-        tokens[n] = Array.from((out["tokens"]!.data as Float32Array).subarray(from, to))
-        referenceTokens[n] = Array.from((out["reference_tokens"]?.data as Float32Array | undefined)?.subarray(from, to) ?? [])
+        const perToken = (name: string) => Array.from((out[name]?.data as Float32Array | undefined)?.subarray(from, to) ?? [])
+        tokens[n] = perToken("tokens")
+        referenceTokens[n] = perToken("reference_tokens")
+        concentrations[n] = perToken("concentrations")
       })
       this.#accumulate(accumulated, out)
     }
     const updated = this.#apply(accumulated, loss)
     if ("notFinite" in updated) return updated
+    this.#sync()
     const readsReference = objective.reference(chosen)
     return {
       longest,
@@ -260,7 +314,8 @@ export class Trainer {
           lengths,
           tokens,
           old: old ?? tokens,
-          referenceTokens: readsReference ? referenceTokens : undefined
+          referenceTokens: readsReference ? referenceTokens : undefined,
+          concentrations: objective.concentrations?.(chosen) === true ? concentrations : undefined
         }),
         num_tokens: runs.flatMap((part) => part.sequences).reduce((n, { ids }) => n + ids.length, 0),
         padding: paddingShare(checkpoint.config, runs.map((part) => part.sequences)),
@@ -270,7 +325,27 @@ export class Trainer {
   }
 
   #feeds(): Feeds {
-    return { ...feedsOf(this.#parameters), ...feedsOf(this.#spec.reference ?? new Map(), referencePrefix) }
+    return { ...feedsOf(this.#parameters), ...feedsOf(this.#reference, referencePrefix) }
+  }
+
+  /** Both models run forward, for a loss that must know the whole batch. */
+  async #foresee(sequences: ReadonlyArray<Sequence>): Promise<{ readonly tokens: PerToken; readonly referenceTokens: PerToken }> {
+    const { checkpoint, options } = this.#spec
+    const session = await this.#sessions.get("both")
+    const tokens: Array<ReadonlyArray<number>> = sequences.map(() => [])
+    const referenceTokens: Array<ReadonlyArray<number>> = sequences.map(() => [])
+    const sized = (n: number) => ({ rows: 1, length: sequences[n]!.ids.length })
+    const scored = sequences.flatMap((sequence, n) => (completionLength(sequence) > 0 ? [n] : []))
+    for (const run of microBatches(scored, sized, options.tokensPerRun)) {
+      const out = await session.run({ ...sequenceFeeds(checkpoint.config, run.map((n) => sequences[n]!)), ...this.#feeds() })
+      let at = 0
+      for (const n of run) {
+        const [from, to] = [at, at += completionLength(sequences[n]!)]
+        tokens[n] = Array.from((out["logps"]!.data as Float32Array).subarray(from, to))
+        referenceTokens[n] = Array.from((out["reference"]!.data as Float32Array).subarray(from, to))
+      }
+    }
+    return { tokens, referenceTokens }
   }
 
   #accumulate(into: Map<string, Float32Array>, out: Readonly<Record<string, Feed>>): void {
@@ -393,12 +468,12 @@ const trainableWeights = ({ checkpoint, lora }: TrainerSpec): Weights => ({
   lora
 })
 
-/** The prefix of a reference adapter's names, to tell them from the policy's in one graph. */
+/** The prefix of the names of a reference's parameters, to tell them from the policy's in one graph. */
 const referencePrefix = "reference."
 
 const referenceWeights = ({ checkpoint, lora, reference }: TrainerSpec): Weights => ({
   index: checkpoint.index,
-  trainable: "none",
+  trainable: lora === undefined && reference !== undefined ? "all" : "none",
   lora: reference === undefined ? undefined : lora,
   inputPrefix: referencePrefix
 })
@@ -412,8 +487,8 @@ const withGradients = (g: Graph, spec: TrainerSpec, loss: Value, stream: Readonl
   return g
 }
 
-const logpsOf = (g: Graph, { checkpoint, options }: TrainerSpec, weights: Weights, derivative: boolean) =>
-  forward(g, checkpoint.config, weights, options.maxLength, derivative)
+const logpsOf = (g: Graph, { checkpoint, options }: TrainerSpec, weights: Weights, derivative: boolean, concentrated = false) =>
+  forward(g, checkpoint.config, weights, options.maxLength, derivative, concentrated)
 
 const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
   const g = new Graph()
@@ -426,18 +501,24 @@ export const graphs = {
   /** A training session does all its work even when asked for less, so scoring has its own graphs. */
   policy: (spec: TrainerSpec): Graph => scoring(spec, trainableWeights(spec)),
   reference: (spec: TrainerSpec): Graph => scoring(spec, referenceWeights(spec)),
+  /** Both, before the update of a loss that must know the whole batch. */
+  both: (spec: TrainerSpec): Graph => {
+    const g = scoring(spec, trainableWeights(spec))
+    g.output("reference", logpsOf(g, spec, referenceWeights(spec), false).logps)
+    return g
+  },
   /** Policy and reference in one session: two would each map the weights, and each page would count twice. */
   objective: (spec: TrainerSpec): Graph => {
     const g = new Graph()
     const objective = objectiveOf(spec.objective)
-    const { logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true)
+    const { concentrations, logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true, objective.concentrations?.(spec.objective))
     const zeros = g.input("zeros", "float32", ["sequence"])
     const segments = g.input("segments", "int64", ["token"])
     const logps = sumBySequence(g, tokens, segments, zeros)
     const referenceTokens = objective.reference(spec.objective) ? logpsOf(g, spec, referenceWeights(spec), false).logps : undefined
     const reference = referenceTokens === undefined ? zeros : sumBySequence(g, referenceTokens, segments, zeros)
     const lengths = g.input("lengths", "float32", ["sequence"])
-    const loss = objective.loss(g, spec.objective, { tokens, segments, logps, reference, referenceTokens, lengths })
+    const loss = objective.loss(g, spec.objective, { tokens, segments, logps, reference, referenceTokens, concentrations, lengths })
     g.output("loss", loss)
     g.output("logps", logps)
     g.output("tokens", tokens)
@@ -445,6 +526,7 @@ export const graphs = {
       g.output("reference", reference)
       g.output("reference_tokens", referenceTokens)
     }
+    if (concentrations !== undefined) g.output("concentrations", concentrations)
     return withGradients(g, spec, loss, stream)
   }
 }

@@ -4,7 +4,7 @@ import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
 import type { Candidate, Lesson } from "../../src/domain.ts"
 import type { Example, Objective } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
-import { trainerBytes } from "../../src/engine/training/memory.ts"
+import { trainerBytes, type TrainerExtras } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { LossNotFinite, Optimizer, OptimizerFailed, type OptimizerState } from "../../src/stages/Optimizer.ts"
@@ -17,7 +17,11 @@ export interface OptimizerOnnxOptions {
   readonly lora: LoraConfig | undefined
   /** Trainable parameters, version and moments to start from: a fresh adapter, or a resumed run's. */
   readonly initial: OptimizerState
-  /** The adapter that training started from, frozen; undefined: the reference has none. */
+  /**
+   * The adapter that training started from; undefined: the reference has none. Where the reference moves
+   * (`options.syncReference`), all that it begins with, of the same names as what is trained: needed then, as a resumed run's own
+   * parameters are others.
+   */
   readonly reference?: Parameters | undefined
   readonly objective: ChosenObjective
   readonly options: TrainerOptions
@@ -28,6 +32,15 @@ type Current = Omit<OptimizerState, "moments"> & {
   readonly moments: Parameters | undefined
   /** Those that were waited for, since the trainer was made or restored. */
   readonly steps: number
+}
+
+/** Absent where the reference stays. */
+const moved = (reference: Parameters | undefined): Pick<OptimizerState, "reference"> => (reference === undefined ? {} : { reference })
+
+/** What a trainer with this objective needs memory for beside the usual. */
+export const extrasOf = (chosen: ChosenObjective, { syncReference }: Pick<TrainerOptions, "syncReference">): TrainerExtras => {
+  const { concentrations, prepare } = objectiveOf(chosen)
+  return { movingReference: syncReference !== undefined, concentrations: concentrations?.(chosen) === true, foresees: prepare !== undefined }
 }
 
 /** Computes a candidate that several lessons share only once, and none that the objective does not read. */
@@ -57,13 +70,14 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
       const runtime = yield* OnnxRuntime
       yield* runtime.reserve(
         "trainer",
-        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength, options.gradientCheckpointing)
+        trainerBytes(checkpoint.config, lora, options.tokensPerRun, options.maxLength, options.gradientCheckpointing, extrasOf(objective, options))
       )
       const program = yield* startProgram("trainer", {
         checkpoint,
         lora,
         parameters: initial.parameters,
         reference,
+        movedReference: initial.reference,
         state: { step: initial.updates, moments: new Map(copyParameters(initial.moments)) },
         rate: initial.rate,
         objective,
@@ -94,22 +108,22 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         // saved.
         const stepped = yield* kept === undefined ? stepping : Effect.interruptible(stepping)
         if ("notFinite" in stepped) return yield* new LossNotFinite({ message: `${stepped.notFinite}: lower the learning rate` })
-        const { metrics, moments, parameters: next, updates: made } = stepped
+        const { metrics, moments, parameters: next, reference, updates: made } = stepped
         const snapshot = { version: version + 1, parameters: next }
-        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + made, moments, steps: known.steps + 1 }))
+        yield* Ref.update(current, (known) => ({ ...known, ...snapshot, updates: updates + made, moments, reference, steps: known.steps + 1 }))
         return { snapshot, metrics }
       }, failed)
       const state = Effect.gen(function*() {
         const { steps: waitedFor, ...known } = yield* Ref.get(current)
         if (known.moments !== undefined) return { ...known, moments: known.moments } satisfies OptimizerState
-        const { moments, parameters, step, steps } = yield* program.state()
+        const { moments, parameters, reference, step, steps } = yield* program.state()
         // Steps whose caller was interrupted may still have finished.
-        return { ...known, version: known.version + steps - waitedFor, updates: step, parameters, moments } satisfies OptimizerState
+        return { ...known, version: known.version + steps - waitedFor, updates: step, parameters, moments, ...moved(reference) } satisfies OptimizerState
       }).pipe(failed)
-      const restore = Effect.fn("Optimizer.restore")(function*({ moments, parameters, rate = 1, updates, version }: OptimizerState) {
-        yield* program.restore({ parameters, moments, step: updates, rate })
+      const restore = Effect.fn("Optimizer.restore")(function*({ moments, parameters, rate = 1, reference, updates, version }: OptimizerState) {
+        yield* program.restore({ parameters, moments, reference, step: updates, rate })
         // If steps are long, the state must stay at hand.
-        yield* Ref.update(current, (known) => ({ version, updates, parameters, moments: known.moments && moments, rate, steps: 0 }))
+        yield* Ref.update(current, (known) => ({ version, updates, parameters, moments: known.moments && moments, reference, rate, steps: 0 }))
       }, failed)
       return Optimizer.of({ name: "onnx", step, state, restore })
     })

@@ -5,11 +5,9 @@
  */
 import type { Graph, Value } from "../engine/graph/graph.ts"
 import type { ObjectiveSettings } from "./objective.ts"
-import { type LabelWeights, type PairLogps, pairObjective, plainWeights } from "./pair-objective.ts"
+import { divergence, type LabelWeights, type PairLogps, pairObjective, plainWeights } from "./pair-objective.ts"
 
 const logRatios = (g: Graph, x: PairLogps) => [g.sub(x.chosen, x.refChosen), g.sub(x.rejected, x.refRejected)] as const
-/** The settings of losses of d = f'(chosen) - f'(rejected). */
-const divergence = ["fDivergenceType", "fAlphaDivergenceCoef"] as const
 
 /** c/|chosen| - r/|rejected|: nats a token. */
 const perToken = (g: Graph, x: PairLogps): Value => g.sub(g.div(x.chosenScore, x.chosenLength), g.div(x.rejectedScore, x.rejectedLength))
@@ -25,7 +23,7 @@ const bent = (bend: "Softplus" | "Relu", marginOf: (settings: ObjectiveSettings)
 }
 
 /** u = p(1-e) + (1-p)e with e = labelSmoothing, v = 1 - u: whether the label is right, if a share e of them is flipped. */
-const smoothed = ({ labelSmoothing: e }: Pick<ObjectiveSettings, "labelSmoothing">, label: number): LabelWeights => {
+export const smoothed = ({ labelSmoothing: e }: Pick<ObjectiveSettings, "labelSmoothing">, label: number): LabelWeights => {
   const right = label * (1 - e) + (1 - label) * e
   return { right, wrong: 1 - right }
 }

@@ -16,10 +16,8 @@
 import type { Graph, Value } from "../engine/graph/graph.ts"
 import { advantageMetrics, meanOf } from "./advantage-metrics.ts"
 import { type Example, float32s, type Objective, type ObjectiveSettings, type ReadSetting, type Scored, type Share, type Stepped } from "./objective.ts"
-import { sumBySequence } from "./sums.ts"
+import { detached, sumBySequence } from "./sums.ts"
 
-/** No derivative flows through it. */
-const detached = (g: Graph, x: Value): Value => g.emit("Cast", [x], { to: 1 })
 const least = (g: Graph, x: Value, bound: number): Value => g.sub(g.scalar(bound), g.emit("Relu", [g.sub(g.scalar(bound), x)]))
 const most = (g: Graph, x: Value, bound: number): Value => g.add(g.scalar(bound), g.emit("Relu", [g.sub(x, g.scalar(bound))]))
 const smaller = (g: Graph, a: Value, b: Value): Value => g.sub(a, g.emit("Relu", [g.sub(a, b)]))

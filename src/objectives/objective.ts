@@ -17,6 +17,8 @@ export interface Example {
   readonly weight: number
   /** Of a candidate: log-probability of each completion token under what it was drawn from, nats. */
   readonly drawn?: ReadonlyArray<number>
+  /** What `prepare` found out about it from the whole batch, by the names of feeds. */
+  readonly found?: Readonly<Record<string, number>>
 }
 
 /** Settings of all objectives; each row says which it `reads`. */
@@ -36,6 +38,8 @@ export interface ObjectiveSettings {
   readonly rejectedFloor?: number
   /** What the tokens count by which the longer completion of a pair exceeds the shorter, [0, 1]. Default 1. */
   readonly ldAlpha?: number
+  /** Losses of pairs: weigh each pair by how likely the policy is to draw it (pair-objective.ts). Default false. */
+  readonly useWeighting?: boolean
   /** What the implicit reward comes from (pair-objective.ts). Default `reverse_kl`, which is DPO. */
   readonly fDivergenceType?: FDivergence
   readonly fAlphaDivergenceCoef?: number
@@ -79,6 +83,8 @@ export interface Scored {
   readonly reference: Value
   /** [token] float32: log-probabilities under the reference; undefined if the objective reads none. */
   readonly referenceTokens: Value | undefined
+  /** [token] float32: log Σ p² over the vocabulary at the token's place, nats, no derivative; undefined if it is not read. */
+  readonly concentrations: Value | undefined
   /** [sequence] float32: completion tokens. */
   readonly lengths: Value
 }
@@ -136,6 +142,15 @@ export interface Stepped {
   readonly tokens: ReadonlyArray<ReadonlyArray<number>>
   readonly old: ReadonlyArray<ReadonlyArray<number>>
   readonly referenceTokens: ReadonlyArray<ReadonlyArray<number>> | undefined
+  readonly concentrations?: ReadonlyArray<ReadonlyArray<number>> | undefined
+}
+
+/** A whole batch before its update: log-probabilities by sequence, then by token, nats. */
+export interface Foreseen {
+  readonly examples: ReadonlyArray<Example>
+  readonly lengths: ReadonlyArray<number>
+  readonly tokens: ReadonlyArray<ReadonlyArray<number>>
+  readonly referenceTokens: ReadonlyArray<ReadonlyArray<number>>
 }
 
 export interface Objective {
@@ -143,6 +158,13 @@ export interface Objective {
   readonly learnsFrom: "preferences" | "advantages" | "completions"
   /** Whether its graph reads the reference's log-probabilities; if not, they are not computed. */
   readonly reference: (settings: Pick<ObjectiveSettings, "beta">) => boolean
+  /** Whether its graph reads `concentrations`; if not, they are not computed. Default no. */
+  readonly concentrations?: (settings: ObjectiveSettings) => boolean
+  /**
+   * Of a loss in which the examples of a batch depend on one another: the same examples with what each needs to know of the
+   * others (`found`). Both models are then run forward over the whole batch before its update.
+   */
+  readonly prepare?: (settings: ObjectiveSettings, batch: Foreseen) => ReadonlyArray<Example>
   /** It reads the chosen side of a pair alone, so the rejected one is not computed. */
   readonly chosenOnly?: true
   /** The settings that change its loss or its metrics; it ignores the others. */

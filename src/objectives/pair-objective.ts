@@ -1,8 +1,19 @@
-/** What all objectives of pairs share: feeds, label weights, metrics. A row (dpo.ts) adds the loss of a pair. */
+/**
+ * What all objectives of pairs share: feeds, label weights, metrics. A row (dpo.ts, aot.ts) adds the loss of a pair; a list
+ * of rows is a weighted sum (`mixture`).
+ *
+ * With `useWeighting` each pair's loss is multiplied with w(chosen) · w(rejected), through which no gradient flows:
+ *
+ *     w(y) = exp( 1/|y| Σ_t (log π(y_t) - log Σ_v π(v)²) )
+ *
+ * (WPO, Zhou et al. 2024, arXiv:2406.11827, eq. 2 with its alignment by sampled tokens.) It is TRL 1.16's formula, without a bound, so a
+ * pair of very sure tokens may count over 1. It does not weigh the NLL of the chosen completions (rpoAlpha, `sft` in a list): in
+ * TRL `sft` with use_weighting fails on a batch of more than one pair.
+ */
 import type { Graph, Value } from "../engine/graph/graph.ts"
 import { chosenNll, nllFeeds, nllMetrics } from "./nll.ts"
-import { float32s, int64s, type Objective, type ObjectiveFeed, type ObjectiveSettings, type ReadSetting, type Scored, type Share, type Stepped } from "./objective.ts"
-import { sumBySequence } from "./sums.ts"
+import { type Example, float32s, type Foreseen, int64s, type Objective, type ObjectiveFeed, type ObjectiveSettings, type ReadSetting, type Scored, type Share, type Stepped } from "./objective.ts"
+import { detached, sumBySequence } from "./sums.ts"
 
 /** n pairs; every value is [pair] float32. */
 export interface PairLogps {
@@ -39,55 +50,163 @@ export interface PairRow {
   readonly labelWeights: (settings: ObjectiveSettings, label: number) => LabelWeights
   /** The loss of each pair, [pair]. */
   readonly pairLoss: (g: Graph, settings: ObjectiveSettings, x: PairLogps) => Value
+  /** Of a loss that sorts the whole batch: what each of its pairs needs to know of the others, by the names of inputs of `pairLoss`. */
+  readonly foresee?: (settings: ObjectiveSettings, pairs: ReadonlyArray<PairNumbers>) => ReadonlyArray<Readonly<Record<string, number>>>
+  /** Settings that every objective of pairs reads, but this one does not. */
+  readonly ignores?: ReadonlyArray<ReadSetting>
+}
+
+/** A pair of a whole batch as numbers: the sums of `PairLogps`, nats. */
+export interface PairNumbers extends LabelWeights {
+  readonly weight: number
+  readonly chosen: number
+  readonly rejected: number
+  readonly refChosen: number
+  readonly refRejected: number
 }
 
 /** Weights that make the loss its expectation over the label. */
 export const plainWeights = (_: ObjectiveSettings, label: number): LabelWeights => ({ right: label, wrong: 1 - label })
 
 /** The objective Σ weight · loss / Σ weight over pairs, plus rpoAlpha times the NLL of the chosen completions (nll.ts). */
-export const pairObjective = ({ labelWeights, pairLoss, reads = [], source, title }: PairRow): Objective & PairRow => ({
-  title,
-  source,
-  labelWeights,
-  pairLoss,
+export const pairObjective = (row: PairRow): Objective & PairRow => ({
+  ...row,
+  ...sumOf([{ row, weight: 1 }], ({ rpoAlpha = 0 }) => rpoAlpha),
   learnsFrom: "preferences",
   reference: () => true,
-  reads: ["beta", "rpoAlpha", "rejectedFloor", "ldAlpha", ...reads],
-  loss: (g, settings, scored) => {
-    const { lengths, logps } = scored
-    const chosen = g.input("chosen", "int64", ["pair"])
-    const rejected = g.input("rejected", "int64", ["pair"])
-    const at = (x: Value, which: Value) => g.emit("Gather", [x, which])
-    const rejectedLength = at(lengths, rejected)
-    const sums = tailOf(settings) === 1 ? sumsOf(g, scored, chosen, rejected) : weighedSums(g, scored)
-    const loss = pairLoss(g, settings, withScores(g, settings, {
-      ...sums,
-      rejected: floorOf(settings) === 0 ? sums.rejected : floored(g, sums.rejected, sums.refRejected, rejectedLength),
-      chosenLength: at(lengths, chosen),
-      rejectedLength,
-      right: g.input("right", "float32", ["pair"]),
-      wrong: g.input("wrong", "float32", ["pair"])
-    }))
-    const mean = g.sum(g.mul(loss, g.input("weights", "float32", ["pair"])), [0], true)
-    const { rpoAlpha = 0 } = settings
-    return rpoAlpha === 0 ? mean : g.add(mean, g.scale(chosenNll(g, at(logps, chosen)), rpoAlpha))
-  },
-  feeds: (settings, share) => {
-    const { batch, examples } = share
-    const labels = examples.map(({ signal }) => labelWeights(settings, signal))
-    return {
-      chosen: int64s(examples, ({ members: [chosen] }) => chosen),
-      rejected: int64s(examples, ({ members: [chosen, rejected = chosen] }) => rejected),
-      right: float32s(labels, ({ right }) => right),
-      wrong: float32s(labels, ({ wrong }) => wrong),
-      weights: float32s(examples, ({ weight }) => weight / batch.weight),
-      ...(tailOf(settings) === 1 ? {} : tailFeeds(settings, share)),
-      ...(floorOf(settings) === 0 ? {} : { floors: float32s(examples, ({ signal }) => signal === 0.5 ? noFloor : floorOf(settings)) }),
-      ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllFeeds(share))
-    }
-  },
-  metrics: (settings, stepped) => ({ ...pairMetrics(settings, stepped), ...((settings.rpoAlpha ?? 0) === 0 ? {} : nllMetrics(stepped)) })
+  reads: readBy(row)
 })
+
+const readBy = ({ ignores = [], reads = [] }: PairRow): ReadonlyArray<ReadSetting> =>
+  [...(["beta", "rpoAlpha", "rejectedFloor", "ldAlpha", "useWeighting"] as const).filter((setting) => !ignores.includes(setting)), ...reads]
+
+/** The settings of losses of d = f'(chosen) - f'(rejected). */
+export const divergence = ["fDivergenceType", "fAlphaDivergenceCoef"] as const
+
+/** A loss of a list, and what it is multiplied with. */
+export interface Term<A> {
+  readonly row: A
+  readonly weight: number
+}
+
+/**
+ * Σ weight · loss over a list of losses of pairs, on the same scores and settings: MPO, Wang et al. 2024 (arXiv:2411.10442), by
+ * TRL's `loss_type` with `loss_weights`.
+ *
+ * @param likelihood weight of the chosen completions' NLL, which is TRL's `sft` in a list; undefined: rpoAlpha is
+ */
+export const mixture = (terms: ReadonlyArray<Term<PairRow>>, likelihood: number | undefined): Objective => {
+  const rows = terms.map(({ row }) => row)
+  const all = new Set(rows.flatMap(readBy))
+  // As in TRL, which takes a divergence only where every loss of the list does.
+  const everywhere = (setting: ReadSetting) => rows.every((row) => readBy(row).includes(setting))
+  return {
+    ...sumOf(terms, likelihood === undefined ? ({ rpoAlpha = 0 }) => rpoAlpha : () => likelihood),
+    learnsFrom: "preferences",
+    reference: () => true,
+    reads: [...all].filter((setting) =>
+      setting === "rpoAlpha" ? likelihood === undefined : ["useWeighting", ...divergence].includes(setting) ? everywhere(setting) : true),
+    title: `Online ${[...new Set(rows.map(({ title }) => title.replace(/^Online /, ""))), ...likelihood === undefined ? [] : ["SFT"]].join(" + ")}`,
+    source: `a weighted sum as in MPO, Wang et al. 2024 (arXiv:2411.10442), of ${[...new Set(rows.map(({ source }) => source)), ...likelihood === undefined ? [] : ["the chosen drawings' likelihood"]].join("; ")}`
+  }
+}
+
+/** Name of an input of the n-th loss of a list. */
+const ofTerm = (name: string, n: number): string => (n === 0 ? name : `${name}_${n}`)
+
+const sumOf = (
+  terms: ReadonlyArray<Term<PairRow>>,
+  likelihoodOf: (settings: ObjectiveSettings) => number
+): Pick<Objective, "concentrations" | "feeds" | "loss" | "metrics" | "prepare"> => {
+  const sorting = terms.map(({ row }) => row).filter(({ foresee }) => foresee !== undefined)
+  const weighs = ({ useWeighting = false }: ObjectiveSettings): boolean =>
+    useWeighting && terms.every(({ row }) => readBy(row).includes("useWeighting"))
+  return {
+    concentrations: weighs,
+    loss: (g, settings, scored) => {
+      const { lengths, logps } = scored
+      const chosen = g.input("chosen", "int64", ["pair"])
+      const rejected = g.input("rejected", "int64", ["pair"])
+      const at = (x: Value, which: Value) => g.emit("Gather", [x, which])
+      const rejectedLength = at(lengths, rejected)
+      const sums = tailOf(settings) === 1 ? sumsOf(g, scored, chosen, rejected) : weighedSums(g, scored)
+      const x = withScores(g, settings, {
+        ...sums,
+        rejected: floorOf(settings) === 0 ? sums.rejected : floored(g, sums.rejected, sums.refRejected, rejectedLength),
+        chosenLength: at(lengths, chosen),
+        rejectedLength,
+        right: g.input("right", "float32", ["pair"]),
+        wrong: g.input("wrong", "float32", ["pair"])
+      })
+      const weights = g.input("weights", "float32", ["pair"])
+      const own = weighs(settings) ? g.mul(weights, likelyPairs(g, scored, chosen, rejected)) : weights
+      const total = terms.map(({ row, weight }, n) => {
+        const loss = row.pairLoss(g, settings, {
+          ...x,
+          right: g.input(ofTerm("right", n), "float32", ["pair"]),
+          wrong: g.input(ofTerm("wrong", n), "float32", ["pair"])
+        })
+        return g.scale(g.sum(g.mul(loss, own), [0], true), weight)
+      }).reduce((sum, loss) => g.add(sum, loss))
+      const likelihood = likelihoodOf(settings)
+      return likelihood === 0 ? total : g.add(total, g.scale(chosenNll(g, at(logps, chosen)), likelihood))
+    },
+    feeds: (settings, share) => {
+      const { batch, examples } = share
+      const labels = terms.map(({ row }, n) => {
+        const weights = examples.map(({ signal }) => row.labelWeights(settings, signal))
+        return { [ofTerm("right", n)]: float32s(weights, ({ right }) => right), [ofTerm("wrong", n)]: float32s(weights, ({ wrong }) => wrong) }
+      })
+      const found = sorting.length === 0 ? [] : Object.keys(examples[0]?.found ?? {})
+      return {
+        chosen: int64s(examples, ({ members: [chosen] }) => chosen),
+        rejected: int64s(examples, ({ members: [chosen, rejected = chosen] }) => rejected),
+        ...Object.assign({}, ...labels) as Readonly<Record<string, ObjectiveFeed>>,
+        weights: float32s(examples, ({ weight }) => weight / batch.weight),
+        ...Object.fromEntries(found.map((name) => [name, float32s(examples, (example) => example.found![name]!)])),
+        ...(tailOf(settings) === 1 ? {} : tailFeeds(settings, share)),
+        ...(floorOf(settings) === 0 ? {} : { floors: float32s(examples, floorFor(settings)) }),
+        ...(likelihoodOf(settings) === 0 ? {} : nllFeeds(share))
+      }
+    },
+    metrics: (settings, stepped) => ({
+      ...pairMetrics(settings, stepped),
+      ...(likelihoodOf(settings) === 0 ? {} : nllMetrics(stepped))
+    }),
+    ...(sorting.length === 0 ? {} : {
+      prepare: (settings, batch) => {
+        const found = sorting.map((row) => row.foresee!(settings, numbersOf(settings, row, batch)))
+        return batch.examples.map((example, n) => ({ ...example, found: Object.assign({}, ...found.map((each) => each[n])) as Record<string, number> }))
+      }
+    } satisfies Pick<Objective, "prepare">)
+  }
+}
+
+/** w(chosen) · w(rejected) of each pair, [pair], no derivative: see above. */
+const likelyPairs = (g: Graph, { concentrations, lengths, segments, tokens }: Scored, chosen: Value, rejected: Value): Value => {
+  const aligned = g.sub(detached(g, tokens), concentrations!)
+  const counted = g.add(g.emit("Relu", [g.sub(lengths, g.scalar(1))]), g.scalar(1))
+  const means = g.div(sumBySequence(g, aligned, segments, g.input("zeros", "float32", ["sequence"])), counted)
+  return g.emit("Exp", [g.add(g.emit("Gather", [means, chosen]), g.emit("Gather", [means, rejected]))])
+}
+
+/** The pairs of a whole batch as the graph sees them. */
+const numbersOf = (settings: ObjectiveSettings, row: PairRow, { examples, lengths, referenceTokens, tokens }: Foreseen): ReadonlyArray<PairNumbers> =>
+  examples.map((example) => {
+    const { members: [chosen, rejected = chosen], signal, weight } = example
+    const shared = Math.min(lengths[chosen]!, lengths[rejected]!)
+    const sum = (of: ReadonlyArray<number>) => of.reduce((total, logp, t) => total + (t < shared ? 1 : tailOf(settings)) * logp, 0)
+    const refRejected = sum(referenceTokens[rejected]!)
+    const floor = floorOf(settings) === 0 ? -Infinity : refRejected - floorFor(settings)(example) * lengths[rejected]!
+    return {
+      ...row.labelWeights(settings, signal),
+      weight,
+      chosen: sum(tokens[chosen]!),
+      rejected: Math.max(floor, sum(tokens[rejected]!)),
+      refChosen: sum(referenceTokens[chosen]!),
+      refRejected
+    }
+  })
 
 const tailOf = ({ ldAlpha = 1 }: ObjectiveSettings): number => ldAlpha
 
@@ -166,6 +285,7 @@ const floorOf = ({ rejectedFloor = 0 }: ObjectiveSettings): number => rejectedFl
 
 /** Of a tie, whose second side is not rejected: no policy falls so far. */
 const noFloor = 1e6
+const floorFor = (settings: ObjectiveSettings) => ({ signal }: Pick<Example, "signal">): number => (signal === 0.5 ? noFloor : floorOf(settings))
 
 /**
  * max(rejected, its reference - floor · length): constant below the floor, so no gradient flows there. Bounded-DPO (Cho
@@ -178,7 +298,7 @@ const floored = (g: Graph, rejected: Value, reference: Value, length: Value): Va
 }
 
 /** TRL's: means over the pairs that have a chosen side, by weight. Rewards and margins are log-ratios times beta, nats. */
-const pairMetrics = (settings: ObjectiveSettings, { examples, lengths, policy, reference, referenceTokens, tokens }: Stepped): Record<string, number> => {
+const pairMetrics = (settings: ObjectiveSettings, { concentrations, examples, lengths, policy, reference, referenceTokens, tokens }: Stepped): Record<string, number> => {
   const { beta } = settings
   const [floor, tail] = [floorOf(settings), tailOf(settings)]
   const decided = examples.flatMap(({ members: [chosen, rejected = chosen], signal, weight }) =>
@@ -191,6 +311,8 @@ const pairMetrics = (settings: ObjectiveSettings, { examples, lengths, policy, r
     policy[n]! - reference[n]! - (tail === 1 ? 0 : (1 - tail) * (behind(tokens[n]!, shared) - behind(referenceTokens![n]!, shared)))
   const better = ({ chosen, shared }: (typeof decided)[number]) => beta * ratio(chosen, shared)
   const worse = ({ rejected, shared }: (typeof decided)[number]) => beta * ratio(rejected, shared)
+  const likely = (n: number) =>
+    Math.exp(tokens[n]!.reduce((sum, logp, t) => sum + logp - concentrations![n]![t]!, 0) / Math.max(1, lengths[n]!))
   const used = [...new Set(examples.flatMap(({ members }) => [...members]))]
   return {
     ...mean("rewards/chosen", better),
@@ -200,6 +322,7 @@ const pairMetrics = (settings: ObjectiveSettings, { examples, lengths, policy, r
     ...mean("logps/chosen", ({ chosen }) => policy[chosen]!),
     ...mean("logps/rejected", ({ rejected }) => policy[rejected]!),
     ...(floor === 0 ? {} : mean("rejected/floored", ({ rejected: n }) => (policy[n]! < reference[n]! - floor * lengths[n]! ? 1 : 0))),
+    ...(concentrations === undefined ? {} : mean("pairs/likelihood_weight", ({ chosen, rejected }) => likely(chosen) * likely(rejected))),
     "objective/kl": used.reduce((n, i) => n + policy[i]! - reference[i]!, 0) / used.length,
     beta
   }

@@ -9,3 +9,6 @@ export const sumBySequence = (g: Graph, logps: Value, segments: Value, zeros: Va
   if (logps.shape.join() !== segments.shape.join()) wrongShape(`logps [${logps.shape}], segments [${segments.shape}]`)
   return g.emit("ScatterElements", [zeros, segments, logps], { axis: 0, reduction: "add" })
 }
+
+/** The same float32 value; no derivative flows through it. */
+export const detached = (g: Graph, x: Value): Value => g.emit("Cast", [x], { to: 1 })

@@ -13,12 +13,12 @@ const change = ({ after, before }: { readonly before: number; readonly after: nu
   html`<span class="from">${shown(before)}<span aria-hidden="true"> → </span><span class="hidden"> to </span></span>${shown(after)}`
 
 export const headline = ({ command, finished, summary, title }: ReportData): Html => {
-  const { alarms, costUsd, diversity, learning, length, objective, seconds, steps, validity, winRate } = summary
+  const { alarms, costUsd, diversity, learning, length, seconds, steps, validity, winRate } = summary
   const compared = learning !== undefined && learning !== null
-  const { lesson, lessons, source, title: method } = learned(summary)
+  const { lesson, lessons, name, source, title: method } = learned(summary)
   return html`<header>
 <h1>${title}</h1>
-<p class="trained"><span title="${objective}: ${source}">${method}</span>: ${counted(steps, "step")}, ${counted(lessons, lesson)}. <code>${command}</code></p>
+<p class="trained"><span title="${name}: ${source}">${method}</span>: ${counted(steps, "step")}, ${counted(lessons, lesson)}. <code>${command}</code></p>
 ${
     !finished
     && html`<p class="warning"><b>Interrupted.</b> The run has not finished; the numbers cover its steps so far.</p>`

@@ -1,6 +1,7 @@
 /**
- * `checkpoints/step-N/`: the trainable parameters after N steps, AdamW's moments, the earlier policy versions that
- * drawings may still be drawn from, the states that the run may go back to, and state.json with the hash of each file.
+ * `checkpoints/step-N/`: the trainable parameters after N steps, AdamW's moments, the reference where it moves, the earlier
+ * policy versions that drawings may still be drawn from, the states that the run may go back to, and state.json with the hash of
+ * each file.
  * The run's state (stages/RunState.ts) holds the hash of state.json, so one flipped bit anywhere is seen.
  *
  * Order: every file is synced, then the folder, which is renamed, then the folder above; only then is the checkpoint
@@ -37,8 +38,10 @@ export interface CheckpointContent {
 }
 
 const momentsFile = "optimizer.safetensors"
+const referenceFile = "reference.safetensors"
 const keptFile = (version: number): string => `kept-${version}.safetensors`
-const keptMomentsFile = (version: number): string => `kept-${version}.optimizer.safetensors`
+/** Of a kept state, the file that a checkpoint's own state has under this name. */
+const keptAs = (version: number, file: string): string => `kept-${version}.${file}`
 const versionFile = /^policy-(\d+)\.safetensors$/
 
 const namedIn = (name: keyof Kept, state: OptimizerState | undefined) =>
@@ -62,11 +65,13 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function*(
   const files = [
     ...parameterFiles(state.parameters, lora, base),
     [momentsFile, encodeSafetensors(state.moments)] as const,
+    ...(state.reference === undefined ? [] : [[referenceFile, encodeSafetensors(state.reference)] as const]),
     ...earlier.map(({ parameters, version }) => [`policy-${version}.safetensors`, encodeSafetensors(parameters)] as const),
     // A version has one content: the checkpoint's own is here already.
-    ...[kept.good, kept.next].flatMap((each) => each === undefined || each.version === state.version ? [] : [each]).flatMap(({ moments, parameters, version }) => [
+    ...[kept.good, kept.next].flatMap((each) => each === undefined || each.version === state.version ? [] : [each]).flatMap(({ moments, parameters, reference, version }) => [
       [keptFile(version), encodeSafetensors(parameters)] as const,
-      [keptMomentsFile(version), encodeSafetensors(moments)] as const
+      [keptAs(version, momentsFile), encodeSafetensors(moments)] as const,
+      ...(reference === undefined ? [] : [[keptAs(version, referenceFile), encodeSafetensors(reference)] as const])
     ])
   ]
   const hashes = Object.fromEntries(files.map(([name, bytes]) => [name, sha256(bytes)]))
@@ -108,17 +113,22 @@ const openCheckpoint = Effect.fn("openCheckpoint")(function*(
   order: ReadonlyArray<string>
 ) {
   const folder = folderOf(run, step)
-  const { kept = {}, rate, updates, version } = yield* verify(folder, sha256)
+  const { files, kept = {}, rate, updates, version } = yield* verify(folder, sha256)
   const read = (file: string) => Effect.map(openWeights(folder, file), readParameters)
   const inOrder = (found: Parameters): Parameters => new Map(order.map((name) => [name, found.get(name)!]))
   const versions = fs.readdirSync(folder).flatMap((name) => versionFile.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b)
-  const stateIn = Effect.fnUntraced(function*(of: { readonly version: number; readonly updates: number }, weights: string, moments: string) {
-    return { ...of, parameters: inOrder(yield* read(weights)), moments: yield* read(moments) } satisfies OptimizerState as OptimizerState
+  const stateIn = Effect.fnUntraced(function*(of: { readonly version: number; readonly updates: number }, weights: string, moments: string, reference: string) {
+    return {
+      ...of,
+      parameters: inOrder(yield* read(weights)),
+      moments: yield* read(moments),
+      ...(Object.hasOwn(files, reference) ? { reference: inOrder(yield* read(reference)) } : {})
+    } satisfies OptimizerState as OptimizerState
   })
-  const state = { ...yield* stateIn({ version, updates }, weightsFile(lora), momentsFile), rate }
+  const state = { ...yield* stateIn({ version, updates }, weightsFile(lora), momentsFile, referenceFile), rate }
   const keptState = Effect.fnUntraced(function*(of: { readonly version: number; readonly updates: number } | undefined) {
     if (of === undefined || of.version === version) return of && state
-    return yield* stateIn(of, keptFile(of.version), keptMomentsFile(of.version))
+    return yield* stateIn(of, keptFile(of.version), keptAs(of.version, momentsFile), keptAs(of.version, referenceFile))
   })
   return {
     state,

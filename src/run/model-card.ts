@@ -32,14 +32,14 @@ ${
 }
 
 export const modelCard = (summary: Summary, base: Base): Card => {
-  const { objective, seconds, steps } = summary
-  const { lesson, lessons, source, title } = learned(summary)
+  const { seconds, steps } = summary
+  const { lesson, lessons, name, source, title } = learned(summary)
   const revision = base.revision === null ? "" : `, revision="${base.revision}"`
   const text = `
 # SVG adapter for ${base.name}
 
 A LoRA adapter trained by ${inSentence(title)} with vequinox: ${steps} steps on ${lessons} ${lesson}s in ${Math.round(seconds)} s.
-Objective: \`${objective}\`. ${source}.
+Objective: \`${name}\`. ${source}.
 
 ${measuresOf(summary)}
 \`\`\`python

@@ -1,12 +1,12 @@
 import { Effect, Schema } from "effect"
 import { Evaluated } from "../evaluation/measures.ts"
-import { judgedObjectives, objectiveOf } from "../objectives/objectives.ts"
+import { judgedObjectives, lossTypeText, objectiveOf } from "../objectives/objectives.ts"
 import { FileProblem, readText } from "../system/files.ts"
 
 /** summary.json. */
 export const Summary = Schema.Struct({
-  /** The objective of the run: a row of the table of objectives. */
-  objective: Schema.Literals(judgedObjectives),
+  /** The objective of the run: a row of the table of objectives, or those that were added up. */
+  objective: Schema.Union([Schema.Literals(judgedObjectives), Schema.Array(Schema.Literals(judgedObjectives))]),
   steps: Schema.Int,
   /** Preference pairs trained; 0 where the objective learns from advantages. */
   pairs: Schema.Int,
@@ -38,7 +38,8 @@ export const readSummary = Effect.fn("readSummary")(function*(file: string) {
 /** A run and what it learned from, in words for people: "Online DPO" from 9000 things, each a "preference pair". */
 export const learned = ({ advantages, objective, pairs }: Pick<Summary, "objective" | "pairs" | "advantages">) => {
   const { learnsFrom, source, title } = objectiveOf({ lossType: objective })
+  const name = lossTypeText(objective)
   return learnsFrom === "advantages"
-    ? { title, source, lessons: advantages, lesson: "judged drawing" }
-    : { title, source, lessons: pairs, lesson: "preference pair" }
+    ? { name, title, source, lessons: advantages, lesson: "judged drawing" }
+    : { name, title, source, lessons: pairs, lesson: "preference pair" }
 }

@@ -16,7 +16,7 @@ import { failedInARow, failuresAfter, watchJudge } from "../evaluation/judge-wat
 import type { StepOutcome } from "../steps/metrics.ts"
 import { type Kept, makeStepBack, type StepBackOptions } from "../steps/step-back.ts"
 import { modelCard } from "./model-card.ts"
-import type { ObjectiveName } from "../objectives/objectives.ts"
+import type { LossType } from "../objectives/objectives.ts"
 import type { LoraConfig } from "../engine/weights/parameters.ts"
 import { train } from "../pipeline.ts"
 import type { Progress } from "../system/progress.ts"
@@ -39,7 +39,7 @@ export interface TrainingRunOptions {
   readonly curriculum?: ReadonlyArray<Stage> | undefined
   readonly run: RunFolder
   /** What the optimizer minimises; `pipeline.lessons` says what it learns from. */
-  readonly objective: ObjectiveName
+  readonly objective: LossType
   readonly lora: LoraConfig | undefined
   readonly base: Base
   /** The policy as the run began, version 0. */
@@ -50,7 +50,10 @@ export interface TrainingRunOptions {
    */
   readonly from: { readonly seconds: number; readonly kept?: Kept | undefined } | undefined
   /** What happens where the run runs away. Default: it steps back, to states kept in memory. */
-  readonly stepBack?: Pick<StepBackOptions, "keeps" | "likelihood" | "onDivergence"> | undefined
+  readonly stepBack?: (Pick<StepBackOptions, "keeps" | "likelihood" | "onDivergence"> & {
+    /** Losses of pairs are weighed by what the policy has become sure of, so they grow while it learns. */
+    readonly weighed?: boolean
+  }) | undefined
   /** They compare the policies at the end, and check the judge meanwhile; none of them may be the training judge. */
   readonly scorers: ReadonlyArray<Scorer>
   readonly evaluation: Pick<EvaluationOptions, "temperatures" | "bestOf" | "progress">
@@ -115,7 +118,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const { guard, kept } = yield* makeStepBack({
     ...o.stepBack ?? { onDivergence: "step-back", keeps: true },
     drawings: Math.min(o.pipeline.promptsPerStep, fewestPrompts(o)) * o.pipeline.k,
-    losses: o.pipeline.lessons === "preferences",
+    losses: o.pipeline.lessons === "preferences" && o.stepBack?.weighed !== true,
     start: o.initial,
     reports: known,
     kept: o.from?.kept

@@ -22,6 +22,8 @@ export interface OptimizerState {
   readonly parameters: Parameters
   /** First and second moments of AdamW, by `exp_avg.<name>` and `exp_avg_sq.<name>`. */
   readonly moments: Parameters
+  /** The reference's parameters where they move; undefined: those that training began with. */
+  readonly reference?: Parameters | undefined
   /** The learning rate is multiplied with it, (0, 1]; default 1. */
   readonly rate?: number | undefined
 }

@@ -6,7 +6,7 @@ import { Effect, Schema } from "effect"
 import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
 import { judgesHelp } from "./judges/judges.ts"
-import { judgedObjectives, type ObjectiveName, objectiveOf } from "../objectives/objectives.ts"
+import { judgedObjectives, lossNames, type LossType, lossTypeText, notAdded, objectiveOf } from "../objectives/objectives.ts"
 import { fDivergences, importanceSamplingModes, type ReadSetting } from "../objectives/objective.ts"
 import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
@@ -97,7 +97,11 @@ export const settings = {
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
-  loss_type: [orElse(Schema.Literals(judgedObjectives), "sigmoid"), "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce, grpo and its kin)"],
+  loss_type: [
+    orElse(Schema.Union([Schema.Literals(judgedObjectives), Schema.Array(Schema.Literals(judgedObjectives)).check(Schema.isMinLength(1))]), "sigmoid"),
+    "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce, grpo and its kin); losses of pairs and sft may be added up: sigmoid,bco_pair,sft"
+  ],
+  loss_weights: [orElse(Schema.Array(above(0, 1e6)), []), "several losses: what each of loss_type is multiplied with, for example 0.8,0.2,1; without it, 1 each"],
   beta: [
     orElse(real(0, 1e6), 0.1),
     "losses of pairs: temperature of the implicit reward, over 0; grpo and its kin: weight of the divergence from the reference, 0 unless it is given. Larger stays nearer to the reference"
@@ -133,7 +137,14 @@ export const settings = {
   rpo_alpha: [orElse(real(0, 1e6), 4), "weight of the chosen drawings' negative log-likelihood, a mean over their tokens, beside a loss of pairs; 0 adds none"],
   rejected_floor: [orElse(real(0, 1e3), 0), "push a rejected drawing down no further once its log-probability a token is this far under the reference's, nats; 0 sets no floor"],
   ld_alpha: [orElse(real(0, 1), 1), "losses of pairs: what tokens count by which the longer drawing of a pair exceeds the shorter (LD-DPO); 1 is plain"],
-  label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust, exo_pair, which needs one over 0)"],
+  use_weighting: [orElse(Schema.Boolean, false), "losses of pairs: weigh each pair by how likely the policy is to draw both of its drawings (WPO)"],
+  sync_ref_model: [orElse(Schema.Boolean, false), "move the reference towards the policy while training (TR-DPO); if not, it stays what it was"],
+  ref_model_mixup_alpha: [
+    orElse(above(0, 1), 0.6),
+    "sync_ref_model: share of the policy in the new reference, the rest is the old one; a LoRA needs 1, which copies the policy"
+  ],
+  ref_model_sync_steps: [orElse(int(1, 1e9), 512), "sync_ref_model: updates between two moves"],
+  label_smoothing: [orElse(real(0, 0.4999), 0), "chance that a label is wrong (sigmoid, robust, aot, aot_unpaired, exo_pair, which needs one over 0)"],
   f_divergence_type: [orElse(Schema.Literals(fDivergences), "reverse_kl"), "losses of a margin: what holds the policy near the reference (f-DPO)"],
   f_alpha_divergence_coef: [orElse(real(0, 100), 0.5), "alpha of alpha_divergence; 1 is reverse_kl"],
   discopop_tau: [orElse(above(0, 1e3), 0.05), "discopop: how sharply it changes from one loss to the other"],
@@ -211,6 +222,7 @@ export const objectiveSettings: Readonly<Record<ReadSetting, SettingName>> = {
   rpoAlpha: "rpo_alpha",
   rejectedFloor: "rejected_floor",
   ldAlpha: "ld_alpha",
+  useWeighting: "use_weighting",
   fDivergenceType: "f_divergence_type",
   fAlphaDivergenceCoef: "f_alpha_divergence_coef",
   discopopTau: "discopop_tau",
@@ -230,10 +242,14 @@ const settingsOfPairs: ReadonlyArray<SettingName> = ["pair_selection", "ties", "
 /** How advantages are made. */
 const settingsOfAdvantages: ReadonlyArray<SettingName> = ["reward", "length_weight", "length_limit", "scale_rewards", "mask_truncated_completions"]
 
+/** How the reference moves. */
+const settingsOfReference: ReadonlyArray<SettingName> = ["sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"]
+
 /** Settings that an objective ignores. */
-const unreadBy = (lossType: ObjectiveName): ReadonlyArray<SettingName> => {
-  const { learnsFrom, reads } = objectiveOf({ lossType })
+const unreadBy = (lossType: LossType): ReadonlyArray<SettingName> => {
+  const { learnsFrom, reads, reference } = objectiveOf({ lossType })
   return [
+    ...reference({ beta: 1 }) ? [] : settingsOfReference,
     ...(Object.keys(objectiveSettings) as Array<ReadSetting>).flatMap((own) => reads.includes(own) ? [] : [objectiveSettings[own]]),
     ...learnsFrom === "preferences" ? settingsOfAdvantages : settingsOfPairs
   ]
@@ -269,27 +285,59 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
       })
     ))
   }
-  const config = yield* Schema.decodeUnknownEffect(TrainConfig)({ ...stored, ...merged }).pipe(
+  const decoded = yield* Schema.decodeUnknownEffect(TrainConfig)({ ...stored, ...merged }).pipe(
     Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
   )
+  const names = lossNames(decoded.loss_type)
+  // A list of one is that one.
+  const config = names.length === 1 ? { ...decoded, loss_type: names[0]! } as TrainConfig : decoded
+  const unmixed = names.length > 1 ? notAdded(names) : undefined
+  if (unmixed !== undefined) return yield* new ConfigInvalid({ message: unmixed })
   const unread = unreadBy(config.loss_type).find((name) => name in merged)
   if (unread !== undefined) {
     const readers = judgedObjectives.filter((lossType) => !unreadBy(lossType).includes(unread))
     return yield* new ConfigInvalid({
-      message: `${unread in given ? `--${flagOf(unread)}` : `${file}: ${unread}`} means nothing with loss_type ${config.loss_type}: ` +
+      message: `${unread in given ? `--${flagOf(unread)}` : `${file}: ${unread}`} means nothing with loss_type ${lossTypeText(config.loss_type)}: ` +
         `leave it out, or choose a loss_type that reads it (${readers.join(", ")}).`
     })
   }
-  const { learnsFrom, reads } = objectiveOf({ lossType: config.loss_type })
-  if (learnsFrom === "advantages") return !reads.includes("beta") || "beta" in merged || "beta" in stored ? config : { ...config, beta: 0 }
-  if (config.loss_type === "exo_pair" && config.label_smoothing === 0) {
+  const problem = notTogether(config, merged)
+  if (problem !== undefined) return yield* new ConfigInvalid({ message: problem })
+  const { learnsFrom, reads, reference } = objectiveOf({ lossType: config.loss_type })
+  if (learnsFrom === "advantages") {
+    const held = !reads.includes("beta") || "beta" in merged || "beta" in stored ? config : { ...config, beta: 0 }
+    if (!held.sync_ref_model || reference(held)) return held
+    return yield* new ConfigInvalid({ message: `sync_ref_model moves a reference that ${lossTypeText(config.loss_type)} reads with --beta over 0 only: give one, or leave it out.` })
+  }
+  if (names.includes("exo_pair") && config.label_smoothing === 0) {
     return yield* new ConfigInvalid({ message: "loss_type exo_pair compares the policy with a label that may be wrong: give --label-smoothing over 0, for example 0.001." })
   }
   if (config.beta === 0) {
-    return yield* new ConfigInvalid({ message: `${"beta" in given ? "--beta" : `${file}: beta`} is 0: ${config.loss_type} compares log-ratios times beta, so give a number over 0.` })
+    return yield* new ConfigInvalid({ message: `${"beta" in given ? "--beta" : `${file}: beta`} is 0: ${lossTypeText(config.loss_type)} compares log-ratios times beta, so give a number over 0.` })
   }
   return config
 })
+
+/** Why these settings cannot hold together, a sentence, or undefined. */
+const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
+  const names = lossNames(c.loss_type)
+  if (names.length === 1 && c.loss_weights.length > 0) {
+    return `loss_weights weighs the losses of a list, and loss_type names ${names[0]!} alone: leave it out, or name several.`
+  }
+  if (c.loss_weights.length > 0 && c.loss_weights.length !== names.length) {
+    return `loss_weights has ${counted(c.loss_weights.length, "weight")} for ${counted(names.length, "loss", "losses")} of loss_type: give one for each.`
+  }
+  if (!c.sync_ref_model) {
+    const idle = settingsOfReference.slice(1).find((name) => name in given)
+    return idle === undefined ? undefined : `${idle} says how the reference moves, and it does not: give --sync-ref-model, or leave it out.`
+  }
+  if (c.ref_model_mixup_alpha < 1 && (c.lora_r > 0 || c.adapter !== "")) {
+    return `ref_model_mixup_alpha is ${c.ref_model_mixup_alpha}, and a mixture of two adapters is no adapter of their rank: give 1, which copies the policy's, or train every parameter with --lora-r 0.`
+  }
+  return undefined
+}
+
+const counted = (n: number, one: string, several = `${one}s`): string => `${n} ${n === 1 ? one : several}`
 
 const readYaml = Effect.fnUntraced(function*(file: string) {
   const text = yield* readText(file)

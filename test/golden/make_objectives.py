@@ -181,19 +181,23 @@ REFERENCE = [-2.0, -2.5, -2.75, -2.25]
 PAIRS = [[0, 1], [0, 2], [3, 1]]
 
 
-def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_kl", coef=0.5, tau=0.05, ld_alpha=None):
+def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_kl", coef=0.5, tau=0.05, ld_alpha=None, concentrations=None):
     """`DPOTrainer._compute_loss` of the installed TRL on one batch: all chosen completions, then all rejected ones.
 
-    With ld_alpha the reference, which gives every token of a completion the same, is weighed as TRL weighs its own.
+    With ld_alpha the reference, which gives every token of a completion the same, is weighed as TRL weighs its own. With
+    concentrations, log sum p^2 at each token, use_weighting is on.
     """
     rows = [tokens[pair[side]] for side in (0, 1) for pair in PAIRS]
     width = max(len(row) for row in rows)
-    log_probs = torch.stack([torch.cat([row, row.new_zeros(width - len(row))]) for row in rows])
+    padded = lambda rows: torch.stack([torch.cat([row, row.new_zeros(width - len(row))]) for row in rows])
+    log_probs = padded(rows)
     mask = torch.zeros(len(rows), width + 1, dtype=torch.long)  # one prompt token first
     for n, row in enumerate(rows):
         mask[n, 1 : 1 + len(row)] = 1
     blank = torch.zeros_like(log_probs)
     outputs = SimpleNamespace(log_probs=log_probs, entropy=blank, mean_logits=blank, is_top1=blank.bool())
+    if concentrations is not None:
+        outputs.log_sum_sq_probs = padded([log_probs.new_tensor(concentrations[pair[side]]) for side in (0, 1) for pair in PAIRS])
     same = lambda tensor: tensor
     trainer = SimpleNamespace(
         model=SimpleNamespace(training=False),
@@ -208,7 +212,7 @@ def trl_pairs_loss(kinds, weights, beta, smoothing, tokens, divergence="reverse_
         loss_weights=weights,
         beta=beta,
         label_smoothing=smoothing,
-        use_weighting=False,
+        use_weighting=concentrations is not None,
         _metrics={"eval": defaultdict(list), "train": defaultdict(list)},
         _total_train_tokens=0,
         _tp_size=1,

@@ -21,7 +21,9 @@ const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
  */
 export const lossAndSlope = async (
   chosen: ChosenObjective,
-  { old, reference, tokens }: {
+  { concentrations = [], old, reference, tokens }: {
+    /** log Σ p² at each token. Default -1. */
+    readonly concentrations?: ReadonlyArray<ReadonlyArray<number>>
     readonly reference: ReadonlyArray<number> | ReadonlyArray<ReadonlyArray<number>>
     readonly tokens: ReadonlyArray<ReadonlyArray<number>>
     readonly old?: ReadonlyArray<ReadonlyArray<number>> | undefined
@@ -31,6 +33,9 @@ export const lossAndSlope = async (
 ) => {
   const objective = objectiveOf(chosen)
   const lengths = tokens.map((row) => row.length)
+  const perToken = reference.map((of, n) => (typeof of === "number" ? tokens[n]!.map(() => of / tokens[n]!.length) : of))
+  const prepared = objective.prepare?.(chosen, { examples: all, lengths, tokens, referenceTokens: perToken }) ?? all
+  const own = examples.map((example) => prepared[all.indexOf(example)] ?? example)
   const g = new Graph()
   const token = g.input("tokens", "float32", ["token"])
   const segments = g.input("segments", "int64", ["token"])
@@ -41,20 +46,21 @@ export const lossAndSlope = async (
     logps,
     reference: g.input("reference", "float32", ["sequence"]),
     referenceTokens: objective.reference(chosen) ? g.input("reference_tokens", "float32", ["token"]) : undefined,
+    concentrations: objective.concentrations?.(chosen) === true ? g.input("concentrations", "float32", ["token"]) : undefined,
     lengths: g.input("lengths", "float32", ["sequence"])
   })
   g.output("loss", loss)
   g.output("slope", gradients(g, loss, g.constant([1], [1]), [token])[0]!)
   const session = await createSession(g, { device: "cpu", threads: 1, weights: "mapped" })
-  const perToken = reference.map((of, n) => (typeof of === "number" ? tokens[n]!.map(() => of / tokens[n]!.length) : of))
   const out = await session.run({
     tokens: float32([tokens.flat().length], Float32Array.from(tokens.flat())),
     segments: int64([tokens.flat().length], tokens.flatMap((row, n) => row.map(() => n))),
     zeros: float32([tokens.length], new Float32Array(tokens.length)),
     reference: float32([tokens.length], Float32Array.from(perToken, (row) => row.reduce((sum, x) => sum + x, 0))),
     reference_tokens: float32([perToken.flat().length], Float32Array.from(perToken.flat())),
+    concentrations: float32([tokens.flat().length], Float32Array.from(tokens.flatMap((row, n) => concentrations[n] ?? row.map(() => -1)))),
     lengths: float32([tokens.length], Float32Array.from(lengths)),
-    ...tensors(objective.feeds(chosen, { examples: examples.map((example) => ({ drawn: tokens[example.members[0]]!, ...example })), lengths, old, batch: totalsOf(all, lengths) }))
+    ...tensors(objective.feeds(chosen, { examples: own.map((example) => ({ drawn: tokens[example.members[0]]!, ...example })), lengths, old, batch: totalsOf(all, lengths) }))
   })
   await session.release()
   return { loss: Number(out["loss"]!.data[0]), slope: Array.from(out["slope"]!.data, Number) }

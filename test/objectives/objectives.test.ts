@@ -5,13 +5,13 @@ import { type ObjectiveName, objectiveOf, objectives } from "../../src/objective
 import { lossAndSlope, steppedOf } from "./compute.ts"
 
 const settings = {
-  beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5, rejectedFloor: 0.05, ldAlpha: 0.8, fDivergenceType: "alpha_divergence", fAlphaDivergenceCoef: 0.7, discopopTau: 0.5,
+  beta: 0.3, labelSmoothing: 0.1, nu: 2.5, rpoAlpha: 0.5, rejectedFloor: 0.05, ldAlpha: 0.8, useWeighting: false, fDivergenceType: "alpha_divergence", fAlphaDivergenceCoef: 0.7, discopopTau: 0.5,
   epsilon: 0.2, epsilonHigh: 0.3, delta: 1.5, importanceSamplingLevel: "token", importanceSamplingMode: "token_truncate", importanceSamplingClipMax: 1.3,
   sapoTemperaturePos: 1, sapoTemperatureNeg: 2
 } as const satisfies Required<Pick<ObjectiveSettings, ReadSetting>>
 /** Each of them otherwise. */
-const changed: typeof settings extends Readonly<Record<infer Name extends string, unknown>> ? Readonly<Record<Name, string | number>> : never = {
-  beta: 0.4, labelSmoothing: 0.2, nu: 4, rpoAlpha: 1, rejectedFloor: 0.1, ldAlpha: 0.3, fDivergenceType: "js_divergence", fAlphaDivergenceCoef: 0.3, discopopTau: 0.8,
+const changed: typeof settings extends Readonly<Record<infer Name extends string, unknown>> ? Readonly<Record<Name, string | number | boolean>> : never = {
+  beta: 0.4, labelSmoothing: 0.2, nu: 4, rpoAlpha: 1, rejectedFloor: 0.1, ldAlpha: 0.3, useWeighting: true, fDivergenceType: "js_divergence", fAlphaDivergenceCoef: 0.3, discopopTau: 0.8,
   epsilon: 0.3, epsilonHigh: 0.5, delta: 1.8, importanceSamplingLevel: "sequence", importanceSamplingMode: "sequence_mask", importanceSamplingClipMax: 1.6,
   sapoTemperaturePos: 1.5, sapoTemperatureNeg: 3
 }

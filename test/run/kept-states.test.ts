@@ -12,15 +12,16 @@ const work = scratchFolder("kept-states")
 let made = 0
 const base = { name: "b", revision: null }
 
-const state = (version: number, rate?: number): OptimizerState => ({
+const state = (version: number, rate?: number, moves = false): OptimizerState => ({
   version,
   updates: version - 1,
   parameters: new Map([["b", { shape: [2], data: Float32Array.of(version, 1 / 3) }], ["a", { shape: [1], data: Float32Array.of(-version) }]]),
   moments: new Map([["exp_avg.a", { shape: [1], data: Float32Array.of(version / 7) }]]),
-  ...(rate === undefined ? {} : { rate })
+  ...(rate === undefined ? {} : { rate }),
+  ...(moves ? { reference: new Map([["b", { shape: [2], data: Float32Array.of(version / 3, 1) }], ["a", { shape: [1], data: Float32Array.of(version / 9) }]]) } : {})
 })
 const plain = (of: OptimizerState | undefined) =>
-  of && [of.version, of.updates, ...[of.parameters, of.moments].map((each) => [...each].map(([name, { data }]) => [name, ...data]))]
+  of && [of.version, of.updates, ...[of.parameters, of.moments, of.reference ?? []].map((each) => [...each].map(([name, { data }]) => [name, ...data]))]
 
 /** Writes a checkpoint and reads it again. */
 const round = Effect.fnUntraced(function*(now: OptimizerState, kept: Kept) {
@@ -45,6 +46,16 @@ it.live("a state that is the checkpoint's own is not written twice", () =>
     const { files, found } = yield* round(state(15), { good: state(10), next: state(15) })
     assert.deepStrictEqual(files.filter((name) => name.startsWith("kept-")), ["kept-10.optimizer.safetensors", "kept-10.safetensors"])
     assert.deepStrictEqual([plain(found.kept?.good), plain(found.kept?.next)], [plain(state(10)), plain(state(15))])
+  }))
+
+it.live("a checkpoint has the reference of each of its states, where it moves", () =>
+  Effect.gen(function*() {
+    const moving = (version: number) => state(version, undefined, true)
+    const { files, found } = yield* round(moving(15), { good: moving(10), next: moving(15) })
+    assert.includeMembers(files, ["reference.safetensors", "kept-10.reference.safetensors"])
+    assert.deepStrictEqual([found.state, found.kept?.good, found.kept?.next].map(plain), [moving(15), moving(10), moving(15)].map(plain))
+    const { files: others } = yield* round(state(15), { good: state(10) })
+    assert.isEmpty(others.filter((name) => name.includes("reference")))
   }))
 
 it.live("a run that never stepped back and keeps nothing writes what it always did", () =>

@@ -1,22 +1,25 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { judgedObjectives } from "../../src/objectives/objectives.ts"
+import { optimizerOf } from "../../src/wiring/run/optimizer-settings.ts"
+import { givenSettings } from "../../src/wiring/setting-flags.ts"
 import { resolveConfig, type SettingName } from "../../src/wiring/settings.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("settings")
 
 const margins = ["sigmoid", "hinge", "ipo", "robust", "rao_kupper", "sigmoid_norm", "discopop", "exo_pair"]
-const pairs = [...margins, "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down"]
+const weighable = [...margins, "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down"]
+const pairs = [...weighable, "aot", "aot_unpaired"]
 const clipping = ["grpo", "dapo", "bnpo", "dr_grpo"]
 const ratios = [...clipping, "cispo", "sapo"]
 
 /** A value of each setting that only some objectives read, and these. */
 const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: ReadonlyArray<string>]>>> = {
   beta: [0.2, [...pairs, ...ratios]],
-  label_smoothing: [0.1, ["sigmoid", "robust", "exo_pair"]],
+  label_smoothing: [0.1, ["sigmoid", "robust", "exo_pair", "aot", "aot_unpaired"]],
   f_divergence_type: ["js_divergence", margins],
   f_alpha_divergence_coef: [0.3, margins],
   discopop_tau: [0.1, ["discopop"]],
@@ -24,6 +27,7 @@ const read: Readonly<Partial<Record<SettingName, readonly [value: unknown, by: R
   rpo_alpha: [1, pairs],
   rejected_floor: [1, pairs],
   ld_alpha: [0.5, pairs],
+  use_weighting: [true, weighable],
   pair_selection: ["best-worst", [...pairs, "sft"]],
   ties: ["train", [...pairs, "sft"]],
   labels: ["soft", [...pairs, "sft"]],
@@ -59,7 +63,7 @@ describe("a setting that the objective does not look at", () => {
       const file = path.join(work, "c.yaml")
       fs.writeFileSync(file, "loss_type: hinge\nlabel_smoothing: 0.1\n")
       const inFile = yield* Effect.flip(resolveConfig(file, {}))
-      assert.strictEqual(inFile.message, `${file}: label_smoothing means nothing with loss_type hinge: leave it out, or choose a loss_type that reads it (sigmoid, robust, exo_pair).`)
+      assert.strictEqual(inFile.message, `${file}: label_smoothing means nothing with loss_type hinge: leave it out, or choose a loss_type that reads it (sigmoid, robust, exo_pair, aot, aot_unpaired).`)
       const missing = yield* Effect.flip(resolveConfig(undefined, { loss_type: "exo_pair" }))
       assert.strictEqual(missing.message, "loss_type exo_pair compares the policy with a label that may be wrong: give --label-smoothing over 0, for example 0.001.")
       const flag = yield* Effect.flip(resolveConfig(undefined, { loss_type: "reinforce", ties: "drop" })) // its default, but nothing drops ties there
@@ -73,5 +77,81 @@ describe("a setting that the objective does not look at", () => {
       assert.deepInclude(yield* resolveConfig(undefined, {}, stored), { loss_type: "reinforce", beta: 0.1 })
       const [free, held] = [yield* resolveConfig(undefined, { loss_type: "dapo" }), yield* resolveConfig(undefined, { loss_type: "dapo", beta: 0.04 })]
       assert.deepStrictEqual([free.beta, held.beta, (yield* resolveConfig(undefined, {}, held)).beta], [0, 0.04, 0.04])
+    }))
+})
+
+/** The sentence with which settings are refused. */
+const refused = (given: Partial<Record<SettingName, unknown>>) => Effect.map(Effect.flip(resolveConfig(undefined, given)), ({ message }) => message)
+
+describe("a list of losses", () => {
+  it.effect("is taken from a flag or a file, with its weights; a list of one is that one", () =>
+    Effect.gen(function*() {
+      const flags = Object.fromEntries((["loss_type", "loss_weights"] as const).map((name, n) => [name, Option.some(["sigmoid,bco_pair, sft", "0.8,0.2,1"][n]!)]))
+      const mixed = yield* resolveConfig(undefined, givenSettings(flags))
+      assert.deepStrictEqual([mixed.loss_type, mixed.loss_weights], [["sigmoid", "bco_pair", "sft"], [0.8, 0.2, 1]])
+      assert.deepStrictEqual((yield* resolveConfig(undefined, {}, mixed)).loss_type, mixed.loss_type)
+      const file = path.join(work, "list.yaml")
+      fs.writeFileSync(file, "loss_type: [sigmoid]\n")
+      assert.strictEqual((yield* resolveConfig(file, {})).loss_type, "sigmoid")
+      assert.deepStrictEqual(yield* resolveConfig(file, {}), yield* resolveConfig(undefined, { loss_type: "sigmoid" }))
+    }))
+
+  it.effect("takes the settings that any of its losses reads, a divergence or weights that all do, and rpo_alpha without sft", () =>
+    Effect.gen(function*() {
+      const of = (loss_type: ReadonlyArray<string>, more: object) => Effect.map(Effect.result(resolveConfig(undefined, { loss_type, ...more })), ({ _tag }) => _tag === "Success")
+      assert.isTrue(yield* of(["hinge", "discopop"], { discopop_tau: 0.1, f_divergence_type: "forward_kl" }))
+      assert.isTrue(yield* of(["hinge", "bco_pair"], { use_weighting: true, rpo_alpha: 2 }))
+      assert.isTrue(yield* of(["hinge", "sft"], { f_divergence_type: "forward_kl", pair_selection: "all" }))
+      assert.isFalse(yield* of(["hinge", "bco_pair"], { discopop_tau: 0.1 }))
+      assert.isFalse(yield* of(["hinge", "bco_pair"], { f_divergence_type: "forward_kl" }))
+      assert.isFalse(yield* of(["hinge", "aot"], { use_weighting: true }))
+      assert.isFalse(yield* of(["hinge", "sft"], { rpo_alpha: 2 }))
+      assert.isFalse(yield* of(["hinge", "exo_pair"], {}))
+    }))
+
+  it.effect("that cannot be added up is refused in a sentence", () =>
+    Effect.gen(function*() {
+      for (const [given, said] of [
+        [{ loss_type: ["sigmoid", "dapo"] }, "loss_type adds up losses of pairs and sft only, and dapo is none: give it alone."],
+        [{ loss_type: ["sigmoid", "sigmoid"] }, "loss_type names sigmoid twice: name it once, with the sum of both loss_weights."],
+        [{ loss_type: ["sigmoid", "sft"], loss_weights: [1] }, "loss_weights has 1 weight for 2 losses of loss_type: give one for each."],
+        [{ loss_weights: [1, 2] }, "loss_weights weighs the losses of a list, and loss_type names sigmoid alone: leave it out, or name several."],
+        [{ loss_type: ["sigmoid", "sft"], loss_weights: [1, 0] }, /^--loss-weights is \[1,0\]: .*over 0/],
+        [{ loss_type: "dop" }, /^--loss-type is "dop": .*sigmoid.*cross|^--loss-type is "dop": .*sigmoid/],
+        [{ loss_type: ["sigmoid", "dop"] }, /^--loss-type is \["sigmoid","dop"\]: .*sigmoid/]
+      ] as const) {
+        const message = yield* refused(given)
+        if (typeof said === "string") assert.strictEqual(message, said)
+        else assert.match(message, said)
+      }
+    }))
+})
+
+describe("a reference that moves", () => {
+  it.effect("is copied for an adapter, and mixed by any share where every parameter is trained", () =>
+    Effect.gen(function*() {
+      const copied = yield* resolveConfig(undefined, { sync_ref_model: true, ref_model_mixup_alpha: 1, ref_model_sync_steps: 8 })
+      assert.deepStrictEqual(optimizerOf(copied).options.syncReference, { alpha: 1, steps: 8 })
+      const mixed = yield* resolveConfig(undefined, { sync_ref_model: true, lora_r: 0 })
+      assert.deepStrictEqual(optimizerOf(mixed).options.syncReference, { alpha: 0.6, steps: 512 })
+      assert.isUndefined(optimizerOf(yield* resolveConfig(undefined, {})).options.syncReference)
+      yield* resolveConfig(undefined, { sync_ref_model: true, ref_model_mixup_alpha: 1, loss_type: "grpo", beta: 0.04 })
+    }))
+
+  it.effect("is refused where it cannot be exact, or where nothing reads it", () =>
+    Effect.gen(function*() {
+      const mixture = "and a mixture of two adapters is no adapter of their rank: give 1, which copies the policy's, or train every parameter with --lora-r 0."
+      for (const [given, said] of [
+        [{ sync_ref_model: true }, `ref_model_mixup_alpha is 0.6, ${mixture}`],
+        [{ sync_ref_model: true, adapter: "a", ref_model_mixup_alpha: 0.9 }, `ref_model_mixup_alpha is 0.9, ${mixture}`],
+        [{ ref_model_sync_steps: 8 }, "ref_model_sync_steps says how the reference moves, and it does not: give --sync-ref-model, or leave it out."],
+        [{ loss_type: "grpo", sync_ref_model: true, ref_model_mixup_alpha: 1 }, "sync_ref_model moves a reference that grpo reads with --beta over 0 only: give one, or leave it out."],
+        [{ loss_type: "sft", sync_ref_model: true }, /^--sync-ref-model means nothing with loss_type sft: /],
+        [{ sync_ref_model: true, ref_model_mixup_alpha: 0 }, /^--ref-model-mixup-alpha is 0: .*over 0, at most 1/]
+      ] as const) {
+        const message = yield* refused(given)
+        if (typeof said === "string") assert.strictEqual(message, said)
+        else assert.match(message, said)
+      }
     }))
 })

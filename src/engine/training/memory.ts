@@ -44,6 +44,19 @@ const vocabularySlack = 3.5
 /** Copies of the trained parameters at the fullest moment: themselves, two moments, gradients of a run and of the step, what is handed on. */
 const trainableCopies = 8
 
+/** The reference's parameters where they move: themselves, and a copy that is handed on with its encoding. */
+const referenceCopies = 3
+
+/** What a trainer computes or keeps beside what every one does. */
+export interface TrainerExtras {
+  /** The reference's parameters are kept in memory, because they move. */
+  readonly movingReference?: boolean
+  /** log Σ p² at each token of the policy. */
+  readonly concentrations?: boolean
+  /** A session that runs both models forward before an update. */
+  readonly foresees?: boolean
+}
+
 /**
  * A step of a LoRA or full trainer whose runs have `tokens` tokens in sequences of `length`, a pair at least: the weights
  * in their file (prepared ones three times in float32), what a run computes at its fullest moment, and the trained
@@ -56,16 +69,18 @@ export const trainerBytes = (
   lora: LoraConfig | undefined,
   tokens: number,
   length: number,
-  checkpointing = false
-): number => trainerMemory(c, lora, checkpointing)(tokens, length)
+  checkpointing = false,
+  extras: TrainerExtras = {}
+): number => trainerMemory(c, lora, checkpointing, extras)(tokens, length)
 
 /** `trainerBytes` for many sizes of runs. */
-const trainerMemory = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing: boolean) => {
-  const weights = parameterCount(c) * (isSmall(c) ? 3 * 4 : 2)
-  const fixed = trainerBase + weights + vocabularySlack * c.vocab * c.hidden + trainableCopies * 4 * trainableCount(c, lora)
+const trainerMemory = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing: boolean, extras: TrainerExtras) => {
+  const weights = parameterCount(c) * (isSmall(c) ? 3 * 4 : 2) * (extras.foresees ? 2 : 1)
+  const copies = trainableCopies + (extras.movingReference ? referenceCopies : 0)
+  const fixed = trainerBase + weights + vocabularySlack * c.vocab * c.hidden + copies * 4 * trainableCount(c, lora)
   // Layers are alike: a deep model is estimated from few of them.
   const [few, more] = [Math.min(4, c.layers - 1), Math.min(6, c.layers)]
-  const [atFew, atMore] = [few, more].map((layers) => runBytes({ ...c, layers }, lora, checkpointing)) as [RunBytes, RunBytes]
+  const [atFew, atMore] = [few, more].map((layers) => runBytes({ ...c, layers }, lora, checkpointing, extras)) as [RunBytes, RunBytes]
   return (tokens: number, length: number): number => {
     const rows = Math.max(2, Math.floor(tokens / length))
     const base = atMore(rows, length)
@@ -77,13 +92,14 @@ const trainerMemory = (c: DecoderConfig, lora: LoraConfig | undefined, checkpoin
 /** The fullest moment of a run over `rows` sequences of `length` tokens, all of them trained. */
 type RunBytes = (rows: number, length: number) => number
 
-const runBytes = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing: boolean): RunBytes => {
+const runBytes = (c: DecoderConfig, lora: LoraConfig | undefined, checkpointing: boolean, extras: TrainerExtras): RunBytes => {
   const g = new Graph()
   const index: WeightIndex = new Map(
     [...parameterShapes(c)].map(([name, shape]) => [name, { dtype: "BF16", shape, offset: 0, length: 2 * sizeOf(shape), file: "" }])
   )
   // The simplest loss, and no angles: neither counts.
-  const { logps, stream } = forward(g, c, { index, trainable: lora === undefined ? "all" : "none", lora }, 1, true)
+  const { concentrations, logps, stream } = forward(g, c, { index, trainable: lora === undefined ? "all" : "none", lora }, 1, true, extras.concentrations)
+  if (concentrations !== undefined) g.output("concentrations", concentrations)
   const trained = g.inputs.filter(({ shape }) => shape.every((dim) => typeof dim === "number"))
   const reference = forward(g, c, { index, trainable: "none", lora: undefined }, 1, false).logps
   const loss = g.sum(g.sub(logps, reference), [0], true)
@@ -117,7 +133,8 @@ export const planTrainer = (
   c: DecoderConfig,
   lora: LoraConfig | undefined,
   wanted: TrainerRuns,
-  budget: number
+  budget: number,
+  extras: TrainerExtras = {}
 ): TrainerRuns & { readonly bytes: number } => {
   const least = wanted.group * wanted.length
   const sizes: Array<number> = []
@@ -125,7 +142,7 @@ export const planTrainer = (
   sizes.push(least)
   let plan: (TrainerRuns & { readonly bytes: number }) | undefined
   for (const checkpointing of wanted.checkpointing ? [true] : [false, true]) {
-    const bytes = trainerMemory(c, lora, checkpointing)
+    const bytes = trainerMemory(c, lora, checkpointing, extras)
     for (const tokens of sizes) {
       plan = { ...wanted, tokens, checkpointing, bytes: bytes(tokens, wanted.length) }
       if (plan.bytes <= budget) return plan

@@ -10,7 +10,7 @@ import { lockRun } from "../../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../../layers/store/run-state.ts"
 import { isSmall, parameterCount } from "../../engine/training/memory.ts"
 import { mostPairs } from "../../lessons/compare.ts"
-import { objectiveOf } from "../../objectives/objectives.ts"
+import { likelihoodIn } from "../../objectives/objectives.ts"
 import { newestGood } from "../../run/checkpoints.ts"
 import { abandonUnbegun, needUnused, openRunFolder, type RunFolder } from "../../run/folder.ts"
 import { readSummary } from "../../run/summary.ts"
@@ -24,6 +24,7 @@ import { makeProgress, type Progress } from "../../system/progress.ts"
 import { heldOutScorers } from "./held-out-scorers.ts"
 import { forecast } from "../judges/open-judge.ts"
 import { replaces } from "./own-layers.ts"
+import { optimizerOf } from "./optimizer-settings.ts"
 import { pipelineOf } from "./pipeline-settings.ts"
 import { type Begun, needJudge, resumeCommand } from "./resume.ts"
 import { outcomesOf } from "./run-outcomes.ts"
@@ -168,7 +169,8 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
         stepBack: {
           onDivergence: c.on_divergence,
           keeps: trained.lora !== undefined || isSmall(policy.checkpoint.config),
-          likelihood: objectiveOf({ lossType: c.loss_type }).reads.includes("rpoAlpha") ? c.rpo_alpha : 0
+          likelihood: likelihoodIn(optimizerOf(c).objective),
+          weighed: c.use_weighting
         },
         scorers,
         evaluation: {

@@ -5,12 +5,14 @@ import type { TrainConfig } from "../settings.ts"
 export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objective" | "options"> => ({
   objective: {
     lossType: c.loss_type,
+    lossWeights: c.loss_weights.length === 0 ? undefined : c.loss_weights,
     beta: c.beta,
     labelSmoothing: c.label_smoothing,
     nu: c.rao_kupper_nu,
     rpoAlpha: c.rpo_alpha,
     rejectedFloor: c.rejected_floor,
     ldAlpha: c.ld_alpha,
+    useWeighting: c.use_weighting,
     fDivergenceType: c.f_divergence_type,
     fAlphaDivergenceCoef: c.f_alpha_divergence_coef,
     discopopTau: c.discopop_tau,
@@ -38,6 +40,7 @@ export const optimizerOf = (c: TrainConfig): Pick<OptimizerOnnxOptions, "objecti
     tokensPerRun: c.tokens_per_run,
     gradientCheckpointing: c.gradient_checkpointing,
     stepsPerGeneration: c.steps_per_generation,
-    iterations: c.num_iterations
+    iterations: c.num_iterations,
+    syncReference: c.sync_ref_model ? { alpha: c.ref_model_mixup_alpha, steps: c.ref_model_sync_steps } : undefined
   }
 })

@@ -8,6 +8,7 @@ import { writeFile } from "../../system/files.ts"
 import { type DrawingView, renderReport } from "../../report/report.ts"
 import type { RunFolder } from "../../run/folder.ts"
 import { renderFor } from "../../stages/render-for.ts"
+import { lossTypeIn, lossTypeText } from "../../objectives/objectives.ts"
 import { encodePng } from "../../drawing/png.ts"
 import type { RunResult } from "../../run/training-run.ts"
 
@@ -29,7 +30,7 @@ const view = Effect.fnUntraced(function*(prompt: Prompt, drawn: Drawn, scorer: s
 
 /** The command that began the run, as far as one line can show it. */
 export const commandOf = (config: Readonly<Record<string, unknown>>): string =>
-  `vequinox train --loss-type ${String(config["loss_type"] ?? "sigmoid")} --seed ${String(config["seed"])} --steps ${String(config["max_steps"])}`
+  `vequinox train --loss-type ${lossTypeText(lossTypeIn(config["loss_type"]) ?? "sigmoid")} --seed ${String(config["seed"])} --steps ${String(config["max_steps"])}`
 
 export const writeReport = Effect.fn("writeReport")(function*(
   run: RunFolder,

@@ -16,7 +16,7 @@ import { type PlacedLayers, put, type RunServices, type RunStart, type StageFail
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
 
 export interface StageParts extends RunStart {
-  /** The adapter that training started from; undefined if the reference has none. */
+  /** The parameters that a reference with an adapter, or one that moves, begins with; undefined if it is the base. */
   readonly reference: Parameters | undefined
   /** Versions before the state's that drawings may still be drawn from, oldest first. */
   readonly earlier: ReadonlyArray<PolicySnapshot> | undefined

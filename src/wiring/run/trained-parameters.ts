@@ -27,7 +27,8 @@ const agree = Effect.fnUntraced(function*(c: TrainConfig, lora: LoraConfig) {
 
 /**
  * The given adapter, which is also the reference, as in TRL's DPOTrainer; or a fresh adapter; or every parameter.
- * `settings`: what config.json holds in place of the settings as asked for.
+ * `reference`: what it begins with, if that is an adapter, or if it moves. `settings`: what config.json holds in place of the
+ * settings as asked for.
  */
 export const trainedParameters = Effect.fnUntraced(function*(c: TrainConfig, checkpoint: DecoderCheckpoint) {
   if (c.adapter !== "") {
@@ -40,7 +41,8 @@ export const trainedParameters = Effect.fnUntraced(function*(c: TrainConfig, che
   }
   if (c.lora_r === 0) {
     const runs = yield* fittingRuns(c, checkpoint.config, undefined) // before the parameters are read
-    return { lora: undefined, parameters: readParameters(checkpoint), reference: undefined, settings: runs }
+    const parameters = readParameters(checkpoint)
+    return { lora: undefined, parameters, reference: c.sync_ref_model ? parameters : undefined, settings: runs }
   }
   const modules = modulesOf(checkpoint.config)
   const targets = c.lora_target_modules.flatMap((target) => target === "all-linear" ? allLinear : [target])
@@ -52,5 +54,6 @@ export const trainedParameters = Effect.fnUntraced(function*(c: TrainConfig, che
   }
   const lora: LoraConfig = { r: c.lora_r, alpha: c.lora_alpha, targets }
   const runs = yield* fittingRuns(c, checkpoint.config, lora)
-  return { lora, parameters: initialAdapter(modules, lora, c.seed), reference: undefined, settings: runs }
+  const parameters = initialAdapter(modules, lora, c.seed)
+  return { lora, parameters, reference: c.sync_ref_model ? parameters : undefined, settings: runs }
 })

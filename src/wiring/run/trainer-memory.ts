@@ -1,7 +1,9 @@
 /** How a run's trainer fits into the memory it may use. */
 import { Effect } from "effect"
 import { freeMemory, NotEnoughMemory } from "../../../layers/onnx/runtime.ts"
+import { extrasOf } from "../../../layers/optimizer/onnx.ts"
 import type { TrainConfig } from "../settings.ts"
+import { optimizerOf } from "./optimizer-settings.ts"
 import { parameterCount, planTrainer, samplerBytes } from "../../engine/training/memory.ts"
 import type { LoraConfig } from "../../engine/weights/parameters.ts"
 import { autoPrecision } from "../../engine/weights/quantization.ts"
@@ -30,7 +32,8 @@ export const fittingRuns = Effect.fnUntraced(function*(
     group: c.num_generations,
     checkpointing: c.gradient_checkpointing
   }
-  const { bytes, checkpointing, tokens } = planTrainer(model, lora, wanted, budget)
+  const { objective, options } = optimizerOf(c)
+  const { bytes, checkpointing, tokens } = planTrainer(model, lora, wanted, budget, extrasOf(objective, options))
   if (bytes > budget) {
     const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
     return yield* new NotEnoughMemory({

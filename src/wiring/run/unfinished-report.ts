@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { readReports, type RunRecords } from "../../../layers/store/run-records.ts"
-import { isObjective } from "../../objectives/objectives.ts"
+import { lossTypeIn } from "../../objectives/objectives.ts"
 import { FileProblem, readText } from "../../system/files.ts"
 import { renderReport } from "../../report/report.ts"
 import type { FolderHealth } from "../../run/health.ts"
@@ -32,7 +32,7 @@ export const unfinishedReport = Effect.fn("unfinishedReport")(function*(
     command: commandOf(config),
     summary: {
       steps: reports.length,
-      objective: isObjective(config["loss_type"]) ? config["loss_type"] : "sigmoid",
+      objective: lossTypeIn(config["loss_type"]) ?? "sigmoid",
       pairs: total(reports, "pairs/trained"),
       advantages: total(reports, "advantages/trained"),
       seconds: total(reports, "seconds/step"),

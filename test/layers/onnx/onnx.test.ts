@@ -37,12 +37,13 @@ const sampler = (precision: SamplerPrecision, maxNumSeqs = 16) =>
     cache
   }).pipe(Layer.provide(runtime))
 
-const optimizer = (state: OptimizerState = initial) =>
+const optimizer = (state: OptimizerState = initial, more: Partial<OptimizerOnnx.OptimizerOnnxOptions> = {}) =>
   OptimizerOnnx.layer({
     checkpoint,
     lora,
     initial: state,
-    ...trainerDefaults(160, 1024, { learningRate: 1e-3 })
+    ...trainerDefaults(160, 1024, { learningRate: 1e-3 }),
+    ...more
   }).pipe(Layer.provide(runtime))
 
 for (const precision of samplerPrecisions) samplerContract(`onnx, ${precision}`, sampler(precision), { version: 2, parameters })
@@ -60,6 +61,12 @@ const pairs = [
   pair(1, "<circle cx=\"20\" cy=\"40\" r=\"12\" fill=\"red\"/></svg>", "<circle cx=\"20\" cy=\"40\" r=\"12\" fill=\"green\"/></svg>")
 ]
 optimizerContract("onnx", (state) => optimizer(state), initial, pairs)
+optimizerContract("onnx, its reference moves", (state) =>
+  optimizer(state, {
+    reference: parameters,
+    objective: { lossType: "sigmoid", beta: 0.5, labelSmoothing: 0 },
+    options: trainerDefaults(160, 1024, { learningRate: 1e-3, syncReference: { alpha: 1, steps: 2 } }).options
+  }), initial, pairs)
 
 describe("an interrupted call", () => {
   it.live("leaves weights and version of one step, whenever it comes", () =>
