@@ -6,8 +6,8 @@
  *
  *     w(y) = exp( 1/|y| Σ_t (log π(y_t) - log Σ_v π(v)²) )
  *
- * (WPO, Zhou et al. 2024, arXiv:2406.11827, eq. 2 with its alignment by sampled tokens.) It is TRL 1.16's formula, without a bound, so a
- * pair of very sure tokens may count over 1. It does not weigh the NLL of the chosen completions (rpoAlpha, `sft` in a list): in
+ * (WPO, Zhou et al. 2024, arXiv:2406.11827, eq. 2 with its alignment by sampled tokens.) It is TRL 1.16's formula, without a bound: a
+ * pair of tokens likelier than most draws at their places counts over 1. It does not weigh the NLL of the chosen completions (rpoAlpha, `sft` in a list): in
  * TRL `sft` with use_weighting fails on a batch of more than one pair.
  */
 import type { Graph, Value } from "../engine/graph/graph.ts"
