@@ -31,7 +31,7 @@ export interface Amounts {
 
 const counted = (label: string): Amounts => ({
   of: (done, total) => `${label} ${done}/${total}`,
-  rate: (rate) => (rate >= 1 ? `${rate.toFixed(1)} ${label}s/s` : `${(1 / rate).toFixed(1)} s a ${label}`)
+  rate: (rate) => (rate >= 1 ? `${rate.toFixed(1)} ${label}s/s` : rate > 0 ? `${(1 / rate).toFixed(1)} s a ${label}` : "")
 })
 
 export const bytes: Amounts = {
@@ -69,8 +69,8 @@ export const makeProgress = (style: ProgressStyle, what: string | Amounts, total
       if (style === "plain" && done < total && seconds - printed < plainEvery) return
       printed = seconds
       const rate = (done - from) / Math.max(seconds, 1e-9)
-      const speed = rate > 0 && Number.isFinite(rate) ? `  ${amounts.rate(rate)}, ${duration((total - done) / rate)} left` : ""
-      const line = `${amounts.of(done, total)}  ${detail}${speed}`
+      const left = rate > 0 && Number.isFinite(rate) ? `, ${duration((total - done) / rate)} left` : ""
+      const line = `${amounts.of(done, total)}  ${detail}  ${amounts.rate(rate)}${left}`.trimEnd()
       if (style === "plain") return yield* write(line + "\n")
       open = true
       yield* write(`\r\x1b[2K${line.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1))}`)
