@@ -46,7 +46,7 @@ describe.concurrent("vequinox train --judge claude", () => {
           if (!name.isFile()) continue
           assert.notInclude(fs.readFileSync(path.join(name.parentPath, name.name), "latin1"), secret, name.name)
         }
-      }), 60_000)
+      }), 180_000)
   }
 
   it("stops at its budget, keeps what was learned, and says how to continue", () =>
@@ -57,7 +57,7 @@ describe.concurrent("vequinox train --judge claude", () => {
       assert.match(stderr, /vequinox: The budget of \$0\.03 has .* left.*raise --budget-usd/)
       assert.isAtMost(server.billed().usd, 0.03)
       assert.isAtLeast(fs.readdirSync(path.join(out, "checkpoints")).length, 1)
-    }), 60_000)
+    }), 180_000)
 })
 
 describe.concurrent("vequinox judge --judge claude", () => {
@@ -108,7 +108,7 @@ describe.concurrent("vequinox judge --judge claude", () => {
     refused(
       vequinox({ ANTHROPIC_API_KEY: secret, ANTHROPIC_BASE_URL: "http://127.0.0.1:9" }, ...ask(draw("c3.svg", "lime"), red)),
       /cannot be reached .*check the network/
-    ), 30_000)
+    ), 180_000)
   it("a 3 MB SVG is the gate's to turn away, and is never sent", () =>
     withServer({}, async (server, env) => {
       const big = draw("big.svg", "red", `<path d="M0 0${"L1 1".repeat(750_000)}"/>`)
@@ -134,7 +134,7 @@ it("--judge cascade asks Claude only where CLIP is not sure", () =>
     const close = await ask(file("x.svg", circle("red")), file("z.svg", circle("red", 33)))
     assert.deepInclude(JSON.parse(close.stdout), { by: "claude" })
     assert.strictEqual(server.requests(), 2)
-  }), 60_000)
+  }), 180_000)
 
 it("vequinox calibrate prints the table of a judge that looks at the pixels", () =>
   withServer({}, async (_server, env) => {
@@ -143,4 +143,4 @@ it("vequinox calibrate prints the table of a judge that looks at the pixels", ()
     assert.match(stdout, /^wrong colour \*\s+3\s+100\.0 %/m)
     assert.match(stdout, /^swap consistency\s+100\.0 %/m)
     assert.match(stdout, /^cost of 1000 pairs\s+\$[1-9]/m)
-  }), 60_000)
+  }), 180_000)

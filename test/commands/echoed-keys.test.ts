@@ -155,7 +155,7 @@ describe.concurrent("a key that comes back in", () => {
               nowhere(end)
               if (/^(headers|the answer's|a field|fields)/.test(name)) assert.strictEqual(end.outcome, "A", end.said)
               else if (/^a (400|401|404)|parted/.test(name) && by !== "batches") assert.include(end.said, "…")
-            }))), 20_000)
+            }))), 180_000)
     }
   }
 
@@ -174,7 +174,7 @@ describe.concurrent("a key that comes back in", () => {
           judged("batches", url, named))
         nowhere({ ...renamed, said: renamed.said.replaceAll(named, secret) })
         assert.isFalse(fs.readFileSync(path.join(renamed.folder, "answers.db")).includes(named))
-      })), 20_000)
+      })), 180_000)
 })
 
 describe.concurrent("the Hub's token that comes back in", () => {
@@ -246,7 +246,7 @@ describe("what a server sends has an end", () => {
               assert.match(said, /longer than 4000000 bytes|refused the request/)
             }),
           (server) => Effect.sync(() => (server.close(), server.closeAllConnections()))
-        ), 20_000)
+        ), 180_000)
     }
     it.live(`a long reason is cut, a longer answer is none: ${by}`, () =>
       withServer(by, (server) =>
@@ -259,7 +259,7 @@ describe("what a server sends has an end", () => {
           assert.strictEqual(said.length, 2000)
           assert.notInclude(said, "\x1b")
           assert.match((yield* long(100_000)).said, /not in the form that was asked for/)
-        })), 20_000)
+        })), 180_000)
   }
 
   it("an answer of brackets is read in time", () => {

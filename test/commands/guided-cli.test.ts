@@ -51,7 +51,7 @@ describe.concurrent("vequinox judge", () => {
     assert.match(refused.stderr, /bad\.jsonl, line 2: it needs "prompt" and a list of "requirements"/)
     assert.strictEqual(refused.stderr.trim().split("\n").length, 1, refused.stderr)
   })
-}, 30_000)
+}, 180_000)
 
 it("vequinox train --judge defects says what it may cost, and costs as much as was billed", async () => {
   const before = server.billed().usd
@@ -64,7 +64,7 @@ it("vequinox train --judge defects says what it may cost, and costs as much as w
   const summary = JSON.parse(fs.readFileSync(path.join(out, "summary.json"), "utf8"))
   assert.isAbove(summary.costUsd, 0)
   assert.closeTo(summary.costUsd, server.billed().usd - before, 1e-9)
-}, 60_000)
+}, 180_000)
 
 it("calls at most: two a list, one a drawing, and for a checklist one a prompt", () => {
   const calls = (judge: string, k: number, judge_orders: 1 | 2 = 2) =>

@@ -44,7 +44,7 @@ it("trains on what the person at the page prefers", async () => {
   assert.isTrue(lines("preferences.jsonl").some(({ judge }) => judge === "human"))
   assert.isTrue(fs.existsSync(path.join(work, "cache/vequinox/human-answers.db")))
   assert.strictEqual(stderr.match(/http:/g)!.length, 1)
-}, 60_000)
+}, 180_000)
 
 it("Ctrl-C ends the wait for an answer, and the page with it", async () => {
   const draw = (name: string, colour: string) => {
@@ -64,4 +64,4 @@ it("Ctrl-C ends the wait for an answer, and the page with it", async () => {
   assert.isBelow(performance.now() - interruptedAt, 3000) // the whole process, on a machine that may be busy
   assert.isTrue(code !== 0 || signal !== null)
   await fetch(page).then(() => assert.fail("the page is still there"), () => {})
-}, 60_000)
+}, 180_000)

@@ -75,7 +75,7 @@ describe("inspect", () => {
         [1, "B", "b", null]
       ])
       assert.strictEqual((yield* readPairRows(rows)).length, 6) // judge-pairs takes them as they are
-    }), 30_000)
+    }), 180_000)
 
   it.live("writes a report of a run that was stopped, which says so; of one that has finished there is one", () =>
     Effect.gen(function*() {
@@ -116,7 +116,7 @@ describe("inspect", () => {
         [-0.5, 0.25, null]
       ])
       assert.strictEqual((yield* readPairRows(rows)).length, 6)
-    }), 30_000)
+    }), 180_000)
 
   it.live("reads a database from before advantages as it is", () =>
     Effect.gen(function*() {
@@ -159,7 +159,7 @@ describe("inspect", () => {
       assert.strictEqual(code, 0)
       assert.match(stdout, /run\.db is damaged/)
       assert.match(stdout, /from the beginning: no checkpoint is whole: vequinox train --resume .*\n$/)
-    }), 30_000)
+    }), 180_000)
 
   it.live("refuses in one sentence a folder that is not a run", () =>
     Effect.gen(function*() {
@@ -168,5 +168,5 @@ describe("inspect", () => {
       assert.deepStrictEqual([gone.code, empty.code], [1, 1])
       assert.strictEqual(gone.stderr, "vequinox: There is no folder gone: check the path.\n")
       assert.match(empty.stderr, /^vequinox: empty is not a run: .*\n$/)
-    }), 30_000)
+    }), 180_000)
 })

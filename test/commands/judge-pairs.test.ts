@@ -88,7 +88,7 @@ describe.concurrent("judge-pairs", () => {
     } finally {
       await server.close()
     }
-  }, 60_000)
+  }, 180_000)
 
   it("judges a run's pairs again and says how far the two judges agree", async () => {
     const run = path.join(work, "run")
@@ -123,7 +123,7 @@ describe.concurrent("judge-pairs", () => {
     assert.strictEqual(n, 11)
     assert.deepStrictEqual(agreement, { ...wilson(both.filter(([a, b]) => a === b).length, both.length), n: 8 })
     assert.closeTo(kappa, cohenKappa(both), 1e-12)
-  }, 60_000)
+  }, 180_000)
 
   const refused = async (args: ReadonlyArray<string>, expected: RegExp) => {
     const { code, stderr, stdout } = await vequinox(["judge-pairs", "--judge", "coin", ...args])
@@ -132,12 +132,12 @@ describe.concurrent("judge-pairs", () => {
     assert.strictEqual(stderr.trim().split("\n").length, 1, stderr)
   }
   const good = { prompt: "one red circle", a_svg: "<svg/>", b_svg: "<svg/>" }
-  it("neither a file nor a run", () => refused([], /give either --pairs FILE\.jsonl or --run RUN/), 30_000)
-  it("a line that is no JSON", () => refused(["--pairs", file("x.jsonl", jsonl([good]) + "{\"prompt\"\n")], /x\.jsonl, line 2: /), 30_000)
+  it("neither a file nor a run", () => refused([], /give either --pairs FILE\.jsonl or --run RUN/), 180_000)
+  it("a line that is no JSON", () => refused(["--pairs", file("x.jsonl", jsonl([good]) + "{\"prompt\"\n")], /x\.jsonl, line 2: /), 180_000)
   it("a drawing that is missing", () =>
-    refused(["--pairs", file("y.jsonl", jsonl([good, { prompt: "p", a: "gone.svg", b_svg: "" }]))], /y\.jsonl, line 2: .*gone\.svg cannot be read: it does not exist/), 30_000)
+    refused(["--pairs", file("y.jsonl", jsonl([good, { prompt: "p", a: "gone.svg", b_svg: "" }]))], /y\.jsonl, line 2: .*gone\.svg cannot be read: it does not exist/), 180_000)
   it("results of other pairs", () => {
     const row = { prompt: "another", a: "x", b: "y", verdict: "A", confidence: 1, scores: null, by: "coin", reason: null, costUsd: 0, judge: "coin" }
     return refused(["--pairs", file("z.jsonl", jsonl([good])), "--out", file("z-out.jsonl", jsonl([row]))], /z-out\.jsonl, line 1, is of another pair: choose another --out/)
-  }, 30_000)
+  }, 180_000)
 })

@@ -64,7 +64,7 @@ syncBuiltinESMExports()
       assert.notInclude(fs.readFileSync(path.join(entry.parentPath, entry.name), "latin1"), secret, entry.name)
     }
     assert.isAbove(fs.readFileSync(path.join(work, "children.txt"), "utf8").length, 0)
-  }), 60_000)
+  }), 180_000)
 
 it("a judge that fails on every question is reported and stops the run, which continues once the judge works", () =>
   withServer({}, (server, env) => {
@@ -102,7 +102,7 @@ it("a run whose judge failed on the few questions that there were says so in its
     const { alarms } = JSON.parse(fs.readFileSync(path.join(out, "summary.json"), "utf8"))
     assert.match(alarms[0].message, /The judge has given no usable answer/)
     assert.include(fs.readFileSync(path.join(out, "report.html"), "utf8"), "The judge has given no usable answer")
-  }), 60_000)
+  }), 180_000)
 
 it("cascade asks the guide model of one's choice where CLIP is not sure", () =>
   withServer({}, async (server, env) => {

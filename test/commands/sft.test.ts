@@ -20,7 +20,7 @@ it("refuses where every row is too long", async () => {
   assert.strictEqual(code, 1, stderr)
   assert.match(stderr, /^vequinox: .*long\.jsonl: all 2 rows are longer than --max-length 256, so none is left to train on; the shortest has \d+ tokens\.\n$/)
   assert.isFalse(fs.existsSync(at("none")))
-}, 60_000)
+}, 180_000)
 
 it("says how many rows were too long, and trains on the others", async () => {
   const { code, stderr } = await vequinox({}, "sft", "--data", rows("some.jsonl", long, "a cat", long), "--out", at("some"), "--steps", "2", ...small)
@@ -28,7 +28,7 @@ it("says how many rows were too long, and trains on the others", async () => {
   assert.include(stderr, "2 of 3 rows are longer than --max-length 256 and are left out.")
   assert.strictEqual(JSON.parse(fs.readFileSync(at("some/training.json"), "utf8")).rows, 1)
   assert.includeMembers(fs.readdirSync(at("some")), ["config.json", "model.safetensors", "tokenizer.json"])
-}, 60_000)
+}, 180_000)
 
 it("teaches answers in the form that is given", async () => {
   const data = at("form.jsonl")
@@ -44,7 +44,7 @@ it("teaches answers in the form that is given", async () => {
   assert.isAbove(await tokens(), short)
   assert.isAbove(await tokens("--prefill", "<svg>", "--system-prompt", "Draw"), short)
   assert.isAbove(await tokens("--prefill", "<svg>", "--prompt-template", "Please: {prompt}"), short)
-}, 60_000)
+}, 180_000)
 
 it("goes on where it was stopped, to the same weights, and keeps a state of other work", async () => {
   const data = rows("resumed.jsonl", "a cat", "a dog", "a bird", "an owl", "a fish")
@@ -90,4 +90,4 @@ it("ends at SIGTERM, and leaves nothing", async () => {
   const code = await new Promise((resolve) => child.on("close", resolve))
   assert.strictEqual(code, 143, said)
   assert.deepStrictEqual(fs.readdirSync(work).filter((name) => name.startsWith("ended")), ["ended.jsonl"])
-}, 60_000)
+}, 180_000)

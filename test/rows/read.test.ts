@@ -90,7 +90,7 @@ describe("pictures of rows", () => {
       fs.writeFileSync(path.join(folder, "draft_image/7.png"), red)
       assert.match((yield* withPicturesSeen(row, seeing)).context[0]!.content, /^red 0 0 64 64 of 4096\nPlease/)
       assert.match(yield* failing(seeing(folder)), /cannot be seen: it is no file\.$/)
-    })), 60_000)
+    })), 180_000)
 })
 
 describe("held-out rows", () => {

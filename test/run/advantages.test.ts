@@ -108,7 +108,7 @@ describe("train --loss-type dapo", () => {
       assert.match(stderr.trim(), sentence)
     }
     assert.isFalse(fs.existsSync(path.join(work, "refused")))
-  }, 60_000)
+  }, 180_000)
 })
 
 describe.each(["reinforce", "dapo"] as const)("policy gradients: %s", (lossType) => {

@@ -59,4 +59,4 @@ it("what cannot hold together is refused in one sentence, and makes no folder", 
     assert.match(stderr.trim(), sentence)
   }
   assert.isFalse(fs.existsSync(path.join(work, "refused")))
-}, 60_000)
+}, 180_000)

@@ -65,7 +65,7 @@ describe("writeFolder", () => {
     execFileSync(process.execPath, ["--input-type=module", "-e", script(at("front"))], { cwd: path.dirname(module) })
     assert.isTrue(fs.lstatSync(at("front")).isSymbolicLink())
     assert.deepStrictEqual(fs.readdirSync(at("behind")), ["a"])
-  }, 60_000)
+  }, 180_000)
 })
 
 it("no other function makes folders and those above them", () => {
@@ -96,5 +96,5 @@ describe.skipIf(!fs.existsSync("/proc/self")).concurrent("a folder in /proc is r
     const { code, stderr } = await vequinox(env, ...args())
     assert.strictEqual(code, 1, stderr)
     assert.match(stderr, /^vequinox: .*no folder can be made in \/proc.*\n$/)
-  }, 60_000)
+  }, 180_000)
 })

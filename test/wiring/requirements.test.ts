@@ -68,7 +68,7 @@ it.live("the ratio is the mean of met / n, an invalid drawing 0 of n; nothing is
       const again = yield* check(server.url, "mean", three, policies)
       assert.deepStrictEqual(again, first)
       assert.strictEqual(server.requests(), 4)
-    })), 60_000)
+    })), 180_000)
 
 it.live("an answer with too many rows is refused and counts nowhere", () =>
   withServer({
@@ -82,7 +82,7 @@ it.live("an answer with too many rows is refused and counts nowhere", () =>
       assert.deepInclude(checks[0]![1]!, { outcome: "unanswered" })
       assert.deepInclude(measures[0]!, { prompts: 2, unanswered: 1 })
       assert.closeTo(measures[0]!.all, (1 / 2 + 1) / 2, 1e-12)
-    })), 60_000)
+    })), 180_000)
 
 it.live("the budget is one of all its processes; what was answered is kept, and with more of it the same goes on", () =>
   withServer(literal, (server) =>
@@ -101,7 +101,7 @@ it.live("the budget is one of all its processes; what was answered is kept, and 
       assert.strictEqual(measures[0]!.all, 0.5)
       assert.deepStrictEqual([server.requests(), server.billed().answers], [8, 8])
       assert.closeTo(costUsd, server.billed().usd, 1e-9)
-    })), 60_000)
+    })), 180_000)
 
 it.live("interrupted, it keeps what was answered, and asks the rest alone", () =>
   withServer({ ...literal, latency: 60 }, (server) =>
@@ -118,7 +118,7 @@ it.live("interrupted, it keeps what was answered, and asks the rest alone", () =
       const times = Object.values(Object.groupBy(server.bodies, ({ body }) => JSON.stringify(body.messages))).map((all) => all!.length)
       assert.strictEqual(times.length, 12)
       assert.isAtLeast(times.filter((n) => n === 1).length, kept) // only what was under way is asked again
-    })), 60_000)
+    })), 180_000)
 
 it.live("any server that speaks chat completions does; one on this machine is free", () =>
   Effect.acquireUseRelease(Effect.promise(() => startOpenAIServer()), ({ requests, url }) =>
@@ -132,7 +132,7 @@ it.live("any server that speaks chat completions does; one on this machine is fr
       })
       assert.deepStrictEqual([measures[0]!.all, costUsd, requests()], [1, 0, 2])
       assert.isBelow(measures[1]!.all, 1)
-    }), ({ close }) => Effect.promise(close)), 60_000)
+    }), ({ close }) => Effect.promise(close)), 180_000)
 
 describe("what is missing is said in one sentence", () => {
   const settings = resolveConfig(undefined, {})

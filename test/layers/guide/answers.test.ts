@@ -22,5 +22,5 @@ describe("Answers", () => {
       Answers.use((answers) => Effect.forEach(keys, answers.get)).pipe(Effect.provide(Answers.layer(file)))
     )
     assert.deepStrictEqual(kept, ["A", "A", "A", "A"])
-  }, 60_000)
+  }, 180_000)
 })

@@ -99,7 +99,7 @@ for (const faults of [0.2, 0.5]) {
         allRight(yield* judgeAll())
         nonePaidTwice(server, 30)
         assert.isAtLeast(Object.keys(server.batches.faults()).length, faults > 0.3 ? 8 : 4)
-      }).pipe(Effect.provide(judgeAt(server.url, { batchRequests: 4 })))), 20_000)
+      }).pipe(Effect.provide(judgeAt(server.url, { batchRequests: 4 })))), 180_000)
 }
 
 it.live("a making whose answer is lost is found, and one that was not made is made again", () =>
@@ -117,7 +117,7 @@ it.live("requests that fail inside their batch are asked again; only what gave n
       allRight(yield* judgeAll())
       const kinds = Object.keys(server.batches.faults())
       for (const fault of requestFaults) assert.include(kinds, `request ${fault}`)
-    }).pipe(Effect.provide(judgeAt(server.url, { unusableAnswers: 50 })))), 20_000)
+    }).pipe(Effect.provide(judgeAt(server.url, { unusableAnswers: 50 })))), 180_000)
 
 it.live("a budget that holds a few questions at a time lets them go in turn, is not exceeded, and then stops", () =>
   withServer({ batches: { requestFaults: 0.3 } }, (server) =>
@@ -211,6 +211,6 @@ describe.concurrent("killed, and started again, it pays for nothing twice", () =
           assert.deepStrictEqual(JSON.parse(second!), Array.from({ length: 5 }, () => "A"))
           assert.strictEqual(server.batches.batches.length, 1)
           nonePaidTwice(server, 10)
-        })), 60_000)
+        })), 180_000)
   }
 })

@@ -66,7 +66,7 @@ for (const faults of [0.1, 0.3, 0.6]) {
         )
         verdicts.forEach(({ outcome }, n) => assert.strictEqual(outcome, n < 30 ? "A" : "B"))
         assert.isAtLeast(Object.keys(server.faults()).length, faults > 0.2 ? faultKinds.length - 2 : 3)
-      }).pipe(Effect.provide(judgeAt(server.url, { deadline: 1.5, unusableAnswers: 50 })))), 60_000)
+      }).pipe(Effect.provide(judgeAt(server.url, { deadline: 1.5, unusableAnswers: 50 })))), 180_000)
 }
 
 it.live("never spends more than the budget, however many ask at once, and then stops", () =>

@@ -119,7 +119,7 @@ describe("the page", () => {
       assert.isAbove(Duration.toMillis(elapsed), 500)
       assert.deepInclude(yield* until(({ undoable }) => !undoable), { waiting: 0, answered: 2, pair: null })
       assert.strictEqual(yield* undo, 409)
-    }).pipe(Effect.scoped), 20_000)
+    }).pipe(Effect.scoped), 180_000)
 
   it.live("a choice made after one was taken back has its whole time", () =>
     Effect.gen(function*() {
@@ -136,7 +136,7 @@ describe("the page", () => {
       assert.strictEqual(yield* posted("undo", {}), 200)
       assert.strictEqual(yield* posted("choose", { id: pair!.id, choice: "tie" }), 200)
       assert.strictEqual((yield* Fiber.join(verdict)).outcome, "tie")
-    }).pipe(Effect.scoped), 20_000)
+    }).pipe(Effect.scoped), 180_000)
 
   /** Status of a request with headers of one's own, which fetch would not send. */
   const status = (url: string, headers: http.OutgoingHttpHeaders, method = "GET") =>

@@ -151,7 +151,7 @@ describe("renderer-resvg without its gate", () => {
       assert.deepStrictEqual([...known], [])
       assert.strictEqual(outcome(yield* draw(circle(20))), "Rendered")
     }).pipe(Effect.provide(RendererResvg.layer({ processes: 1, size, gate: false, deadline: 60, patience: 60 }).pipe(Layer.provide(remembering(known)))))
-  }, 30_000)
+  }, 180_000)
 
   it.live("finds no file of the folder that the run was started in", () =>
     Effect.acquireUseRelease(
