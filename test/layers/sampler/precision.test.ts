@@ -130,8 +130,6 @@ describe("weights in few bits", () => {
 })
 
 describe.each([
-  { temperature: 0.5 },
-  { minP: 0.1 },
   { temperature: 0.7, minP: 0.05 },
   { topP: 0.9 },
   { temperature: 0.8, topP: 0.95, minP: 0.02 }
