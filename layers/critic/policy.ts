@@ -3,6 +3,7 @@
  * (src/roles/seen.ts), and is of use only if it was taught that role (`vequinox make-rows`, then `vequinox sft`).
  */
 import { Effect, Layer, Option } from "effect"
+import { userText } from "../../src/model/tokenizer/tokenizer.ts"
 import { promptOf } from "../../src/prompts.ts"
 import { critiquePrefill, critiqueStop, critiqueText, readCritique } from "../../src/roles/roles.ts"
 import { seenOf } from "../../src/roles/seen.ts"
@@ -30,7 +31,7 @@ export const layer = ({ policy, promptTemplate, seed, temperature = 0 }: CriticP
     Effect.gen(function*() {
       const { room = () => Effect.succeed(Infinity), sample } = yield* Sampler
       const questionOf = ({ prompt, rendering }: Draft) =>
-        promptOf(critiqueText(promptTemplate.replaceAll("{prompt}", () => prompt.text), seenOf(rendering)))
+        promptOf(critiqueText(userText({ promptTemplate }, prompt.text), seenOf(rendering)))
       const critique = Effect.fn("Critic.critique")(function*(drafts: ReadonlyArray<Draft>) {
         const questions = drafts.map(questionOf)
         const rooms = yield* Effect.forEach(questions, (question) => room(question, form))

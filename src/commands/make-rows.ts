@@ -1,25 +1,24 @@
 /** `vequinox make-rows`: training rows for drawing, correcting and criticising, from a policy's own judged drawings. */
 import * as path from "node:path"
-import { Console, Effect, Layer, Option } from "effect"
+import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { encodePng } from "../drawing/png.ts"
+import { userText } from "../model/tokenizer/tokenizer.ts"
 import { embeddedPrompts, plainRow, promptOf, type PromptRow, readPromptRows } from "../prompts.ts"
-import { namesOf, pictureSize } from "../refine/folder.ts"
+import { namesOf } from "../prompts/file-names.ts"
+import { pictureSize } from "../refine/folder.ts"
 import type { JudgedPrompt } from "../rows/judged-prompt.ts"
 import { fileOf, introSvgOf, preferenceOf, rowsOf } from "../rows/made.ts"
 import { renderFor } from "../stages/render-for.ts"
 import { writeFile } from "../system/files.ts"
 import { progressStyle } from "../system/progress.ts"
 import { int, real } from "../system/ranges.ts"
-import { criticNames, criticsHelp, openCritic } from "../wiring/critics.ts"
 import * as Flags from "../wiring/flags.ts"
-import { judgeFlags } from "../wiring/judges/judge-flags.ts"
-import { openJudging } from "../wiring/judges/judging.ts"
-import { openDrawing } from "../wiring/refine/open-drawing.ts"
-import { marker, resultFile, runRows } from "../wiring/rows/run-rows.ts"
-import { givenSettings, numberFlag, numberSetting } from "../wiring/setting-flags.ts"
+import { openRoles } from "../wiring/roles/open-roles.ts"
+import { criticFlags, policyFlags, roleFlags } from "../wiring/roles/role-flags.ts"
+import { marker, resultFile, runRows } from "../wiring/roles/run-rows.ts"
+import { givenSettings, numberFlag } from "../wiring/setting-flags.ts"
 import { resolveConfig } from "../wiring/settings.ts"
 
 /** The files of one prompt: its drawings, and pictures of those that were criticised, as IntroSVG's rows name them. */
@@ -35,9 +34,7 @@ const writeDrawings = Effect.fnUntraced(function*(out: string, { drawings, id, p
 })
 
 export const makeRows = Command.make("make-rows", {
-  model: Flags.model,
-  revision: Flags.revision,
-  adapter: Flags.adapter,
+  ...policyFlags,
   prompts: Flag.String("prompts").pipe(
     Flag.withDescription("prompts: a .txt, .csv, .json, .jsonl or .ndjson file, or `embedded`, the grammar's training prompts"),
     Flag.withDefault("embedded")
@@ -49,19 +46,11 @@ export const makeRows = Command.make("make-rows", {
     Flag.withDescription("drafts of a prompt that are criticised and corrected, the worst first, if the judge says that the best drawing beats them"),
     Flag.withDefault(1)
   ),
-  critic: Flag.Literals("critic", criticNames).pipe(Flag.withDescription(`who says what is wrong. ${criticsHelp}`), Flag.withDefault("clip")),
-  criticModel: Flag.String("critic-model").pipe(Flag.withDescription("the critic's CLIP folder, or the name of its guide model"), Flag.withDefault("")),
+  ...criticFlags,
   out: Flags.out.pipe(Flag.withDescription("folder for rows.jsonl and the drawings; new, or of rows that were begun")),
-  ...judgeFlags,
-  maxNewTokens: numberSetting("max_new_tokens", 160),
-  prefill: Flags.prefill,
-  promptTemplate: Flags.promptTemplate,
-  systemPrompt: Flags.systemPrompt,
-  device: Flags.device,
-  threads: Flags.threads,
-  json: Flags.json
+  ...roleFlags
 }, Effect.fn(function*({
-  adapter, critic: name, criticModel, device, drafts, json, k, limit, maxNewTokens, model, out, prefill, prompts: file, promptTemplate, revision,
+  adapter, critic, criticModel, device, drafts, json, k, limit, maxNewTokens, model, out, prefill, prompts: file, promptTemplate, revision,
   systemPrompt, temperature, threads, ...flags
 }) {
   const style = progressStyle(json)
@@ -70,15 +59,13 @@ export const makeRows = Command.make("make-rows", {
     ? embeddedPrompts(0).train.map(({ text }) => plainRow(text))
     : yield* readPromptRows(file)).slice(0, limit)
   const prompts = rows.map(({ text }) => promptOf(text))
-  const { facts, policy, sampler } = yield* openDrawing({
-    model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style,
+  const { facts, policy, stages } = yield* openRoles({
+    model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style, critic, criticModel, settings, prompts,
     format: { systemPrompt, promptTemplate, prefill }
   })
-  const critic = (yield* openCritic({ name, model: criticModel, settings, policy, promptTemplate, prompts })).pipe(Layer.provide(sampler))
-  const { stages } = yield* openJudging(settings, style)
   const { critic: criticised, judge, key, records } = yield* runRows({
     out, prompts, names: namesOf(rows, prompts), policy, k, temperature, drafts, seed: settings.seed, facts, style
-  }).pipe(Effect.provide(Layer.mergeAll(sampler, critic, stages).pipe(Layer.provide(OnnxRuntime.layer("cpu", 0, { threads, overlap: false })))))
+  }).pipe(Effect.provide(stages))
 
   yield* Effect.forEach(records, (record) => writeDrawings(out, record), { concurrency: 4 }).pipe(
     Effect.scoped,
@@ -86,7 +73,7 @@ export const makeRows = Command.make("make-rows", {
   )
   const lines = (all: ReadonlyArray<unknown>): string => all.map((row) => `${JSON.stringify(row)}\n`).join("")
   /** Rows have whole user messages: `vequinox sft` is given them with the template `{prompt}`, its default. */
-  const goalOf = (text: string) => promptTemplate.replaceAll("{prompt}", () => text)
+  const goalOf = (text: string) => userText({ promptTemplate }, text)
   const made = records.flatMap((record) => rowsOf(record, goalOf(record.prompt.text)))
   const preferences = records.flatMap((record) => preferenceOf(record) ?? [])
   yield* writeFile(path.join(out, "rows.jsonl"), lines(made))

@@ -1,11 +1,11 @@
 /** `vequinox refine`: draws, criticises and corrects, keeps the best by the judge, and says what that gained. */
 import * as path from "node:path"
-import { Console, Effect, Layer, Option } from "effect"
+import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import * as rendererResvg from "../../layers/renderer/resvg.ts"
 import { gains } from "../refine/gains.ts"
-import { namesOf, pictureSize, writeRefined } from "../refine/folder.ts"
+import { namesOf } from "../prompts/file-names.ts"
+import { pictureSize, writeRefined } from "../refine/folder.ts"
 import { toldOf } from "../evaluation/figures.ts"
 import { yardstickFor } from "../evaluation/worth.ts"
 import { plainRow, promptOf, readPromptRows } from "../prompts.ts"
@@ -16,14 +16,12 @@ import { BadInput } from "../system/errors.ts"
 import { writeFile } from "../system/files.ts"
 import { progressStyle } from "../system/progress.ts"
 import { int, real } from "../system/ranges.ts"
-import { criticNames, criticsHelp, openCritic } from "../wiring/critics.ts"
 import * as Flags from "../wiring/flags.ts"
-import { judgeFlags } from "../wiring/judges/judge-flags.ts"
-import { openJudging } from "../wiring/judges/judging.ts"
-import { openDrawing } from "../wiring/refine/open-drawing.ts"
-import { marker, resultFile, runRefine } from "../wiring/refine/run-refine.ts"
+import { openRoles } from "../wiring/roles/open-roles.ts"
+import { criticFlags, policyFlags, roleFlags } from "../wiring/roles/role-flags.ts"
+import { marker, resultFile, runRefine } from "../wiring/roles/run-refine.ts"
 import { heldOutScorers } from "../wiring/run/held-out-scorers.ts"
-import { givenSettings, numberFlag, numberSetting } from "../wiring/setting-flags.ts"
+import { givenSettings, numberFlag } from "../wiring/setting-flags.ts"
 import { resolveConfig } from "../wiring/settings.ts"
 
 const temperatureFlag = (name: string, what: string, value: number) =>
@@ -31,16 +29,13 @@ const temperatureFlag = (name: string, what: string, value: number) =>
 
 export const refine = Command.make("refine", {
   texts: Argument.String("prompt").pipe(Argument.withDescription("what to draw"), Argument.variadic()),
-  model: Flags.model,
-  revision: Flags.revision,
-  adapter: Flags.adapter,
+  ...policyFlags,
   prompts: Flag.String("prompts").pipe(
     Flag.withDescription("prompts instead of arguments: a .csv with `desc` and, if files should be called so, `id`; or a .txt, .json, .jsonl or .ndjson file"),
     Flag.optional
   ),
   limit: Flags.count("limit", 1e6).pipe(Flag.withDescription("the first so many of them"), Flag.withDefault(1e6)),
-  critic: Flag.Literals("critic", criticNames).pipe(Flag.withDescription(`who says what is wrong. ${criticsHelp}`), Flag.withDefault("clip")),
-  criticModel: Flag.String("critic-model").pipe(Flag.withDescription("the critic's CLIP folder, or the name of its guide model"), Flag.withDefault("")),
+  ...criticFlags,
   rounds: numberFlag("rounds", int(0, 100)).pipe(Flag.withDescription("most corrections of a prompt"), Flag.withDefault(3)),
   threshold: numberFlag("threshold", real(0, 11)).pipe(
     Flag.withDescription("a drawing that the critic gives this many of 10 is done; 11: none is"),
@@ -58,16 +53,9 @@ export const refine = Command.make("refine", {
     Flag.withDefault(false)
   ),
   out: Flags.out.pipe(Flag.withDescription("folder for the drawings and refinement.json; new, or of a refinement that goes on")),
-  ...judgeFlags,
-  maxNewTokens: numberSetting("max_new_tokens", 160),
-  prefill: Flags.prefill,
-  promptTemplate: Flags.promptTemplate,
-  systemPrompt: Flags.systemPrompt,
-  device: Flags.device,
-  threads: Flags.threads,
-  json: Flags.json
+  ...roleFlags
 }, Effect.fn(function*({
-  adapter, beside, correctionTemperature, critic: name, criticModel, device, draftTemperature, json, limit, maxNewTokens, model, out, patience,
+  adapter, beside, correctionTemperature, critic, criticModel, device, draftTemperature, json, limit, maxNewTokens, model, out, patience,
   preferences, prefill, prompts: file, promptTemplate, revision, rounds, systemPrompt, texts, threads, threshold, ...flags
 }) {
   const style = progressStyle(json)
@@ -75,17 +63,14 @@ export const refine = Command.make("refine", {
   const rows = (Option.isSome(file) ? yield* readPromptRows(file.value) : texts.map(plainRow)).slice(0, limit)
   if (rows.length === 0) return yield* new BadInput({ message: "There is nothing to draw: give a prompt, or a file with --prompts." })
   const prompts = rows.map(({ text }) => promptOf(text))
-  const { facts, policy, sampler } = yield* openDrawing({
-    model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style,
+  const { facts, measuring, policy, stages } = yield* openRoles({
+    model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style, critic, criticModel, settings, prompts,
     format: { systemPrompt, promptTemplate, prefill }
   })
-  const critic = (yield* openCritic({ name, model: criticModel, settings, policy, promptTemplate, prompts })).pipe(Layer.provide(sampler))
-  const { stages } = yield* openJudging(settings, style)
-  const runtime = OnnxRuntime.layer("cpu", 0, { threads, overlap: false })
   const run = yield* runRefine({
     out, prompts, names: namesOf(rows, prompts), beside, facts, style,
     options: { policy, seed: settings.seed, promptTemplate, prefill, rounds, threshold, patience, draftTemperature, correctionTemperature }
-  }).pipe(Effect.provide(Layer.mergeAll(sampler, critic, stages).pipe(Layer.provide(runtime))))
+  }).pipe(Effect.provide(stages))
 
   const { records } = run
   yield* Effect.forEach(records, (record) => writeRefined(out, record), { concurrency: 4 }).pipe(
@@ -99,7 +84,7 @@ export const refine = Command.make("refine", {
     const scorers = yield* heldOutScorers
     const yardstick = yardstickFor(prompts, scorers)
     return { yardstick: toldOf(yardstick), results: gains(yield* measureRecords(records, scorers), yardstick, scorers, settings.seed) }
-  }).pipe(Effect.scoped, Effect.provide(Layer.mergeAll(stages, runtime)))
+  }).pipe(Effect.scoped, Effect.provide(measuring))
   const result = { [marker]: run.key, finished: true, critic: run.critic, judge: run.judge, ...refinementOf(records), ...told }
   yield* writeFile(path.join(out, resultFile), `${JSON.stringify(result, null, 2)}\n`)
   yield* Console.log(json ? JSON.stringify(result) : [

@@ -11,25 +11,12 @@
 import * as path from "node:path"
 import { Effect } from "effect"
 import { encodePng } from "../drawing/png.ts"
-import type { Prompt } from "../domain.ts"
 import { renderFor } from "../stages/render-for.ts"
 import { writeFile } from "../system/files.ts"
-import { fileNames } from "../system/outputs.ts"
-import type { PromptRow } from "../prompts.ts"
 import { bestOf, type RecordedDrawing, type RefineRecord } from "./record.ts"
 
 /** Pixels of a side, as IntroSVG renders. */
 export const pictureSize = 200
-
-/** An id that is a file's name as it is. */
-const plainId = /^[\w-][\w.-]{0,99}$/
-
-/** A name for each prompt: its id where that is a file's name and nobody else's, else one made of its text. */
-export const namesOf = (rows: ReadonlyArray<PromptRow>, prompts: ReadonlyArray<Prompt>): ReadonlyArray<string> => {
-  const ids = rows.map(({ id }) => id)
-  const usable = ids.every((id) => id !== undefined && plainId.test(id)) && new Set(ids.map((id) => id!.toLowerCase())).size === ids.length
-  return usable ? ids.map((id) => id!) : fileNames(prompts)
-}
 
 const numbered = (round: number): string => `${String(round).padStart(2, "0")}_iteration`
 

@@ -8,6 +8,7 @@ import { Effect } from "effect"
 import type { Candidate, Prompt, Rendering, Verdict } from "../domain.ts"
 import { extractSvg } from "../drawing/extract.ts"
 import { nats } from "../evaluation/drawings.ts"
+import { userText } from "../model/tokenizer/tokenizer.ts"
 import { promptOf } from "../prompts.ts"
 import { type Critique, correctionText } from "../roles/roles.ts"
 import { Critic, type Told } from "../stages/Critic.ts"
@@ -23,7 +24,7 @@ export interface RefineOptions {
   readonly promptTemplate: string
   /** How every drawing begins. */
   readonly prefill: string
-  /** Most corrections of a prompt; 0 draws and judges nothing but the draft. */
+  /** Most corrections of a prompt; with 0 the draft is criticised and nothing is judged. */
   readonly rounds: number
   /** A drawing that the critic gives this score or more is done, 0 to 10; over 10: none ever is. */
   readonly threshold: number
@@ -126,7 +127,7 @@ const correct = Effect.fnUntraced(function*(o: RefineOptions, all: ReadonlyArray
   const asked = yield* Effect.forEach(running, Effect.fnUntraced(function*(of) {
     const critique = of.told?.critique
     if (critique === undefined) return { of, problem: of.told?.problem ?? "there is no critique" }
-    const goal = o.promptTemplate.replaceAll("{prompt}", () => of.prompt.text)
+    const goal = userText(o, of.prompt.text)
     const question = promptOf(correctionText(goal, of.best.svg, critique))
     return (yield* room(question, form)) < 1 ? { of, problem: "drawing and critique are longer than the policy reads" } : { of, question }
   }))

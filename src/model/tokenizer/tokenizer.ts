@@ -119,9 +119,13 @@ const eosOf = Effect.fnUntraced(function*(folder: string, fallback: number | und
   return fallback === undefined ? [] : [fallback]
 })
 
+/** The user message that asks for a prompt. */
+export const userText = ({ promptTemplate }: Pick<PromptFormat, "promptTemplate">, prompt: string): string =>
+  promptTemplate.replace("{prompt}", () => prompt)
+
 /** The tokens the policy is asked to continue: chat template, then prefill. */
 export const promptIds = (tokenizer: PolicyTokenizer, format: PromptFormat, prompt: string): Array<number> => {
   const system = format.systemPrompt === "" ? [] : [{ role: "system", content: format.systemPrompt }]
-  const user = { role: "user", content: format.promptTemplate.replace("{prompt}", () => prompt) }
+  const user = { role: "user", content: userText(format, prompt) }
   return tokenizer.encode(tokenizer.chat([...system, user]) + format.prefill)
 }

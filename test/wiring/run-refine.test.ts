@@ -4,11 +4,11 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { vi } from "vitest"
-import { promptOf } from "../../../src/prompts.ts"
-import { draftStep } from "../../../src/refine/loop.ts"
-import { marker, type RefineRun, resultFile, runRefine } from "../../../src/wiring/refine/run-refine.ts"
-import { type Asked, critic, judge, type JudgeOptions, options, renderer, sampler } from "../../refine/hands.ts"
-import { scratchFolder } from "../../support/scratch-folder.ts"
+import { promptOf } from "../../src/prompts.ts"
+import { draftStep } from "../../src/refine/loop.ts"
+import { marker, type RefineRun, resultFile, runRefine } from "../../src/wiring/roles/run-refine.ts"
+import { type Asked, critic, judge, type JudgeOptions, options, renderer, sampler } from "../refine/hands.ts"
+import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("refine")
 const folder = (): string => path.join(fs.mkdtempSync(path.join(work, "run-")), "out")

@@ -1,8 +1,9 @@
-/** The policy and the sampler that draw outside a run, for questions as long as a drawing and what is said of it. */
+/** What the commands open that draw and criticise outside a run: policy, sampler, critic, judge and renderer. */
 import { Effect, Layer } from "effect"
 import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
 import type { Device } from "../../../layers/onnx/session.ts"
 import * as samplerOnnx from "../../../layers/sampler/onnx.ts"
+import type { Prompt } from "../../domain.ts"
 import { plain } from "../../engine/sampling/sampling.ts"
 import { parameterCount } from "../../engine/training/memory.ts"
 import { noAdapter } from "../../engine/weights/parameters.ts"
@@ -11,10 +12,13 @@ import { openWeights, weightsHash } from "../../model/model-folder.ts"
 import type { PromptFormat } from "../../model/tokenizer/tokenizer.ts"
 import type { PolicySnapshot } from "../../stages/Policy.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
+import type { JudgeSettings } from "../judges/judge-row.ts"
+import { openJudging } from "../judges/judging.ts"
 import { openPolicy } from "../policy.ts"
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
+import { type CriticName, openCritic } from "./critics.ts"
 
-export interface DrawingOptions {
+interface DrawingOptions {
   readonly model: string
   readonly revision: string
   readonly adapter: string | undefined
@@ -30,8 +34,8 @@ const said = 1024
 /** Drawings decoded together. */
 const together = 64
 
-/** `facts`: all that its drawings depend on besides seeds and temperatures. */
-export const openDrawing = Effect.fn("openDrawing")(function*({ adapter: folder, device, format, maxNewTokens, model, revision, style, threads }: DrawingOptions) {
+/** The policy, and a sampler for questions as long as a drawing and what is said of it. */
+const openDrawing = Effect.fn("openDrawing")(function*({ adapter: folder, device, format, maxNewTokens, model, revision, style, threads }: DrawingOptions) {
   const opened = yield* openPolicy(model, revision, style)
   const { checkpoint, tokenizer } = opened
   const adapter = folder === undefined ? undefined : yield* openAdapter(folder, checkpoint)
@@ -56,4 +60,30 @@ export const openDrawing = Effect.fn("openDrawing")(function*({ adapter: folder,
   }).pipe(Layer.provide(OnnxRuntime.layer(device, parameterCount(checkpoint.config), { threads, overlap: true })))
   const policy: PolicySnapshot = { version: 0, parameters: adapter?.parameters ?? new Map() }
   return { sampler, policy, facts: { hashes, format, maxNewTokens } }
+})
+
+export interface RolesOptions extends DrawingOptions {
+  readonly critic: CriticName
+  /** The critic's CLIP folder or guide model; empty for the usual one. */
+  readonly criticModel: string
+  readonly settings: JudgeSettings
+  readonly prompts: ReadonlyArray<Prompt>
+}
+
+/**
+ * Fails with what is missing before anything is built. `facts`: all that drawings depend on besides seeds and temperatures.
+ * `measuring`: what renders and scores drawings once they are made.
+ */
+export const openRoles = Effect.fn("openRoles")(function*({ critic: name, criticModel, prompts, settings, ...drawing }: RolesOptions) {
+  const { facts, policy, sampler } = yield* openDrawing(drawing)
+  const { promptTemplate } = drawing.format
+  const critic = (yield* openCritic({ name, model: criticModel, settings, policy, promptTemplate, prompts })).pipe(Layer.provide(sampler))
+  const { stages: judging } = yield* openJudging(settings, drawing.style)
+  const runtime = OnnxRuntime.layer("cpu", 0, { threads: drawing.threads, overlap: false })
+  return {
+    facts,
+    policy,
+    stages: Layer.mergeAll(sampler, critic, judging).pipe(Layer.provide(runtime)),
+    measuring: Layer.mergeAll(judging, runtime)
+  }
 })
