@@ -3,7 +3,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, it } from "vitest"
-import { commandLine } from "../support/command-line.ts"
+import { commandLine, killedAt } from "../support/command-line.ts"
 
 const { remove, vequinox, work } = commandLine()
 afterAll(remove)
@@ -51,20 +51,8 @@ it("goes on where it was stopped, to the same weights, and keeps a state of othe
   const args = (out: string, steps = "5") => ["sft", "--data", data, "--out", at(out), "--steps", steps, "--warmup-steps", "1", ...small]
   const whole = await vequinox({}, ...args("whole"))
   assert.strictEqual(whole.code, 0, whole.stderr)
-  const child = spawn(process.execPath, [path.resolve(import.meta.dirname, "../../src/main.ts"), ...args("resumed"), "--save-steps", "2"], {
-    cwd: work,
-    env: { PATH: process.env["PATH"] }
-  })
   const state = at("resumed.partial.safetensors")
-  // Killed as soon as a state is there: after step 2 or 4.
-  await new Promise<void>((resolve) => {
-    const look = setInterval(() => {
-      if (!fs.existsSync(state)) return
-      clearInterval(look)
-      child.kill("SIGKILL")
-    }, 5)
-    child.on("close", () => (clearInterval(look), resolve()))
-  })
+  await killedAt(work, state, [...args("resumed"), "--save-steps", "2"]) // after step 2 or 4
   assert.isTrue(fs.existsSync(state))
   assert.isFalse(fs.existsSync(at("resumed")))
   const other = await vequinox({}, ...args("resumed", "6"))

@@ -1,11 +1,10 @@
 /** `vequinox sft` with rows of three kinds, evaluation, best parameters, early end and curriculum, in real processes. */
-import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { encodePng } from "../../src/drawing/png.ts"
 import { correction, critique, direct, preferences } from "../rows/introsvg.ts"
-import { commandLine } from "../support/command-line.ts"
+import { commandLine, killedAt } from "../support/command-line.ts"
 
 const { remove, vequinox, work } = commandLine()
 afterAll(remove)
@@ -108,19 +107,7 @@ describe("sft", () => {
     const args = (out: string) => ["sft", "--data", data, "--out", at(out), "--steps", "12", "--learning-rate", "0.02", "--save-dtype", "F32", ...rules, ...small]
     const whole = await vequinox({}, ...args("whole"))
     assert.strictEqual(whole.code, 0, whole.stderr)
-    const child = spawn(process.execPath, [path.resolve(import.meta.dirname, "../../src/main.ts"), ...args("resumed"), "--save-steps", "3"], {
-      cwd: work,
-      env: { PATH: process.env["PATH"] }
-    })
-    const state = at("resumed.partial.safetensors")
-    await new Promise<void>((resolve) => {
-      const look = setInterval(() => {
-        if (!fs.existsSync(state)) return
-        clearInterval(look)
-        child.kill("SIGKILL")
-      }, 5)
-      child.on("close", () => (clearInterval(look), resolve()))
-    })
+    await killedAt(work, at("resumed.partial.safetensors"), [...args("resumed"), "--save-steps", "3"])
     assert.isFalse(fs.existsSync(at("resumed")))
     const resumed = await vequinox({}, ...args("resumed"))
     assert.strictEqual(resumed.code, 0, resumed.stderr)

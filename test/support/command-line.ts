@@ -59,6 +59,21 @@ export const killableIn = (work: string) => (args: ReadonlyArray<string>, until?
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
   })
 
+/** Runs a command in this folder and kills it as soon as that file is there. */
+export const killedAt = (work: string, file: string, args: ReadonlyArray<string>): Promise<void> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, [path.resolve(import.meta.dirname, "../../src/main.ts"), ...args], {
+      cwd: work,
+      env: { PATH: process.env["PATH"] }
+    })
+    const look = setInterval(() => {
+      if (!fs.existsSync(file)) return
+      clearInterval(look)
+      child.kill("SIGKILL")
+    }, 5)
+    child.on("close", () => (clearInterval(look), resolve()))
+  })
+
 /** A command that must fail, in one sentence that does not hold the secret. */
 export const refusedInOneLine = async (result: Promise<Ended>, expected: RegExp, secret: string): Promise<void> => {
   const { code, stderr, stdout } = await result

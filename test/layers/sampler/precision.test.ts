@@ -165,12 +165,24 @@ describe("a request's own temperature", () => {
 describe("a request's own form", () => {
   it.live("puts another question, begins and ends the answer otherwise, and says how much room there is", () =>
     Effect.gen(function*() {
-      const form = { promptTemplate: "what is wrong with {prompt}?", prefill: "{\"score\":", stop: ">" }
-      const [usual] = yield* drawn({})
-      const [own] = yield* drawn({}, { form })
-      assert.isTrue(own!.svg.startsWith(form.prefill))
-      assert.notDeepEqual(own!.promptIds, usual!.promptIds)
-      assert.isTrue(own!.finish !== "stop" || (own!.svg.indexOf(">") >= own!.svg.length - 3))
+      const usual = yield* drawn({})
+      const own = { promptTemplate: "what is {prompt}?", prefill: sampling.format.prefill, stop: ">" } // the first tag ends it
+      const asked = yield* drawn({}, { form: own })
+      assert.notDeepEqual(asked[0]!.promptIds, usual[0]!.promptIds)
+      const stopped = asked.filter(({ finish }) => finish === "stop")
+      assert.isAbove(stopped.length, 0)
+      for (const { completionIds, svg } of stopped) {
+        const last = sampling.tokenizer.tokenTexts[completionIds.at(-1)!]!
+        assert.include(last, own.stop)
+        assert.notInclude(svg.slice(own.prefill.length, -last.length), own.stop)
+      }
+      const critic = { ...own, prefill: "{\"score\":" }
+      for (const { svg } of yield* drawn({}, { form: critic })) assert.isTrue(svg.startsWith(critic.prefill))
+      yield* Effect.gen(function*() {
+        const { room } = yield* Sampler
+        assert.strictEqual(yield* room!(prompts[0]!, own), sampling.maxLength - asked[0]!.promptIds.length)
+        assert.isBelow(yield* room!(promptOf("very ".repeat(2000)), own), 1)
+      }).pipe(Effect.provide(layerOf({})))
     }))
 })
 
