@@ -1,5 +1,5 @@
 /**
- * The trainer: forward and backward graphs, gradient accumulation, AdamW. Plain promises, no Effect: it lives in a
+ * The trainer: gradient accumulation and AdamW over its graphs (trainer-graphs.ts). Plain promises, no Effect: it lives in a
  * worker thread (layers/onnx/runtime.ts) and owns its sessions, its parameters and the optimizer state.
  */
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
@@ -11,18 +11,16 @@ import {
   schedule,
   type SchedulerType
 } from "../../src/engine/training/adamw.ts"
-import { gradients } from "../../src/engine/graph/gradients.ts"
-import { Graph, type Value } from "../../src/engine/graph/graph.ts"
-import { type Example, type ObjectiveFeed, totalsOf } from "../../src/objectives/objective.ts"
+import { type ObjectiveFeed, totalsOf } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
-import { sumBySequence } from "../../src/objectives/sums.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
 import { mix } from "../../src/engine/training/mix.ts"
-import type { LoraConfig, Weights } from "../../src/engine/weights/parameters.ts"
+import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
-import { forward } from "../../src/engine/nets/transformer.ts"
 import { completionLength, microBatches, paddingShare, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
 import { createSession, type Device, type Feed, type Feeds, feedsOf, float32, int64, type Session, Sessions } from "./session.ts"
+import { type Batch, inParts, parts } from "./trainer-batches.ts"
+import { graphs, referencePrefix } from "./trainer-graphs.ts"
 
 export interface TrainerOptions {
   readonly learningRate: number
@@ -83,13 +81,6 @@ export interface TrainerSpec {
   readonly device: Device
   readonly threads: number
   readonly spinning?: boolean | undefined
-}
-
-/** What a step learns from. A sequence shared by several examples is computed once. */
-export interface Batch {
-  readonly sequences: ReadonlyArray<Sequence>
-  /** Their members are indices of `sequences`. */
-  readonly examples: ReadonlyArray<Example>
 }
 
 /** The loss or its gradient is not a finite number: nothing was changed. */
@@ -392,25 +383,6 @@ export class Trainer {
 /** Log-probabilities by sequence of a batch, then by completion token, nats. */
 type PerToken = ReadonlyArray<ReadonlyArray<number>>
 
-/** Splits the examples into so many parts of nearly the same size, in their order, each with its own sequences alone. */
-const inParts = (batch: Batch, wanted: number): ReadonlyArray<Batch> => {
-  const count = Math.min(wanted, Math.max(1, batch.examples.length))
-  if (count === 1) return [batch]
-  return Array.from({ length: count }, (_, n) => {
-    const [from, to] = [n, n + 1].map((at) => Math.round(at * batch.examples.length / count))
-    const examples = batch.examples.slice(from, to)
-    const own = [...new Set(examples.flatMap(({ members }) => [...members]))]
-    const place = new Map(own.map((sequence, at) => [sequence, at]))
-    return {
-      sequences: own.map((sequence) => batch.sequences[sequence]!),
-      examples: examples.map((example): Example => {
-        const [first, second] = example.members
-        return { ...example, members: second === undefined ? [place.get(first)!] : [place.get(first)!, place.get(second)!] }
-      })
-    }
-  })
-}
-
 /** Means of what any of them has; tokens are a sum. */
 const meansOf = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> =>
   Object.fromEntries([...new Set(all.flatMap(Object.keys))].map((name) => {
@@ -432,101 +404,3 @@ const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
     name,
     type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))
   ]))
-
-/** One run's share of a batch: `own` lists its sequences of the batch; examples name them by their place in that list. */
-interface Part extends Batch {
-  readonly own: ReadonlyArray<number>
-}
-
-/** Examples that share a sequence stay together. */
-const parts = (batch: Batch, budget: number): Array<Part> => {
-  const groupOf = batch.sequences.map((_, n) => n)
-  const root = (n: number): number => (groupOf[n] === n ? n : (groupOf[n] = root(groupOf[n]!)))
-  for (const { members: [first, second = first] } of batch.examples) groupOf[root(first)] = root(second)
-  const groups = Map.groupBy(batch.examples, ({ members: [first] }) => root(first))
-  const members = (examples: ReadonlyArray<Example>) => [...new Set(examples.flatMap(({ members }) => [...members]))]
-  const sized = (examples: ReadonlyArray<Example>) => ({
-    rows: members(examples).length,
-    length: Math.max(...members(examples).map((n) => batch.sequences[n]!.ids.length))
-  })
-  return microBatches([...groups.values()], sized, budget).map((together) => {
-    const examples = together.flat()
-    const own = members(examples)
-    const placed = ([first, second]: Example["members"]): Example["members"] =>
-      second === undefined ? [own.indexOf(first)] : [own.indexOf(first), own.indexOf(second)]
-    return {
-      own,
-      sequences: own.map((n) => batch.sequences[n]!),
-      examples: examples.map((example) => ({ ...example, members: placed(example.members) }))
-    }
-  })
-}
-
-const trainableWeights = ({ checkpoint, lora }: TrainerSpec): Weights => ({
-  index: checkpoint.index,
-  trainable: lora === undefined ? "all" : "none",
-  lora
-})
-
-/** The prefix of the names of a reference's parameters, to tell them from the policy's in one graph. */
-const referencePrefix = "reference."
-
-const referenceWeights = ({ checkpoint, lora, reference }: TrainerSpec): Weights => ({
-  index: checkpoint.index,
-  trainable: lora === undefined && reference !== undefined ? "all" : "none",
-  lora: reference === undefined ? undefined : lora,
-  inputPrefix: referencePrefix
-})
-
-const withGradients = (g: Graph, spec: TrainerSpec, loss: Value, stream: ReadonlyArray<Value>): Graph => {
-  const wrt = g.inputs.filter(({ name }) => spec.parameters.has(name))
-  const kept = spec.options.gradientCheckpointing ? stream : []
-  gradients(g, loss, g.constant([1], [1]), wrt, kept).forEach((dx, i) => {
-    if (dx !== undefined) g.output(`grad.${wrt[i]!.name}`, dx)
-  })
-  return g
-}
-
-const logpsOf = (g: Graph, { checkpoint, options }: TrainerSpec, weights: Weights, derivative: boolean, concentrated = false) =>
-  forward(g, checkpoint.config, weights, options.maxLength, derivative, concentrated)
-
-const scoring = (spec: TrainerSpec, weights: Weights): Graph => {
-  const g = new Graph()
-  g.output("logps", logpsOf(g, spec, weights, false).logps)
-  return g
-}
-
-/** The graphs of a trainer's sessions. */
-export const graphs = {
-  /** A training session does all its work even when asked for less, so scoring has its own graphs. */
-  policy: (spec: TrainerSpec): Graph => scoring(spec, trainableWeights(spec)),
-  reference: (spec: TrainerSpec): Graph => scoring(spec, referenceWeights(spec)),
-  /** Both, before the update of a loss that must know the whole batch. */
-  both: (spec: TrainerSpec): Graph => {
-    const g = scoring(spec, trainableWeights(spec))
-    g.output("reference", logpsOf(g, spec, referenceWeights(spec), false).logps)
-    return g
-  },
-  /** Policy and reference in one session: two would each map the weights, and each page would count twice. */
-  objective: (spec: TrainerSpec): Graph => {
-    const g = new Graph()
-    const objective = objectiveOf(spec.objective)
-    const { concentrations, logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true, objective.concentrations?.(spec.objective))
-    const zeros = g.input("zeros", "float32", ["sequence"])
-    const segments = g.input("segments", "int64", ["token"])
-    const logps = sumBySequence(g, tokens, segments, zeros)
-    const referenceTokens = objective.reference(spec.objective) ? logpsOf(g, spec, referenceWeights(spec), false).logps : undefined
-    const reference = referenceTokens === undefined ? zeros : sumBySequence(g, referenceTokens, segments, zeros)
-    const lengths = g.input("lengths", "float32", ["sequence"])
-    const loss = objective.loss(g, spec.objective, { tokens, segments, logps, reference, referenceTokens, concentrations, lengths })
-    g.output("loss", loss)
-    g.output("logps", logps)
-    g.output("tokens", tokens)
-    if (referenceTokens !== undefined) {
-      g.output("reference", reference)
-      g.output("reference_tokens", referenceTokens)
-    }
-    if (concentrations !== undefined) g.output("concentrations", concentrations)
-    return withGradients(g, spec, loss, stream)
-  }
-}

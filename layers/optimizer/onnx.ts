@@ -8,7 +8,8 @@ import { trainerBytes, type TrainerExtras } from "../../src/engine/training/memo
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { LossNotFinite, Optimizer, OptimizerFailed, type OptimizerState } from "../../src/stages/Optimizer.ts"
-import type { Batch, TrainerOptions } from "../onnx/trainer-program.ts"
+import type { Batch } from "../onnx/trainer-batches.ts"
+import type { TrainerOptions } from "../onnx/trainer-program.ts"
 import { OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 
 export interface OptimizerOnnxOptions {
