@@ -10,18 +10,19 @@ export interface ReadPrompt {
 }
 
 /** A row that is decoded: the prompt it continues, and how many tokens follow it. */
-export interface Continuation {
-  readonly prompt: number
+export interface Continuation<Prompt> {
+  readonly prompt: Prompt
   readonly tokens: number
 }
 
-export class SharedPrompts {
+/** Prompts are told apart by identity. */
+export class SharedPrompts<Prompt> {
   readonly #c: DecoderConfig
   /** Per layer: [prompt, kvHeads, time, D]. */
   readonly #keys: Array<Float32Array>
   readonly #values: Array<Float32Array>
   /** The prompts held, in their order, and their tokens. */
-  #held: ReadonlyArray<{ readonly prompt: number; readonly length: number }> = []
+  #held: ReadonlyArray<{ readonly prompt: Prompt; readonly length: number }> = []
   #time = 1
   /** The arrays as feeds, valid as long as they stay in place. */
   #feeds: Feeds | undefined
@@ -38,8 +39,8 @@ export class SharedPrompts {
    * @param lengthOf tokens of a prompt
    * @param read reads a prompt that is not held yet
    */
-  hold(wanted: ReadonlyArray<number>, lengthOf: (prompt: number) => number, read: (prompt: number) => ReadPrompt): void {
-    if (wanted.join() === this.#held.map(({ prompt }) => prompt).join()) return
+  hold(wanted: ReadonlyArray<Prompt>, lengthOf: (prompt: Prompt) => number, read: (prompt: Prompt) => ReadPrompt): void {
+    if (wanted.length === this.#held.length && wanted.every((prompt, n) => prompt === this.#held[n]!.prompt)) return
     const { headDim, kvHeads, layers } = this.#c
     const held = wanted.map((prompt) => ({ prompt, length: lengthOf(prompt) }))
     const time = Math.max(1, ...held.map(({ length }) => length))
@@ -69,7 +70,7 @@ export class SharedPrompts {
   }
 
   /** What `decode` reads of prompts. If none is held, a prompt that no row sees. */
-  feeds(rows: ReadonlyArray<Continuation>): Feeds {
+  feeds(rows: ReadonlyArray<Continuation<Prompt>>): Feeds {
     const { sliding } = this.#c
     const count = Math.max(1, this.#held.length)
     const at = new Map(this.#held.map(({ prompt }, n) => [prompt, n]))

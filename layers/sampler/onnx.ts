@@ -72,7 +72,7 @@ export const layer = (options: SamplerOnnxOptions) =>
         lora,
         quantized,
         maxLength,
-        filters: { minP: sampling.minP },
+        filters: { minP: sampling.minP > 0 },
         maxNumSeqs,
         tokenTexts,
         device: runtime.device,

@@ -58,7 +58,7 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
     const { checkpoint } = await setUp(false, false)
     const { config } = checkpoint
     const g = new Graph()
-    prefill(g, config, { index: checkpoint.index, trainable: "none", lora: undefined }, 64, { minP: 0 })
+    prefill(g, config, { index: checkpoint.index, trainable: "none", lora: undefined }, 64, { minP: false })
     const session = await createSession(g, { ...cpu, weights: "prepared", weightsFolder: checkpoint.folder })
     const ids = rows[0]!
     const time = ids.length
@@ -67,7 +67,7 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
       positions: int64([time, time], ids.flatMap(() => ids.map((_, t) => t))),
       ...maskFeeds(config, time),
       last: int64([time], ids.map((_, t) => t * time + t)),
-      inverse_temperature: float32([1], Float32Array.of(1))
+      inverse_temperature: float32([time, 1], new Float32Array(time).fill(1))
     })
     await session.release()
     golden.logits.flat().forEach((x: number, i: number) => assert.approximately(Number(logits!.data[i]), x, 1e-4))

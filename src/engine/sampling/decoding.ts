@@ -7,35 +7,38 @@ import { blocks, type DecoderConfig, maskInputs, rowsOf, unembeddingName, within
 
 /** What a sampler applies in the graph. */
 export interface Filters {
-  /** Tokens under this share of the likeliest one's probability are not drawn; [0, 1], 0 keeps all. */
-  readonly minP: number
+  /** Whether tokens under a share `min_p` of the likeliest one's probability can be left out. */
+  readonly minP: boolean
 }
 
 /**
- * The next token's scores: `logits`; `probabilities`, their softmax; `cooled`, that of logits times `inverse_temperature` [1];
- * and if there is a filter `likely`, what it leaves of that.
+ * The next token's scores by row: `logits`; `probabilities`, their softmax; `cooled`, that of logits times
+ * `inverse_temperature` [row, 1]; and if there is a filter `likely`, what it leaves of that by `min_p` [row, 1]
+ * in [0, 1], for which `floorOf` has the feed.
  */
-const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value, { minP }: Filters): void => {
+const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value, row: string, { minP }: Filters): void => {
   const logits = p.times(unembeddingName(c), x, c.vocab)
   g.output("logits", logits)
   g.output("probabilities", g.emit("Softmax", [logits]))
-  const cooled = g.emit("Softmax", [g.mul(logits, g.input("inverse_temperature", "float32", [1]))])
+  const cooled = g.emit("Softmax", [g.mul(logits, g.input("inverse_temperature", "float32", [row, 1]))])
   g.output("cooled", cooled)
-  if (minP > 0) g.output("likely", likely(g, cooled, minP))
+  if (minP) g.output("likely", likely(g, cooled, g.input("min_p", "float32", [row, 1])))
 }
 
-/** Of probabilities [row, vocab] those of at least `minP` of the row's largest, summing to 1; the others are 0. */
-const likely = (g: Graph, x: Value, minP: number): Value => {
+/** What `min_p` is fed: a hair less, so that what is equal to the floor is over it. */
+export const floorOf = (minP: number): number => minP * (1 - 1e-6)
+
+/** Of probabilities [row, vocab] those of at least `minP` [row, 1] of the row's largest, summing to 1; the others are 0. */
+const likely = (g: Graph, x: Value, minP: Value): Value => {
   const largest = g.emit("ReduceMax", [x, g.ints([1])], { axes: [1], keepdims: 1 })
-  // A hair less, so that what is equal to the floor is over it.
-  const over = g.emit("Relu", [g.sub(x, g.scale(largest, minP * (1 - 1e-6)))])
+  const over = g.emit("Relu", [g.sub(x, g.mul(largest, minP))])
   const kept = g.emit("Where", [g.emit("Cast", [over], { to: 9 }), x, g.scalar(0)])
   return g.div(kept, g.sum(kept, [1], true))
 }
 
 /**
  * Prompts, read once. Inputs: `ids`, `positions` [batch, time] and the masks as in `forward`; `last` [batch] int64, the
- * flat index of each prompt's last token; `inverse_temperature` [1].
+ * flat index of each prompt's last token; `inverse_temperature` and `min_p` [batch, 1].
  * Outputs: the scores [batch, vocab] after that token (`outputScores`); `keys` and `values`
  * [layers * batch, kvHeads, time, D], layer by layer.
  */
@@ -51,7 +54,7 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
     values.push(projections.v)
     return withinCall(g, mask(layer))(projections)
   })
-  outputScores(g, p, c, g.emit("Gather", [x, g.input("last", "int64", ["batch"])]), filters)
+  outputScores(g, p, c, g.emit("Gather", [x, g.input("last", "int64", ["batch"])]), "batch", filters)
   g.output("keys", g.concat(keys, 0))
   g.output("values", g.concat(values, 0))
 }
@@ -62,7 +65,7 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  * with one softmax over both parts).
  *
  * Inputs: `ids` [row], `positions` [row, 1] int64; `mask` [row, 1, 1, 1, S], 0 at the places of the cache that a row
- * sees and -1e9 at others, and with sliding layers `sliding_mask`; `inverse_temperature` [1]; and for each layer i
+ * sees and -1e9 at others, and with sliding layers `sliding_mask`; `inverse_temperature` and `min_p` [row, 1]; and for each layer i
  * `past_k.i` and `past_v.i` [row, kvHeads, 1, S, D]. With `shared` also `slots` [prompt, slot] int64, the rows that
  * continue each prompt (any, where there is none); `places` [row] int64, where each row is among them, flat; `prompt_mask` [row, 1, 1, 1, T], and with
  * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: the scores
@@ -101,7 +104,7 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
     const ofAll = g.add(ofPast, ofSelf)
     return prompts === undefined ? ofAll : g.add(ofAll, prompts.mix(cut(shares, self, g.ints([2 ** 31]), "T")))
   })
-  outputScores(g, p, c, x, filters)
+  outputScores(g, p, c, x, "row", filters)
   g.output("keys", g.concat(keys, 0))
   g.output("values", g.concat(values, 0))
 }
