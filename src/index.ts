@@ -15,6 +15,7 @@ export {
   train
 } from "./pipeline.ts"
 export { embeddedPrompts, promptOf, readPrompts } from "./prompts.ts"
+export * from "./stages/Completions.ts"
 export * from "./stages/Judge.ts"
 export * from "./stages/Optimizer.ts"
 export * from "./stages/Policy.ts"

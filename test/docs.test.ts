@@ -32,7 +32,7 @@ describe("programs", () => {
   beforeAll(async () => {
     const write = (name: string, text: string) => fs.writeFileSync(path.join(work, name), text)
     fs.mkdirSync(path.join(work, "node_modules"))
-    for (const name of ["effect", "@types"]) fs.symlinkSync(path.join(modules, name), path.join(work, "node_modules", name))
+    for (const name of ["effect", "@types", "openai"]) fs.symlinkSync(path.join(modules, name), path.join(work, "node_modules", name))
     fs.symlinkSync(root, path.join(work, "node_modules/vequinox"))
     write("package.json", JSON.stringify({ type: "module" }))
     write("tsconfig.json", JSON.stringify({

@@ -18,6 +18,7 @@ const commands = {
   refine: async () => (await import("./refine.ts")).refine,
   "make-rows": async () => (await import("./make-rows.ts")).makeRows,
   sft: async () => (await import("./sft.ts")).sft,
+  serve: async () => (await import("./serve.ts")).serve,
   inspect: async () => (await import("./inspect.ts")).inspect,
   doctor: async () => (await import("./doctor.ts")).doctor
 }

@@ -2,11 +2,11 @@
  * Where a graph gets its parameters: frozen ones from the checkpoint's files, trainable ones as feeds of each run, LoRA
  * factors added beside the frozen matrix.
  */
-import { type DType, Graph, type Value } from "../graph/graph.ts"
+import { type DType, Graph, type Shape, type Value } from "../graph/graph.ts"
 import { blockFormats, hadamard, type QuantizedPrecision, rotationSize } from "./quantization.ts"
 import { wrongShape } from "../graph/shape-error.ts"
 import type { TensorEntry } from "./safetensors.ts"
-import { type Parameters, sizeOf, type Tensor } from "./tensor.ts"
+import { type Parameters, sizeOf, type Tensor, zeros } from "./tensor.ts"
 import { gaussian, random, hash32 } from "../random.ts"
 
 /** The tensors of a checkpoint folder: each tensor's file, and its entry in that file. */
@@ -35,6 +35,9 @@ export interface LoraConfig {
 /** An adapter of no matrix: the base as it is. */
 export const noAdapter: LoraConfig = { r: 1, alpha: 1, targets: [] }
 
+/** Where factors of any rank are fed at each run, for every matrix: see `factorsOfAny`. */
+export const anyAdapter = "any adapter"
+
 /** Rank and scale of a module's factors. */
 export interface Factors {
   readonly r: number
@@ -56,6 +59,23 @@ export const loraNames = (module: string): { readonly A: string; readonly B: str
   A: `base_model.model.${module}.lora_A.weight`,
   B: `base_model.model.${module}.lora_B.weight`
 })
+
+/**
+ * An adapter's factors as a graph of any adapter reads them: the scale is in A, and a module that has none gets factors of
+ * rank 1, all 0. With scales that are powers of two, products are the same bit for bit.
+ */
+export const factorsOfAny = (
+  modules: ReadonlyArray<{ readonly module: string; readonly out: number; readonly in: number }>,
+  lora: LoraConfig,
+  parameters: Parameters
+): Parameters =>
+  new Map(modules.flatMap(({ in: width, module, out }) => {
+    const { A, B } = loraNames(module)
+    const factors = factorsOf(lora, module)
+    if (factors === undefined) return [[A, zeros([1, width])], [B, zeros([out, 1])]]
+    const a = parameters.get(A)!
+    return [[A, { ...a, data: a.data.map((x) => x * factors.scale) }], [B, parameters.get(B)!]]
+  }))
 
 /** The parameter with that name in the checkpoint, float32, in the `shape` that the model family needs. */
 export type Get = (name: string, shape: ReadonlyArray<number>) => Value
@@ -93,7 +113,7 @@ export interface Weights {
   /** `none`: all weights are frozen; `all`: every parameter is a graph input under its own name. */
   readonly trainable: "none" | "all"
   /** Factors of the targeted modules are graph inputs under their PEFT names. */
-  readonly lora: LoraConfig | undefined
+  readonly lora: LoraConfig | typeof anyAdapter | undefined
   /**
    * The factors, if they stay the same as long as the graph is used: then they are constants of it. In a session with
    * prepared weights they cost a third of what inputs do: 2 ms a token of a 0.6B model instead of 6.
@@ -118,7 +138,7 @@ export const parameterSource = (
     known.set(name, value)
     return value
   }
-  const input = (name: string, shape: ReadonlyArray<number>) => once(name, () => g.input(inputPrefix + name, "float32", shape))
+  const input = (name: string, shape: Shape) => once(name, () => g.input(inputPrefix + name, "float32", shape))
   const stored = (name: string, shape: ReadonlyArray<number>) => {
     const entry = index.get(name)
     if (entry === undefined) return wrongShape(`the checkpoint has no tensor ${name}`)
@@ -150,11 +170,11 @@ export const parameterSource = (
       return widened(g.weight(`checkpoint.${name}.${i * size}`, dtype, [count, width], bytes))
     })
   }
-  const factor = (name: string, shape: ReadonlyArray<number>): Value => {
+  const factor = (name: string, shape: Shape): Value => {
     if (adapter === undefined) return input(name, shape)
     const { data } = adapter.get(name) ?? wrongShape(`the adapter has no ${name}`)
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    return g.weight(name, "float32", shape, { _tag: "Inline", data: bytes })
+    return g.weight(name, "float32", shape.map(Number), { _tag: "Inline", data: bytes })
   }
   const product = quantized === undefined ? undefined : quantizedProduct(g, quantized)
   const times: ParameterSource["times"] = (name, x, out) =>
@@ -163,7 +183,7 @@ export const parameterSource = (
     const width = Number(x.shape[1])
     const plain = times(`${module}.weight`, x, out)
     const base = bias ? g.add(plain, get(`${module}.bias`, [out])) : plain
-    const factors = lora && factorsOf(lora, module)
+    const factors = lora === anyAdapter ? { r: `rank of ${module}`, scale: 1 } : lora && factorsOf(lora, module)
     if (factors === undefined) return base
     const { A, B } = loraNames(module)
     const low = g.emit("Gemm", [x, factor(A, [factors.r, width])], { transB: 1, alpha: factors.scale })

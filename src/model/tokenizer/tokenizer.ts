@@ -39,6 +39,8 @@ export interface Message {
 export interface PolicyTokenizer {
   readonly encode: (text: string) => Array<number>
   readonly decode: (ids: ReadonlyArray<number>) => string
+  /** Runs work that decodes many times under one time limit: each limit costs more than decoding a few tokens. */
+  readonly limited: <A>(work: () => A) => A
   /** The messages as the model was trained to read them, up to where the assistant's answer begins. */
   readonly chat: (messages: ReadonlyArray<Message>) => string
   /** Tokens that end an answer. */
@@ -83,6 +85,7 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
     encode: (text) =>
       text === "" ? [] : limited("the tokenizer", () => tokenizer.encode(text, { add_special_tokens: false }).ids, secondsFor(text.length)),
     decode: (ids) => limited("the tokenizer", () => decode(ids), secondsFor(ids.length)),
+    limited: (work) => limited("the tokenizer", work, secondsFor(0)),
     chat: (messages) =>
       limited("the chat template", () =>
         template({
