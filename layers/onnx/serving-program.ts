@@ -99,8 +99,10 @@ export class ServingProgram {
    * @returns what each completion has gained since the last call
    */
   async advance(begun: ReadonlyArray<Begun>, ended: ReadonlyArray<number>): Promise<Array<Gained>> {
-    this.#end(new Set(ended))
+    const gone = new Set(ended)
+    this.#end(gone)
     for (const { adapter, asked, id, seeds } of begun) {
+      if (gone.has(id)) continue // it came and went between two tokens
       const feeds = adapter === undefined ? base : this.#adapters.get(adapter)
       if (feeds === undefined) throw new Error(`no adapter ${adapter} is held`)
       seeds.forEach((seed, index) => {

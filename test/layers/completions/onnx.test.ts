@@ -128,6 +128,19 @@ describe("completions", () => {
       assert.strictEqual((yield* complete(asked("a fish", { seeds: [1, 2, 3, 4] }))).length, 4)
     }).pipe(Effect.provide(layerOf({ maxNumSeqs: 2, maxWaiting: 2 }))))
 
+  it.live("that come and go between two tokens are never decoded", () =>
+    Effect.gen(function*() {
+      const program = yield* startProgram("serving", { checkpoint, maxLength, maxNumSeqs: 2, tokenTexts: tokenizer.tokenTexts, device: "cpu", threads: 1 })
+      const begun = (id: number) => {
+        const { ids, limit, options, stops } = asked("a pelican")
+        return { id, adapter: undefined, seeds: [1, 2], asked: { ids, limit, options, stops, eosIds: tokenizer.eosIds } }
+      }
+      assert.deepStrictEqual(yield* program.advance([begun(1)], [1]), [])
+      assert.deepStrictEqual((yield* program.advance([begun(2), begun(3)], [])).map(({ id }) => id), [2, 2])
+      assert.deepStrictEqual((yield* program.advance([], [2])).map(({ id }) => id), [3, 3])
+      assert.deepStrictEqual(yield* program.advance([], [3]), [])
+    }))
+
   it.live("that have begun under an adapter go on with it when another takes its name, or none", () =>
     Effect.gen(function*() {
       const completions = yield* Completions
