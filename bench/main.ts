@@ -1,7 +1,7 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins]
+ *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins] [serve]
  *     pnpm run bench learn [flags]     hours of training: see learn.ts
  */
 import { Effect } from "effect"
@@ -13,6 +13,7 @@ import { benchMargins } from "./margins.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
 import { benchSampler } from "./sampler.ts"
+import { benchServe } from "./serve.ts"
 import { benchSteps, benchTrainer } from "./trainer.ts"
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -24,7 +25,8 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   judge: benchJudge,
   faults: benchFaults,
   decoder: () => benchDecoder(),
-  margins: benchMargins
+  margins: benchMargins,
+  serve: benchServe
 }
 
 const asked = process.argv.slice(2)
