@@ -41,8 +41,8 @@ interface Request {
 /**
  * Fails with `NotEnoughMemory` before anything is allocated, with `FileProblem` if quantized weights cannot be kept.
  *
- * One fiber advances all requests by a token at a time, as long as there are any. What came and went meanwhile is told to
- * the program with the next token, so that begins, ends and changes of adapters keep their order.
+ * One fiber advances all requests by a token or a few, as long as there are any. What came and went meanwhile is told to the
+ * program with the next ones, so that begins, ends and changes of adapters keep their order.
  */
 export const layer = (options: CompletionsOnnxOptions) =>
   Layer.effect(
@@ -79,6 +79,8 @@ export const layer = (options: CompletionsOnnxOptions) =>
       let next = 0
       let begun: Array<Begun> = []
       let ended: Array<number> = []
+      /** What the last call has gained. It is told while the next token is decoded, which takes another thread. */
+      let gained: ReadonlyArray<Gained> = []
       const work = yield* Latch.make(false)
       /** Adapters change between two tokens, never between a request's check of its adapter and its begin. */
       const turn = yield* Semaphore.make(1)
@@ -105,14 +107,20 @@ export const layer = (options: CompletionsOnnxOptions) =>
           requests.clear()
           ended.push(...lost.map(([id]) => id))
           begun = []
+          gained = []
           return Effect.forEach(lost, ([, { pieces }]) => Queue.fail(pieces, failure))
         })
+      const tellGained = Effect.suspend(() => {
+        const now = gained
+        gained = []
+        return tell(now)
+      })
       const advance = Effect.suspend(() => {
         const [now, gone] = [begun, ended]
         begun = []
         ended = []
-        return program.advance(now, gone).pipe(
-          Effect.flatMap(tell),
+        return Effect.all([program.advance(now, gone), tellGained], { concurrency: 2 }).pipe(
+          Effect.tap(([more]) => Effect.sync(() => void (gained = more))),
           Effect.catchTag(["OnnxError", "CheckpointInvalid"], ({ message }) => failAll(new CompletionsFailed({ message })))
         )
       })

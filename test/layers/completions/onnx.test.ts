@@ -130,7 +130,7 @@ describe("completions", () => {
 
   it.live("that come and go between two tokens are never decoded", () =>
     Effect.gen(function*() {
-      const program = yield* startProgram("serving", { checkpoint, maxLength, maxNumSeqs: 2, tokenTexts: tokenizer.tokenTexts, device: "cpu", threads: 1 })
+      const program = yield* startProgram("serving", { checkpoint, maxLength, maxNumSeqs: 2, callTime: 0, tokenTexts: tokenizer.tokenTexts, device: "cpu", threads: 1 })
       const begun = (id: number) => {
         const { ids, limit, options, stops } = asked("a pelican")
         return { id, adapter: undefined, seeds: [1, 2], asked: { ids, limit, options, stops, eosIds: tokenizer.eosIds } }
