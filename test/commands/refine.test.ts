@@ -103,7 +103,6 @@ it("says in one sentence what cannot be used, before anything is drawn", async (
     [["a cat", "--critic", "nobody", "--out", "new"], /^vequinox: --critic is nobody: Expected "clip" \| "policy" \| "claude" \| "openai"\.$/],
     [["a cat", "--critic-model", "nowhere", "--out", "new"], /^vequinox: .*nowhere/],
     [["a cat", "--rounds", "101", "--out", "new"], /^vequinox: --rounds/],
-    [["a cat", "--patience", "0", "--out", "new"], /^vequinox: --patience/],
     [["a cat", "--out", "taken"], /^vequinox: taken exists and is not an empty folder: choose another with --out\.$/]
   ]
   for (const [args, sentence] of bad) {
