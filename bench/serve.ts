@@ -29,6 +29,7 @@ export const benchServe = async () => {
   const child = spawn(process.execPath, [path.join(import.meta.dirname, "../src/main.ts"), "serve", "--port", "0", "--json", "--threads", "1", "--max-num-seqs", String(clients)], {
     stdio: ["ignore", "pipe", "inherit"]
   })
+  process.once("exit", () => child.kill()) // whatever ends the benchmark
   const url = await new Promise<string>((resolve) => child.stdout.once("data", (part) => resolve(JSON.parse(String(part)).url)))
 
   const alone = async (): Promise<number> => {
