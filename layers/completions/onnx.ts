@@ -3,13 +3,14 @@ import { Cause, Effect, Latch, Layer, Queue, Semaphore, Stream } from "effect"
 import { parameterCount, samplerBytes } from "../../src/engine/training/memory.ts"
 import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
-import { type QuantizeOptions, quantizedWeights } from "../../src/model/quantized-weights.ts"
+import type { QuantizeOptions } from "../../src/model/quantized-weights.ts"
 import { tokenizing } from "../../src/model/tokenizer/limits.ts"
 import { GrowingText } from "../../src/model/tokenizer/growing-text.ts"
 import type { PolicyTokenizer } from "../../src/model/tokenizer/tokenizer.ts"
 import {
   AdapterUnknown, type CompletionRequest, Completions, CompletionsFailed, CompletionsFull, type Piece
 } from "../../src/stages/Completions.ts"
+import { reserveDecoding } from "../onnx/reserve-decoding.ts"
 import { type OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 import type { Begun, Gained } from "../onnx/serving-program.ts"
 
@@ -55,13 +56,7 @@ export const layer = (options: CompletionsOnnxOptions) =>
         : options.precision
       // Base and adapters have graphs of their own, each with its prepared weights.
       const bytes = (rows: number) => samplerBytes(checkpoint.config, rows, maxLength, precision) + samplerBytes(checkpoint.config, 0, 0, precision)
-      const half = (yield* runtime.left) / 2
-      let maxNumSeqs = options.maxNumSeqs
-      while (maxNumSeqs > 1 && bytes(maxNumSeqs) > half) maxNumSeqs = Math.ceil(maxNumSeqs / 2)
-      yield* runtime.reserve("server", bytes(maxNumSeqs))
-      const quantized = precision === "float32"
-        ? undefined
-        : yield* quantizedWeights(checkpoint, { precision, cache: options.cache, progress: options.quantizing })
+      const { maxNumSeqs, quantized } = yield* reserveDecoding("server", { ...options, precision }, bytes)
       const program = yield* startProgram("serving", {
         checkpoint,
         quantized,

@@ -6,10 +6,11 @@ import { parameterCount, samplerBytes } from "../../src/engine/training/memory.t
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
 import { plain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
-import { type QuantizeOptions, quantizedWeights } from "../../src/model/quantized-weights.ts"
+import type { QuantizeOptions } from "../../src/model/quantized-weights.ts"
 import { type AnswerForm, candidateSeed, Sampler, SamplerFailed, type SampleRequest } from "../../src/stages/Sampler.ts"
 import { type PolicyTokenizer, promptIds, type PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
 import type { Device } from "../onnx/session.ts"
+import { reserveDecoding } from "../onnx/reserve-decoding.ts"
 import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 import { tokenizing } from "../../src/model/tokenizer/limits.ts"
 
@@ -53,17 +54,7 @@ export const layer = (options: SamplerOnnxOptions) =>
       const runtime = yield* OnnxRuntime
       const precision = yield* precisionOf(options, runtime.device)
       const bytes = (rows: number) => samplerBytes(checkpoint.config, rows, maxLength, precision)
-      const half = (yield* runtime.left) / 2
-      let maxNumSeqs = options.maxNumSeqs
-      while (maxNumSeqs > 1 && bytes(maxNumSeqs) > half) maxNumSeqs = Math.ceil(maxNumSeqs / 2)
-      yield* runtime.reserve("sampler", bytes(maxNumSeqs))
-      const quantized = precision === "float32"
-        ? undefined
-        : yield* quantizedWeights(checkpoint, {
-          precision,
-          cache: options.cache,
-          progress: options.quantizing
-        })
+      const { maxNumSeqs, quantized } = yield* reserveDecoding("sampler", { ...options, precision }, bytes)
       const tokenTexts = yield* tokenizing(() => tokenizer.tokenTexts).pipe(
         Effect.mapError(({ message }) => new SamplerFailed({ message }))
       )

@@ -49,9 +49,7 @@ export const evaluate = Command.make("eval", {
   out: Flags.out.pipe(Flag.withDescription("folder for evaluation.json, report.html and the drawings; new, or of an evaluation that goes on")),
   ...judgeFlags,
   maxNewTokens: numberSetting("max_new_tokens", 160),
-  prefill: Flags.prefill,
-  promptTemplate: Flags.promptTemplate,
-  systemPrompt: Flags.systemPrompt,
+  ...Flags.promptForm,
   device: Flags.device,
   threads: Flags.threads,
   json: Flags.json

@@ -5,10 +5,8 @@ import { Argument, Command, Flag } from "effect/cli"
 import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import * as samplerOnnx from "../../layers/sampler/onnx.ts"
 import { openAdapter } from "../model/adapter.ts"
-import { settings } from "../wiring/settings.ts"
 import { parameterCount } from "../engine/training/memory.ts"
 import { noAdapter } from "../engine/weights/parameters.ts"
-import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { plain } from "../engine/sampling/sampling.ts"
 import { fileNames, needNewFiles, writeNewFile } from "../system/outputs.ts"
 import { progressStyle } from "../system/progress.ts"
@@ -35,13 +33,8 @@ export const sample = Command.make("sample", {
   minP: numberSetting("min_p", plain.minP),
   repetitionPenalty: numberSetting("repetition_penalty", plain.repetitionPenalty),
   maxNewTokens: numberSetting("max_new_tokens", 160),
-  prefill: Flags.prefill,
-  promptTemplate: Flags.promptTemplate,
-  systemPrompt: Flags.systemPrompt,
-  samplerPrecision: Flag.Literals("sampler-precision", ["auto", ...samplerPrecisions]).pipe(
-    Flag.withDescription(settings.sampler_precision[1]),
-    Flag.withDefault("auto")
-  ),
+  ...Flags.promptForm,
+  samplerPrecision: Flags.samplerPrecision,
   seed: Flags.seed,
   device: Flags.device,
   threads: Flags.threads,

@@ -5,7 +5,6 @@ import { Command, Flag } from "effect/cli"
 import * as completionsOnnx from "../../layers/completions/onnx.ts"
 import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
 import { parameterCount } from "../engine/training/memory.ts"
-import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { address, layer as server } from "../serve/server.ts"
 import { makeShelf } from "../serve/shelf.ts"
 import { BadInput } from "../system/errors.ts"
@@ -16,7 +15,6 @@ import * as Flags from "../wiring/flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { quantizedCache, tellQuantizing } from "../wiring/quantized-cache.ts"
 import { numberFlag } from "../wiring/setting-flags.ts"
-import { settings } from "../wiring/settings.ts"
 
 export const serve = Command.make("serve", {
   model: Flags.model,
@@ -60,13 +58,8 @@ export const serve = Command.make("serve", {
     Flag.withDescription("text after which every answer ends, itself included; empty for none"),
     Flag.withDefault("</svg>")
   ),
-  prefill: Flags.prefill,
-  promptTemplate: Flags.promptTemplate,
-  systemPrompt: Flags.systemPrompt,
-  samplerPrecision: Flag.Literals("sampler-precision", ["auto", ...samplerPrecisions]).pipe(
-    Flag.withDescription(settings.sampler_precision[1]),
-    Flag.withDefault("auto")
-  ),
+  ...Flags.promptForm,
+  samplerPrecision: Flags.samplerPrecision,
   device: Flags.device,
   threads: Flags.threads,
   json: Flags.json

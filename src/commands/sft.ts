@@ -46,9 +46,7 @@ export const sft = Command.make("sft", {
     Flag.withDescription("steps between states from which the same command goes on if it was stopped, kept beside --out; 0 keeps none"),
     Flag.withDefault(0)
   ),
-  prefill: Flags.prefill,
-  promptTemplate: Flags.promptTemplate,
-  systemPrompt: Flags.systemPrompt,
+  ...Flags.promptForm,
   seed: Flags.seed,
   device: Flags.device,
   threads: Flags.threads,

@@ -5,9 +5,8 @@ import type { Finish } from "../domain.ts"
 import type { PolicyTokenizer } from "../model/tokenizer/tokenizer.ts"
 import { Completions, type CompletionsFailed, type Piece } from "../stages/Completions.ts"
 import type { ChatChunk, ChatCompletion, ChatLogprobs, TextChunk, TextCompletion, TextLogprobs, Usage } from "./api.ts"
-import type { Figures } from "./figures.ts"
-import type { Refusal } from "./refusals.ts"
-import { refuse } from "./refusals.ts"
+import { figures } from "./figures.ts"
+import { refuse, type Refusal } from "./refusals.ts"
 import type { Wanted } from "./request.ts"
 
 /** What one choice of an answer has gained. */
@@ -23,7 +22,7 @@ export interface Grown {
 const reasonOf = (finish: Finish): "stop" | "length" => (finish === "length" ? "length" : "stop")
 
 /** Begins all prompts, or none. The choices of prompt p are p * n to p * n + n - 1. */
-export const begin = Effect.fnUntraced(function*({ before, begins, n }: Wanted, figures: Figures) {
+export const begin = Effect.fnUntraced(function*({ before, begins, n }: Wanted) {
   const completions = yield* Completions
   const streams = yield* Effect.forEach(begins, (request) => completions.complete(request)).pipe(
     Effect.catchTags({

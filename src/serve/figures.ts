@@ -3,14 +3,6 @@ import { Clock, Effect, Metric } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { type CompletionRequest, Completions, type Piece } from "../stages/Completions.ts"
 
-export interface Figures {
-  readonly began: (requests: ReadonlyArray<CompletionRequest>) => Effect.Effect<void>
-  readonly gained: (piece: Piece) => Effect.Effect<void>
-  /** Counts an answered request and its time. */
-  readonly answered: (endpoint: string, started: number, outcome: string) => Effect.Effect<void>
-  readonly text: Effect.Effect<string, never, Completions>
-}
-
 const prompts = Metric.counter("vequinox_prompt_tokens_total", { description: "Tokens of prompts", incremental: true })
 const drawn = Metric.counter("vequinox_generation_tokens_total", { description: "Tokens drawn", incremental: true })
 const ended = Metric.counter("vequinox_completions_total", { description: "Completions that have ended, by why", incremental: true })
@@ -22,14 +14,15 @@ const seconds = Metric.histogram("vequinox_request_seconds", {
 const open = Metric.gauge("vequinox_completions_open", { description: "Completions that are decoded or wait for a place" })
 const most = Metric.gauge("vequinox_completions_most", { description: "Most of them; more are refused" })
 
-export const figures: Figures = {
-  began: (requests) => Metric.update(prompts, requests.reduce((sum, { ids }) => sum + ids.length, 0)),
-  gained: ({ finish, ids }) =>
+export const figures = {
+  began: (requests: ReadonlyArray<CompletionRequest>) => Metric.update(prompts, requests.reduce((sum, { ids }) => sum + ids.length, 0)),
+  gained: ({ finish, ids }: Piece) =>
     Effect.andThen(
       Metric.update(drawn, ids.length),
       finish === undefined ? Effect.void : Metric.update(Metric.withAttributes(ended, { reason: finish }), 1)
     ),
-  answered: (endpoint, started, outcome) =>
+  /** Counts an answered request and its time. @param started milliseconds since 1970 */
+  answered: (endpoint: string, started: number, outcome: string) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
       Effect.andThen(
         Metric.update(Metric.withAttributes(requests, { endpoint, outcome }), 1),

@@ -36,7 +36,7 @@ export const openAi = (served: Served) =>
       chat: Effect.fnUntraced(function*({ payload }) {
         yield* counted("chat")
         const wanted = yield* chatWanted(served, payload)
-        const grown = yield* begin(wanted, figures)
+        const grown = yield* begin(wanted)
         const form = chatForm(tokenizer, wanted)
         return payload.stream === true
           ? streamOf(yield* chunks(form, wanted, grown, wantsUsage(payload)))
@@ -45,7 +45,7 @@ export const openAi = (served: Served) =>
       completions: Effect.fnUntraced(function*({ payload }) {
         yield* counted("completions")
         const wanted = yield* textWanted(served, payload)
-        const grown = yield* begin(wanted, figures)
+        const grown = yield* begin(wanted)
         const form = textForm(tokenizer, wanted)
         return payload.stream === true
           ? streamOf(yield* chunks(form, wanted, grown, wantsUsage(payload)))

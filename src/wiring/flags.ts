@@ -1,10 +1,12 @@
 /** Flags that several subcommands share, each with its description, range and default in one place. */
 
 import { Flag } from "effect/cli"
+import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { embedded } from "../system/installed.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import { int } from "../system/ranges.ts"
 import { numberFlag, numberSetting, trlNamed } from "./setting-flags.ts"
+import { settings } from "./settings.ts"
 
 export const model = Flag.String("model").pipe(
   Flag.withAlias("m"),
@@ -34,13 +36,19 @@ export const adapter = Flag.String("adapter").pipe(
   Flag.optional
 )
 
-/** How a prompt is put to the policy. What was taught in one form is asked in the same. */
-export const prefill = Flag.String("prefill").pipe(Flag.withDescription("how the answer begins; never trained"), Flag.withDefault(defaultFormat.prefill))
-export const promptTemplate = Flag.String("prompt-template").pipe(
+const prefill = Flag.String("prefill").pipe(Flag.withDescription("how the answer begins; never trained"), Flag.withDefault(defaultFormat.prefill))
+const promptTemplate = Flag.String("prompt-template").pipe(
   Flag.withDescription("user message; {prompt} stands for the prompt"),
   Flag.withDefault(defaultFormat.promptTemplate)
 )
-export const systemPrompt = Flag.String("system-prompt").pipe(
+const systemPrompt = Flag.String("system-prompt").pipe(
   Flag.withDescription("system message; none when empty"),
   Flag.withDefault(defaultFormat.systemPrompt)
+)
+/** How a prompt is put to the policy. What was taught in one form is asked in the same. */
+export const promptForm = { prefill, promptTemplate, systemPrompt }
+
+export const samplerPrecision = Flag.Literals("sampler-precision", ["auto", ...samplerPrecisions]).pipe(
+  Flag.withDescription(settings.sampler_precision[1]),
+  Flag.withDefault("auto")
 )

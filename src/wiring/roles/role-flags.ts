@@ -15,9 +15,7 @@ export const criticFlags = {
 export const roleFlags = {
   ...judgeFlags,
   maxNewTokens: numberSetting("max_new_tokens", 160),
-  prefill: Flags.prefill,
-  promptTemplate: Flags.promptTemplate,
-  systemPrompt: Flags.systemPrompt,
+  ...Flags.promptForm,
   device: Flags.device,
   threads: Flags.threads,
   json: Flags.json
