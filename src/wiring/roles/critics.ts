@@ -53,4 +53,3 @@ export const openCritic: (options: CriticOptions) => Effect.Effect<CriticLayer, 
       return criticGuide.layer.pipe(Layer.provide(yield* guideLayer({ ...settings, guide: name, judge_model: model, judge_batch: false })))
   }
 })
-
