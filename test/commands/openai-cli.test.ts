@@ -2,10 +2,8 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
-import { Effect } from "effect"
 import { bareRun, briefRun, commandLine, type Ended, refusedInOneLine } from "../support/command-line.ts"
 import { during } from "../support/loopback.ts"
-import { type Answer, withEcho } from "../support/echo-proxy.ts"
 import { type OpenAIServer, type OpenAIServerOptions, startOpenAIServer } from "../support/openai-server.ts"
 
 const { remove, vequinox, work } = commandLine()
@@ -64,30 +62,6 @@ syncBuiltinESMExports()
       assert.notInclude(fs.readFileSync(path.join(entry.parentPath, entry.name), "latin1"), secret, entry.name)
     }
     assert.isAbove(fs.readFileSync(path.join(work, "children.txt"), "utf8").length, 0)
-  }), 180_000)
-
-it("a judge that fails on every question is reported and stops the run, which continues once the judge works", () =>
-  withServer({}, (server, env) => {
-    let broken = true
-    const refuse = (_key: string, honest: Answer) => broken ? { ...honest, status: 400, body: "no picture can be read" } : undefined
-    return Effect.runPromise(withEcho(new URL(server.url).origin, refuse, (url) =>
-      Effect.promise(async () => {
-        const out = path.join(work, "refusing")
-        const tiny = ["--steps", "2", "--prompts-per-step", "6", "--k", "3", ...bareRun, "--out", out, "--judge-cache", `${out}.db`]
-        const address = { ...env, OPENAI_BASE_URL: `${url}/v1` }
-        const failed = await vequinox(address, "train", ...model, ...tiny)
-        assert.notStrictEqual(failed.code, 0)
-        assert.match(failed.stderr, /^The judge gave no usable answer to 3 questions in a row, last because .*no picture can be read.*; at 12 the run stops\.$/m)
-        assert.match(failed.stderr, /^vequinox: The judge gave no usable answer to 1\d questions in a row, last because .*: fix that, then resume the run\.$/m)
-        assert.match(failed.stderr, /^Resume: vequinox train --resume /m)
-        broken = false
-        const { code, stderr } = await vequinox(address, "train", "--resume", out)
-        assert.strictEqual(code, 0, stderr)
-        const metrics = fs.readFileSync(path.join(out, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
-        assert.strictEqual(metrics.length, 2)
-        assert.isAbove(metrics.reduce((n, { "judge/asked": asked }) => n + asked, 0), 12)
-        assert.strictEqual(metrics.reduce((n, { "judge/failed": failed }) => n + failed, 0), 0)
-      })))
   }), 180_000)
 
 it("a run whose judge failed on the few questions that there were says so in its summary", () =>

@@ -5,8 +5,8 @@ import { promisify } from "node:util"
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { generateText, streamText } from "ai"
 import OpenAI from "openai"
-import { Effect } from "effect"
-import { assert, beforeAll, describe, it } from "vitest"
+import { Effect, Exit, Scope } from "effect"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { startProgram } from "../../layers/onnx/runtime.ts"
 import { plain } from "../../src/engine/sampling/sampling.ts"
 import { noAdapter } from "../../src/engine/weights/parameters.ts"
@@ -20,19 +20,24 @@ const work = scratchFolder("serve")
 const server = served(work)
 const messages = [{ role: "user" as const, content: "a pelican" }]
 
+/** Samplers without and with an adapter, each a thread of its own. */
+const scope = Scope.makeUnsafe()
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+const sampler = (adapted: boolean) =>
+  Effect.runSync(Scope.provide(startProgram("sampler", {
+    checkpoint, lora: adapted ? lora : noAdapter, maxLength: 256, maxNumSeqs: 4, tokenTexts: tokenizer.tokenTexts, device: "cpu", threads: 1
+  }), scope))
+const samplers = { plain: sampler(false), adapted: sampler(true) }
+
 /** What the sampler draws alone. */
-const alone = (adapter: number | undefined, seed: number, n: number, changes = {}) =>
-  Effect.runPromise(Effect.scoped(Effect.gen(function*() {
-    const program = yield* startProgram("sampler", {
-      checkpoint, lora: adapter === undefined ? noAdapter : lora, maxLength: 256, maxNumSeqs: 4, tokenTexts: tokenizer.tokenTexts, device: "cpu", threads: 1
-    })
-    const [group] = yield* program.sample({
-      prompts: [{ ids: promptIds(tokenizer, defaultFormat, "a pelican"), seeds: Array.from({ length: n }, (_, i) => completionSeed(seed, i)) }],
-      parameters: adapter === undefined ? new Map() : trained(adapter),
-      options: { ...plain, ...changes }, maxNewTokens: 200, stop: "</svg>", eosIds: tokenizer.eosIds
-    })
-    return group!
-  })))
+const alone = async (adapter: number | undefined, seed: number, n: number, changes = {}) => {
+  const [group] = await Effect.runPromise(samplers[adapter === undefined ? "plain" : "adapted"].sample({
+    prompts: [{ ids: promptIds(tokenizer, defaultFormat, "a pelican"), seeds: Array.from({ length: n }, (_, i) => completionSeed(seed, i)) }],
+    parameters: adapter === undefined ? new Map() : trained(adapter),
+    options: { ...plain, ...changes }, maxNewTokens: 200, stop: "</svg>", eosIds: tokenizer.eosIds
+  }))
+  return group!
+}
 const drawing = (ids: ReadonlyArray<number>) => defaultFormat.prefill + tokenizer.decode(ids)
 
 describe("openai, the npm package", () => {
