@@ -142,6 +142,7 @@ export class DecodingBatch {
       this.#rows = left.map((r) => this.#rows[r]!)
       this.#hold(this.#reader.known)
     }
+    this.#cache.trim()
     const rows = this.#rows
     const { feeds, outputs } = readingOf(rows.map(({ asked }) => asked.options), filters)
     const out = await decode.run({
@@ -152,7 +153,7 @@ export class DecodingBatch {
       ids: int64([rows.length], rows.map(({ ids }) => ids.at(-1)!)),
       positions: int64([rows.length, 1], rows.map(({ asked, ids }) => asked.ids.length + ids.length - 1))
     }, [...outputs, "keys", "values"])
-    this.#cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array)
+    this.#cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array, (r) => !rows[r]!.done)
     const scores = scoresOf(out, config.vocab)
     rows.forEach((row, r) => row.done || row.draw(scores(r), filters, textOf))
   }

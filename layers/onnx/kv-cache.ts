@@ -107,13 +107,17 @@ export class KeyValueCache {
     return feeds
   }
 
-  /** Stores one new token's keys and values for every row, each [layers, row, kvHeads, 1, D]. */
-  push(keys: Float32Array, values: Float32Array): void {
+  /**
+   * Stores one new token's keys and values, each [layers, row, kvHeads, 1, D], for the rows that go on: one that has ended takes no
+   * more room, however long it keeps its place.
+   */
+  push(keys: Float32Array, values: Float32Array, goesOn: (row: number) => boolean): void {
     const { headDim, kvHeads, layers } = this.#c
     const rows = this.#lengths.length
-    this.#reserve(Math.max(...this.#lengths) + 1)
+    const open = [...this.#lengths.keys()].filter(goesOn)
+    this.#reserve(Math.max(...open.map((row) => this.#lengths[row]!)) + 1)
     for (let i = 0; i < layers; i++) {
-      for (let row = 0; row < rows; row++) {
+      for (const row of open) {
         for (let head = 0; head < kvHeads; head++) {
           const start = ((i * rows + row) * kvHeads + head) * headDim
           const at = ((row * kvHeads + head) * this.#capacity + this.#lengths[row]!) * headDim
@@ -122,7 +126,13 @@ export class KeyValueCache {
         }
       }
     }
-    for (let row = 0; row < rows; row++) this.#lengths[row]!++
+    for (const row of open) this.#lengths[row]!++
+  }
+
+  /** Gives back the room of long rows that have left, once it is at least half of all: every change copies everything. */
+  trim(): void {
+    const wanted = Math.ceil((Math.max(...this.#lengths) + 1) / growth) * growth
+    if (this.#capacity >= 2 * wanted) this.arrange([...this.#lengths.keys()], wanted)
   }
 
   /** Makes room for `length` tokens a row. Grows by at least an eighth: every growth copies everything. */
