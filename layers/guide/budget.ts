@@ -41,6 +41,8 @@ export interface BudgetOptions {
    * always allowed: 0 is one at a time. Default 1.
    */
   readonly firstShare?: number
+  /** A limit in US dollars that may sink while calls are made. Default: none. */
+  readonly mostUsd?: () => number
 }
 
 /**
@@ -53,12 +55,12 @@ export interface BudgetOptions {
 export const makeBudget = (
   limitUsd: number,
   alreadyUsd = 0,
-  { excess: before = 1, firstShare = 1 }: BudgetOptions = {}
+  { excess: before = 1, firstShare = 1, mostUsd = () => Infinity }: BudgetOptions = {}
 ): Budget => {
-  const limit = Math.floor(limitUsd * 1e9 + 1e-3)
+  const usd = () => Math.min(limitUsd, mostUsd())
   let booked = nanoUsd(alreadyUsd)
   let excess = Math.max(1, before)
-  let known = limit === Infinity
+  let known = limitUsd === Infinity
   /** Sum of the estimates of the calls under way. */
   let underWay = 0
   let calls = 0
@@ -67,11 +69,12 @@ export const makeBudget = (
 
   const reserve = (estimate: number): Effect.Effect<void, BudgetSpent> =>
     Effect.suspend(() => {
+      const limit = Math.floor(usd() * 1e9 + 1e-3)
       if (booked + atMost(estimate) > limit) {
         const left = (limit - booked) / 1e9
         return Effect.fail(
           new BudgetSpent({
-            message: `The budget of $${limitUsd} has ${
+            message: `The budget of $${usd()} has ${
               left < 0 ? `been passed by $${(-left).toFixed(6)}, for more was charged than was asked for` : `$${left.toFixed(6)} left`
             }, and the next judgment could cost $${(atMost(estimate) / 1e9).toFixed(6)}: raise --budget-usd to continue.`
           })

@@ -11,6 +11,7 @@ import { JudgeBusy, type JudgeError, JudgeRefused, JudgeStopped } from "../../sr
 import { type Ended, makeAllowance, type RateHeaders, type Use } from "./allowance.ts"
 import { Answers } from "./answers.ts"
 import { Ledger } from "../../src/stages/Ledger.ts"
+import { Steering } from "../../src/stages/Steering.ts"
 import { longestJson } from "../../src/system/json-in.ts"
 import { pictureTokens } from "./pictures.ts"
 import { hiding } from "../../src/system/secrets.ts"
@@ -89,13 +90,14 @@ const makeGuide = Effect.fnUntraced(function*(transport: Transport, o: GuideOpti
   const answers = yield* Answers
   const allowance = yield* makeAllowance({ concurrency, requests: o.requestsPerMinute })
   const ledger = yield* Ledger
+  const { mostUsd } = yield* Steering
   /** Made at the first question: a run asks that only after it has gone back to its checkpoint. */
   const budget = yield* Effect.cached(
     ledger.spentBefore.pipe(
       Effect.flatMap((nano) =>
         Effect.map(ledger.excessBefore, (excess) =>
           // A batch of one question would take as long as one of many.
-          makeBudget(o.budgetUsd ?? Infinity, nano / 1e9, { excess, firstShare: free ? 1 : transport.queued ? 0.25 : 0 }))),
+          makeBudget(o.budgetUsd ?? Infinity, nano / 1e9, { excess, firstShare: free ? 1 : transport.queued ? 0.25 : 0, mostUsd }))),
       Effect.mapError(({ message }) => new JudgeStopped({ message }))
     )
   )

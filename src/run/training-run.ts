@@ -27,6 +27,7 @@ import { makeCourse, type Stage, type Told } from "../curriculum/course.ts"
 import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import { RunState, type StoredReport } from "../stages/RunState.ts"
+import { Steering } from "../stages/Steering.ts"
 import type { Summary } from "./summary.ts"
 import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
 import { worseThanStart } from "../evaluation/worse-than-start.ts"
@@ -110,6 +111,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
   const policy = yield* Policy
   const optimizer = yield* Optimizer
   const state = yield* RunState
+  const { betweenSteps } = yield* Steering
   const { firstStep, maxStaleness } = o.pipeline
   const started = yield* Clock.currentTimeMillis
   const seconds = Effect.map(Clock.currentTimeMillis, (now) => (o.from?.seconds ?? 0) + (now - started) / 1000)
@@ -177,7 +179,8 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     if (curriculum !== undefined) yield* tell(yield* curriculum.told(report))
   })
   const training = train(o.pipeline, curriculum?.course ?? o.prompts.train, keep, guard).pipe(
-    Stream.takeUntil(({ metrics }) => metrics[stoppedMetric] === 1)
+    Stream.takeUntil(({ metrics }) => metrics[stoppedMetric] === 1),
+    Stream.tap(() => betweenSteps)
   )
   yield* (stopOf(known) === undefined ? training : Stream.empty).pipe(
     Stream.runDrain,

@@ -22,9 +22,9 @@ export const judgeBatch = (
   inTurn: InTurn
 ) =>
   Effect.fn("pipeline.judge")(function*(batch: Rendered) {
-    const [pairs, judgeSeconds] = yield* seconds(Effect.forEach(batch.drawings, (drawings, n) => {
+    const [pairs, judgeSeconds] = yield* seconds("judge", Effect.forEach(batch.drawings, (drawings, n) => {
       const prompt = batch.prompts[n]!
       return comparePrompt(config, prompt, drawings, pairCounters(config, batch.step, prompt), inTurn)
-    }, { concurrency: "unbounded" }))
+    }, { concurrency: "unbounded" }), batch.last)
     return { ...batch, pairs: pairs.flat(), judgeSeconds } satisfies Judged
   })

@@ -13,7 +13,7 @@ export const optimize = Effect.fn("pipeline.optimize")(function*(rollout: Rollou
   const buffer = yield* PreferenceBuffer
   yield* buffer.put(rollout)
   const taken = yield* buffer.take(rollout.step, guard.discarded)
-  const [{ metrics, snapshot }, trainSeconds] = yield* seconds(guard.step(rollout, (yield* Optimizer).step(taken.lessons)))
+  const [{ metrics, snapshot }, trainSeconds] = yield* seconds("train", guard.step(rollout, (yield* Optimizer).step(taken.lessons)))
   yield* (yield* Policy).publish(snapshot)
   return { rollout, taken, metrics, trainSeconds }
 })

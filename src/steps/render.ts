@@ -18,6 +18,7 @@ export interface Rendered extends Batch {
 export const renderBatch = ({ renderConcurrency }: PipelineConfig) =>
   Effect.fn("pipeline.render")(function*({ candidates, ...batch }: Sampled) {
     const [rendered, renderSeconds] = yield* seconds(
+      "render",
       Effect.forEach(candidates.flat(), renderCandidate, { concurrency: renderConcurrency })
     )
     let next = 0

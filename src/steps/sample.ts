@@ -19,6 +19,6 @@ export const sampleBatch = ({ k, seed }: PipelineConfig) =>
     yield* Effect.annotateCurrentSpan({ step: batch.step, version: batch.version })
     const policy = yield* (yield* Policy).at(batch.version)
     const { prompts, step } = batch
-    const [candidates, sampleSeconds] = yield* seconds((yield* Sampler).sample({ step, prompts, k, seed, policy }))
+    const [candidates, sampleSeconds] = yield* seconds("sample", (yield* Sampler).sample({ step, prompts, k, seed, policy }))
     return { ...batch, candidates, sampleSeconds } satisfies Sampled
   })

@@ -2,7 +2,7 @@
  * Shows the progress of long work: one line that rewrites itself on a terminal, a plain line now and then elsewhere,
  * nothing if the output is for machines. Everything goes to stderr, so stdout stays clean for results.
  */
-import { Clock, Effect } from "effect"
+import { Clock, Context, Effect } from "effect"
 
 /** `none`: silent, because results go to stdout as JSON, or because code is the caller. */
 export type ProgressStyle = "terminal" | "plain" | "none"
@@ -38,6 +38,11 @@ export const bytes: Amounts = {
   of: (done, total) => `${byteSize(done)} of ${byteSize(total)}`,
   rate: (rate) => `${byteSize(rate)}/s`
 }
+
+/** Hears every line that stays on the screen, whatever the style. Without this service nobody does. */
+export const Listener = Context.Reference<(line: string) => Effect.Effect<void>>("vequinox/Listener", {
+  defaultValue: () => () => Effect.void
+})
 
 export interface Progress {
   /** Shows `done` of the total, with a detail beside it. */
@@ -80,6 +85,8 @@ export const makeProgress = (style: ProgressStyle, what: string | Amounts, total
       open = false
       return write("\n")
     })
-    const note = (line: string) => style === "none" ? Effect.void : Effect.andThen(end, write(line + "\n"))
+    const listener = yield* Listener
+    const note = (line: string) =>
+      Effect.andThen(listener(line), style === "none" ? Effect.void : Effect.andThen(end, write(line + "\n")))
     return { tick, note, end }
   })

@@ -27,14 +27,16 @@ export const outcomesOf = Effect.fnUntraced(function*<E>(
 ) {
   const ended = yield* Deferred.make<Summary, E | RunStopped>()
   const begun = yield* Ref.make(false)
-  const stopped = new RunStopped({ message: `${run.path} was stopped before its last step: give it as \`resume\` to continue.` })
+  const stopped = new RunStopped({ message: `${run.path} was stopped before its last step: it continues with --resume, in code with \`resume\`.` })
   const end = (exit: Exit.Exit<Summary, E>) =>
     Deferred.done(ended, Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? Exit.fail(stopped) : exit)
-  const once = Stream.callback<StepOutcome, E>(
+  const once = Stream.callback<StepOutcome, E | RunStopped>(
     (queue) =>
       work((outcome) => Effect.asVoid(Effect.interruptible(Queue.offer(queue, outcome)))).pipe(
         Effect.onExit(end),
-        Effect.andThen(Queue.end(queue))
+        Effect.andThen(Queue.end(queue)),
+        // A run that a person stopped ends its stream; it does not interrupt who reads that.
+        Effect.catchCauseIf(Cause.hasInterruptsOnly, () => Queue.fail(queue, stopped))
       ),
     { bufferSize: 1, strategy: "suspend" }
   )
