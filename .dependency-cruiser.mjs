@@ -11,6 +11,7 @@ export const floors = [
   ["layers/sampler", "layers/completions", "layers/renderer", "layers/human"],
   ["layers/guide"],
   ["layers/store", "layers/onnx"],
+  ["src/studio"],
   ["src/serve"],
   ["src/report"],
   ["src/run"],

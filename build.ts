@@ -19,5 +19,12 @@ if (process.env["npm_lifecycle_event"] === "prepack" && !process.env["npm_config
 
 const dist = path.join(root, "dist")
 fs.rmSync(dist, { recursive: true, force: true })
-execFileSync(process.execPath, [path.join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" })
+/** The studio's page is compiled for browsers, which have other globals. */
+const page = "src/studio/page"
+for (const project of [["tsconfig.build.json"], [page, "--noEmit", "false", "--rootDir", ".", "--outDir", "dist"]]) {
+  execFileSync(process.execPath, [path.join(root, "node_modules/typescript/bin/tsc"), "-p", ...project], { cwd: root, stdio: "inherit" })
+}
+for (const name of fs.readdirSync(path.join(root, page)).filter((name) => /\.(html|css)$/.test(name))) {
+  fs.cpSync(path.join(root, page, name), path.join(dist, page, name))
+}
 fs.cpSync(path.join(root, "models"), path.join(dist, "models"), { recursive: true, filter: (file) => !file.endsWith(".ts") })

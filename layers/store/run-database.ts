@@ -86,7 +86,13 @@ const migrations = [
   CREATE INDEX untrained ON lessons (id) WHERE consumed_by_step IS NULL AND dropped_at_step IS NULL;
   CREATE VIEW preferences AS
     SELECT id, step, prompt_id, candidate AS chosen, rejected, signal AS label, weight, consumed_by_step, dropped_at_step
-    FROM lessons WHERE rejected IS NOT NULL;`
+    FROM lessons WHERE rejected IS NOT NULL;`,
+
+  // What a person looks for in a run of many drawings, without reading their texts.
+  `CREATE INDEX candidates_told ON candidates (step, prompt_id, idx, prompt, rendering, reason);
+  CREATE INDEX verdicts_told ON verdicts (outcome, judged_by);
+  CREATE INDEX dropped ON lessons (id) WHERE dropped_at_step IS NOT NULL;
+  CREATE INDEX judgments_by_prompt ON judgments (step, prompt_id);`
 ]
 
 export const schemaVersion = migrations.length

@@ -2,7 +2,7 @@
  * Reads what a run's database says about its health. Writes nothing; the run may still be running. A missing table or
  * column counts as empty: other versions have other tables.
  */
-import type { SQLOutputValue } from "node:sqlite"
+import type { DatabaseSync, SQLOutputValue } from "node:sqlite"
 import type { Effect } from "effect"
 import type { FileProblem } from "../../src/system/files.ts"
 import type { StoredReport } from "../../src/stages/RunState.ts"
@@ -36,9 +36,10 @@ export interface RunRecords {
   readonly advantages: LessonCounts
 }
 
-const faults = [
-  `SELECT lower(rendering) AS kind, reason, count(*) AS count, max(detail) AS example FROM candidates
-   WHERE rendering <> 'Rendered' GROUP BY 1, 2 ORDER BY count DESC, reason`,
+const faultQueries = [
+  `SELECT lower(g.rendering) AS kind, g.reason, g.count, c.detail AS example
+   FROM (SELECT rendering, reason, count(*) AS count, max(rowid) AS last FROM candidates WHERE rendering <> 'Rendered' GROUP BY 1, 2) g
+   JOIN candidates c ON c.rowid = g.last ORDER BY g.count DESC, g.reason`,
   `SELECT 'failed' AS kind, judged_by AS reason, count(*) AS count, max(reason) AS example FROM verdicts
    WHERE outcome = 'failed' GROUP BY judged_by`,
   `SELECT 'invalid' AS kind, 'both drawings' AS reason, count(*) AS count, NULL AS example FROM verdicts
@@ -62,6 +63,15 @@ const advantages = lessonCounts("lessons WHERE rejected IS NULL")
 
 const text = (value: SQLOutputValue | undefined): string | null => (value === null || value === undefined ? null : String(value))
 
+/** What went wrong, by kind and reason. */
+export const faultsOf = (db: DatabaseSync): ReadonlyArray<Fault> =>
+  faultQueries.flatMap((sql) => rowsOf(db, sql)).map(({ count, example, kind, reason }) => ({
+    kind: String(kind),
+    reason: text(reason) ?? "unknown",
+    count: Number(count),
+    example: text(example)
+  }))
+
 /** Fails if the file is not a database, or is too damaged to count its rows. */
 export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProblem> =>
   readOnly(file, (db) => {
@@ -74,12 +84,7 @@ export const readRunRecords = (file: string): Effect.Effect<RunRecords, FileProb
     }
     return {
       damage,
-      faults: faults.flatMap(rows).map(({ count, example, kind, reason }) => ({
-        kind: String(kind),
-        reason: text(reason) ?? "unknown",
-        count: Number(count),
-        example: text(example)
-      })),
+      faults: faultsOf(db),
       costs: rows(costs).map(({ answers, judge, usd }) => ({ judge: String(judge), answers: Number(answers), usd: Number(usd) })),
       drawings: count(counts.drawings),
       pairs: count(counts.pairs),

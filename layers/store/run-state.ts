@@ -4,11 +4,14 @@ import { Effect, Layer, Schema } from "effect"
 import { RunState, RunStateFailed, type StoredPreference } from "../../src/stages/RunState.ts"
 import { RunDatabase, type RunDatabaseFailed } from "./run-database.ts"
 
+const Trust = Schema.fromJsonString(Schema.Array(Schema.Struct({ scorer: Schema.String, pairs: Schema.Int, tau: Schema.Finite })))
+export const decodeTrust = Schema.decodeUnknownSync(Trust)
+
 const Report = Schema.Struct({
   step: Schema.Int,
   policyVersion: Schema.Int,
   metrics: Schema.fromJsonString(Schema.Record(Schema.String, Schema.Finite)),
-  trust: Schema.fromJsonString(Schema.Array(Schema.Struct({ scorer: Schema.String, pairs: Schema.Int, tau: Schema.Finite })))
+  trust: Trust
 })
 /** Rows of `storedReports`. */
 export const decodeReports = Schema.decodeUnknownSync(Schema.Array(Report))

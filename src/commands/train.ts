@@ -8,19 +8,35 @@ import { Command, Flag } from "effect/cli"
 import { betterThanStart } from "../evaluation/worse-than-start.ts"
 import { resultLines } from "../run/result-lines.ts"
 import type { Summary } from "../run/summary.ts"
-import { progressStyle } from "../system/progress.ts"
+import { Listener, progressStyle } from "../system/progress.ts"
+import { int } from "../system/ranges.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openRun } from "../wiring/run/open-run.ts"
 import type { PlacedLayers } from "../wiring/run/own-layers.ts"
-import { givenSettings, settingFlags } from "../wiring/setting-flags.ts"
-import { type SettingName, settings } from "../wiring/settings.ts"
+import type { RunRequest } from "../wiring/run/run-parts.ts"
+import { givenSettings, numberFlag, settingFlags } from "../wiring/setting-flags.ts"
+import { resolveConfig, type SettingName, settings } from "../wiring/settings.ts"
+import { steered } from "../wiring/studio/steered.ts"
 
 /** Training stopped because it diverged, and the result is no better than its start. The message says what to do. */
 class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
   message: Schema.String
 }) {}
 
-const say = (line: string) => Effect.sync(() => void process.stderr.write(`${line}\n`))
+/** On stderr, and where a studio listens. */
+const say = (line: string) =>
+  Effect.flatMap(Listener, (heard) => Effect.andThen(heard(line), Effect.sync(() => void process.stderr.write(`${line}\n`))))
+
+/** @param opened gets the run's folder before anything is drawn */
+const trainRun = Effect.fnUntraced(function*<E, R>(request: RunRequest, json: boolean, opened: (folder: string) => Effect.Effect<void, E, R>) {
+  const run = yield* openRun(request, say)
+  if (run.finished) return
+  yield* opened(run.folder)
+  yield* Stream.runForEach(run.outcomes, ({ metrics, step }) => json ? Console.log(JSON.stringify({ step, ...metrics })) : Effect.void)
+  const summary = yield* run.summary
+  yield* Console.log(json ? JSON.stringify(summary) : closing(summary, run.folder))
+  if (summary.stopped !== undefined && !betterThanStart(summary)) return yield* new Diverged({ message: summary.stopped })
+})
 
 /** @param layers an experiment's own layers, in a run that is otherwise the usual one */
 export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
@@ -30,20 +46,23 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
     Flag.withDescription("run folder: continue that run, however it was stopped; the adapter is the same as without the stop"),
     Flag.optional
   ),
+  studio: Flag.Boolean("studio").pipe(
+    Flag.withDescription("watch and steer the run on a page, which lives as long as the run"),
+    Flag.withDefault(false)
+  ),
+  studioPort: numberFlag("studio-port", int(0, 65_535)).pipe(Flag.withDescription("port of that page; 0 takes a free one"), Flag.withDefault(0)),
   json: Flags.json
-}, Effect.fn(function*({ config, json, resume, ...flags }) {
-  const run = yield* openRun({
+}, Effect.fn(function*({ config, json, resume, studio, studioPort, ...flags }) {
+  const request: RunRequest = {
     file: Option.getOrUndefined(config),
     given: givenSettings(flags),
     resume: Option.getOrUndefined(resume),
     layers,
     style: progressStyle(json)
-  }, say)
-  if (run.finished) return
-  yield* Stream.runForEach(run.outcomes, ({ metrics, step }) => json ? Console.log(JSON.stringify({ step, ...metrics })) : Effect.void)
-  const summary = yield* run.summary
-  yield* Console.log(json ? JSON.stringify(summary) : closing(summary, run.folder))
-  if (summary.stopped !== undefined && !betterThanStart(summary)) return yield* new Diverged({ message: summary.stopped })
+  }
+  if (!studio) return yield* trainRun(request, json, () => Effect.void)
+  yield* steered(yield* resolveConfig(undefined, {}), studioPort, (open) =>
+    trainRun(request, json, (folder) => Effect.flatMap(open(folder), (url) => say(`Studio: ${url}`))))
 }, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again: online DPO, or another objective (--loss-type). Settings take TRL's names, with hyphens or underscores"))
 
 export const train = trainCommand({})

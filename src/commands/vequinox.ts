@@ -19,6 +19,7 @@ const commands = {
   "make-rows": async () => (await import("./make-rows.ts")).makeRows,
   sft: async () => (await import("./sft.ts")).sft,
   serve: async () => (await import("./serve.ts")).serve,
+  studio: async () => (await import("./studio.ts")).studio,
   inspect: async () => (await import("./inspect.ts")).inspect,
   doctor: async () => (await import("./doctor.ts")).doctor
 }

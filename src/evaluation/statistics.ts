@@ -67,3 +67,17 @@ export const cohenKappa = (labels: ReadonlyArray<readonly [string, string]>): nu
   for (const [label, share] of first) chance += share * (second.get(label) ?? 0)
   return chance > 1 - 1e-12 ? NaN : (observed - chance) / (1 - chance)
 }
+
+/**
+ * The bootstrap interval of Cohen's kappa (95 %): the percentiles of the kappas of 2000 resamples of the labelled things. A
+ * resample without a kappa counts as 0, which widens the interval. The same seed gives the same interval.
+ */
+export const kappaInterval = (labels: ReadonlyArray<readonly [string, string]>, seed: number): { readonly lower: number; readonly upper: number } => {
+  const draw = random(seed, 0xca99a)
+  const kappas = Float64Array.from({ length: resamples }, () => {
+    const kappa = cohenKappa(labels.map(() => labels[integer(draw, labels.length)]!))
+    return Number.isNaN(kappa) ? 0 : kappa
+  }).sort()
+  const outside = Math.round(resamples * 0.025)
+  return { lower: kappas[outside]!, upper: kappas[resamples - 1 - outside]! }
+}

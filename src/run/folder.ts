@@ -30,7 +30,8 @@ export const runFolder = (at: string): RunFolder => ({ path: at, file: (name) =>
 /** Files that a process may have left if it was killed before its run began. */
 const unbegun: ReadonlySet<string> = new Set(["run.lock", "run.lock-journal", "config.json.part"])
 
-const holdsRun = (at: string): boolean => {
+/** Whether a folder holds a run, begun or finished. */
+export const holdsRun = (at: string): boolean => {
   try {
     return "max_steps" in JSON.parse(fs.readFileSync(path.join(at, "config.json"), "utf8"))
   } catch {
@@ -110,7 +111,7 @@ export const storedPreference = ({ chosen, label, prompt, rejected, verdict, wei
 })
 
 /** A preference in TRL's form (conversational), with its origin beside it. */
-const preferenceLine = (o: StoredPreference): string =>
+export const preferenceLine = (o: StoredPreference): string =>
   JSON.stringify({
     prompt: [{ role: "user", content: o.prompt }],
     chosen: [{ role: "assistant", content: o.chosen }],

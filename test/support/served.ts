@@ -11,7 +11,8 @@ import { initialAdapter, type LoraConfig } from "../../src/engine/weights/parame
 import { adapterFiles } from "../../src/model/adapter.ts"
 import { defaultFormat } from "../../src/model/tokenizer/tokenizer.ts"
 import type { GuardOptions } from "../../src/serve/guard.ts"
-import { address, layer as server } from "../../src/serve/server.ts"
+import { address } from "../../src/serve/listening.ts"
+import { layer as server } from "../../src/serve/server.ts"
 import { makeShelf } from "../../src/serve/shelf.ts"
 import { checkpoint, tokenizer } from "./embedded-policy.ts"
 
