@@ -15,6 +15,7 @@
  */
 import { Effect, Layer } from "effect"
 import { type Picture, type Prompt, Verdict } from "../../src/domain.ts"
+import { type Range, shareOfRange } from "../../src/lessons/terms.ts"
 import { Judge, type JudgeError, JudgeRefused } from "../../src/stages/Judge.ts"
 import { built, type PanelMember } from "./panel.ts"
 
@@ -22,7 +23,7 @@ export interface BlendTerm<E, R> extends PanelMember<E, R> {
   /** What the term is called in verdicts and metrics. Default: the judge's name. */
   readonly name?: string
   /** The scores at which it is worth 0 and 1, in the judge's unit; not equal. Default: it is normalised within the prompt. */
-  readonly range?: readonly [none: number, full: number] | undefined
+  readonly range?: Range | undefined
   /** The score under which a drawing is worth nothing, in the judge's unit. Default: there is no gate. */
   readonly least?: number | undefined
 }
@@ -38,11 +39,8 @@ const normalised = (scores: ReadonlyArray<number>): ReadonlyArray<number> => {
   return scores.map((x) => (deviation > 1e-12 ? (x - mean) / deviation : 0))
 }
 
-const within = (score: number, [none, full]: readonly [number, number]): number =>
-  Math.min(1, Math.max(0, (score - none) / (full - none)))
-
 /** The least that a term can be worth: of n numbers with mean 0 and deviation 1, none is under -√(n - 1). */
-const floorOf = (n: number, range: readonly [number, number] | undefined): number => range === undefined ? -Math.sqrt(n - 1) : 0
+const floorOf = (n: number, range: Range | undefined): number => range === undefined ? -Math.sqrt(n - 1) : 0
 
 const shown = (score: number): string => String(Number(score.toPrecision(4)))
 
@@ -83,7 +81,7 @@ export const layer = <E, R>(members: ReadonlyArray<BlendTerm<E, R>>, { tieMargin
           }
           const valuesOf = blended.map(({ range }, m) => {
             const { scores } = answers[m]!
-            return range === undefined ? normalised(scores) : scores.map((score) => within(score, range))
+            return range === undefined ? normalised(scores) : scores.map((score) => shareOfRange(score, range))
           })
           const shut = (i: number) => blended.some(({ least = -Infinity }, m) => answers[m]!.scores[i]! < least)
           const worth = pictures.map((_, i) =>

@@ -13,6 +13,7 @@ const commands = {
   calibrate: async () => (await import("./calibrate.ts")).calibrate,
   logprobs: async () => (await import("./logprobs.ts")).logprobs,
   merge: async () => (await import("./merge.ts")).merge,
+  "learn-rubric": async () => (await import("./learn-rubric.ts")).learnRubricCommand,
   eval: async () => (await import("./eval.ts")).evaluate,
   ablate: async () => (await import("./ablate.ts")).ablate,
   refine: async () => (await import("./refine.ts")).refine,

@@ -67,8 +67,8 @@ export const bradleyTerry = (items: number, comparisons: ReadonlyArray<Compariso
   }
 }
 
-/** Gauss-Jordan; the matrix is symmetric and positive definite, so no pivot is near 0. */
-const inverseOf = (matrix: ReadonlyArray<Float64Array>): Array<Float64Array> => {
+/** Gauss-Jordan; the matrix must be symmetric and positive definite, so no pivot is near 0. */
+export const inverseOf = (matrix: ReadonlyArray<Float64Array>): Array<Float64Array> => {
   const n = matrix.length
   const rows = matrix.map((row, i) => Float64Array.from({ length: 2 * n }, (_, j) => (j < n ? row[j]! : j - n === i ? 1 : 0)))
   for (let c = 0; c < n; c++) {

@@ -1,4 +1,4 @@
-/** Reads YAML. */
+/** Reads and writes YAML. */
 import { Effect } from "effect"
 
 /**
@@ -11,3 +11,7 @@ export const parseYaml = <E>(text: string, refuse: (message: string) => E): Effe
     try: async (): Promise<unknown> => (await import("yaml")).parse(text),
     catch: (cause) => refuse((cause as Error).message)
   })
+
+/** The text that says a value. */
+export const stringifyYaml = (value: unknown): Effect.Effect<string> =>
+  Effect.promise(async () => (await import("yaml")).stringify(value))

@@ -35,9 +35,10 @@ const Term = Schema.Struct({
   least: Schema.optionalKey(Schema.Finite)
 })
 const File = Schema.Struct({ tie_margin: Schema.optionalKey(real(0, 100)), terms: Schema.NonEmptyArray(Term) })
-type Term = typeof Term.Type
+export type Term = typeof Term.Type
+export type Terms = typeof File.Type
 
-const nameOf = ({ judge, name = judge }: Term): string => name
+export const nameOf = ({ judge, name = judge }: Term): string => name
 
 const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().replace(/\.$/, "")
 
@@ -45,7 +46,8 @@ const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().repla
 const termsOf = (rows: Readonly<Record<string, JudgeRow>>): ReadonlyArray<string> =>
   Object.entries(rows).flatMap(([name, { asks, scores }]) => scores === true && asks === undefined ? [name] : [])
 
-const read = Effect.fnUntraced(function*(file: string, rows: Readonly<Record<string, JudgeRow>>) {
+/** Fails with one sentence if the file is missing or is no list of terms that may be added up. */
+export const readTerms = Effect.fnUntraced(function*(file: string, rows: Readonly<Record<string, JudgeRow>>) {
   if (file === "") {
     return yield* new BadInput({ message: "--judge blend adds up the scores of several judges: name them in a YAML file, a list under `terms`, and give it as --judge-terms." })
   }
@@ -64,6 +66,19 @@ const read = Effect.fnUntraced(function*(file: string, rows: Readonly<Record<str
   return blend
 })
 
+/** The terms as they must stand in a file of another folder, whose paths are relative to that. */
+export const movedTerms = ({ terms }: Terms, from: string, to: string): ReadonlyArray<Term> => {
+  const moved = (text: string) => {
+    const at = path.resolve(path.dirname(from), text)
+    return fs.existsSync(at) ? path.relative(path.dirname(path.resolve(to)), at) : text
+  }
+  return terms.map(({ judge_model, judge_references, ...term }) => ({
+    ...term,
+    ...(judge_model === undefined ? {} : { judge_model: moved(judge_model) }),
+    ...(judge_references === undefined ? {} : { judge_references: moved(judge_references) })
+  }))
+}
+
 /** A term's judge by itself. */
 const settingsOf = ({ judge_terms: file, ...settings }: JudgeSettings, { judge, judge_model = "", judge_references = "" }: Term): JudgeSettings => {
   const beside = (text: string) => path.resolve(path.dirname(file), text)
@@ -79,7 +94,7 @@ const settingsOf = ({ judge_terms: file, ...settings }: JudgeSettings, { judge, 
 /** @param rows the judges that a term may be */
 export const blendRow = (rows: Readonly<Record<string, JudgeRow>>): JudgeRow => {
   const opened = Effect.fnUntraced(function*(settings: JudgeSettings) {
-    const { terms, tie_margin } = yield* read(settings.judge_terms, rows)
+    const { terms, tie_margin } = yield* readTerms(settings.judge_terms, rows)
     const each = yield* Effect.forEach(terms, Effect.fnUntraced(function*(term) {
       const own = settingsOf(settings, term)
       const row = rows[term.judge]!
