@@ -1,17 +1,14 @@
 /**
- * The HTTP API of `vequinox serve`: what OpenAI's clients send and read, vLLM's additions for sampling and adapters, health and
- * metrics. Fields that a client may send and that change nothing here are ignored; those that would change the answer and
+ * The HTTP API of `vequinox serve`: what OpenAI's clients send and read, vLLM's additions for sampling and adapters, Eval Protocol's
+ * rollouts, health and metrics. Fields that a client may send and that change nothing here are ignored; those that would change the answer and
  * cannot be honoured are refused by name (request.ts).
  */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { EvalProtocol } from "./eval-protocol/api.ts"
+import { between, optional, whole } from "./fields.ts"
 import { Guarded, Readable } from "./guard.ts"
 import { errors } from "./refusals.ts"
-
-const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
-const whole = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
-/** Clients write null where they mean nothing. */
-const optional = <S extends Schema.Constraint>(schema: S) => Schema.optional(Schema.NullOr(schema))
 
 /** Completions of one request. */
 export const mostCompletions = 128
@@ -204,6 +201,6 @@ class Health extends HttpApiGroup.make("health", { topLevel: true }).add(
   HttpApiEndpoint.get("health", "/health", { success: HttpApiSchema.Empty(200) })
 ) {}
 
-export class Api extends HttpApi.make("vequinox").add(OpenAi, Adapters, Watching, Health).annotateMerge(
+export class Api extends HttpApi.make("vequinox").add(OpenAi, Adapters, EvalProtocol, Watching, Health).annotateMerge(
   OpenApi.annotations({ title: "vequinox serve", description: "A policy and its adapters, as OpenAI's clients ask for them." })
 ) {}

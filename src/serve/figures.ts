@@ -1,5 +1,5 @@
 /** What `/metrics` tells, in Prometheus' text format. */
-import { Clock, Effect, Metric } from "effect"
+import { Clock, Effect, Exit, Metric } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { type CompletionRequest, Completions, type Piece } from "../stages/Completions.ts"
 
@@ -14,6 +14,14 @@ const seconds = Metric.histogram("vequinox_request_seconds", {
 const open = Metric.gauge("vequinox_completions_open", { description: "Completions that are decoded or wait for a place" })
 const most = Metric.gauge("vequinox_completions_most", { description: "Most of them; more are refused" })
 
+/** @param started milliseconds since 1970 */
+const answered = (endpoint: string, started: number, outcome: string) =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.andThen(
+      Metric.update(Metric.withAttributes(requests, { endpoint, outcome }), 1),
+      Metric.update(Metric.withAttributes(seconds, { endpoint }), (now - started) / 1000)
+    ))
+
 export const figures = {
   began: (requests: ReadonlyArray<CompletionRequest>) => Metric.update(prompts, requests.reduce((sum, { ids }) => sum + ids.length, 0)),
   gained: ({ finish, ids }: Piece) =>
@@ -21,12 +29,11 @@ export const figures = {
       Metric.update(drawn, ids.length),
       finish === undefined ? Effect.void : Metric.update(Metric.withAttributes(ended, { reason: finish }), 1)
     ),
-  /** Counts an answered request and its time. @param started milliseconds since 1970 */
-  answered: (endpoint: string, started: number, outcome: string) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      Effect.andThen(
-        Metric.update(Metric.withAttributes(requests, { endpoint, outcome }), 1),
-        Metric.update(Metric.withAttributes(seconds, { endpoint }), (now - started) / 1000)
+  /** Counts a request and its time when its answer has ended, a stream's too. */
+  counted: (endpoint: string) =>
+    Effect.flatMap(Clock.currentTimeMillis, (started) =>
+      Effect.addFinalizer((exit) =>
+        answered(endpoint, started, Exit.isSuccess(exit) ? "answered" : Exit.hasInterrupts(exit) ? "left" : "refused")
       )),
   text: Effect.gen(function*() {
     const now = yield* Effect.flatMap(Completions, ({ figures }) => figures)

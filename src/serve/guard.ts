@@ -4,11 +4,11 @@
  * for its key.
  */
 import { createHash, timingSafeEqual } from "node:crypto"
-import { ByteSize, Effect, Layer, Option, Redacted } from "effect"
+import { ByteSize, Context, Effect, Layer, Option, Predicate, Redacted } from "effect"
 import { HttpIncomingMessage, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiMiddleware } from "effect/http-api"
 import { RateLimiter } from "effect/persistence"
-import { errors, refuse, type Refusal } from "./refusals.ts"
+import { errors, refuse, type Refusal, said } from "./refusals.ts"
 
 export interface GuardOptions {
   /** Asked of everybody, as a bearer token; undefined: of nobody. */
@@ -25,6 +25,9 @@ export interface GuardOptions {
 
 export class Guarded extends HttpApiMiddleware.Service<Guarded>()("vequinox/serve/Guarded", { error: errors }) {}
 
+/** Field of an endpoint's body that may have the key instead of the header; undefined: none. */
+export const KeyInBody = Context.Reference<string | undefined>("vequinox/serve/KeyInBody", { defaultValue: () => undefined })
+
 /** Says in one sentence what is wrong with a body. */
 export class Readable extends HttpApiMiddleware.Service<Readable>()("vequinox/serve/Readable", { error: errors }) {}
 
@@ -37,18 +40,30 @@ const nameOf = (host: string): string => /^(\[[^\]]*\]|[^:]*)(:\d{1,5})?$/.exec(
 
 /** Undefined if the request may go on. */
 const refused = ({ headers }: HttpServerRequest.HttpServerRequest, o: GuardOptions): Refusal | undefined => {
-  const { authorization = "", host = "", origin } = headers
+  const { host = "", origin } = headers
   if (o.hosts !== undefined && !o.hosts.includes(nameOf(host))) {
     return refuse("forbidden", "This server is for this machine alone: ask it as localhost, or start it with --host.")
   }
   if (origin !== undefined && origin !== `http://${host}` && !o.origins.includes(origin)) {
     return refuse("forbidden", "Pages of this origin may not ask: start the server with --allow-origin.")
   }
-  if (o.key !== undefined && !same(authorization.replace(/^bearer /i, ""), Redacted.value(o.key))) {
-    return refuse("unauthenticated", "The key is missing or wrong: send it as a bearer token.", null, "invalid_api_key")
-  }
   return undefined
 }
+
+const keyless = refuse("unauthenticated", "The key is missing or wrong: send it as a bearer token.", null, "invalid_api_key")
+
+const hasKey = ({ headers: { authorization = "" } }: HttpServerRequest.HttpServerRequest, { key }: GuardOptions): boolean =>
+  key === undefined || same(authorization.replace(/^bearer /i, ""), Redacted.value(key))
+
+/** A body that cannot be read has no key. The endpoint reads it again, from memory. */
+const hasKeyIn = (field: string, { json }: HttpServerRequest.HttpServerRequest, { key }: GuardOptions) =>
+  json.pipe(
+    Effect.map((body) => {
+      const given = Predicate.isObject(body) && Object.hasOwn(body, field) ? (body as Record<string, unknown>)[field] : undefined
+      return key === undefined || (typeof given === "string" && same(given, Redacted.value(key)))
+    }),
+    Effect.catchTag("HttpServerError", (error) => isTooLarge(error) ? Effect.die(error) : Effect.succeed(false))
+  )
 
 /** The rest of the body stays unread, so the connection cannot be used again. */
 const tooLarge = ({ mostBytes }: GuardOptions) =>
@@ -71,14 +86,20 @@ export const guarded = (options: GuardOptions): Layer.Layer<Guarded, never, Rate
         }).pipe(
           Effect.mapError(() => refuse("tooMany", `More than ${options.ratePerMinute} requests a minute: ask more slowly.`, null, "rate_limit_exceeded"))
         )
-      return Guarded.of((endpoint) =>
+      return Guarded.of((answer, { endpoint }) =>
         Effect.gen(function*() {
           const request = yield* HttpServerRequest.HttpServerRequest
           const refusal = refused(request, options)
           if (refusal !== undefined) return yield* Effect.fail(refusal)
+          const field = Context.get(endpoint.annotations, KeyInBody)
+          const known = hasKey(request, options)
+          if (!known && field === undefined) return yield* Effect.fail(keyless)
           if (Number(request.headers["content-length"] ?? 0) > options.mostBytes) return tooLarge(options)
           yield* slower(request)
-          return yield* endpoint.pipe(
+          return yield* Effect.gen(function*() {
+            if (!known && !(yield* hasKeyIn(field!, request, options))) return yield* Effect.fail(keyless)
+            return yield* answer
+          }).pipe(
             Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(options.mostBytes)),
             Effect.catchDefect((defect) => isTooLarge(defect) ? Effect.succeed(tooLarge(options)) : Effect.die(defect))
           )
@@ -86,9 +107,6 @@ export const guarded = (options: GuardOptions): Layer.Layer<Guarded, never, Rate
       )
     })
   )
-
-/** The first thing that is wrong, in one line. */
-const said = (error: { readonly message: string }): string => error.message.split("\n").map((line) => line.trim()).join(" ").slice(0, 500)
 
 export const readable: Layer.Layer<Readable> = HttpApiMiddleware.layerSchemaErrorTransform(
   Readable,

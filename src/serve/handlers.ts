@@ -1,5 +1,5 @@
 /** What each endpoint does. */
-import { Clock, Effect, Exit } from "effect"
+import { Clock, Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { begin, chatForm, chunks, textForm, whole } from "./answer.ts"
@@ -10,13 +10,6 @@ import { chatWanted, type Served, textWanted } from "./request.ts"
 const sse = { "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no" }
 const streamOf = (body: Parameters<typeof HttpServerResponse.stream>[0]) => HttpServerResponse.stream(body, { headers: sse })
 const wantsUsage = ({ stream_options }: ChatRequest | CompletionRequest) => stream_options?.include_usage === true
-
-/** Counts a request when its answer has ended, a stream's too. */
-const counted = (endpoint: string) =>
-  Effect.flatMap(Clock.currentTimeMillis, (started) =>
-    Effect.addFinalizer((exit) =>
-      figures.answered(endpoint, started, Exit.isSuccess(exit) ? "answered" : Exit.hasInterrupts(exit) ? "left" : "refused")
-    ))
 
 export const openAi = (served: Served) =>
   HttpApiBuilder.group(Api, "openai", Effect.fn(function*(handlers) {
@@ -34,7 +27,7 @@ export const openAi = (served: Served) =>
       models: () => Effect.sync(() => ({ object: "list" as const, data: [undefined, ...shelf.adapters()].map(card) })),
       model: ({ params }) => Effect.map(shelf.named(params.model), ({ adapter }) => card(adapter)),
       chat: Effect.fnUntraced(function*({ payload }) {
-        yield* counted("chat")
+        yield* figures.counted("chat")
         const wanted = yield* chatWanted(served, payload)
         const grown = yield* begin(wanted)
         const form = chatForm(tokenizer, wanted)
@@ -43,7 +36,7 @@ export const openAi = (served: Served) =>
           : yield* whole(form, wanted, grown)
       }),
       completions: Effect.fnUntraced(function*({ payload }) {
-        yield* counted("completions")
+        yield* figures.counted("completions")
         const wanted = yield* textWanted(served, payload)
         const grown = yield* begin(wanted)
         const form = textForm(tokenizer, wanted)

@@ -44,4 +44,11 @@ export type Refusal = (typeof errors)[number]["Type"]
 export const refuse = (kind: Kind, message: string, param: string | null = null, code: string | null = null): Refusal =>
   ({ error: { message, type: kinds[kind].type, param, code } }) as Refusal
 
-export const statusOf = (refusal: Refusal): number => Object.values(kinds).find(({ type }) => type === refusal.error.type)!.status
+export const kindOf = (refusal: Refusal): Kind =>
+  (Object.keys(kinds) as ReadonlyArray<Kind>).find((kind) => kinds[kind].type === refusal.error.type)!
+
+/**
+ * What is wrong with a body, in one line. Where JSON ends or breaks off, its words stay out: there may be a key among them.
+ */
+export const said = (error: { readonly message: string }): string =>
+  error.message.replace(/(, )?(\.\.\.)?".*"(\.\.\.)? is not valid JSON/s, ": no valid JSON").split("\n").map((line) => line.trim()).join(" ").slice(0, 500)

@@ -4,6 +4,8 @@ import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { RateLimiter } from "effect/persistence"
 import { Api } from "./api.ts"
+import { evalProtocol } from "./eval-protocol/handlers.ts"
+import type { RolloutLimits } from "./eval-protocol/rollouts.ts"
 import { guarded, type GuardOptions, readable } from "./guard.ts"
 import { adapters, health, openAi, watching } from "./handlers.ts"
 import { listening } from "./listening.ts"
@@ -15,6 +17,7 @@ export interface ServerOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly guard: GuardOptions
+  readonly rollouts?: RolloutLimits | undefined
 }
 
 const nothingHere = HttpRouter.add(
@@ -24,9 +27,9 @@ const nothingHere = HttpRouter.add(
 )
 
 /** Serves until its scope closes; then answers that are under way have five seconds to end. */
-export const layer = (served: Served, { guard, host, port }: ServerOptions) => {
+export const layer = (served: Served, { guard, host, port, rollouts }: ServerOptions) => {
   const api = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
-    Layer.provide([openAi(served), adapters(served), watching, health]),
+    Layer.provide([openAi(served), adapters(served), evalProtocol(served, rollouts), watching, health]),
     Layer.provide([guarded(guard), readable]),
     Layer.provide(RateLimiter.layer),
     Layer.provide(RateLimiter.layerStoreMemory)

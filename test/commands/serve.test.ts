@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process"
 import * as path from "node:path"
 import { assert, it } from "vitest"
+import { codes, initOf, rolloutClient } from "../support/rollouts.ts"
 import { writeAdapter } from "../support/served.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
@@ -42,6 +43,10 @@ it("says where it listens and what it has, answers, and ends at Ctrl-C, with an 
     assert.strictEqual(texts[0], texts[1])
     assert.notStrictEqual(texts[0], texts[2])
     void ask("red").catch(() => {})
+    // Rollouts that nobody waits for are no reason to stay.
+    const rollouts = rolloutClient(() => url)
+    await Promise.all(Array.from({ length: 200 }, (_, i) => rollouts.init(initOf(`${i}`))))
+    assert.strictEqual((await rollouts.status("199")).code, codes.running)
     setTimeout(() => kill("SIGINT"), 20)
   })
   assert.isTrue(code === 130 || signal === "SIGINT", `${code} ${signal} ${stderr}`)

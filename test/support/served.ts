@@ -10,6 +10,7 @@ import { gaussian, random } from "../../src/engine/random.ts"
 import { initialAdapter, type LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { adapterFiles } from "../../src/model/adapter.ts"
 import { defaultFormat } from "../../src/model/tokenizer/tokenizer.ts"
+import type { RolloutLimits } from "../../src/serve/eval-protocol/rollouts.ts"
 import type { GuardOptions } from "../../src/serve/guard.ts"
 import { address } from "../../src/serve/listening.ts"
 import { layer as server } from "../../src/serve/server.ts"
@@ -30,7 +31,7 @@ export const writeAdapter = (folder: string, seed: number) => {
 }
 
 /** Adapter `red` is loaded; those in `folder` may be. */
-export const served = (work: string, guard: Partial<GuardOptions> = {}, places: { readonly maxNumSeqs?: number; readonly maxWaiting?: number } = {}) => {
+export const served = (work: string, guard: Partial<GuardOptions> = {}, places: { readonly maxNumSeqs?: number; readonly maxWaiting?: number } = {}, rollouts?: RolloutLimits) => {
   const folder = path.join(work, "adapters")
   const state = { url: "", port: 0, folder }
   const completions = CompletionsOnnx.layer({
@@ -42,7 +43,8 @@ export const served = (work: string, guard: Partial<GuardOptions> = {}, places: 
     yield* shelf.put("red", path.join(work, "red"))
     return server({ tokenizer, format: defaultFormat, stop: "</svg>", maxLength: 256, shelf }, {
       host: "127.0.0.1", port: 0,
-      guard: { key: undefined, hosts: ["127.0.0.1", "localhost"], origins: [], mostBytes: 100_000, ratePerMinute: 0, ...guard }
+      guard: { key: undefined, hosts: ["127.0.0.1", "localhost"], origins: [], mostBytes: 100_000, ratePerMinute: 0, ...guard },
+      rollouts
     })
   })).pipe(Layer.provideMerge(completions))
   const runtime = ManagedRuntime.make(all)
