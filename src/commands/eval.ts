@@ -45,7 +45,7 @@ export const evaluate = Command.make("eval", {
     Flag.withDescription("let a guide model (--guide) check which requirements of its prompt each drawing meets: those of the file of prompts, or of --checklist-file"),
     Flag.withDefault(false)
   ),
-  guideModel: Flag.String("guide-model").pipe(Flag.withDescription("requirements: the guide model's name; empty takes the default, if there is one"), Flag.withDefault("")),
+  guideModel: Flags.guideModel,
   out: Flags.out.pipe(Flag.withDescription("folder for evaluation.json, report.html and the drawings; new, or of an evaluation that goes on")),
   ...judgeFlags,
   maxNewTokens: numberSetting("max_new_tokens", 160),

@@ -1,6 +1,6 @@
 /** `vequinox serve`: answers OpenAI's clients with a policy and its adapters, until it is stopped. */
 import * as path from "node:path"
-import { Config, Console, Effect, Layer, Option } from "effect"
+import { Config, Console, Effect, Layer, Option, Struct } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as completionsOnnx from "../../layers/completions/onnx.ts"
 import { OnnxRuntime } from "../../layers/onnx/runtime.ts"
@@ -12,10 +12,13 @@ import { BadInput } from "../system/errors.ts"
 import { embedded } from "../system/installed.ts"
 import { progressStyle } from "../system/progress.ts"
 import { int } from "../system/ranges.ts"
+import { makeDrawingCheck, openChecker, spendsAtMost } from "../wiring/comparison/requirements.ts"
 import * as Flags from "../wiring/flags.ts"
+import { guideFlags, guideSettings } from "../wiring/judges/judge-flags.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { quantizedCache, tellQuantizing } from "../wiring/quantized-cache.ts"
-import { numberFlag } from "../wiring/setting-flags.ts"
+import { givenSettings, numberFlag } from "../wiring/setting-flags.ts"
+import { resolveConfig } from "../wiring/settings.ts"
 
 export const serve = Command.make("serve", {
   model: Flags.model,
@@ -59,6 +62,12 @@ export const serve = Command.make("serve", {
     Flag.withDescription("text after which every answer ends, itself included; empty for none"),
     Flag.withDefault("</svg>")
   ),
+  requirements: Flag.Boolean("requirements").pipe(
+    Flag.withDescription("let a guide model (--guide) check which requirements a drawing meets, for clients that ask (POST /v1/evaluate)"),
+    Flag.withDefault(false)
+  ),
+  guideModel: Flags.guideModel,
+  ...guideFlags,
   ...Flags.promptForm,
   samplerPrecision: Flags.samplerPrecision,
   device: Flags.device,
@@ -73,6 +82,7 @@ export const serve = Command.make("serve", {
       message: `--host ${o.host} lets other machines ask: put a key into the variable VEQUINOX_API_KEY, which clients send as a bearer token.`
     })
   }
+  const checker = o.requirements ? yield* openChecker(yield* resolveConfig(undefined, givenSettings(Struct.pick(o, guideSettings))), o.guideModel) : undefined
   const { checkpoint, tokenizer } = yield* openPolicy(o.model, o.revision, style)
   const maxLength = Math.min(checkpoint.config.maxPositions, Option.getOrElse(o.maxLength, () => 2048))
   const runtime = OnnxRuntime.layer(o.device, parameterCount(checkpoint.config), { threads: o.threads, overlap: false })
@@ -94,16 +104,19 @@ export const serve = Command.make("serve", {
       const [, name = path.basename(path.resolve(given)), folder = given] = /^([\w.-]+)=(.*)$/s.exec(given) ?? []
       yield* Effect.mapError(shelf.put(name, folder), ({ error: { message } }) => new BadInput({ message: `--adapter ${given}: ${message}` }))
     }
+    const looks = checker === undefined ? undefined : yield* makeDrawingCheck(checker)
     const guard = { key, hosts: local ? thisMachine : undefined, origins: o.allowOrigin, mostBytes: o.maxBodyBytes, ratePerMinute: o.rate }
     return yield* Effect.gen(function*() {
       const listening = yield* address
       const url = "port" in listening ? `http://${shown(o.host)}:${listening.port}` : ""
       const models = [shelf.base, ...shelf.adapters()]
       yield* o.json
-        ? Console.log(JSON.stringify({ url, models }))
-        : Console.log(`Serving ${models.join(", ")} at ${url}/v1 (${url}/docs shows the endpoints). Ctrl-C stops it.`)
+        ? Console.log(JSON.stringify({ url, models, ...(checker === undefined ? {} : { requirements: checker.model }) }))
+        : Console.log(`Serving ${models.join(", ")} at ${url}/v1 (${url}/docs shows the endpoints). ${
+          checker === undefined ? "" : `${checker.model} checks requirements${spendsAtMost(checker)}. `
+        }Ctrl-C stops it.`)
       return yield* Effect.never
-    }).pipe(Effect.provide(server({ tokenizer, format, stop: o.stop, maxLength, shelf }, { host: o.host, port: o.port, guard })))
+    }).pipe(Effect.provide(server({ tokenizer, format, stop: o.stop, maxLength, shelf }, { host: o.host, port: o.port, guard, looks })))
   }).pipe(Effect.scoped, Effect.provide(completions))
 })).pipe(Command.withDescription("Answer OpenAI's clients with a policy and its adapters"))
 

@@ -1,6 +1,6 @@
 /**
  * The HTTP API of `vequinox serve`: what OpenAI's clients send and read, vLLM's additions for sampling and adapters, Eval Protocol's
- * rollouts, health and metrics. Fields that a client may send and that change nothing here are ignored; those that would change the answer and
+ * rollouts, requirements of drawings, health and metrics. Fields that a client may send and that change nothing here are ignored; those that would change the answer and
  * cannot be honoured are refused by name (request.ts).
  */
 import { Schema } from "effect"
@@ -9,6 +9,7 @@ import { EvalProtocol } from "./eval-protocol/api.ts"
 import { between, optional, whole } from "./fields.ts"
 import { Guarded, Readable } from "./guard.ts"
 import { errors } from "./refusals.ts"
+import { Requirements } from "./requirements/api.ts"
 
 /** Completions of one request. */
 export const mostCompletions = 128
@@ -201,6 +202,6 @@ class Health extends HttpApiGroup.make("health", { topLevel: true }).add(
   HttpApiEndpoint.get("health", "/health", { success: HttpApiSchema.Empty(200) })
 ) {}
 
-export class Api extends HttpApi.make("vequinox").add(OpenAi, Adapters, EvalProtocol, Watching, Health).annotateMerge(
-  OpenApi.annotations({ title: "vequinox serve", description: "A policy and its adapters, as OpenAI's clients ask for them." })
+export class Api extends HttpApi.make("vequinox").add(OpenAi, Adapters, EvalProtocol, Requirements, Watching, Health).annotateMerge(
+  OpenApi.annotations({ title: "vequinox serve", description: "A policy and its adapters, as OpenAI's and Eval Protocol's clients ask for them." })
 ) {}

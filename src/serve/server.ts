@@ -11,12 +11,15 @@ import { adapters, health, openAi, watching } from "./handlers.ts"
 import { listening } from "./listening.ts"
 import { refuse } from "./refusals.ts"
 import type { Served } from "./request.ts"
+import { type DrawingCheck, requirements } from "./requirements/handlers.ts"
 
 export interface ServerOptions {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
   readonly guard: GuardOptions
+  /** What says which requirements drawings meet; undefined: nothing. */
+  readonly looks?: DrawingCheck | undefined
   readonly rollouts?: RolloutLimits | undefined
 }
 
@@ -27,9 +30,9 @@ const nothingHere = HttpRouter.add(
 )
 
 /** Serves until its scope closes; then answers that are under way have five seconds to end. */
-export const layer = (served: Served, { guard, host, port, rollouts }: ServerOptions) => {
+export const layer = (served: Served, { guard, host, looks, port, rollouts }: ServerOptions) => {
   const api = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
-    Layer.provide([openAi(served), adapters(served), evalProtocol(served, rollouts), watching, health]),
+    Layer.provide([openAi(served), adapters(served), evalProtocol(served, rollouts), requirements(looks), watching, health]),
     Layer.provide([guarded(guard), readable]),
     Layer.provide(RateLimiter.layer),
     Layer.provide(RateLimiter.layerStoreMemory)

@@ -36,6 +36,11 @@ export const adapter = Flag.String("adapter").pipe(
   Flag.optional
 )
 
+export const guideModel = Flag.String("guide-model").pipe(
+  Flag.withDescription("requirements: the guide model's name; empty takes the default, if there is one"),
+  Flag.withDefault("")
+)
+
 const prefill = Flag.String("prefill").pipe(Flag.withDescription("how the answer begins; never trained"), Flag.withDefault(defaultFormat.prefill))
 const promptTemplate = Flag.String("prompt-template").pipe(
   Flag.withDescription("user message; {prompt} stands for the prompt"),

@@ -1,12 +1,12 @@
 /** Asks a guide model which of their requirements the drawings of a comparison meet. */
 import * as os from "node:os"
 import * as path from "node:path"
-import { Effect, Layer, Ref } from "effect"
+import { Context, Effect, Layer, Ref } from "effect"
 import { Answers } from "../../../layers/guide/answers.ts"
+import { checkPicture } from "../../../layers/guide/check-picture.ts"
 import { checklistQuestion, checklistUse } from "../../../layers/guide/checklist-rubric.ts"
 import { Guide } from "../../../layers/guide/guide.ts"
 import { costOf } from "../../../layers/guide/prices.ts"
-import { reasonOf } from "../../../layers/guide/reason.ts"
 import { readRequirements } from "../../../layers/guide/requirements.ts"
 import * as rendererResvg from "../../../layers/renderer/resvg.ts"
 import { openLedgerFile } from "../../../layers/store/ledger-file.ts"
@@ -15,7 +15,6 @@ import { outcomeOf } from "../../evaluation/drawings.ts"
 import { type Check, requirementMeasures, type RequirementsChecked } from "../../evaluation/requirements.ts"
 import type { Asked, PolicyDrawings } from "../../evaluation/standing.ts"
 import { first, rendered } from "../../evaluation/worth.ts"
-import { withJudgeRetry } from "../../lessons/decide.ts"
 import type { JudgeStopped } from "../../stages/Judge.ts"
 import { Ledger } from "../../stages/Ledger.ts"
 import { renderFor } from "../../stages/render-for.ts"
@@ -77,6 +76,9 @@ const dollarsFor = ({ price, thinking }: Checker, asked: ReadonlyArray<Listed>):
 
 const isFree = ({ price }: Checker): boolean => price.input === 0 && price.output === 0
 
+/** For people, where nobody knows how much will be asked. */
+export const spendsAtMost = (checker: Checker): string => isFree(checker) ? "" : ` for at most $${checker.settings.budget_usd} (--budget-usd)`
+
 const costs = (checker: Checker, asked: ReadonlyArray<Listed>): string =>
   isFree(checker) ? "" : `: about $${dollarsFor(checker, asked).toFixed(2)}, of which at most $${checker.settings.budget_usd} will be spent (--budget-usd)`
 
@@ -101,12 +103,32 @@ interface Asking extends Listed {
   readonly svg: string
 }
 
+const sizeFor = ({ settings: { render_size } }: Checker): number => render_size > 0 ? render_size : usualSize
+
 /** Most bytes that the pictures of questions under way may take: a batch keeps many waiting. */
 const pictureBytes = Math.min(2e9, os.totalmem() / 4)
 
-const sure = (rows: ReadonlyArray<{ readonly met: boolean; readonly evidence: string }>): Check => ({
-  outcome: "checked",
-  rows: rows.map(({ evidence, met }) => ({ met, evidence: reasonOf(evidence) }))
+/** Questions that may be under way. */
+const together = ({ concurrency }: Guide["Service"], size: number): number =>
+  Math.max(1, Math.min(concurrency, Math.floor(pictureBytes / (4 * size * size))))
+
+/** Somebody waits for the answer: after so many tries, about 15 s, there is none. */
+const retriesWhileWaiting = 5
+
+/** Checks drawings as they come, for as long as the scope is open. The budget is for all of them. */
+export const makeDrawingCheck = Effect.fnUntraced(function*(checker: Checker) {
+  const size = sizeFor(checker)
+  const context = yield* Layer.build(Layer.mergeAll(checker.layer, rendererResvg.layer({ size })))
+  const guide = Context.get(context, Guide)
+  return {
+    concurrency: together(guide, size),
+    check: Effect.fnUntraced(function*(prompt: Prompt, requirements: ReadonlyArray<string>, drawing: string) {
+      const rendering = yield* renderFor(prompt, drawing)
+      return rendering._tag === "Rendered"
+        ? yield* checkPicture(guide, prompt, requirements, rendering.picture, retriesWhileWaiting)
+        : { outcome: "invalid", reason: outcomeOf(rendering) } satisfies Check as Check
+    }, Effect.provide(context))
+  }
 })
 
 /**
@@ -116,7 +138,7 @@ const sure = (rows: ReadonlyArray<{ readonly met: boolean; readonly evidence: st
  */
 export const checkRequirements = Effect.fn("checkRequirements")(function*({ asked, checker, drawn, out, style }: CheckOptions) {
   const { settings } = checker
-  const size = settings.render_size > 0 ? settings.render_size : usualSize
+  const size = sizeFor(checker)
   const { ledger, spent } = yield* openLedgerFile(path.join(out, "calls.jsonl"))
   return yield* Effect.gen(function*() {
     const guide = yield* Guide
@@ -153,11 +175,7 @@ export const checkRequirements = Effect.fn("checkRequirements")(function*({ aske
       const rendering = yield* renderFor(prompt, svg)
       const check = rendering._tag !== "Rendered"
         ? { outcome: "unanswered", reason: outcomeOf(rendering) } satisfies Check as Check
-        : yield* guide.ask(checklistQuestion(guide, prompt, requirements, rendering.picture)).pipe(
-          (call) => withJudgeRetry(call),
-          Effect.map(({ requirements: rows }) => sure(rows.toSorted((a, b) => a.number - b.number))),
-          Effect.catchTag(["JudgeBusy", "JudgeRefused"], ({ message }) =>
-            Effect.succeed<Check>({ outcome: "unanswered", reason: reasonOf(message) })),
+        : yield* checkPicture(guide, prompt, requirements, rendering.picture).pipe(
           Effect.catchTag("JudgeStopped", (error) => Effect.as(Ref.update(stopped, (earlier) => earlier ?? error), undefined))
         )
       if (check === undefined) return
@@ -166,7 +184,7 @@ export const checkRequirements = Effect.fn("checkRequirements")(function*({ aske
     })
     yield* Effect.gen(function*() {
       yield* Effect.forEach(questions, ask, {
-        concurrency: Math.max(1, Math.min(guide.concurrency, Math.floor(pictureBytes / (4 * size * size)))),
+        concurrency: together(guide, size),
         discard: true
       })
       const why = yield* Ref.get(stopped)
