@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { ClaudeServer } from "../support/claude-server.ts"
+import { blocksOf, documents } from "../support/documents.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 import { serving } from "../support/serving.ts"
 import { startWordyClaude } from "../support/wordy-claude.ts"
@@ -27,7 +28,7 @@ const noNetwork = { HTTP_PROXY: "http://127.0.0.1:9", HTTPS_PROXY: "http://127.0
 
 const pytest = (script: string, url: string, env: Readonly<Record<string, string>>, ...args: ReadonlyArray<string>) =>
   new Promise<{ readonly code: number; readonly said: string }>((resolve) =>
-    execFile(python, ["-m", "pytest", "-q", "-p", "no:cacheprovider", path.join(import.meta.dirname, script), ...args], {
+    execFile(python, ["-m", "pytest", "-q", "-p", "no:cacheprovider", path.resolve(import.meta.dirname, script), ...args], {
       cwd: work,
       env: { PATH: process.env["PATH"], HOME: work, EP_NO_UPLOAD: "1", EP_DISABLE_AUTO_BROWSER: "1", PYTHONDONTWRITEBYTECODE: "1", VEQUINOX_URL: url, ...noNetwork, ...env },
       maxBuffer: 1e8
@@ -58,10 +59,11 @@ describe.skipIf(installed === undefined)(`eval-protocol ${installed ?? version},
   let closed: typeof open
   let claude: ClaudeServer
   beforeAll(async () => {
-    claude = await startWordyClaude();
+    claude = await startWordyClaude()
+    const guide = { ANTHROPIC_API_KEY: "sk-ant-of-the-test", ANTHROPIC_BASE_URL: claude.url };
     [open, closed] = await Promise.all([
-      serving(work, [], {}),
-      serving(work, ["--requirements"], { VEQUINOX_API_KEY: key, ANTHROPIC_API_KEY: "sk-ant-of-the-test", ANTHROPIC_BASE_URL: claude.url })
+      serving(work, ["--requirements"], guide),
+      serving(work, ["--requirements"], { VEQUINOX_API_KEY: key, ...guide })
     ])
   })
   afterAll(async () => {
@@ -99,5 +101,14 @@ describe.skipIf(installed === undefined)(`eval-protocol ${installed ?? version},
     const { code, said } = await pytest("eval_protocol_svgbench.py", byName(closed.url), { FIREWORKS_API_KEY: key })
     assert.strictEqual(code, 0, said)
     assert.strictEqual(claude.requests(), 2)
+  })
+
+  it("runs what docs/eval-protocol.md says", async () => {
+    const programs = documents().filter(({ file }) => file === "docs/eval-protocol.md").flatMap(blocksOf).filter(({ language }) => language === "py")
+    const script = path.join(work, "documented.py")
+    fs.writeFileSync(script, programs.map(({ code }) => code).join("\n").replaceAll("http://localhost:8000", byName(open.url)))
+    const { code, said } = await pytest(script, byName(open.url), {})
+    assert.strictEqual(code, 0, said)
+    assert.match(said, /\b2 passed/)
   })
 })

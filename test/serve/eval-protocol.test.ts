@@ -191,7 +191,7 @@ describe("many rollouts", () => {
 
   it("wait for places, leave some to others, and the oldest that have ended are dropped", async () => {
     const ids = Array.from({ length: 30 }, (_, i) => `many-${i}`)
-    const started = await Promise.all(ids.map((id) => few.init(initOf(id, { completion_params: { max_tokens: 20 } }))))
+    const started = await Promise.all(ids.map((id) => few.init(initOf(id, { completion_params: { max_tokens: 8 } }))))
     assert.isTrue(started.every(({ status }) => status === 200))
     const chat = await fetch(`${small.url}/v1/chat/completions`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ messages, max_tokens: 2 })
@@ -203,6 +203,7 @@ describe("many rollouts", () => {
         const { code } = await few.status(id)
         if (code !== codes.running) seen.set(id, code)
       }))
+      await new Promise((resolve) => setTimeout(resolve, 50))
     }
     const codesNow = await Promise.all(ids.map(async (id) => (await few.status(id)).code))
     assert.strictEqual(codesNow.filter((code) => code === codes.finished).length, 10)
@@ -210,15 +211,15 @@ describe("many rollouts", () => {
     assert.deepStrictEqual(codesNow.slice(-5), Array.from({ length: 5 }, () => codes.finished))
   })
 
-  const busy = (id: string, more = {}) => initOf(id, { completion_params: { max_tokens: 40 }, ...more })
+  const busy = (id: string, more = {}) => initOf(id, { completion_params: { max_tokens: 16 }, ...more })
 
   it("beyond the limit are refused through their status, so that the client sends them again later", async () => {
-    const ids = Array.from({ length: 60 }, (_, i) => `more-${i}`)
+    const ids = Array.from({ length: 45 }, (_, i) => `more-${i}`)
     assert.isTrue((await Promise.all(ids.map((id) => few.init(busy(id))))).every(({ status }) => status === 200))
     const refused = (await Promise.all(ids.map((id) => few.status(id)))).filter(({ code }) => code === codes.resourceExhausted)
     assert.isAtLeast(refused.length, 5) // of those that are still kept
     assert.match(refused[0]!.message, /30 rollouts are under way, and no more can be kept: ask again in a moment/)
-    await Promise.all(ids.map((id) => few.ended(id)))
+    await Promise.all(ids.map((id) => few.ended(id, 300)))
   })
 
   it("of much text are few: it is their bytes that are bounded", async () => {
@@ -229,7 +230,7 @@ describe("many rollouts", () => {
     const running = (await Promise.all(ids.map((id) => few.status(id)))).filter(({ code }) => code === codes.running)
     assert.isAtLeast(running.length, 3)
     assert.isAtMost(running.length, 6)
-    await Promise.all(ids.map((id) => few.ended(id)))
+    await Promise.all(ids.map((id) => few.ended(id, 300)))
     assert.strictEqual((await few.rollout(busy("after"))).code, codes.finished)
   })
 })
@@ -348,4 +349,12 @@ it("a page of another origin, and a request under another host's name, begin not
   })
   assert.strictEqual(response.status, 403)
   assert.strictEqual((await client.status("evil")).code, codes.notFound)
+})
+
+it("every endpoint is in the page of the API", async () => {
+  const { paths } = await (await fetch(`${open.url}/openapi.json`)).json() as { paths: Record<string, Record<string, unknown>> }
+  assert.containsSubset(paths, {
+    "/init": { post: {} }, "/v1/status": { get: {} }, "/status": { get: {} }, "/logs": { get: {} }, "/v1/logs": { get: {} },
+    "/v1/traces": { get: {} }, "/v1/traces/pointwise": { get: {} }, "/v1/evaluate": { post: {} }
+  })
 })

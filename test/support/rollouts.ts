@@ -57,12 +57,12 @@ export const rolloutClient = (base: () => string, headers: Readonly<Record<strin
     logs: async (id: string) => (await get<{ readonly entries: ReadonlyArray<Log> }>(`/logs?${tag(id)}&limit=100&hours_back=24&program=eval_protocol`)).entries,
     traces: async (id: string, more = "") =>
       (await get<{ readonly traces: ReadonlyArray<Trace> }>(`/v1/traces/pointwise?limit=100&${tag(id)}&sleep_between_gets=0.1&max_retries=5${more}`)).traces,
-    /** Its status once it has ended. */
-    ended: async (id: string): Promise<Status> => {
+    /** Its status once it has ended. @param every milliseconds between two looks */
+    ended: async (id: string, every = 20): Promise<Status> => {
       for (;;) {
         const status = await client.status(id)
         if (status.code !== codes.running) return status
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await new Promise((resolve) => setTimeout(resolve, every))
       }
     },
     rollout: async (body: ReturnType<typeof initOf>): Promise<Status> => {
