@@ -14,7 +14,8 @@ import { served } from "../support/served.ts"
 const work = scratchFolder("rollouts")
 const open = served(path.join(work, "open"))
 const closed = served(path.join(work, "closed"), { key: Redacted.make("a-secret-key"), hosts: undefined })
-const small = served(path.join(work, "small"), {}, { maxNumSeqs: 2, maxWaiting: 2 }, { mostUnderWay: 30, mostKept: 10, mostBytes: 1_000_000 })
+const small = served(path.join(work, "small"), {}, { maxNumSeqs: 2, maxWaiting: 2 }, { mostUnderWay: 30, mostKept: 40, mostBytes: 1e9 })
+const tight = served(path.join(work, "tight"), {}, {}, { mostUnderWay: 100, mostKept: 100, mostBytes: 30_000 })
 
 const client = rolloutClient(() => open.url)
 const chat = async (body: object) => {
@@ -190,25 +191,20 @@ describe("many rollouts", () => {
   const few = rolloutClient(() => small.url)
 
   it("wait for places, leave some to others, and the oldest that have ended are dropped", async () => {
-    const ids = Array.from({ length: 30 }, (_, i) => `many-${i}`)
-    const started = await Promise.all(ids.map((id) => few.init(initOf(id, { completion_params: { max_tokens: 8 } }))))
-    assert.isTrue(started.every(({ status }) => status === 200))
-    const chat = await fetch(`${small.url}/v1/chat/completions`, {
-      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ messages, max_tokens: 2 })
-    })
-    assert.strictEqual(chat.status, 200)
-    const seen = new Map<string, number>()
-    while (seen.size < ids.length) {
-      await Promise.all(ids.map(async (id) => {
-        const { code } = await few.status(id)
-        if (code !== codes.running) seen.set(id, code)
-      }))
-      await new Promise((resolve) => setTimeout(resolve, 50))
+    const waves = [0, 1].map((wave) => Array.from({ length: 30 }, (_, i) => `many-${wave}-${i}`))
+    for (const ids of waves) {
+      const started = await Promise.all(ids.map((id) => few.init(initOf(id, { completion_params: { max_tokens: 8 } }))))
+      assert.isTrue(started.every(({ status }) => status === 200))
+      const chat = await fetch(`${small.url}/v1/chat/completions`, {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ messages, max_tokens: 2 })
+      })
+      assert.strictEqual(chat.status, 200)
+      const ends = await Promise.all(ids.map((id) => few.ended(id, 100)))
+      assert.isTrue(ends.every(({ code }) => code === codes.finished))
     }
-    const codesNow = await Promise.all(ids.map(async (id) => (await few.status(id)).code))
-    assert.strictEqual(codesNow.filter((code) => code === codes.finished).length, 10)
-    assert.strictEqual(codesNow.filter((code) => code === codes.notFound).length, 20)
-    assert.deepStrictEqual(codesNow.slice(-5), Array.from({ length: 5 }, () => codes.finished))
+    const now = await Promise.all(waves.map((ids) => Promise.all(ids.map(async (id) => (await few.status(id)).code))))
+    assert.deepStrictEqual(now.map((wave) => wave.filter((code) => code === codes.finished).length), [10, 30])
+    assert.strictEqual(now[0]!.filter((code) => code === codes.notFound).length, 20)
   })
 
   const busy = (id: string, more = {}) => initOf(id, { completion_params: { max_tokens: 16 }, ...more })
@@ -217,21 +213,21 @@ describe("many rollouts", () => {
     const ids = Array.from({ length: 45 }, (_, i) => `more-${i}`)
     assert.isTrue((await Promise.all(ids.map((id) => few.init(busy(id))))).every(({ status }) => status === 200))
     const refused = (await Promise.all(ids.map((id) => few.status(id)))).filter(({ code }) => code === codes.resourceExhausted)
-    assert.isAtLeast(refused.length, 5) // of those that are still kept
+    assert.isAtLeast(refused.length, 10)
     assert.match(refused[0]!.message, /30 rollouts are under way, and no more can be kept: ask again in a moment/)
     await Promise.all(ids.map((id) => few.ended(id, 300)))
   })
 
-  it("of much text are few: it is their bytes that are bounded", async () => {
-    await Promise.all(Array.from({ length: 8 }, (_, i) => few.init(busy(`before-${i}`))))
-    const ids = Array.from({ length: 8 }, (_, i) => `large-${i}`)
-    const large = { messages: [{ role: "system", content: "a".repeat(80_000) }, ...messages] }
-    await Promise.all(ids.map((id) => few.init(busy(id, large))))
-    const running = (await Promise.all(ids.map((id) => few.status(id)))).filter(({ code }) => code === codes.running)
-    assert.isAtLeast(running.length, 3)
-    assert.isAtMost(running.length, 6)
-    await Promise.all(ids.map((id) => few.ended(id, 300)))
-    assert.strictEqual((await few.rollout(busy("after"))).code, codes.finished)
+  it("are few where they hold much: it is their bytes that are bounded", async () => {
+    const narrow = rolloutClient(() => tight.url)
+    const ids = Array.from({ length: 40 }, (_, i) => `held-${i}`)
+    for (const id of ids) await narrow.rollout(initOf(id, { completion_params: { max_tokens: 3 } }))
+    const kept = (await Promise.all(ids.map((id) => narrow.status(id)))).filter(({ code }) => code === codes.finished)
+    assert.isAtLeast(kept.length, 5)
+    assert.isAtMost(kept.length, 15) // 30,000 bytes and 2000 each
+    assert.strictEqual((await narrow.status("held-39")).code, codes.finished)
+    await narrow.init(initOf("large", { messages: [{ role: "system", content: "a".repeat(20_000) }, ...messages] }))
+    assert.strictEqual((await narrow.ended("large")).code, codes.resourceExhausted)
   })
 })
 

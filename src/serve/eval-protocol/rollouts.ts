@@ -67,8 +67,8 @@ export interface Rollouts {
 
 const tagsOf = ({ metadata }: InitRequest): ReadonlyArray<string> => Object.entries(metadata).map(([name, id]) => `${name}:${id}`)
 
-/** A string has two bytes a character at most. */
-const bytesOf = (messages: ReadonlyArray<RolloutMessage>): number => 1000 + 2 * JSON.stringify(messages).length
+/** A string has two bytes a character at most; the rest is the objects around them. */
+const bytesOf = ({ messages, tags }: Pick<Rollout, "messages" | "tags">): number => 2000 + 2 * JSON.stringify([messages, tags]).length
 
 /** As AIP-193 says why something ended, which is what the client's own servers send. */
 const endedBy = (reason: string) => [{
@@ -128,17 +128,15 @@ export const makeRollouts = Effect.fnUntraced(function*(served: Served, { mostBy
       drop(underWay, rollout.id)
       if (drawn === undefined) rollout.messages = []
       rollout.drawn = drawn
-      rollout.bytes = bytesOf(rollout.messages) + (drawn === undefined ? 0 : 2 * drawn.content.length + 4 * drawn.prompt.length + 8 * drawn.ids.length)
+      rollout.bytes = bytesOf(rollout) + (drawn === undefined ? 0 : 2 * drawn.content.length + 4 * drawn.prompt.length + 8 * drawn.ids.length)
       note(rollout, now, status, extras)
       put(ended, rollout)
       shrink()
     })
   const fail = (rollout: Rollout, code: number, message: string) => end(rollout, { code, message, details: [] })
 
-  const draw = Effect.fnUntraced(function*(rollout: Rollout, read: Result.Result<Wanted, Refusal>) {
-    yield* figures.counted("rollout")
+  const draw = Effect.fnUntraced(function*(rollout: Rollout, wanted: Wanted) {
     const began = yield* Clock.currentTimeMillis
-    const wanted = yield* Effect.fromResult(read)
     // Places that others hold come free: the rollout waits for them, and its client with it.
     const grown = yield* begin(wanted).pipe(Effect.retry({ while: isFull, schedule: Schedule.spaced("100 millis") }))
     const { choices: [choice], usage } = yield* whole({
@@ -158,7 +156,7 @@ export const makeRollouts = Effect.fnUntraced(function*(served: Served, { mostBy
       began,
       ended: yield* Clock.currentTimeMillis
     }, { model: wanted.model, finish_reason: finish, ...usage })
-  })
+  }, Effect.scoped, places.withPermit)
 
   /** It is read before it waits: what waits holds its tokens, and nothing else of the request, least of all the client's key. */
   const start = Effect.fnUntraced(function*(init: InitRequest) {
@@ -169,11 +167,12 @@ export const makeRollouts = Effect.fnUntraced(function*(served: Served, { mostBy
     const now = yield* Clock.currentTimeMillis
     drop(underWay, id)
     drop(ended, id)
+    const tags = tagsOf(init)
     const rollout: Rollout = {
       id,
-      tags: tagsOf(init),
+      tags,
       messages,
-      bytes: bytesOf(messages) + (Result.isSuccess(read) ? 8 * read.success.begins[0]!.ids.length : 0),
+      bytes: bytesOf({ messages, tags }) + (Result.isSuccess(read) ? 8 * read.success.begins[0]!.ids.length : 0),
       status: { code: codes.running, message: "", details: [] },
       extras: {},
       logs: [],
@@ -187,9 +186,10 @@ export const makeRollouts = Effect.fnUntraced(function*(served: Served, { mostBy
     }
     run(
       id,
-      draw(rollout, read).pipe(
+      figures.counted("rollout").pipe(
+        Effect.andThen(Effect.fromResult(read)), // what cannot be drawn waits for no place
+        Effect.flatMap((wanted) => draw(rollout, wanted)),
         Effect.scoped,
-        places.withPermit,
         Effect.catch((refusal) => fail(rollout, codeOf(kindOf(refusal)), refusal.error.message)),
         Effect.catchDefect((defect) =>
           Effect.andThen(Effect.logError("A rollout failed", defect), fail(rollout, codes.internal, "The server failed at this rollout."))
