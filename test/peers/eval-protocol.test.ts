@@ -10,7 +10,8 @@ import { serving } from "../support/serving.ts"
 import { startWordyClaude } from "../support/wordy-claude.ts"
 import { type Recorded, recording } from "./recording-proxy.ts"
 
-const python = process.env["EVAL_PROTOCOL_PYTHON"] ?? "python3"
+const given = process.env["EVAL_PROTOCOL_PYTHON"] ?? "python3"
+const python = given.includes("/") ? path.resolve(given) : given
 const version = "0.3.33"
 const installed = (() => {
   try {
