@@ -47,8 +47,5 @@ export const refuse = (kind: Kind, message: string, param: string | null = null,
 export const kindOf = (refusal: Refusal): Kind =>
   (Object.keys(kinds) as ReadonlyArray<Kind>).find((kind) => kinds[kind].type === refusal.error.type)!
 
-/**
- * What is wrong with a body, in one line. Where JSON ends or breaks off, its words stay out: there may be a key among them.
- */
-export const said = (error: { readonly message: string }): string =>
-  error.message.replace(/(, )?(\.\.\.)?".*"(\.\.\.)? is not valid JSON/s, ": no valid JSON").split("\n").map((line) => line.trim()).join(" ").slice(0, 500)
+/** The first thing that is wrong with a body, in one line. Effect says what it expected and where, not what was there: that may be a key. */
+export const said = (error: { readonly message: string }): string => error.message.split("\n").map((line) => line.trim()).join(" ").slice(0, 500)

@@ -239,6 +239,8 @@ describe("a body", () => {
     const bad: ReadonlyArray<readonly [unknown, RegExp]> = [
       [`{"api_key":"${secret}", oops`, /JSON/],
       [`["${secret}"`, /JSON/],
+      [secret, /JSON/],
+      [`{"api_key":${secret}}`, /JSON/],
       [`"${secret}"`, /cannot be read/],
       [[{ api_key: secret }], /cannot be read/],
       [{ api_key: secret }, /metadata/],
@@ -257,7 +259,7 @@ describe("a body", () => {
       const text = await response.text()
       assert.strictEqual(response.status, 400, text)
       assert.match(text, said)
-      assert.notInclude(text, secret)
+      assert.notInclude(text, secret.slice(0, 6))
     }
     assert.strictEqual((await client.status("x")).code, codes.notFound)
     assert.strictEqual((await client.init(initOf("x", { messages: [{ role: "user", content: "a".repeat(200_000) }] }))).status, 413)
