@@ -13,6 +13,7 @@ import { evaluate, type Evaluation, type EvaluationOptions } from "../evaluation
 import { writeFile } from "../system/files.ts"
 import { stopOf, stoppedMetric } from "../evaluation/divergence.ts"
 import { failedInARow, failuresAfter, watchJudge } from "../evaluation/judge-watch.ts"
+import { completionRows } from "../steps/completions.ts"
 import type { StepOutcome } from "../steps/metrics.ts"
 import { type Kept, makeStepBack, type StepBackOptions } from "../steps/step-back.ts"
 import { modelCard } from "./model-card.ts"
@@ -22,6 +23,7 @@ import { train } from "../pipeline.ts"
 import type { Progress } from "../system/progress.ts"
 import type { PromptSet } from "../prompts.ts"
 import { appendStep, rewriteSteps, type RunFolder, storedPreference, syncSteps, writeAdapter } from "./folder.ts"
+import { Judge } from "../stages/Judge.ts"
 import { Optimizer } from "../stages/Optimizer.ts"
 import { makeCourse, type Stage, type Told } from "../curriculum/course.ts"
 import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
@@ -32,6 +34,7 @@ import type { Summary } from "./summary.ts"
 import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
 import { worseThanStart } from "../evaluation/worse-than-start.ts"
 import { Judgments } from "../stages/Judgments.ts"
+import { droppedMetric, Tracker } from "../stages/Tracker.ts"
 
 export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
@@ -80,7 +83,7 @@ export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, num
   const sums: Record<string, number> = {}
   for (const { metrics } of reports) {
     for (const [name, value] of Object.entries(metrics)) {
-      if (!/^(svg\/(rejected|killed)\/|judge\/failed|pairs\/invalid|(pairs|advantages)\/stale)/.test(name) || value === 0) continue
+      if (!/^(svg\/(rejected|killed)\/|judge\/failed|tracker\/|pairs\/invalid|(pairs|advantages)\/stale)/.test(name) || value === 0) continue
       sums[name] = (sums[name] ?? 0) + value
     }
   }
@@ -90,6 +93,26 @@ export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, num
 /** A metric summed over the steps. */
 export const total = (reports: ReadonlyArray<StepReport>, name: string): number =>
   reports.reduce((n, { metrics }) => n + (metrics[name] ?? 0), 0)
+
+const droppedMetrics = (dropped: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(dropped).map(([name, count]) => [droppedMetric(name), count]))
+
+/** Counts added up name by name. */
+const added = (a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries([...new Set([...Object.keys(a), ...Object.keys(b)])].map((name) => [name, (a[name] ?? 0) + (b[name] ?? 0)]))
+
+/** What trackers are told of the comparison at the end. */
+const endMetrics = ({ costUsd, diversity, learning, seconds, validity, winRate }: Omit<Summary, "alarms">): Record<string, number> => ({
+  ...(winRate.n === 0 ? {} : { "eval/win_rate": winRate.value, "eval/win_rate_lower": winRate.lower, "eval/win_rate_upper": winRate.upper }),
+  ...(learning === null ? {} : {
+    "eval/validity_before": validity.before,
+    "eval/validity_after": validity.after,
+    "eval/diversity_before": diversity.before,
+    "eval/diversity_after": diversity.after
+  }),
+  "run/cost_usd": costUsd,
+  "run/seconds": seconds
+})
 
 const alarming = (told: ReadonlyArray<Told>): ReadonlyArray<Alarm> =>
   told.flatMap(({ alarming, message, step }) => alarming ? [{ step, message }] : [])
@@ -107,7 +130,10 @@ const goBack = Effect.fnUntraced(function*({ pipeline: { firstStep }, run }: Tra
   return yield* state.reports
 })
 
-export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOptions) {
+/** Trains and compares, step by step told to the run's tracker. */
+const trainAndCompare = Effect.fn("runTraining")(function*(o: TrainingRunOptions) {
+  const tracker = yield* Tracker
+  const { name: judgeName } = yield* Judge
   const policy = yield* Policy
   const optimizer = yield* Optimizer
   const state = yield* RunState
@@ -163,6 +189,7 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     const failed = yield* Ref.updateAndGet(failures, (before) => failuresAfter(before, rollout.pairs))
     const metrics = {
       ...measured,
+      ...droppedMetrics(yield* tracker.dropped),
       ...(failed === 0 ? {} : { [failedInARow]: failed }),
       ...Object.fromEntries(trust.map((agreement) => [metricOf(agreement), agreement.tau]))
     }
@@ -170,6 +197,8 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     yield* state.report(report)
     yield* appendStep(o.run, report, rollout.lessons.filter(isPreference).map(storedPreference))
     yield* Ref.update(reports, (known) => [...known, report])
+    const time = yield* Clock.currentTimeMillis
+    yield* tracker.step({ kind: "step", step, time, metrics, completions: () => completionRows(o.pipeline, judgeName, rollout) })
     yield* o.onStep({ step, policyVersion, metrics, rollout })
     if ((step + 1) % o.saveSteps === 0 && step + 1 < o.pipeline.steps) yield* checkpoint
     yield* o.progress.tick(step + 1, describe(metrics))
@@ -221,11 +250,27 @@ export const runTraining = Effect.fn("runTraining")(function*(o: TrainingRunOpti
     costUsd: (yield* state.costUsd) ?? total(all, "judge/cost_usd"),
     faults: { ...faultsOf(all), ...yield* state.faults }
   }
+  yield* tracker.step({
+    kind: "end",
+    step: all.length,
+    time: yield* Clock.currentTimeMillis,
+    metrics: endMetrics(measured),
+    completions: () => []
+  })
+  return { all, alarms: yield* Ref.get(alarms), greedy, measured, stopped }
+})
+
+export const runTraining = Effect.fnUntraced(function*(o: TrainingRunOptions) {
+  const tracker = yield* Tracker
+  const { alarms, all, greedy, measured: before, stopped } = yield* tracker.around(trainAndCompare(o))
+  yield* tracker.end
+  const measured = { ...before, faults: added(before.faults, droppedMetrics(yield* tracker.dropped)) }
+  const optimizer = yield* Optimizer
   const worse = worseThanStart(measured)
   const summary: Summary = {
     ...measured,
     ...(stopped === undefined ? {} : { stopped }),
-    alarms: [...yield* Ref.get(alarms), ...(worse === undefined ? [] : [{ step: all.length - 1, message: worse }])]
+    alarms: [...alarms, ...(worse === undefined ? [] : [{ step: all.length - 1, message: worse }])]
   }
   yield* writeAdapter(o.run, yield* optimizer.state, o.lora, o.base, modelCard(summary, o.base))
   yield* writeFile(o.run.file("summary.json"), JSON.stringify(summary, null, 2) + "\n")

@@ -22,6 +22,9 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
 
 const orElse = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
   schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+/** Trackers that numbers are told; a table of drawings has a setting of its own. */
+export const trackerNames = ["tensorboard", "trackio", "otlp"] as const
+
 /** Each setting: its kind and range, its default, and the sentence that --help shows. */
 export const settings = {
   model_name_or_path: [
@@ -193,7 +196,15 @@ export const settings = {
     "a run whose loss or drawings run away: go back to its last good state with a quarter of the learning rate, three times at most, then stop; stop at once; or only say so"
   ],
   save_steps: [orElse(int(1, 1e9), 60), "steps between checkpoints"],
-  save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"]
+  save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"],
+  report_to: [
+    orElse(Schema.Union([Schema.Literals(["none", ...trackerNames]), Schema.Array(Schema.Literals(trackerNames))]), "none"),
+    "where the numbers are told besides the run folder: tensorboard, trackio, otlp, or several: tensorboard,otlp (docs/trackers.md)"
+  ],
+  log_completions: [orElse(Schema.Boolean, false), "write each step's drawings as a table, completions/completions_N.parquet, in TRL's columns"],
+  trackio_url: [orElse(Schema.String, ""), "trackio: address of its server; empty takes TRACKIO_SERVER_URL. The token belongs in TRACKIO_WRITE_TOKEN"],
+  project: [orElse(Schema.NonEmptyString, "vequinox"), "trackio: the project that the run belongs to"],
+  run_name: [orElse(Schema.String, ""), "trackio, otlp: the run's name; empty takes the folder's"]
 } as const
 
 type Settings = typeof settings

@@ -2,8 +2,10 @@
  * Opens a run: the one path behind `vequinox train` and `run` in code. The process may be killed at any instant of it,
  * so the order counts: lock, config.json, run.db, stages, then config.json again with everything found out meanwhile.
  */
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import { Effect, Layer, Ref, Stream } from "effect"
+import * as path from "node:path"
+import { Context, Effect, Layer, Ref, Stream } from "effect"
 import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
 import { RunDatabase } from "../../../layers/store/run-database.ts"
 import { lockRun } from "../../../layers/store/run-lock.ts"
@@ -31,6 +33,7 @@ import { outcomesOf } from "./run-outcomes.ts"
 import { openParts, ownNames, type RunRequest, settingsOf } from "./run-parts.ts"
 import { writeReport } from "./run-report.ts"
 import type { TrainConfig } from "../settings.ts"
+import { isTracked, openTrackers } from "../trackers.ts"
 import { stagesOf } from "./stages.ts"
 
 /** Tells a person what must not be missed, even where little else is shown. */
@@ -92,6 +95,7 @@ const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: st
  */
 export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: Say) {
   const { before, begun, settings: c } = yield* settingsOf(request)
+  const trackers = yield* openTrackers(c)
   const { curriculum, facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
   const run = begun?.run ?? (yield* newFolder(c))
   const underWay = yield* Ref.make(begun !== undefined)
@@ -99,7 +103,12 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
 
   // The settings are written before anything else, so that a process killed from now on can be resumed.
   const own = ownNames(request)
-  const origin = { ...(own.length === 0 ? {} : { own }), working_dir: before?.config["working_dir"] ?? process.cwd() }
+  const trackingId = String(begun?.config["tracking_id"] ?? randomUUID())
+  const origin = {
+    ...(own.length === 0 ? {} : { own }),
+    ...(isTracked(c) || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
+    working_dir: before?.config["working_dir"] ?? process.cwd()
+  }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
   const store = yield* Layer.build(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: run.file("run.db") }))))
   const state = yield* Effect.provide(RunState, store)
@@ -154,6 +163,15 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     )
     if (!replaces(request.layers.judge)) yield* noteCost(c, pipeline, progress)
     const scorers = yield* heldOutScorers
+    const tracker = yield* Layer.build(trackers({
+      folder: run.path,
+      events: run.file("tensorboard"),
+      name: path.basename(run.path),
+      id: trackingId,
+      from: before === undefined ? undefined : from.version,
+      config: resolved,
+      note: say
+    }))
 
     const work = Effect.fnUntraced(function*(onStep: (outcome: StepOutcome) => Effect.Effect<void>) {
       const result = yield* runTraining({
@@ -187,7 +205,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
       yield* writeReport(run, result, resolved)
       yield* state.finish(c.max_steps)
       return result.summary
-    }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(services))
+    }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(Context.merge(services, tracker)))
     return { folder: run.path, finished: false, ...yield* outcomesOf(run, work) }
   }).pipe(Effect.provide(services))
 })

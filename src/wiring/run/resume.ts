@@ -32,6 +32,11 @@ const free: ReadonlySet<SettingName> = new Set([
   "judge_free",
   "human_on",
   "human_port",
+  "report_to",
+  "log_completions",
+  "trackio_url",
+  "project",
+  "run_name",
   "memory_gb" // the runs that it led to are stored
 ])
 

@@ -1,0 +1,66 @@
+/**
+ * TensorBoard's event files, which W&B's sync and Trackio's import read too. Each process of a run writes its own file;
+ * a resumed one begins it with TensorBoard's START, so that no step counts twice.
+ */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { Clock, Effect, Layer } from "effect"
+import { type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
+import { codeOf } from "../../src/system/http-failure.ts"
+import { bounded, TrackerFailed } from "./bounded.ts"
+import { scalarsEvent, startEvent, textEvent, versionEvent } from "./tfevents.ts"
+
+export interface TensorboardOptions {
+  /** Folder of the event files; made if it is missing. */
+  readonly folder: string
+  /** The first step that this process tells; what other files say of it and later ones no longer counts. Undefined: a new run. */
+  readonly from: number | undefined
+  /** Shown as a text beside the curves. */
+  readonly config: Readonly<Record<string, unknown>>
+  readonly note: (line: string) => Effect.Effect<void>
+}
+
+const eventFile = /^events\.out\.tfevents\.(\d+)\./
+
+/** Readers take files in the order of their names: this one comes after every other, whatever the clock says. */
+const nameIn = (folder: string, seconds: number): string => {
+  const before = fs.readdirSync(folder).map((name) => Number(eventFile.exec(name)?.[1] ?? 0))
+  const stamp = Math.max(Math.floor(seconds), ...before.map((other) => other + 1))
+  return `events.out.tfevents.${String(stamp).padStart(10, "0")}.vequinox.${process.pid}.0` // no host name: it tells who you are
+}
+
+const asMarkdown = (config: TensorboardOptions["config"]): string =>
+  JSON.stringify(config, null, 2).split("\n").map((line) => `    ${line}`).join("\n")
+
+const begin = async ({ config, folder, from }: TensorboardOptions, seconds: number) => {
+  fs.mkdirSync(folder, { recursive: true })
+  const handle = await fs.promises.open(path.join(folder, nameIn(folder, seconds)), "wx")
+  const head = [
+    versionEvent(seconds),
+    ...from === undefined ? [] : [startEvent(seconds, from)],
+    textEvent(seconds, from ?? 0, "config", asMarkdown(config))
+  ]
+  return { handle, head, written: 0 }
+}
+
+const told = ({ metrics: { step: _, ...scalars }, step, time }: TrackedStep): Uint8Array => scalarsEvent(time / 1000, step, scalars)
+
+export const layer = (o: TensorboardOptions) => Layer.effect(Tracker, Effect.gen(function*() {
+  let file: Awaited<ReturnType<typeof begin>> | undefined
+  yield* Effect.addFinalizer(() => Effect.promise(async () => file?.handle.close()).pipe(Effect.timeoutOption("1 second"), Effect.ignoreCause))
+  const send = Effect.fnUntraced(function*(steps: ReadonlyArray<TrackedStep>) {
+    const seconds = (yield* Clock.currentTimeMillis) / 1000
+    yield* Effect.tryPromise({
+      try: async () => {
+        file ??= await begin(o, seconds)
+        const bytes = Buffer.concat([...file.head, ...steps.map(told)])
+        // At its place: what a failed write left is written over.
+        for (let done = 0; done < bytes.length;) done += (await file.handle.write(bytes, done, bytes.length - done, file.written + done)).bytesWritten
+        file = { handle: file.handle, head: [], written: file.written + bytes.length }
+      },
+      catch: (cause) => new TrackerFailed({ reason: `${o.folder} cannot be written: ${codeOf(cause)}`, passes: true })
+    })
+  })
+  const { dropped, end, offer } = yield* bounded({ name: "tensorboard", capacity: 1024, batch: 256, send, note: o.note })
+  return { ...untracked, step: offer, dropped, end }
+}))
