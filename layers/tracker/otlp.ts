@@ -9,6 +9,7 @@ import { OtlpExporter, OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect
 import { Tracker, untracked } from "../../src/stages/Tracker.ts"
 import { BadInput } from "../../src/system/errors.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
+import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
 
 export interface OtlpOptions {
@@ -28,10 +29,13 @@ const usual = ConfigProvider.fromEnvRecord({
   OTEL_EXPORTER_OTLP_ENDPOINT: "http://localhost:4318"
 })
 
+/** Headers may hold a key: they are sent to nobody else. */
+const careful: typeof fetch = async (input, init) => atMost(await fetch(input, { ...init, redirect: "manual" }), longestAnswer)
+
 const send = Effect.fnUntraced(function*(requests: ReadonlyArray<HttpClientRequest.HttpClientRequest>) {
   for (const request of requests) {
     const { status } = yield* HttpClient.execute(request).pipe(
-      Effect.tap((response) => Effect.ignore(response.arrayBuffer)),
+      Effect.tap((response) => response.arrayBuffer),
       Effect.scoped,
       Effect.mapError((error) => new TrackerFailed({ reason: `its server cannot be reached: ${codeOf(error) || "the connection was lost"}`, passes: true }))
     )
@@ -39,7 +43,7 @@ const send = Effect.fnUntraced(function*(requests: ReadonlyArray<HttpClientReque
       return yield* new TrackerFailed({ reason: `its server answered ${status}`, passes: status >= 500 || status === 408 || status === 429 })
     }
   }
-}, Effect.provide(FetchHttpClient.layer), Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }), Effect.withTracerEnabled(false))
+}, Effect.provide(FetchHttpClient.layer), Effect.provideService(FetchHttpClient.Fetch, careful), Effect.withTracerEnabled(false))
 
 const serialization = (protocol: string | undefined) =>
   protocol === "http/json" ? OtlpSerialization.layerJson : OtlpSerialization.layerProtobuf

@@ -5,6 +5,7 @@
 import { Effect, Layer, Redacted } from "effect"
 import { type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
+import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
 
 export interface TrackioOptions {
@@ -41,7 +42,7 @@ export const layer = ({ config, id, note, project, run, token, url }: TrackioOpt
     const status = yield* Effect.tryPromise({
       try: async (signal) => {
         const response = await fetch(address, { method: "POST", headers, body, signal, redirect: "manual" }) // a token is sent to nobody else
-        await response.body?.cancel()
+        await atMost(response, longestAnswer).arrayBuffer()
         return response.status
       },
       catch: (cause) => new TrackerFailed({ reason: `its server cannot be reached: ${codeOf(cause) || "the connection was lost"}`, passes: true })

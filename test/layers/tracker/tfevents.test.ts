@@ -1,0 +1,63 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as tensorboard from "../../../layers/tracker/tensorboard.ts"
+import { scalarsEvent, startEvent, textEvent, versionEvent } from "../../../layers/tracker/tfevents.ts"
+import { Tracker } from "../../../src/stages/Tracker.ts"
+import { trackedStep } from "../../stages/Tracker.contract.ts"
+import { scratchFolder } from "../../support/scratch-folder.ts"
+import { readEvents } from "../../support/tfevents.ts"
+import golden from "../../golden/tfevents.json" with { type: "json" }
+
+const scratch = scratchFolder("tfevents")
+const seconds = 1796036255.25
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
+
+describe("records of event files are TensorBoard's own, byte by byte", () => {
+  it("version", () => assert.strictEqual(hex(versionEvent(seconds)), golden.records.version))
+  it("start", () => assert.strictEqual(hex(startEvent(seconds, 30)), golden.records.start))
+  it("scalars", () => assert.strictEqual(hex(scalarsEvent(seconds, 31, golden.scalars)), golden.records.scalars))
+  it("text", () => assert.strictEqual(hex(textEvent(seconds, 0, "config", golden.text)), golden.records.text))
+})
+
+const tell = (folder: string, from: number | undefined, steps: ReadonlyArray<number>) =>
+  Effect.gen(function*() {
+    const tracker = yield* Tracker
+    for (const step of steps) yield* tracker.step(trackedStep(step))
+  }).pipe(Effect.provide(tensorboard.layer({ folder, from, config: {}, note: () => Effect.void })))
+
+describe("tensorboard", () => {
+  it.live("a process that was killed in the middle of a record costs that record alone", () =>
+    Effect.gen(function*() {
+      const folder = path.join(scratch, "cut")
+      yield* tell(folder, undefined, [0, 1, 2])
+      const file = path.join(folder, fs.readdirSync(folder)[0]!)
+      fs.truncateSync(file, fs.statSync(file).size - 5)
+      yield* tell(folder, 1, [1, 2, 3])
+      const { scalars, seen } = readEvents(folder)
+      assert.deepStrictEqual(seen, [0, 1, 1, 2, 3])
+      assert.deepStrictEqual(scalars.filter(({ tag }) => tag === "loss").map(({ step }) => step), [0, 1, 2, 3])
+    }))
+
+  it.live("a process's file comes after those before it, even in the same second and if the clock went back", () =>
+    Effect.gen(function*() {
+      const folder = path.join(scratch, "clock")
+      fs.mkdirSync(folder)
+      fs.writeFileSync(path.join(folder, "events.out.tfevents.4000000000.vequinox.1.0"), "")
+      yield* tell(folder, 0, [0])
+      yield* tell(folder, 1, [1])
+      assert.deepStrictEqual(
+        fs.readdirSync(folder).sort().map((name) => name.split(".")[3]),
+        ["4000000000", "4000000001", "4000000002"]
+      )
+    }))
+
+  it.live("keeps the step out of the scalars, and the host's name out of the file's", () =>
+    Effect.gen(function*() {
+      const folder = path.join(scratch, "names")
+      yield* tell(folder, undefined, [7])
+      assert.deepStrictEqual(readEvents(folder).scalars.map(({ tag }) => tag), ["policyVersion", "loss", "rewards/margins"])
+      assert.match(fs.readdirSync(folder)[0]!, /^events\.out\.tfevents\.\d{10}\.vequinox\.\d+\.0$/)
+    }))
+})
