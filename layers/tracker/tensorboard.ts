@@ -1,6 +1,7 @@
 /**
- * TensorBoard's event files, which W&B's sync and Trackio's import read too. Each process of a run writes its own file;
- * a resumed one begins it with TensorBoard's START, so that no step counts twice.
+ * TensorBoard's event files, which W&B's sync and Trackio's import read too. Each process of a run writes its own file. A
+ * resumed one cuts off what earlier ones wrote of steps that are made again, and begins its file with TensorBoard's START,
+ * for a TensorBoard that has read them already.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -8,19 +9,19 @@ import { Clock, Effect, Layer } from "effect"
 import { type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
-import { scalarsEvent, startEvent, textEvent, versionEvent } from "./tfevents.ts"
+import { bytesBefore, scalarsEvent, startEvent, textEvent, versionEvent } from "./tfevents.ts"
 
 export interface TensorboardOptions {
   /** Folder of the event files; made if it is missing. */
   readonly folder: string
-  /** The first step that this process tells; what other files say of it and later ones no longer counts. Undefined: a new run. */
+  /** The first step that this process tells; what its run's other files say of it and later ones is cut off. Undefined: a new run. */
   readonly from: number | undefined
   /** Shown as a text beside the curves. */
   readonly config: Readonly<Record<string, unknown>>
   readonly note: (line: string) => Effect.Effect<void>
 }
 
-const eventFile = /^events\.out\.tfevents\.(\d+)\./
+const eventFile = /^events\.out\.tfevents\.(\d+)\.(vequinox\.)?/
 
 /** Readers take files in the order of their names: this one comes after every other, whatever the clock says. */
 const nameIn = (folder: string, seconds: number): string => {
@@ -29,11 +30,20 @@ const nameIn = (folder: string, seconds: number): string => {
   return `events.out.tfevents.${String(stamp).padStart(10, "0")}.vequinox.${process.pid}.0` // no host name: it tells who you are
 }
 
+const cutOff = async (folder: string, from: number): Promise<void> => {
+  for (const name of fs.readdirSync(folder).filter((name) => eventFile.exec(name)?.[2] !== undefined)) {
+    const bytes = await fs.promises.readFile(path.join(folder, name))
+    const kept = bytesBefore(bytes, from)
+    if (kept < bytes.length) await fs.promises.truncate(path.join(folder, name), kept)
+  }
+}
+
 const asMarkdown = (config: TensorboardOptions["config"]): string =>
   JSON.stringify(config, null, 2).split("\n").map((line) => `    ${line}`).join("\n")
 
 const begin = async ({ config, folder, from }: TensorboardOptions, seconds: number) => {
   fs.mkdirSync(folder, { recursive: true })
+  if (from !== undefined) await cutOff(folder, from)
   const handle = await fs.promises.open(path.join(folder, nameIn(folder, seconds)), "wx")
   const head = [
     versionEvent(seconds),

@@ -2,7 +2,7 @@
  * The format of TensorBoard's event files (tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.cc): records
  * of a length, its checksum, an `Event` message and its checksum.
  */
-import { BinaryWriter } from "@bufbuild/protobuf/wire"
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire"
 
 /** CRC-32C (Castagnoli) of every byte value; the polynomial's bits are reversed. */
 const table = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -71,4 +71,33 @@ export const textEvent = (seconds: number, step: number, tag: string, markdown: 
   const tensor = text(message(new BinaryWriter().tag(1, 0).int32(dtString), 2, message(new BinaryWriter(), 2, new BinaryWriter().tag(1, 0).int64(1))), 8, markdown)
   const metadata = message(new BinaryWriter(), 1, text(new BinaryWriter(), 1, "text"))
   return record(message(event(seconds, step), 5, summary([message(message(text(new BinaryWriter(), 1, tag), 8, tensor), 9, metadata)])).finish())
+}
+
+/** The `step` of an `Event`, and whether it has scalars or texts. */
+const toldBy = (data: Uint8Array): { readonly step: number; readonly summary: boolean } => {
+  const reader = new BinaryReader(data)
+  let [step, summary] = [0, false]
+  while (reader.pos < reader.len) {
+    const [number, wire] = reader.tag()
+    if (number === 2) step = Number(reader.int64())
+    else {
+      summary ||= number === 5
+      reader.skip(wire)
+    }
+  }
+  return { step, summary }
+}
+
+/** How many bytes of a file come before its first record about this step or a later one; all whole records if none does. */
+export const bytesBefore = (file: Uint8Array, step: number): number => {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
+  let at = 0
+  while (at + 16 <= file.length) {
+    const end = at + 16 + Number(view.getBigUint64(at, true))
+    if (end > file.length) break
+    const told = toldBy(file.subarray(at + 12, end - 4))
+    if (told.summary && told.step >= step) break
+    at = end
+  }
+  return at
 }

@@ -3,6 +3,7 @@ import { Console, Effect } from "effect"
 import type { startProgram } from "../../layers/onnx/runtime.ts"
 import type { Parameters } from "../engine/weights/tensor.ts"
 import { TrainingOrder } from "../rows/order.ts"
+import type { Tracking } from "../stages/Tracker.ts"
 import { BadInput } from "../system/errors.ts"
 import type { Progress } from "../system/progress.ts"
 import { evaluationOf } from "./sft-evaluate.ts"
@@ -19,6 +20,9 @@ interface Loop {
   readonly earlier: SftState | undefined
   /** Hash of what decides the numbers, for states. */
   readonly work: string
+  readonly tracker: Tracking
+  /** Kept in states; undefined where nobody is told anything. */
+  readonly trackingId: string | undefined
   readonly o: {
     readonly steps: number
     readonly batchSize: number
@@ -44,7 +48,10 @@ export interface Trained {
 const told = (metrics: Readonly<Record<string, number>>, { best }: Watched): string =>
   metrics["eval_loss"] === undefined || best === undefined ? "" : `, eval_loss ${metrics["eval_loss"].toFixed(3)} (best ${best.loss.toFixed(3)} at step ${best.step})`
 
-export const trainRows = Effect.fnUntraced(function*({ earlier, o, progress, rows: { heldOut, trained }, rules, trainer, work }: Loop) {
+const finite = (metrics: Readonly<Record<string, number>>): Readonly<Record<string, number>> =>
+  Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value)))
+
+export const trainRows = Effect.fnUntraced(function*({ earlier, o, progress, rows: { heldOut, trained }, rules, tracker, trackingId, trainer, work }: Loop) {
   const curve = [...earlier?.curve ?? []]
   const order = new TrainingOrder(trained, rules.mix, o.seed)
   const first = earlier?.step ?? 0
@@ -83,8 +90,9 @@ export const trainRows = Effect.fnUntraced(function*({ earlier, o, progress, row
     }
     if (step % 10 === 9 || step === 0 || due) curve.push(line)
     if (o.saveSteps > 0 && made % o.saveSteps === 0 && made < o.steps) {
-      yield* writeState(o.out, work, { ...yield* trainer.state(), seconds: line.seconds, curve, watched, best })
+      yield* writeState(o.out, work, { ...yield* trainer.state(), seconds: line.seconds, curve, watched, best, trackingId })
     }
+    yield* tracker.step({ kind: "step", step: made, time: Date.now(), metrics: finite(line), completions: () => [] })
     if (o.json) yield* Console.log(JSON.stringify(line))
     yield* progress.tick(made, `loss ${loss.toFixed(3)}${told(line, watched)}`)
     if (due && made < o.steps) yield* progress.note(`Step ${made}: loss ${loss.toFixed(3)}${told(line, watched)}.`)

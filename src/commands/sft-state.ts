@@ -18,6 +18,8 @@ export interface SftState {
   readonly seconds: number
   readonly curve: ReadonlyArray<Readonly<Record<string, number>>>
   readonly watched: Watched
+  /** Under which trackers know the work. */
+  readonly trackingId?: string | undefined
   readonly parameters: Parameters
   /** AdamW's, `exp_avg.` and `exp_avg_sq.` before the names of the parameters. */
   readonly moments: Parameters
@@ -30,7 +32,8 @@ const Told = Schema.Struct({
   step: Schema.Int,
   seconds: Schema.Finite,
   curve: Schema.Array(Schema.Record(Schema.String, Schema.Finite)),
-  watched: Watched
+  watched: Watched,
+  trackingId: Schema.optional(Schema.String)
 })
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Told))
 

@@ -1,6 +1,8 @@
 /** `vequinox sft`: supervised fine-tuning on rows of three kinds (src/rows); full, or LoRA if a rank is given. */
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import { Console, Effect } from "effect"
+import * as path from "node:path"
+import { Console, Context, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { OnnxRuntime, startProgram } from "../../layers/onnx/runtime.ts"
 import { readParameters } from "../model/model-folder.ts"
@@ -9,11 +11,14 @@ import { parameterCount, scorerBytes, trainerBytes } from "../engine/training/me
 import { initialAdapter, type LoraConfig } from "../engine/weights/parameters.ts"
 import { sizeOf } from "../engine/weights/tensor.ts"
 import { allLinear, modulesOf } from "../engine/nets/transformer.ts"
+import { droppedMetric, Tracker } from "../stages/Tracker.ts"
 import { makeProgress, progressStyle } from "../system/progress.ts"
 import { needFreeFolder } from "../system/outputs.ts"
 import * as Flags from "../wiring/flags.ts"
 import { int } from "../system/ranges.ts"
-import { numberFlag, numberSetting } from "../wiring/setting-flags.ts"
+import { givenSettings, numberFlag, numberSetting, settingFlags } from "../wiring/setting-flags.ts"
+import { resolveConfig } from "../wiring/settings.ts"
+import { isTracked, openTrackers } from "../wiring/trackers.ts"
 import { openPolicy } from "../wiring/policy.ts"
 import { trainerDefaults } from "../wiring/trainer-defaults.ts"
 import { trainRows } from "./sft-loop.ts"
@@ -21,6 +26,9 @@ import { resultOf, sentenceOf, writeResult } from "./sft-result.ts"
 import { openRows } from "./sft-rows.ts"
 import { inForce, ruleFlags, rulesOf } from "./sft-rules.ts"
 import { readState, stateFile, workOf } from "./sft-state.ts"
+
+/** Settings of a run that mean the same here; there are no drawings to write a table of. */
+const trackerFlags = ["report_to", "trackio_url", "project", "run_name"] as const
 
 export const sft = Command.make("sft", {
   model: Flags.model,
@@ -46,13 +54,16 @@ export const sft = Command.make("sft", {
     Flag.withDescription("steps between states from which the same command goes on if it was stopped, kept beside --out; 0 keeps none"),
     Flag.withDefault(0)
   ),
+  ...settingFlags(trackerFlags),
   ...Flags.promptForm,
   seed: Flags.seed,
   device: Flags.device,
   threads: Flags.threads,
   json: Flags.json
 }, Effect.fn(function*(o) {
-  const { complexity, evalData, evalShare, evalSteps, loadBest, mix, patience, stageImprovement, stages, ...own } = o
+  const { complexity, evalData, evalShare, evalSteps, loadBest, mix, patience, stageImprovement, stages, report_to, trackio_url, project, run_name, ...own } = o
+  const tracking = yield* resolveConfig(undefined, givenSettings({ report_to, trackio_url, project, run_name }))
+  const trackers = yield* openTrackers(tracking)
   const rules = yield* rulesOf({ complexity, evalData, evalShare, evalSteps, loadBest, mix, patience, stageImprovement, stages }, o.steps)
   const { base, checkpoint, folder, tokenizer } = yield* openPolicy(o.model, o.revision, progressStyle(o.json))
   yield* needFreeFolder(o.out, "--out", { "--model": folder })
@@ -94,17 +105,32 @@ export const sft = Command.make("sft", {
     const progress = yield* makeProgress(progressStyle(o.json), "step", o.steps, first)
     if (first > 0) yield* progress.note(`Goes on after step ${first} of ${o.steps}.`)
     for (const note of rows.notes) yield* progress.note(note)
-    const trained = yield* trainRows({ trainer, rows, rules, progress, earlier, work, o })
+    const { model: _, ...told } = own
+    const trackingId = earlier?.trackingId ?? randomUUID()
+    const tracker = Context.get(
+      yield* Layer.build(trackers({
+        folder: o.out,
+        events: path.join(`${path.resolve(o.out)}.tensorboard`, trackingId.slice(0, 8)), // a start anew is another curve
+        name: path.basename(path.resolve(o.out)),
+        id: trackingId,
+        from: earlier === undefined ? undefined : first + 1,
+        config: { ...told, ...inForce(rules) },
+        note: (line) => Effect.sync(() => void process.stderr.write(`${line}\n`))
+      })),
+      Tracker
+    )
+    const trained = yield* tracker.around(trainRows({ trainer, rows, rules, progress, earlier, work, tracker, trackingId: isTracked(tracking) ? trackingId : undefined, o }))
+    yield* tracker.end
+    const dropped = Object.entries(yield* tracker.dropped).map(([name, count]) => [droppedMetric(name), count])
     const count = rows.trained.length
     const result = resultOf(trained, rules)
-    const { model: _, ...told } = own
     yield* writeResult({
       ...o,
       base,
       folder: checkpoint.folder,
       lora,
       parameters: trained.parameters,
-      record: { ...told, ...inForce(rules), rows: count, ...rules.evaluates && { eval_rows: rows.heldOut.length }, ...result, curve: trained.curve }
+      record: { ...told, ...inForce(rules), rows: count, ...rules.evaluates && { eval_rows: rows.heldOut.length }, ...result, ...Object.fromEntries(dropped), curve: trained.curve }
     })
     fs.rmSync(stateFile(o.out), { force: true })
     if (o.json && rules.evaluates) yield* Console.log(JSON.stringify(result))

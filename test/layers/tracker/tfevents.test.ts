@@ -34,10 +34,38 @@ describe("tensorboard", () => {
       yield* tell(folder, undefined, [0, 1, 2])
       const file = path.join(folder, fs.readdirSync(folder)[0]!)
       fs.truncateSync(file, fs.statSync(file).size - 5)
-      yield* tell(folder, 1, [1, 2, 3])
+      assert.deepStrictEqual(readEvents(folder).seen, [0, 1])
+      yield* tell(folder, 2, [2, 3])
       const { scalars, seen } = readEvents(folder)
-      assert.deepStrictEqual(seen, [0, 1, 1, 2, 3])
+      assert.deepStrictEqual(seen, [0, 1, 2, 3])
       assert.deepStrictEqual(scalars.filter(({ tag }) => tag === "loss").map(({ step }) => step), [0, 1, 2, 3])
+    }))
+
+  it.live("a resumed process cuts off the steps that it makes again, in files of its run alone", () =>
+    Effect.gen(function*() {
+      const folder = path.join(scratch, "again")
+      yield* tell(folder, undefined, [0, 1, 2, 3, 4])
+      const [first] = fs.readdirSync(folder)
+      const whole = fs.readFileSync(path.join(folder, first!))
+      fs.writeFileSync(path.join(folder, "events.out.tfevents.1.another-host.1.0"), whole)
+      yield* tell(folder, 2, [2])
+      yield* tell(folder, 3, [3, 4, 5])
+      assert.deepStrictEqual(fs.readFileSync(path.join(folder, "events.out.tfevents.1.another-host.1.0")), whole)
+      fs.rmSync(path.join(folder, "events.out.tfevents.1.another-host.1.0"))
+      assert.deepStrictEqual(readEvents(folder).seen, [0, 1, 2, 3, 4, 5])
+    }))
+
+  it.live("a reader that has read the file before forgets those steps: START says so", () =>
+    Effect.gen(function*() {
+      const folder = path.join(scratch, "start")
+      yield* tell(folder, undefined, [0, 1, 2, 3])
+      const [first] = fs.readdirSync(folder)
+      const before = fs.readFileSync(path.join(folder, first!))
+      yield* tell(folder, 2, [2])
+      fs.writeFileSync(path.join(folder, first!), before)
+      const { scalars, seen } = readEvents(folder)
+      assert.deepStrictEqual(seen, [0, 1, 2, 3, 2])
+      assert.deepStrictEqual(scalars.filter(({ tag }) => tag === "loss").map(({ step }) => step), [0, 1, 2])
     }))
 
   it.live("a process's file comes after those before it, even in the same second and if the clock went back", () =>

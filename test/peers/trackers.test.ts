@@ -1,0 +1,124 @@
+/**
+ * A run that is killed, resumed and told to every tracker, as TensorBoard, Trackio and pyarrow read it. PEERS_PYTHON
+ * names a Python that has them; without one the tests are skipped.
+ */
+import { execFileSync, spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { createInterface } from "node:readline"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { bareRun, commandLine } from "../support/command-line.ts"
+import { readEvents } from "../support/tfevents.ts"
+
+const python = process.env["PEERS_PYTHON"] ?? "python3"
+const script = path.resolve(import.meta.dirname, "../../bench/peers/read_trackers.py")
+const main = path.resolve(import.meta.dirname, "../../src/main.ts")
+const read = (...args: ReadonlyArray<string>): any => JSON.parse(execFileSync(python, [script, ...args], { encoding: "utf8", maxBuffer: 1e9, stdio: ["ignore", "pipe", "ignore"] }))
+
+const versions = (() => {
+  try {
+    return read("versions")
+  } catch {
+    return undefined
+  }
+})()
+console.error(versions === undefined ? `${python} has no tensorboard, trackio and pyarrow: nothing is compared.` : JSON.stringify(versions))
+
+const steps = 8
+const saved = 3
+
+describe.skipIf(versions === undefined)("what a killed and resumed run wrote", () => {
+  const { remove, work } = commandLine()
+  const run = path.join(work, "run")
+  const stored = path.join(work, "trackio")
+  let metrics: ReadonlyArray<Record<string, number>> = []
+  let server: ReturnType<typeof spawn>
+  let token = ""
+
+  const train = (env: Readonly<Record<string, string>>, args: ReadonlyArray<string>, until?: number) =>
+    new Promise<string>((resolve) => {
+      const child = spawn(process.execPath, [main, "train", ...args], { cwd: work, env: { PATH: process.env["PATH"], ...env } })
+      let [stdout, all] = ["", ""]
+      child.stdout.on("data", (text) => {
+        stdout += text
+        all += text
+        if (until !== undefined && stdout.split("\n").length > until) setTimeout(() => child.kill("SIGKILL"), 300)
+      })
+      child.stderr.on("data", (text) => (all += text))
+      child.on("close", () => resolve(all))
+    })
+
+  beforeAll(async () => {
+    server = spawn(python, [script, "serve", stored], { stdio: ["pipe", "pipe", "ignore"] })
+    const said = await new Promise<string>((resolve) => createInterface(server.stdout!).once("line", resolve))
+    const { url } = JSON.parse(said) as { readonly url: string }
+    token = new URL(url).searchParams.get("write_token")!
+    const env = { TRACKIO_SERVER_URL: url }
+    const first = ["--steps", String(steps), "--save-steps", String(saved), "--prompts-per-step", "2", "--report-to", "tensorboard,trackio", "--log-completions", "--json", "--out", run]
+    await train(env, [...bareRun, ...first], saved + 2)
+    const seen = readEvents(path.join(run, "tensorboard")).seen
+    assert.isAbove(seen.at(-1)!, saved - 1, "the killed process has told steps that are made again")
+    assert.notInclude(await train(env, ["--resume", run]), token)
+    metrics = fs.readFileSync(path.join(run, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
+    assert.strictEqual(metrics.length, steps)
+  })
+  afterAll(() => {
+    server.stdin!.end()
+    remove()
+  })
+  const curve = (tag: string) => metrics.map((line) => [line["step"], line[tag]] as const)
+  const equal = (found: ReadonlyArray<readonly [number, number]>, tag: string) => {
+    assert.deepStrictEqual(found.map(([step]) => step), curve(tag).map(([step]) => step), tag)
+    for (const [n, [, value]] of found.entries()) assert.closeTo(value, curve(tag)[n]![1]!, 1e-6 * Math.max(1, Math.abs(value)), tag)
+  }
+  const compared = ["loss", "rewards/margins", "svg/valid", "policyVersion"]
+
+  it("TensorBoard's Python reader: each step once, ours equal to it", () => {
+    const { scalars, text } = read("events", path.join(run, "tensorboard"))
+    for (const tag of compared) equal(scalars[tag], tag)
+    assert.include(text.at(-1), "\"max_steps\"")
+    const own = readEvents(path.join(run, "tensorboard"))
+    assert.deepStrictEqual(own.seen, Array.from({ length: steps + 1 }, (_, n) => n)) // and what was measured at the end
+    for (const tag of compared) assert.deepStrictEqual(own.scalars.filter((one) => one.tag === tag).map(({ step, value }) => [step, value]), scalars[tag])
+  })
+
+  it("a TensorBoard server, whose reader is another: each step once", () => {
+    const runs = read("board", work)
+    assert.deepStrictEqual(Object.keys(runs), [path.join("run", "tensorboard")])
+    for (const tag of compared) equal(runs[path.join("run", "tensorboard")][tag], tag)
+  })
+
+  it("Trackio's import of the event files", () => {
+    const runs = read("import", path.join(run, "tensorboard"), path.join(work, "imported"))
+    const logs = Object.values<any>(runs)[0].logs as ReadonlyArray<Record<string, number>>
+    for (const tag of compared) equal(logs.filter((log) => tag in log).map((log) => [log["step"]!, log[tag]!] as const), tag)
+  })
+
+  it("a Trackio server: one run, each step once, the settings", () => {
+    const runs = read("trackio", stored, "vequinox")
+    assert.deepStrictEqual(Object.keys(runs), ["run"])
+    const { config, logs } = runs["run"]
+    for (const tag of compared) equal(logs.filter((log: any) => tag in log).map((log: any) => [log.step, log[tag]] as const), tag)
+    assert.strictEqual(config.max_steps, steps)
+  })
+
+  it("pyarrow: a table a step, in TRL's columns", () => {
+    const { files, schema } = read("parquet", path.join(run, "completions"))
+    assert.deepStrictEqual(Object.keys(files), metrics.map((_, n) => `completions_${String(n).padStart(5, "0")}.parquet`))
+    assert.deepStrictEqual(schema, {
+      step: "int64", prompt: "string", completion: "string", clip: "double", outcome: "string", tokens: "int64", policy_version: "int64", advantage: "double"
+    })
+    for (const [n, rows] of Object.values<ReadonlyArray<Record<string, unknown>>>(files).entries()) {
+      assert.strictEqual(rows.length, 2 * 4)
+      assert.isTrue(rows.every(({ policy_version, step }) => step === n && policy_version === metrics[n]!["policyVersion"]))
+    }
+  })
+
+  it("the server's token is in no file of the run", () => {
+    assert.isAbove(token.length, 8)
+    for (const name of fs.readdirSync(run, { recursive: true, encoding: "utf8" })) {
+      const file = path.join(run, name)
+      if (fs.statSync(file).isFile()) assert.isFalse(fs.readFileSync(file).includes(token), name)
+    }
+  })
+})
