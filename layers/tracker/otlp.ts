@@ -73,7 +73,7 @@ export const layer = ({ id, note, run, version }: OtlpOptions) => Layer.effect(T
   }
   return {
     ...untracked,
-    step: ({ metrics }) => Effect.forEach(Object.entries(metrics), ([name, value]) => Metric.update(gauge(name), value), { discard: true }),
+    step: ({ kind, metrics }) => kind === "again" ? Effect.void : Effect.forEach(Object.entries(metrics), ([name, value]) => Metric.update(gauge(name), value), { discard: true }),
     around: (work) => work.pipe(Effect.withSpan("vequinox.run", { root: true, attributes: { run, id } }), Effect.withTracer(tracer)),
     dropped,
     end: Effect.andThen(flush, end)

@@ -9,7 +9,7 @@ import { Clock, Effect, Layer } from "effect"
 import { type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
-import { bytesBefore, scalarsEvent, startEvent, textEvent, versionEvent } from "./tfevents.ts"
+import { before, scalarsEvent, startEvent, textEvent, versionEvent } from "./tfevents.ts"
 
 export interface TensorboardOptions {
   /** Folder of the event files; made if it is missing. */
@@ -25,17 +25,21 @@ const eventFile = /^events\.out\.tfevents\.(\d+)\.(vequinox\.)?/
 
 /** Readers take files in the order of their names: this one comes after every other, whatever the clock says. */
 const nameIn = (folder: string, seconds: number): string => {
-  const before = fs.readdirSync(folder).map((name) => Number(eventFile.exec(name)?.[1] ?? 0))
-  const stamp = Math.max(Math.floor(seconds), ...before.map((other) => other + 1))
+  const others = fs.readdirSync(folder).map((name) => Number(eventFile.exec(name)?.[1] ?? 0))
+  const stamp = Math.max(Math.floor(seconds), ...others.map((other) => other + 1))
   return `events.out.tfevents.${String(stamp).padStart(10, "0")}.vequinox.${process.pid}.0` // no host name: it tells who you are
 }
 
-const cutOff = async (folder: string, from: number): Promise<void> => {
+/** @returns the last step that is left, or -1 */
+const cutOff = async (folder: string, from: number): Promise<number> => {
+  let latest = -1
   for (const name of fs.readdirSync(folder).filter((name) => eventFile.exec(name)?.[2] !== undefined)) {
-    const bytes = await fs.promises.readFile(path.join(folder, name))
-    const kept = bytesBefore(bytes, from)
-    if (kept < bytes.length) await fs.promises.truncate(path.join(folder, name), kept)
+    const file = await fs.promises.readFile(path.join(folder, name))
+    const { bytes, last } = before(file, from)
+    if (bytes < file.length) await fs.promises.truncate(path.join(folder, name), bytes)
+    latest = Math.max(latest, last)
   }
+  return latest
 }
 
 const asMarkdown = (config: TensorboardOptions["config"]): string =>
@@ -43,14 +47,14 @@ const asMarkdown = (config: TensorboardOptions["config"]): string =>
 
 const begin = async ({ config, folder, from }: TensorboardOptions, seconds: number) => {
   fs.mkdirSync(folder, { recursive: true })
-  if (from !== undefined) await cutOff(folder, from)
+  const known = from === undefined ? -1 : await cutOff(folder, from)
   const handle = await fs.promises.open(path.join(folder, nameIn(folder, seconds)), "wx")
   const head = [
     versionEvent(seconds),
     ...from === undefined ? [] : [startEvent(seconds, from)],
     textEvent(seconds, from ?? 0, "config", asMarkdown(config))
   ]
-  return { handle, head, written: 0 }
+  return { handle, head, known, written: 0 }
 }
 
 const told = ({ metrics: { step: _, ...scalars }, step, time }: TrackedStep): Uint8Array => scalarsEvent(time / 1000, step, scalars)
@@ -63,10 +67,12 @@ export const layer = (o: TensorboardOptions) => Layer.effect(Tracker, Effect.gen
     yield* Effect.tryPromise({
       try: async () => {
         file ??= await begin(o, seconds)
-        const bytes = Buffer.concat([...file.head, ...steps.map(told)])
+        const { known } = file
+        const missing = steps.filter(({ kind, step }) => kind !== "again" || step > known)
+        const bytes = Buffer.concat([...file.head, ...missing.map(told)])
         // At its place: what a failed write left is written over.
         for (let done = 0; done < bytes.length;) done += (await file.handle.write(bytes, done, bytes.length - done, file.written + done)).bytesWritten
-        file = { handle: file.handle, head: [], written: file.written + bytes.length }
+        file = { ...file, head: [], written: file.written + bytes.length }
       },
       catch: (cause) => new TrackerFailed({ reason: `${o.folder} cannot be written: ${codeOf(cause)}`, passes: true })
     })

@@ -73,31 +73,56 @@ export const textEvent = (seconds: number, step: number, tag: string, markdown: 
   return record(message(event(seconds, step), 5, summary([message(message(text(new BinaryWriter(), 1, tag), 8, tensor), 9, metadata)])).finish())
 }
 
-/** The `step` of an `Event`, and whether it has scalars or texts. */
-const toldBy = (data: Uint8Array): { readonly step: number; readonly summary: boolean } => {
-  const reader = new BinaryReader(data)
-  let [step, summary] = [0, false]
+/** Calls `on` with each field of a message, its reader standing before the value; `false` leaves the value unread. */
+const eachField = (bytes: Uint8Array, on: (number: number, reader: BinaryReader) => boolean): void => {
+  const reader = new BinaryReader(bytes)
   while (reader.pos < reader.len) {
     const [number, wire] = reader.tag()
-    if (number === 2) step = Number(reader.int64())
-    else {
-      summary ||= number === 5
-      reader.skip(wire)
-    }
+    if (!on(number, reader)) reader.skip(wire)
   }
-  return { step, summary }
 }
 
-/** How many bytes of a file come before its first record about this step or a later one; all whole records if none does. */
-export const bytesBefore = (file: Uint8Array, step: number): number => {
+/** Whether a `Summary` has a scalar. */
+const hasScalar = (summary: Uint8Array): boolean => {
+  let found = false
+  eachField(summary, (_, values) => {
+    eachField(values.bytes(), (number) => {
+      found ||= number === 2
+      return false
+    })
+    return true
+  })
+  return found
+}
+
+/** The `step` of an `Event`, and what it tells of it. */
+const toldBy = (data: Uint8Array): { readonly step: number; readonly tells: "nothing" | "text" | "scalars" } => {
+  let step = 0
+  let tells: "nothing" | "text" | "scalars" = "nothing"
+  eachField(data, (number, reader) => {
+    if (number === 2) step = Number(reader.int64())
+    else if (number === 5) tells = hasScalar(reader.bytes()) ? "scalars" : "text"
+    else return false
+    return true
+  })
+  return { step, tells }
+}
+
+/**
+ * What of a file comes before its first record about this step or a later one.
+ *
+ * `bytes`: its length, whole records. `last`: the last step with scalars in it, -1 without one.
+ */
+export const before = (file: Uint8Array, step: number): { readonly bytes: number; readonly last: number } => {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
-  let at = 0
-  while (at + 16 <= file.length) {
-    const end = at + 16 + Number(view.getBigUint64(at, true))
+  let [bytes, last] = [0, -1]
+  while (bytes + 16 <= file.length) {
+    const end = bytes + 16 + Number(view.getBigUint64(bytes, true))
     if (end > file.length) break
-    const told = toldBy(file.subarray(at + 12, end - 4))
-    if (told.summary && told.step >= step) break
-    at = end
+    const told = toldBy(file.subarray(bytes + 12, end - 4))
+    if (told.tells !== "nothing" && told.step >= step) break
+    if (told.tells === "scalars") last = told.step
+    bytes = end
   }
-  return at
+  return { bytes, last }
 }

@@ -34,7 +34,7 @@ export const layer = ({ config, id, note, project, run, token, url }: TrackioOpt
     run_id: id,
     metrics,
     step,
-    log_id: `${id}-${kind}-${step}`,
+    log_id: `${id}-${kind === "end" ? kind : "step"}-${step}`,
     ...(first ? { config } : {})
   })
   const send = Effect.fnUntraced(function*(steps: ReadonlyArray<TrackedStep>) {

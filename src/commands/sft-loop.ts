@@ -3,7 +3,7 @@ import { Console, Effect } from "effect"
 import type { startProgram } from "../../layers/onnx/runtime.ts"
 import type { Parameters } from "../engine/weights/tensor.ts"
 import { TrainingOrder } from "../rows/order.ts"
-import type { Tracking } from "../stages/Tracker.ts"
+import { mostAgain, type Tracking } from "../stages/Tracker.ts"
 import { BadInput } from "../system/errors.ts"
 import type { Progress } from "../system/progress.ts"
 import { evaluationOf } from "./sft-evaluate.ts"
@@ -61,6 +61,8 @@ export const trainRows = Effect.fnUntraced(function*({ earlier, o, progress, row
   let best = earlier?.best
   let made = first
   let loss = curve.at(-1)?.["loss"] ?? NaN
+  let last = earlier?.tracked?.last ?? []
+  for (const metrics of last) yield* tracker.step({ kind: "again", step: metrics["step"]!, time: Date.now(), metrics, completions: () => [] })
   const evaluate = Effect.fnUntraced(function*(stage: number) {
     const logps = yield* trainer.logps(heldOut.map(({ sequence }) => sequence), false)
     const evaluation = evaluationOf(heldOut, logps, rules.stages > 1 ? stage : undefined)
@@ -89,10 +91,11 @@ export const trainRows = Effect.fnUntraced(function*({ earlier, o, progress, row
       seconds: (Date.now() - started) / 1000
     }
     if (step % 10 === 9 || step === 0 || due) curve.push(line)
-    if (o.saveSteps > 0 && made % o.saveSteps === 0 && made < o.steps) {
-      yield* writeState(o.out, work, { ...yield* trainer.state(), seconds: line.seconds, curve, watched, best, trackingId })
-    }
     yield* tracker.step({ kind: "step", step: made, time: Date.now(), metrics: finite(line), completions: () => [] })
+    if (trackingId !== undefined) last = [...last, finite(line)].slice(-mostAgain)
+    if (o.saveSteps > 0 && made % o.saveSteps === 0 && made < o.steps) {
+      yield* writeState(o.out, work, { ...yield* trainer.state(), seconds: line.seconds, curve, watched, best, tracked: trackingId === undefined ? undefined : { id: trackingId, last } })
+    }
     if (o.json) yield* Console.log(JSON.stringify(line))
     yield* progress.tick(made, `loss ${loss.toFixed(3)}${told(line, watched)}`)
     if (due && made < o.steps) yield* progress.note(`Step ${made}: loss ${loss.toFixed(3)}${told(line, watched)}.`)

@@ -18,8 +18,8 @@ export interface SftState {
   readonly seconds: number
   readonly curve: ReadonlyArray<Readonly<Record<string, number>>>
   readonly watched: Watched
-  /** Under which trackers know the work. */
-  readonly trackingId?: string | undefined
+  /** Under which trackers know the work, and the last steps they were told: a killed process may not have sent them. */
+  readonly tracked?: { readonly id: string; readonly last: ReadonlyArray<Readonly<Record<string, number>>> } | undefined
   readonly parameters: Parameters
   /** AdamW's, `exp_avg.` and `exp_avg_sq.` before the names of the parameters. */
   readonly moments: Parameters
@@ -33,7 +33,7 @@ const Told = Schema.Struct({
   seconds: Schema.Finite,
   curve: Schema.Array(Schema.Record(Schema.String, Schema.Finite)),
   watched: Watched,
-  trackingId: Schema.optional(Schema.String)
+  tracked: Schema.optional(Schema.Struct({ id: Schema.String, last: Schema.Array(Schema.Record(Schema.String, Schema.Finite)) }))
 })
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Told))
 

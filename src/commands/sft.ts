@@ -106,7 +106,7 @@ export const sft = Command.make("sft", {
     if (first > 0) yield* progress.note(`Goes on after step ${first} of ${o.steps}.`)
     for (const note of rows.notes) yield* progress.note(note)
     const { model: _, ...told } = own
-    const trackingId = earlier?.trackingId ?? randomUUID()
+    const trackingId = earlier?.tracked?.id ?? randomUUID()
     const tracker = Context.get(
       yield* Layer.build(trackers({
         folder: o.out,

@@ -34,7 +34,7 @@ import type { Summary } from "./summary.ts"
 import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
 import { worseThanStart } from "../evaluation/worse-than-start.ts"
 import { Judgments } from "../stages/Judgments.ts"
-import { droppedMetric, Tracker } from "../stages/Tracker.ts"
+import { droppedMetric, mostAgain, Tracker } from "../stages/Tracker.ts"
 
 export interface TrainingRunOptions {
   readonly pipeline: PipelineConfig
@@ -142,6 +142,9 @@ const trainAndCompare = Effect.fn("runTraining")(function*(o: TrainingRunOptions
   const started = yield* Clock.currentTimeMillis
   const seconds = Effect.map(Clock.currentTimeMillis, (now) => (o.from?.seconds ?? 0) + (now - started) / 1000)
   const known = yield* goBack(o)
+  for (const { metrics, step } of known.slice(-mostAgain)) {
+    yield* tracker.step({ kind: "again", step, time: started, metrics, completions: () => [] })
+  }
   const reports = yield* Ref.make<ReadonlyArray<StepReport>>(known)
   const { guard, kept } = yield* makeStepBack({
     ...o.stepBack ?? { onDivergence: "step-back", keeps: true },

@@ -22,8 +22,11 @@ export interface CompletionRow {
 }
 
 export interface TrackedStep {
-  /** `end` is what was measured after the last step; its `step` is the number of steps made. */
-  readonly kind: "step" | "end"
+  /**
+   * `end` is what was measured after the last step; its `step` is the number of steps made. `again` is a step of an
+   * earlier process of the run, which may have been killed before it told it; its time is not its own.
+   */
+  readonly kind: "step" | "again" | "end"
   readonly step: number
   /** Milliseconds since 1970. */
   readonly time: number
@@ -32,6 +35,9 @@ export interface TrackedStep {
   /** Made only if a table wants them. */
   readonly completions: () => ReadonlyArray<CompletionRow>
 }
+
+/** Most steps that a resumed run tells again. */
+export const mostAgain = 256
 
 export interface Tracking {
   /** Hands a step over. Returns at once. */

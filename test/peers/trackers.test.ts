@@ -27,12 +27,17 @@ console.error(versions === undefined ? `${python} has no tensorboard, trackio an
 const steps = 8
 const saved = 3
 
+/** The next line that a process prints, as JSON. */
+const line = (process: ReturnType<typeof spawn>): Promise<any> =>
+  new Promise((resolve) => createInterface(process.stdout!).once("line", (said) => resolve(JSON.parse(said))))
+
 describe.skipIf(versions === undefined)("what a killed and resumed run wrote", () => {
   const { remove, work } = commandLine()
   const run = path.join(work, "run")
   const stored = path.join(work, "trackio")
   let metrics: ReadonlyArray<Record<string, number>> = []
   let server: ReturnType<typeof spawn>
+  let collector: ReturnType<typeof spawn>
   let token = ""
 
   const train = (env: Readonly<Record<string, string>>, args: ReadonlyArray<string>, until?: number) =>
@@ -50,23 +55,24 @@ describe.skipIf(versions === undefined)("what a killed and resumed run wrote", (
 
   beforeAll(async () => {
     server = spawn(python, [script, "serve", stored], { stdio: ["pipe", "pipe", "ignore"] })
-    const said = await new Promise<string>((resolve) => createInterface(server.stdout!).once("line", resolve))
-    const { url } = JSON.parse(said) as { readonly url: string }
+    collector = spawn(python, [script, "collect"], { stdio: ["pipe", "pipe", "ignore"] })
+    const { url } = await line(server)
     token = new URL(url).searchParams.get("write_token")!
-    const env = { TRACKIO_SERVER_URL: url }
-    const first = ["--steps", String(steps), "--save-steps", String(saved), "--prompts-per-step", "2", "--report-to", "tensorboard,trackio", "--log-completions", "--json", "--out", run]
+    const env = { TRACKIO_SERVER_URL: url, OTEL_EXPORTER_OTLP_ENDPOINT: (await line(collector)).url }
+    const first = ["--steps", String(steps), "--save-steps", String(saved), "--prompts-per-step", "2", "--report-to", "tensorboard,trackio,otlp", "--log-completions", "--json", "--out", run]
     await train(env, [...bareRun, ...first], saved + 2)
     const seen = readEvents(path.join(run, "tensorboard")).seen
     assert.isAbove(seen.at(-1)!, saved - 1, "the killed process has told steps that are made again")
+    fs.cpSync(path.join(run, "tensorboard"), path.join(work, "watched"), { recursive: true })
     assert.notInclude(await train(env, ["--resume", run]), token)
-    metrics = fs.readFileSync(path.join(run, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
+    metrics = fs.readFileSync(path.join(run, "metrics.jsonl"), "utf8").trim().split("\n").map((own) => JSON.parse(own))
     assert.strictEqual(metrics.length, steps)
   })
   afterAll(() => {
     server.stdin!.end()
     remove()
   })
-  const curve = (tag: string) => metrics.map((line) => [line["step"], line[tag]] as const)
+  const curve = (tag: string) => metrics.map((own) => [own["step"], own[tag]] as const)
   const equal = (found: ReadonlyArray<readonly [number, number]>, tag: string) => {
     assert.deepStrictEqual(found.map(([step]) => step), curve(tag).map(([step]) => step), tag)
     for (const [n, [, value]] of found.entries()) assert.closeTo(value, curve(tag)[n]![1]!, 1e-6 * Math.max(1, Math.abs(value)), tag)
@@ -82,10 +88,15 @@ describe.skipIf(versions === undefined)("what a killed and resumed run wrote", (
     for (const tag of compared) assert.deepStrictEqual(own.scalars.filter((one) => one.tag === tag).map(({ step, value }) => [step, value]), scalars[tag])
   })
 
+  it("a TensorBoard that read the killed process's file while it grew: each step once", () => {
+    const { scalars } = read("watched", path.join(work, "watched"), path.join(run, "tensorboard"))
+    for (const tag of compared) equal(scalars[tag], tag)
+  })
+
   it("a TensorBoard server, whose reader is another: each step once", () => {
-    const runs = read("board", work)
-    assert.deepStrictEqual(Object.keys(runs), [path.join("run", "tensorboard")])
-    for (const tag of compared) equal(runs[path.join("run", "tensorboard")][tag], tag)
+    const runs = read("board", run)
+    assert.deepStrictEqual(Object.keys(runs), ["tensorboard"])
+    for (const tag of compared) equal(runs["tensorboard"][tag], tag)
   })
 
   it("Trackio's import of the event files", () => {
@@ -112,6 +123,15 @@ describe.skipIf(versions === undefined)("what a killed and resumed run wrote", (
       assert.strictEqual(rows.length, 2 * 4)
       assert.isTrue(rows.every(({ policy_version, step }) => step === n && policy_version === metrics[n]!["policyVersion"]))
     }
+  })
+
+  it("an OTLP collector: the newest numbers, and spans under one root for the process that ended", async () => {
+    collector.stdin!.end()
+    const { gauges, spans } = await line(collector)
+    for (const tag of compared) assert.strictEqual(gauges[`vequinox.${tag.replaceAll("/", ".")}`], metrics.at(-1)![tag], tag)
+    const roots = spans.filter(([, , parent]: ReadonlyArray<string>) => parent === "")
+    assert.deepStrictEqual(roots.map(([name]: ReadonlyArray<string>) => name), ["vequinox.run"])
+    for (const name of ["runTraining", "pipeline.sample", "pipeline.judge", "pipeline.optimize"]) assert.isTrue(spans.some(([own]: ReadonlyArray<string>) => own === name), name)
   })
 
   it("the server's token is in no file of the run", () => {

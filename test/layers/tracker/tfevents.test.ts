@@ -21,9 +21,10 @@ describe("records of event files are TensorBoard's own, byte by byte", () => {
   it("text", () => assert.strictEqual(hex(textEvent(seconds, 0, "config", golden.text)), golden.records.text))
 })
 
-const tell = (folder: string, from: number | undefined, steps: ReadonlyArray<number>) =>
+const tell = (folder: string, from: number | undefined, steps: ReadonlyArray<number>, again: ReadonlyArray<number> = []) =>
   Effect.gen(function*() {
     const tracker = yield* Tracker
+    for (const step of again) yield* tracker.step(trackedStep(step, { kind: "again" }))
     for (const step of steps) yield* tracker.step(trackedStep(step))
   }).pipe(Effect.provide(tensorboard.layer({ folder, from, config: {}, note: () => Effect.void })))
 
@@ -53,6 +54,19 @@ describe("tensorboard", () => {
       assert.deepStrictEqual(fs.readFileSync(path.join(folder, "events.out.tfevents.1.another-host.1.0")), whole)
       fs.rmSync(path.join(folder, "events.out.tfevents.1.another-host.1.0"))
       assert.deepStrictEqual(readEvents(folder).seen, [0, 1, 2, 3, 4, 5])
+    }))
+
+  it.live("tells what a killed process did not come to tell, and nothing twice", () =>
+    Effect.gen(function*() {
+      const folder = path.join(scratch, "untold")
+      yield* tell(folder, undefined, [0, 1])
+      yield* tell(folder, 4, [4, 5], [0, 1, 2, 3])
+      yield* tell(folder, 5, [5, 6], [0, 1, 2, 3, 4])
+      assert.deepStrictEqual(readEvents(folder).scalars.filter(({ tag }) => tag === "loss").map(({ step }) => step), [0, 1, 2, 3, 4, 5, 6])
+      fs.rmSync(folder, { recursive: true })
+      yield* tell(folder, undefined, []) // killed before its first step
+      yield* tell(folder, 1, [1], [0])
+      assert.deepStrictEqual(readEvents(folder).seen, [0, 1])
     }))
 
   it.live("a reader that has read the file before forgets those steps: START says so", () =>
