@@ -1,7 +1,7 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins] [serve]
+ *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins] [serve] [trackers]
  *     pnpm run bench learn [flags]     hours of training: see learn.ts
  */
 import { Effect } from "effect"
@@ -14,6 +14,7 @@ import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
 import { benchSampler } from "./sampler.ts"
 import { benchServe } from "./serve.ts"
+import { benchTrackers } from "./trackers.ts"
 import { benchSteps, benchTrainer } from "./trainer.ts"
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -26,7 +27,8 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   faults: benchFaults,
   decoder: () => benchDecoder(),
   margins: benchMargins,
-  serve: benchServe
+  serve: benchServe,
+  trackers: benchTrackers
 }
 
 const asked = process.argv.slice(2)

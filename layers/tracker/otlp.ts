@@ -45,8 +45,10 @@ const send = Effect.fnUntraced(function*(requests: ReadonlyArray<HttpClientReque
   }
 }, Effect.provide(FetchHttpClient.layer), Effect.provideService(FetchHttpClient.Fetch, careful), Effect.withTracerEnabled(false))
 
-const serialization = (protocol: string | undefined) =>
-  protocol === "http/json" ? OtlpSerialization.layerJson : OtlpSerialization.layerProtobuf
+const serializations: Readonly<Record<string, Layer.Layer<OtlpSerialization.OtlpSerialization>>> = {
+  "http/json": OtlpSerialization.layerJson,
+  "http/protobuf": OtlpSerialization.layerProtobuf
+}
 
 /** Fails with `BadInput` if OpenTelemetry's variables cannot be read. */
 export const layer = ({ id, note, run, version }: OtlpOptions) => Layer.effect(Tracker, Effect.gen(function*() {
@@ -54,11 +56,15 @@ export const layer = ({ id, note, run, version }: OtlpOptions) => Layer.effect(T
   const waiting = HttpClient.make((request) =>
     Effect.as(offer(request), HttpClientResponse.fromWeb(request, new Response(null, { status: 200 })))
   )
+  const serialization = serializations[process.env["OTEL_EXPORTER_OTLP_PROTOCOL"] ?? "http/protobuf"]
+  if (serialization === undefined) {
+    return yield* new BadInput({ message: `OTEL_EXPORTER_OTLP_PROTOCOL must be ${Object.keys(serializations).join(" or ")}: OTLP over gRPC is not here.` })
+  }
   const provider = ConfigProvider.orElse(ConfigProvider.fromEnv(), usual)
   const resource = { serviceVersion: version, attributes: { "vequinox.run.name": run, "vequinox.run.id": id } }
   const telemetry = yield* Layer.build(
     Layer.mergeAll(OtlpTracer.layerFromConfig({ resource }), OtlpMetrics.layerFromConfig({ resource })).pipe(
-      Layer.provide(serialization(process.env["OTEL_EXPORTER_OTLP_PROTOCOL"])),
+      Layer.provide(serialization),
       Layer.provide(Layer.succeed(HttpClient.HttpClient, waiting)),
       Layer.provide(ConfigProvider.layer(provider))
     )

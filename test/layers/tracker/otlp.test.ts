@@ -45,5 +45,8 @@ describe("otlp", () => {
       const error = yield* Effect.flip(Effect.scoped(Effect.asVoid(Effect.provide(Tracker, otlp.layer({ run: "first", id: "r1", version: "0", note: () => Effect.void })))))
       assert.match(error.message, /OTEL_/)
       assert.notInclude(error.message, key)
+      settings({ OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" })
+      const grpc = yield* Effect.flip(Effect.scoped(Effect.asVoid(Effect.provide(Tracker, otlp.layer({ run: "first", id: "r1", version: "0", note: () => Effect.void })))))
+      assert.match(grpc.message, /^OTEL_EXPORTER_OTLP_PROTOCOL must be http\/json or http\/protobuf/)
     }))
 })
