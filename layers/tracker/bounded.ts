@@ -69,7 +69,7 @@ export const bounded = Effect.fnUntraced(function*<A>({ batch, capacity, deadlin
         lost += items.length
         return
       }
-      yield* Effect.raceFirst(Effect.sleep(`${pause} seconds`), Deferred.await(ending))
+      yield* Effect.timeoutOption(Deferred.await(ending), `${pause} seconds`)
     }
   })
   const worker = yield* Effect.forever(Effect.gen(function*() {
@@ -77,7 +77,7 @@ export const bounded = Effect.fnUntraced(function*<A>({ batch, capacity, deadlin
     underWay = items.length
     yield* deliver(items)
     underWay = 0
-  })).pipe(Effect.catchCause(() => Effect.void), Effect.forkScoped)
+  })).pipe(Effect.ignoreCause, Effect.forkScoped)
 
   const end = Effect.gen(function*() {
     if (!(yield* Deferred.succeed(ending, undefined))) return

@@ -6,7 +6,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Clock, Effect, Layer } from "effect"
-import { type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
+import { numbersOf, type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
 import { before, scalarsEvent, startEvent, textEvent, versionEvent } from "./tfevents.ts"
@@ -57,7 +57,7 @@ const begin = async ({ config, folder, from }: TensorboardOptions, seconds: numb
   return { handle, head, known, written: 0 }
 }
 
-const told = ({ metrics: { step: _, ...scalars }, step, time }: TrackedStep): Uint8Array => scalarsEvent(time / 1000, step, scalars)
+const told = (step: TrackedStep): Uint8Array => scalarsEvent(step.time / 1000, step.step, numbersOf(step))
 
 export const layer = (o: TensorboardOptions) => Layer.effect(Tracker, Effect.gen(function*() {
   let file: Awaited<ReturnType<typeof begin>> | undefined

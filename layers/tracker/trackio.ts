@@ -3,7 +3,7 @@
  * it is sent, so a resumed run continues its curves.
  */
 import { Effect, Layer, Redacted } from "effect"
-import { type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
+import { numbersOf, type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
 import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
@@ -28,13 +28,13 @@ export const layer = ({ config, id, note, project, run, token, url }: TrackioOpt
     ...(token === undefined ? {} : { "x-trackio-write-token": Redacted.value(token) })
   }
   let begun = false
-  const entry = ({ kind, metrics: { step: _, ...metrics }, step }: TrackedStep, first: boolean) => ({
+  const entry = (told: TrackedStep, first: boolean) => ({
     project,
     run,
     run_id: id,
-    metrics,
-    step,
-    log_id: `${id}-${kind === "end" ? kind : "step"}-${step}`,
+    metrics: numbersOf(told),
+    step: told.step,
+    log_id: `${id}-${told.kind === "end" ? "end" : "step"}-${told.step}`,
     ...(first ? { config } : {})
   })
   const send = Effect.fnUntraced(function*(steps: ReadonlyArray<TrackedStep>) {

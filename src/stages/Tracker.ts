@@ -36,6 +36,12 @@ export interface TrackedStep {
   readonly completions: () => ReadonlyArray<CompletionRow>
 }
 
+/** Its numbers without the step itself, which every tracker has a place of its own for. */
+export const numbersOf = ({ metrics }: TrackedStep): Readonly<Record<string, number>> => {
+  const { step: _, ...numbers } = metrics
+  return numbers
+}
+
 /** Most steps that a resumed run tells again. */
 export const mostAgain = 256
 

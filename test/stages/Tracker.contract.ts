@@ -102,6 +102,16 @@ export const trackerContract = ({ faults, name, sampled = false, title = name, w
       }))
 
     for (const [fault, { open, slow }] of Object.entries(faults)) {
+      if (slow) {
+        it.live(`${fault}: a run that is interrupted waits no longer`, () =>
+          Effect.gen(function*() {
+            const place = yield* Effect.promise(() => open(() => Effect.void))
+            const seconds = yield* using(place.tracker, (tracker) => Effect.andThen(tracker.around(Effect.void), tracker.step(trackedStep(0))))
+            assert.isAbove(seconds, closing - 1)
+            assert.isBelow(seconds, closing + 1)
+            yield* Effect.promise(place.close)
+          }))
+      }
       it.live(`${fault}: no step waits, the end waits ${slow ? `${closing} s at most` : "for nothing"}, what was lost is counted and said`, () =>
         Effect.gen(function*() {
           const notes: Array<string> = []
