@@ -15,6 +15,9 @@ export class TrackerFailed extends Schema.TaggedError<TrackerFailed>()("TrackerF
 /** Longest wait for a tracker at the end of a run, seconds; several trackers end together. */
 export const closing = 5
 
+/** The same where the run was interrupted: the whole of its stop has 4 s (src/system/interruption.ts). */
+export const hasty = 1
+
 /** Most seconds between two tries. */
 const longestPause = 30
 
@@ -36,7 +39,7 @@ export interface Bounded<A> extends Pick<Tracking, "dropped" | "end"> {
   readonly offer: (item: A) => Effect.Effect<void>
 }
 
-/** The worker ends with the scope, which waits for it as `end` does. */
+/** The worker ends with the scope, which waits for it as `end` does, but for `hasty` seconds only. */
 export const bounded = Effect.fnUntraced(function*<A>({ batch, capacity, deadline = 10, name, note, send }: BoundedOptions<A>) {
   const queue = yield* Queue.dropping<A, Cause.Done>(capacity)
   const ending = yield* Deferred.make<void>()
@@ -79,17 +82,17 @@ export const bounded = Effect.fnUntraced(function*<A>({ batch, capacity, deadlin
     underWay = 0
   })).pipe(Effect.ignoreCause, Effect.forkScoped)
 
-  const end = Effect.gen(function*() {
+  const endWithin = Effect.fnUntraced(function*(seconds: number) {
     if (!(yield* Deferred.succeed(ending, undefined))) return
     yield* Queue.end(queue)
-    const done = yield* Fiber.await(worker).pipe(Effect.interruptible, Effect.timeoutOption(`${closing} seconds`))
+    const done = yield* Fiber.await(worker).pipe(Effect.interruptible, Effect.timeoutOption(`${seconds} seconds`))
     if (done._tag === "None") {
       lost += underWay + Queue.sizeUnsafe(queue)
       yield* Effect.forkDetach(Fiber.interrupt(worker)) // a call of the system cannot be stopped, so nobody waits for it
     }
     if (lost > 0) yield* note(`${name} was not told everything: see ${name}/dropped in the run's numbers.`)
   })
-  yield* Effect.addFinalizer(() => end)
+  yield* Effect.addFinalizer(() => endWithin(hasty))
 
   return {
     offer: (item) =>
@@ -101,6 +104,6 @@ export const bounded = Effect.fnUntraced(function*<A>({ batch, capacity, deadlin
       told = lost
       return since === 0 ? {} : { [name]: since }
     }),
-    end
+    end: endWithin(closing)
   } satisfies Bounded<A> as Bounded<A>
 })

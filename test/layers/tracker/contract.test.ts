@@ -1,13 +1,16 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { assert, it } from "@effect/vitest"
 import { Effect, type Layer, Redacted } from "effect"
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet"
+import { closing, hasty } from "../../../layers/tracker/bounded.ts"
 import * as otlp from "../../../layers/tracker/otlp.ts"
 import * as parquet from "../../../layers/tracker/parquet.ts"
 import * as tensorboard from "../../../layers/tracker/tensorboard.ts"
 import * as together from "../../../layers/tracker/together.ts"
 import * as trackio from "../../../layers/tracker/trackio.ts"
-import { trackerContract } from "../../stages/Tracker.contract.ts"
+import { Tracker } from "../../../src/stages/Tracker.ts"
+import { trackedStep, trackerContract } from "../../stages/Tracker.contract.ts"
 import { scratchFolder } from "../../support/scratch-folder.ts"
 import { readEvents } from "../../support/tfevents.ts"
 import { collector, dyingServer, hangingServer, refusingAddress, trackioServer } from "../../support/tracker-servers.ts"
@@ -157,3 +160,23 @@ trackerContract({
   },
   faults: noFolder((folder, note) => together.layer([tensorboard.layer({ folder, from: undefined, config: {}, note })]))
 })
+
+it.live("several trackers whose servers hang are waited for at the same time", () =>
+  Effect.gen(function*() {
+    const { close, url } = yield* Effect.promise(hangingServer)
+    const layer = together.layer<unknown, never>([trackioAt(url), otlpAt(url), trackioAt(url)])
+    const endedAfter = Effect.fnUntraced(function*(end: boolean) {
+      let started = 0
+      yield* Effect.gen(function*() {
+        const tracker = yield* Tracker
+        yield* tracker.step(trackedStep(0))
+        yield* Effect.sleep("100 millis")
+        started = performance.now()
+        if (end) yield* tracker.end
+      }).pipe(Effect.provide(layer))
+      return (performance.now() - started) / 1000
+    })
+    assert.isBelow(yield* endedAfter(true), closing + 1.5)
+    assert.isBelow(yield* endedAfter(false), hasty + 1.5)
+    yield* Effect.promise(close)
+  }))
