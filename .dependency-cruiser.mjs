@@ -21,7 +21,7 @@ export const floors = [
   ["src/evaluation"],
   ["src/lessons"],
   ["src/stages"],
-  ["src/prompts", "src/roles", "src/scorers", "src/objectives"],
+  ["src/prompts", "src/roles", "src/scorers", "src/objectives", "src/export"],
   ["src/model", "src/drawing", "src/scenes"],
   ["src/domain", "src/engine"],
   ["src/system"]

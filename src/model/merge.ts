@@ -7,12 +7,11 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { CheckpointInvalid, companionFiles, type DecoderCheckpoint, readTensor } from "./model-folder.ts"
-import { explain, FileProblem, readBytes, readText, writeFile, writeFolder } from "../system/files.ts"
+import { CheckpointInvalid, companionFiles, type DecoderCheckpoint } from "./model-folder.ts"
+import { explain, FileProblem, needSpace, readBytes, readText, writeFile, writeFolder } from "../system/files.ts"
 import type { FactorFiles } from "./lora-factors.ts"
-import { addLowRank } from "../engine/weights/low-rank.ts"
-import { factorsOf, loraNames } from "../engine/weights/parameters.ts"
-import { byteLength, encodeHeader, encodeValues, type FileDType, isFloat, toFloat32 } from "../engine/weights/safetensors.ts"
+import { mergedRows, needWithin } from "./merged-rows.ts"
+import { byteLength, encodeHeader, encodeValues, type FileDType, isFloat } from "../engine/weights/safetensors.ts"
 import { type Shard, shardIndex, shardsOf } from "./shards.ts"
 
 export interface MergeOptions {
@@ -29,11 +28,8 @@ export interface Merged {
   readonly bytes: number
 }
 
-/** Bytes read for one block, but at least one row. */
-const blockBytes = 2 ** 22
-
 /** Values at or beyond it would be written as infinity. */
-const limits: Readonly<Record<FileDType, number>> = { F32: Infinity, F16: 65_520, BF16: (2 - 2 ** -8) * 2 ** 127 }
+export const limits: Readonly<Record<FileDType, number>> = { F32: Infinity, F16: 65_520, BF16: (2 - 2 ** -8) * 2 ** 127 }
 const names: Readonly<Record<FileDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" }
 
 /** Fails with `FileProblem` or `CheckpointInvalid`, and then leaves nothing behind. */
@@ -50,7 +46,7 @@ export const writeMerged = Effect.fn("writeMerged")(function*(
   const shards = shardsOf(layout, maxShardBytes)
   const bytes = layout.reduce((n, tensor) => n + byteLength(tensor), 0)
   yield* writeFolder(out, Effect.fnUntraced(function*(part) {
-    yield* enoughSpace(part, out, bytes)
+    yield* needSpace(part, out, bytes)
     for (const shard of shards) yield* writeShard(part, shard, base, adapter)
     if (shards.length > 1) yield* writeFile(path.join(part, "model.safetensors.index.json"), shardIndex(shards))
     yield* writeFile(path.join(part, "config.json"), yield* configText(base, dtype))
@@ -61,16 +57,6 @@ export const writeMerged = Effect.fn("writeMerged")(function*(
   }))
   return { files: shards.length, bytes } satisfies Merged
 })
-
-/** Checked now rather than after minutes of writing; a system that does not say is trusted. */
-const enoughSpace = (part: string, out: string, bytes: number) =>
-  Effect.suspend(() => {
-    const { bavail, bsize } = fs.statfsSync(part)
-    const gb = (n: number) => (n / 1e9).toFixed(1)
-    return bavail === 0 || bavail * bsize > bytes ? Effect.void : Effect.fail(
-      new FileProblem({ message: `${out} cannot be written: it takes ${gb(bytes)} GB and ${gb(bavail * bsize)} GB are free.` })
-    )
-  })
 
 /** The base's config.json with the new dtype, under transformers 4's key, 5's, or both. */
 const configText = Effect.fnUntraced(function*(base: DecoderCheckpoint, dtype: FileDType | undefined) {
@@ -109,41 +95,15 @@ const writeShard = Effect.fnUntraced(function*(part: string, { file, tensors }: 
 
 /** The bytes of a tensor of the result, some rows at a time. Blocks the thread; throws what the file system throws. */
 function* mergedBlocks(base: DecoderCheckpoint, adapter: FactorFiles, name: string, dtype: string): Generator<Uint8Array> {
-  const entry = base.index.get(name)!
-  const module = name.replace(/\.weight$/, "")
-  const factors = adapter.modules.includes(module) ? factorsOf(adapter.lora, module) : undefined
-  const [A, B] = [loraNames(module).A, loraNames(module).B].map((name) => factors && readTensor(adapter.files, name).data)
-  const rows = entry.shape[0] ?? 1
-  const rowBytes = entry.length / rows
-  const step = Math.max(1, Math.floor(blockBytes / rowBytes))
-  const fd = fs.openSync(path.join(base.folder, entry.file), "r")
-  try {
-    for (let row = 0; row < rows; row += step) {
-      const count = Math.min(step, rows - row)
-      const bytes = new Uint8Array(count * rowBytes)
-      if (fs.readSync(fd, bytes, 0, bytes.length, entry.offset + row * rowBytes) < bytes.length) {
-        throw new CheckpointInvalid({ message: `${path.join(base.folder, entry.file)} ended while it was read. Fetch it again.` })
-      }
-      if (factors === undefined && dtype === entry.dtype) {
-        yield bytes
-        continue
-      }
-      const values = toFloat32(bytes, entry.dtype)
-      if (factors !== undefined) {
-        addLowRank(values, B!.subarray(row * factors.r, (row + count) * factors.r), A!, factors.r, factors.scale)
-      }
-      const to = dtype as FileDType
-      const beyond = values.find((x) => !(Math.abs(x) < limits[to]))
-      if (beyond !== undefined) {
-        throw new CheckpointInvalid({
-          message: `${name} would hold ${beyond}, which is no ${names[to]}: ${
-            Number.isFinite(beyond) ? "choose another --dtype" : "the base or the adapter is broken"
-          }.`
-        })
-      }
-      yield encodeValues(values, to)
+  const own = base.index.get(name)!.dtype
+  for (const { adapted, bytes, values } of mergedRows(base, adapter, name)) {
+    if (!adapted && dtype === own) {
+      yield bytes
+      continue
     }
-  } finally {
-    fs.closeSync(fd)
+    const to = dtype as FileDType
+    const merged = values()
+    needWithin(merged, limits[to], name, names[to], "--dtype")
+    yield encodeValues(merged, to)
   }
 }

@@ -150,6 +150,21 @@ const cannotBeReplaced = (folder: string): boolean => {
 }
 
 /**
+ * Fails with `FileProblem` if the file system of `at`, which exists, has fewer bytes free. Checked before minutes of
+ * writing; a system that does not say is trusted.
+ *
+ * @param out what is to be written, for the message
+ */
+export const needSpace = (at: string, out: string, bytes: number): Effect.Effect<void, FileProblem> =>
+  Effect.suspend(() => {
+    const { bavail, bsize } = fs.statfsSync(at)
+    const gb = (n: number) => (n / 1e9).toFixed(1)
+    return bavail === 0 || bavail * bsize > bytes ? Effect.void : Effect.fail(
+      new FileProblem({ message: `${out} cannot be written: it takes ${gb(bytes)} GB and ${gb(bavail * bsize)} GB are free.` })
+    )
+  })
+
+/**
  * Writes a whole folder or none: filled beside under another name, synced, renamed. A failure or an interruption leaves
  * nothing, not even new parent folders. A folder that holds anything is a `FileProblem`. An existing folder that cannot
  * be replaced gets its files by renaming them one after another.

@@ -112,6 +112,55 @@ export const writeNewFile = (file: string, data: string | Uint8Array, flag: stri
         : new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
   })
 
+/**
+ * Makes a new file of any size, whole or not at all: `fill` writes to `fd`, a file beside it, which then gets the name.
+ * Missing folders are made. A failure or an interruption leaves nothing. An existing file is left unchanged and is a
+ * `FileProblem`. It is on disk when this returns.
+ */
+export const fillNewFile = <E>(
+  file: string,
+  flag: string,
+  fill: (fd: number, part: string) => Effect.Effect<void, E>
+): Effect.Effect<void, E | FileProblem> => {
+  const folder = path.dirname(path.resolve(file))
+  const attempt = <A>(run: () => A) =>
+    Effect.try({
+      try: run,
+      catch: (cause) =>
+        (cause as NodeJS.ErrnoException).code === "EEXIST" && exists(file)
+          ? isThere(file, flag)
+          : new FileProblem({ message: `${file} cannot be written: ${explain(cause)}.` })
+    })
+  const open = attempt(() => {
+    const made = makeFolders(folder)
+    try {
+      const part = path.join(folder, `.vequinox-${randomBytes(6).toString("hex")}.part`)
+      return { made, part, fd: fs.openSync(part, "wx") }
+    } catch (cause) {
+      removeFolders(made)
+      throw cause
+    }
+  })
+  return Effect.andThen(
+    needNewFiles([file], flag),
+    Effect.acquireUseRelease(
+      open,
+      ({ fd, part }) =>
+        Effect.andThen(fill(fd, part), attempt(() => {
+          fs.fsyncSync(fd)
+          claim(part, file)
+          syncFolder(folder)
+        })),
+      ({ fd, made, part }) =>
+        Effect.sync(() => {
+          fs.closeSync(fd)
+          fs.rmSync(part, { force: true })
+          removeFolders(made) // if nothing is in them
+        })
+    )
+  )
+}
+
 /** Most UTF-8 bytes of a name: file systems take 255, and an ending follows. */
 const nameBytes = 180
 

@@ -34,6 +34,8 @@ const cases: Partial<Record<OpName, ReadonlyArray<Case>>> = {
   Exp: [unary("Exp")],
   Log: [unary("Log", [0.5, 2])],
   Sqrt: [unary("Sqrt", [0.5, 2])],
+  Cos: [unary("Cos")],
+  Sin: [unary("Sin")],
   Sigmoid: [unary("Sigmoid")],
   Tanh: [unary("Tanh")],
   Erf: [unary("Erf")],

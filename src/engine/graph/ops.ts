@@ -11,7 +11,7 @@ import { wrongShape } from "./shape-error.ts"
 
 export type OpName =
   | "Add" | "Sub" | "Mul" | "Div"
-  | "Neg" | "Exp" | "Log" | "Sqrt" | "Sigmoid" | "Tanh" | "Erf" | "Softplus" | "Relu"
+  | "Neg" | "Exp" | "Log" | "Sqrt" | "Cos" | "Sin" | "Sigmoid" | "Tanh" | "Erf" | "Softplus" | "Relu"
   | "Where" | "Cast" | "Identity"
   | "MatMul" | "Gemm"
   | "Reshape" | "Transpose" | "Concat" | "Slice" | "Unsqueeze" | "Squeeze" | "Expand"
@@ -19,7 +19,7 @@ export type OpName =
   | "SimplifiedLayerNormalization" | "LayerNormalization" | "RotaryEmbedding"
   | "Gather" | "GatherElements"
   | "MatMulNBits" | "MatMulIntegerToFloat" | "QuantizeLinear"
-  | "Shape" | "ConstantOfShape" | "ScatterND" | "ScatterElements"
+  | "Shape" | "ConstantOfShape" | "Range" | "ScatterND" | "ScatterElements"
   | "WithDerivative" | "Rearrange"
 
 export interface Typed {
@@ -109,6 +109,8 @@ export const ops: Readonly<Record<OpName, Row>> = {
   Exp: unary((g, dy, _x, y) => g.mul(dy, y)),
   Log: unary((g, dy, x) => g.div(dy, x)),
   Sqrt: unary((g, dy, _x, y) => g.div(g.scale(dy, 0.5), y)),
+  Cos: unary((g, dy, x) => g.neg(g.mul(dy, g.emit("Sin", [x])))),
+  Sin: unary((g, dy, x) => g.mul(dy, g.emit("Cos", [x]))),
   Sigmoid: unary((g, dy, _x, y) => g.mul(dy, g.mul(y, g.sub(g.scalar(1), y)))),
   Tanh: unary((g, dy, _x, y) => g.mul(dy, g.sub(g.scalar(1), square(g, y)))),
   Erf: unary((g, dy, x) => g.mul(dy, g.scale(g.emit("Exp", [g.neg(square(g, x))]), 2 / Math.sqrt(Math.PI)))),
@@ -348,6 +350,12 @@ export const ops: Readonly<Record<OpName, Row>> = {
   ConstantOfShape: {
     notes: ["to"],
     infer: (_, { to }) => [{ dtype: "float32", shape: parse(String(to)) }],
+    vjp: "stop"
+  },
+  /** From the first scalar up to, not including, the second, by steps of the third; `to` names the length. */
+  Range: {
+    notes: ["to"],
+    infer: ([start], { to }) => [{ dtype: start!.dtype, shape: parse(String(to)) }],
     vjp: "stop"
   },
   ScatterND: { infer: ([x]) => like(x!), vjp: "stop" },

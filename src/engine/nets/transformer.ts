@@ -124,15 +124,10 @@ export const parameterShapes = (c: DecoderConfig): Map<string, ReadonlyArray<num
   return shapes
 }
 
-/** Angles of rotary positions: cos and sin, each [positions, headDim / 2] (Su et al. 2021, arXiv:2104.09864). */
-const rotaryTables = (
-  headDim: number,
-  theta: number,
-  s: RopeScaling | undefined,
-  positions: number
-): { cos: Array<number>; sin: Array<number> } => {
+/** Radians a position of each pair of channels, [headDim / 2] (Su et al. 2021, arXiv:2104.09864), stretched as Llama 3 does. */
+export const rotaryFrequencies = (headDim: number, theta: number, s: RopeScaling | undefined): Array<number> => {
   const half = headDim / 2
-  const frequencies = Array.from({ length: half }, (_, i) => {
+  return Array.from({ length: half }, (_, i) => {
     const frequency = theta ** (-i / half)
     if (s === undefined) return frequency
     const wavelength = 2 * Math.PI / frequency
@@ -141,6 +136,16 @@ const rotaryTables = (
     const smooth = (s.originalMaxPositions / wavelength - s.lowFreqFactor) / (s.highFreqFactor - s.lowFreqFactor)
     return (1 - smooth) * frequency / s.factor + smooth * frequency
   })
+}
+
+/** Angles of rotary positions: cos and sin, each [positions, headDim / 2]. */
+const rotaryTables = (
+  headDim: number,
+  theta: number,
+  s: RopeScaling | undefined,
+  positions: number
+): { cos: Array<number>; sin: Array<number> } => {
+  const frequencies = rotaryFrequencies(headDim, theta, s)
   const angles = Array.from({ length: positions }, (_, t) => frequencies.map((f) => t * f)).flat()
   return { cos: angles.map(Math.cos), sin: angles.map(Math.sin) }
 }
@@ -173,7 +178,7 @@ interface Packing {
 }
 
 /** One value for the layers that see everything before them, another for the sliding ones, if there are any. */
-const byLayer = <A>(c: DecoderConfig, full: A, sliding: (s: SlidingLayers) => A): (layer: number) => A => {
+export const byLayer = <A>(c: DecoderConfig, full: A, sliding: (s: SlidingLayers) => A): (layer: number) => A => {
   if (c.sliding === undefined) return () => full
   const { layers } = c.sliding
   const other = sliding(c.sliding)
@@ -188,6 +193,22 @@ export const rowsOf = (g: Graph, c: DecoderConfig, positions: Value, length: num
   }
   const angles = byLayer(c, tables(c.ropeTheta, c.ropeScaling), (s) => tables(s.ropeTheta, undefined))
   return { positions, batchTime: g.emit("Shape", [positions]), angles }
+}
+
+/**
+ * As `rowsOf`, but positions may be of any size: their angles are computed in the graph, one row of cos and sin for each
+ * token of the call.
+ */
+export const rowsOfAny = (g: Graph, c: DecoderConfig, positions: Value): Rows => {
+  const flat = g.emit("Cast", [g.reshape(positions, ["batch_time", 1])], { to: 1 })
+  const count = g.squeeze(g.slice(g.emit("Shape", [flat]), 0, 0, 1), [0])
+  const places = g.emit("Range", [g.ints([0], []), count, g.ints([1], [])], { to: "batch_time" })
+  const tables = (theta: number, scaling: RopeScaling | undefined) => {
+    const angles = g.mul(flat, g.constant(rotaryFrequencies(c.headDim, theta, scaling), [1, c.headDim / 2]))
+    return [g.emit("Cos", [angles]), g.emit("Sin", [angles])] as const
+  }
+  const angles = byLayer(c, tables(c.ropeTheta, c.ropeScaling), (s) => tables(s.ropeTheta, undefined))
+  return { positions: g.reshapeTo(places, positions.shape), batchTime: g.emit("Shape", [positions]), angles }
 }
 
 /** [batch_time or packed, count * D] to [batch, time, count, D], or to [batch, count, 1, D] if time is 1. */

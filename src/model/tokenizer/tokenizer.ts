@@ -56,7 +56,7 @@ const EosJson = Schema.Struct({ eos_token_id: Schema.optionalKey(Schema.Unknown)
 export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string) {
   const json = yield* readJson(folder, "tokenizer.json", AnyObject)
   const config = yield* readJson(folder, "tokenizer_config.json", AnyObject)
-  const source = yield* chatTemplate(folder, config)
+  const source = yield* readChatTemplate(folder, config)
   const template = yield* Effect.try({
     try: () => within(secondsFor(0), () => openTemplate(source)),
     catch: (cause) => new CheckpointInvalid({ message: `${folder}: the chat template is broken: ${(cause as Error).message}.` })
@@ -102,7 +102,8 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
   } satisfies PolicyTokenizer as PolicyTokenizer
 })
 
-const chatTemplate = Effect.fnUntraced(function*(folder: string, config: Readonly<Record<string, unknown>>) {
+/** The template's source. Fails with `CheckpointInvalid` if there is none. @param config tokenizer_config.json */
+export const readChatTemplate = Effect.fnUntraced(function*(folder: string, config: Readonly<Record<string, unknown>>) {
   const file = path.join(folder, "chat_template.jinja")
   if (fs.existsSync(file)) return fs.readFileSync(file, "utf8")
   const value = config["chat_template"]
