@@ -12,8 +12,19 @@ import { pathToFileURL } from "node:url"
 
 const version = "3.22.1"
 
+/** What llama.cpp would say after a token. */
+export interface LlamaNext {
+  readonly next: { readonly probabilities: ReadonlyMap<number, number> }
+}
+
+/** A token to read; with options also what llama.cpp would say next, as probabilities from the likeliest down. */
+type LlamaInput = number | readonly [number, {
+  readonly generateNext: { readonly probabilities: true; readonly options: { readonly temperature: number; readonly topK: number; readonly topP: number; readonly minP: number } }
+}]
+
 /** One llama.cpp context: sequences with caches of their own. */
 export interface LlamaContext {
+  readonly getSequence: () => { readonly controlledEvaluate: (input: ReadonlyArray<LlamaInput>) => Promise<ReadonlyArray<LlamaNext | undefined>> }
   readonly _ctx: {
     /** Starts a new batch of at most this many tokens. */
     readonly initBatch: (tokens: number) => void
@@ -36,15 +47,24 @@ export interface LlamaContextOptions {
   readonly threads: number
   readonly flashAttention: boolean
   readonly ignoreMemorySafetyChecks: true
+  /** Of the cache. Default F16. */
+  readonly experimentalKvCacheKeyType?: "F16" | "F32"
+  readonly experimentalKvCacheValueType?: "F16" | "F32"
+}
+
+export interface LlamaModel {
+  readonly createContext: (options: LlamaContextOptions) => Promise<LlamaContext>
+  /** @param special whether texts of special tokens are those tokens */
+  readonly tokenize: (text: string, special: boolean) => ReadonlyArray<number>
+  readonly detokenize: (tokens: ReadonlyArray<number>, special: boolean) => string
+  readonly dispose: () => Promise<void>
 }
 
 export interface Llama {
   readonly llamaCppRelease: { readonly repo: string; readonly release: string }
   /** The instructions that the chosen build uses. */
   readonly systemInfo: string
-  readonly loadModel: (options: { readonly modelPath: string }) => Promise<{
-    readonly createContext: (options: LlamaContextOptions) => Promise<LlamaContext>
-  }>
+  readonly loadModel: (options: { readonly modelPath: string; readonly vocabOnly?: boolean }) => Promise<LlamaModel>
   readonly dispose: () => Promise<void>
 }
 

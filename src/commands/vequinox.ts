@@ -14,6 +14,7 @@ const commands = {
   logprobs: async () => (await import("./logprobs.ts")).logprobs,
   merge: async () => (await import("./merge.ts")).merge,
   "learn-rubric": async () => (await import("./learn-rubric.ts")).learnRubricCommand,
+  export: async () => (await import("./export.ts")).exportTo,
   eval: async () => (await import("./eval.ts")).evaluate,
   ablate: async () => (await import("./ablate.ts")).ablate,
   refine: async () => (await import("./refine.ts")).refine,
