@@ -15,6 +15,7 @@ const commands = {
   merge: async () => (await import("./merge.ts")).merge,
   "learn-rubric": async () => (await import("./learn-rubric.ts")).learnRubricCommand,
   export: async () => (await import("./export.ts")).exportTo,
+  push: async () => (await import("./push.ts")).push,
   eval: async () => (await import("./eval.ts")).evaluate,
   ablate: async () => (await import("./ablate.ts")).ablate,
   refine: async () => (await import("./refine.ts")).refine,

@@ -6,10 +6,10 @@
  * reads files that the Hub keeps in Xet, which it serves to every client without Xet.
  */
 import { Effect, Redacted, Schema, type Scope } from "effect"
-import { codeOf, retryAfter, rootOf, wasUnsent } from "../../system/http-failure.ts"
+import { retryAfter } from "../../system/http-failure.ts"
 import { atMost } from "../../system/http-limits.ts"
 import { hiding, oneLine } from "../../system/secrets.ts"
-import { HubBusy, ModelUnavailable } from "./errors.ts"
+import { HubBusy, lostConnection, ModelUnavailable } from "./errors.ts"
 import { type HubModel, isCommit } from "./model-id.ts"
 import type { HubSettings } from "./settings.ts"
 
@@ -55,19 +55,14 @@ const longestListing = 32e6
 const isBlob = (text: string): boolean => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(text)
 const isName = (text: string): boolean => !/[/\\]|^\.{1,2}$/.test(text)
 
-export const makeHub = ({ deadline, endpoint, token }: HubSettings): Hub => {
+export const makeHub = ({ deadline, endpoint, token }: Omit<HubSettings, "tokenFile">): Hub => {
   const { host, origin } = new URL(endpoint)
   const { text: hide } = hiding(token)
   /** The words of the Hub, or of a proxy before it: they may repeat the token. */
   const shown = (said: string) => oneLine(hide(said))
   const silent = () =>
     new HubBusy({ message: `${host} sent nothing for ${deadline} s (HF_HUB_DOWNLOAD_TIMEOUT)`, reached: true, retryAfter: 0 })
-  const lost = (cause: unknown): HubBusy => {
-    const detail = shown(rootOf(cause)) || codeOf(cause)
-    return wasUnsent(cause)
-      ? new HubBusy({ message: `${host} cannot be reached (${detail})`, reached: false, retryAfter: 0 })
-      : new HubBusy({ message: `The connection to ${host} broke off (${detail})`, reached: true, retryAfter: 0 })
-  }
+  const lost = (cause: unknown): HubBusy => lostConnection(host, cause, shown)
   const ours = (cause: unknown): HubError => (cause instanceof HubBusy || cause instanceof ModelUnavailable ? cause : lost(cause))
   const strange = () => new ModelUnavailable({ message: `${endpoint} does not answer as the Hub does: check HF_ENDPOINT and the network.` })
 

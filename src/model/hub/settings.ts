@@ -9,6 +9,8 @@ export interface HubSettings {
   readonly endpoint: string
   /** For the endpoint's origin and no other. */
   readonly token: Redacted.Redacted | undefined
+  /** Where Hugging Face's own tools keep a token: HF_TOKEN_PATH, else `token` in HF_HOME; and whether the first named it. */
+  readonly tokenFile: { readonly path: string; readonly named: boolean }
   /** The folder of `models--owner--name`. */
   readonly cache: string
   /** The Hub is never asked. */
@@ -26,6 +28,7 @@ const environment = Config.all({
   offline: said("HF_HUB_OFFLINE"),
   transformersOffline: said("TRANSFORMERS_OFFLINE"),
   deadline: said("HF_HUB_DOWNLOAD_TIMEOUT"),
+  tokenPath: said("HF_TOKEN_PATH"),
   hubCache: said("HF_HUB_CACHE"),
   oldHubCache: said("HUGGINGFACE_HUB_CACHE"),
   home: said("HF_HOME"),
@@ -34,29 +37,32 @@ const environment = Config.all({
 
 const isTrue = (text: string): boolean => ["1", "ON", "YES", "TRUE"].includes(text.toUpperCase())
 
-const cacheFolder = ({ home, hubCache, oldHubCache, xdg }: Record<"home" | "hubCache" | "oldHubCache" | "xdg", string>): string => {
-  const own = home || path.join(xdg || path.join(os.homedir(), ".cache"), "huggingface")
-  return path.resolve((hubCache || oldHubCache || path.join(own, "hub")).replace(/^~(?=$|[/\\])/, os.homedir()))
-}
+const absolute = (folder: string): string => path.resolve(folder.replace(/^~(?=$|[/\\])/, os.homedir()))
+
+const homeFolder = ({ home, xdg }: Record<"home" | "xdg", string>): string =>
+  home || path.join(xdg || path.join(os.homedir(), ".cache"), "huggingface")
+
+export const defaultEndpoint = "https://huggingface.co"
 
 const isAddress = (text: string): boolean => {
   const url = URL.parse(text)
   return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === ""
 }
 
+/** Empty, or what a header can carry: otherwise fetch's own message would contain it. */
+export const isToken = (text: string): boolean => /^[\x21-\x7e]*$/.test(text)
+
 /** Fails with `ModelUnavailable` if a variable makes no sense. No message contains the token. */
 export const hubSettings = Effect.gen(function*() {
   const e = yield* environment
-  const endpoint = (e.endpoint || "https://huggingface.co").replace(/\/+$/, "")
+  const endpoint = (e.endpoint || defaultEndpoint).replace(/\/+$/, "")
   if (!isAddress(endpoint)) {
     return yield* new ModelUnavailable({
       message: "HF_ENDPOINT is not an address: it should look like https://huggingface.co, and a token belongs in HF_TOKEN."
     })
   }
   const token = Redacted.value(e.token).trim()
-  if (!/^[\x21-\x7e]*$/.test(token)) { // fetch's own message would contain the token
-    return yield* new ModelUnavailable({ message: "HF_TOKEN contains characters that no token has: set it again." })
-  }
+  if (!isToken(token)) return yield* new ModelUnavailable({ message: "HF_TOKEN contains characters that no token has: set it again." })
   const deadline = Number(e.deadline || "10")
   if (!(deadline > 0 && deadline <= 86_400)) {
     return yield* new ModelUnavailable({ message: `HF_HUB_DOWNLOAD_TIMEOUT is "${e.deadline}": it should be a number of seconds, such as 30.` })
@@ -64,7 +70,8 @@ export const hubSettings = Effect.gen(function*() {
   return {
     endpoint,
     token: token === "" ? undefined : Redacted.make(token),
-    cache: cacheFolder(e),
+    tokenFile: { path: absolute(e.tokenPath || path.join(homeFolder(e), "token")), named: e.tokenPath !== "" },
+    cache: absolute(e.hubCache || e.oldHubCache || path.join(homeFolder(e), "hub")),
     offline: isTrue(e.offline || e.transformersOffline),
     deadline
   } satisfies HubSettings as HubSettings
