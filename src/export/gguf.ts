@@ -74,7 +74,7 @@ export const writeGguf = Effect.fn("writeGguf")(function*(
     const write = (block: Uint8Array) => fs.writeFileSync(fd, block)
     yield* attempt(out, "The header", () => write(header))
     for (const tensor of tensors) {
-      yield* forEachBlock(out, tensor.name, convertedBlocks(base, adapter, tensor), write, (n) => tell(done += n))
+      yield* forEachBlock(out, tensor.name, convertedBlocks(base, adapter, tensor), write, (n) => (done += n) < bytes ? tell(done) : Effect.void)
       const rest = new Uint8Array(aligned(tensorBytes(tensor)) - tensorBytes(tensor))
       yield* attempt(out, tensor.name, () => write(rest))
       done += rest.length

@@ -1,12 +1,16 @@
 /** Exported folders in transformers.js: our greedy tokens by `generate`, our log-probabilities, our tokens of texts. */
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
 import * as path from "node:path"
 import { pathToFileURL } from "node:url"
+import { promisify } from "node:util"
 import { Effect } from "effect"
 import { assert, beforeAll, describe, it } from "vitest"
 import { askedTexts, otherTexts } from "../../src/export/check-texts.ts"
 import { writeOnnx } from "../../src/export/onnx.ts"
 import { openDecoder } from "../../src/model/model-folder.ts"
 import { openTokenizer } from "../../src/model/tokenizer/tokenizer.ts"
+import { blocksOf, documents } from "../support/documents.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 import { embedded, gapOf, greedy, type Greedy, smollm2, tell } from "./own.ts"
 
@@ -87,4 +91,14 @@ describe.each([["the embedded policy", async () => embedded], ["SmolLM2-135M", s
       assert.deepStrictEqual(theirs.encode(text, { add_special_tokens: false }), ours.encode(text), text)
     }
   })
+})
+
+it("the program of docs/export.md draws", async () => {
+  const [block] = blocksOf(documents().find(({ file }) => file === "docs/export.md")!).filter(({ language }) => language === "js")
+  const program = path.join(work, "program.mjs")
+  fs.writeFileSync(program, `${block!.code}\nconsole.log(drawing)\n`)
+  fs.symlinkSync(path.join(import.meta.dirname, "node_modules"), path.join(work, "node_modules"))
+  fs.symlinkSync(path.join(work, "the-embedded-policy"), path.join(work, "first-onnx"))
+  const { stdout } = await promisify(execFile)(process.execPath, [program], { cwd: work })
+  assert.match(stdout, /<svg xmlns.*<circle .*<\/svg>/)
 })

@@ -46,6 +46,12 @@ export interface Pushed {
   readonly known: number
 }
 
+/**
+ * For a large body. Else Node's fetch keeps a copy of all that it sends, in case that a redirect asks for it again (step
+ * 8.1 of HTTP-network-or-cache fetch: without a window and without redirects, nothing is cloned).
+ */
+const once = { redirect: "error", window: null } as const
+
 /** Most bytes of an answer. */
 const longestAnswer = 32e6
 /** The library wants something that looks like one; `send` puts the real one in its place. */
@@ -139,7 +145,7 @@ export const push = Effect.fn("push")(function*(o: Push) {
     const own = [signal, late.signal, ...(init.signal == null ? [] : [init.signal])]
     try {
       const response = atMost(
-        await fetch(url, { ...init, headers, ...(body == null ? {} : { body }), signal: AbortSignal.any(own) }).catch((cause) => {
+        await fetch(url, { ...init, headers, ...(body instanceof Blob ? once : {}), ...(body == null ? {} : { body }), signal: AbortSignal.any(own) }).catch((cause) => {
           throw signal.aborted ? cause : lostConnection(new URL(url).host, late.signal.aborted ? late.signal.reason : cause, shown)
         }),
         longestAnswer
