@@ -8,6 +8,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Layer } from "effect"
 import { type CompletionRow, Tracker, untracked } from "../../src/stages/Tracker.ts"
+import { makeFolders } from "../../src/system/folders.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
 
@@ -49,7 +50,7 @@ const encode = async ({ rows, step }: Table): Promise<Uint8Array> => {
 export const layer = ({ folder, from = 0, note }: ParquetOptions) => Layer.effect(Tracker, Effect.gen(function*() {
   let begun = false
   const begin = () => {
-    fs.mkdirSync(folder, { recursive: true })
+    makeFolders(folder)
     for (const name of fs.readdirSync(folder)) {
       if (Number(tableFile.exec(name)?.[1] ?? -1) >= from) fs.rmSync(path.join(folder, name))
     }

@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Clock, Effect, Layer } from "effect"
 import { numbersOf, type TrackedStep, Tracker, untracked } from "../../src/stages/Tracker.ts"
+import { makeFolders } from "../../src/system/folders.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
 import { bounded, TrackerFailed } from "./bounded.ts"
 import { before, scalarsEvent, startEvent, textEvent, versionEvent } from "./tfevents.ts"
@@ -46,7 +47,7 @@ const asMarkdown = (config: TensorboardOptions["config"]): string =>
   JSON.stringify(config, null, 2).split("\n").map((line) => `    ${line}`).join("\n")
 
 const begin = async ({ config, folder, from }: TensorboardOptions, seconds: number) => {
-  fs.mkdirSync(folder, { recursive: true })
+  makeFolders(folder)
   const known = from === undefined ? -1 : await cutOff(folder, from)
   const handle = await fs.promises.open(path.join(folder, nameIn(folder, seconds)), "wx")
   const head = [

@@ -16,7 +16,6 @@ import type { PlacedLayers } from "../wiring/run/own-layers.ts"
 import type { RunRequest } from "../wiring/run/run-parts.ts"
 import { givenSettings, numberFlag, settingFlags } from "../wiring/setting-flags.ts"
 import { resolveConfig, type SettingName, settings } from "../wiring/settings.ts"
-import { steered } from "../wiring/studio/steered.ts"
 
 /** Training stopped because it diverged, and the result is no better than its start. The message says what to do. */
 class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
@@ -61,6 +60,8 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
     style: progressStyle(json)
   }
   if (!studio) return yield* trainRun(request, json, () => Effect.void)
+  // Loaded here alone: a run without a page need not wait for its server's modules.
+  const { steered } = yield* Effect.promise(() => import("../wiring/studio/steered.ts"))
   yield* steered(yield* resolveConfig(undefined, {}), studioPort, (open) =>
     trainRun(request, json, (folder) => Effect.flatMap(open(folder), (url) => say(`Studio: ${url}`))))
 }, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again: online DPO, or another objective (--loss-type). Settings take TRL's names, with hyphens or underscores"))

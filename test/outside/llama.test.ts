@@ -13,7 +13,7 @@ import { openDecoder, readDecoderConfig } from "../../src/model/model-folder.ts"
 import { openTokenizer } from "../../src/model/tokenizer/tokenizer.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 import { withTokenizer } from "../support/small-tokenizer.ts"
-import { embedded, gapOf, greedy, type Greedy, smollm2, tell } from "./own.ts"
+import { embedded, gapOf, greedy, type Greedy, policies, tell } from "./own.ts"
 
 const golden = path.join(import.meta.dirname, "../golden")
 const work = scratchFolder("outside-llama")
@@ -54,7 +54,7 @@ const heard = async (file: string, { ids, prompt }: Pick<Greedy, "ids" | "prompt
   }
 }
 
-describe.each([["the embedded policy", async () => embedded], ["SmolLM2-135M", smollm2]] as const)("%s", (name, folderOf) => {
+describe.each(policies)("%s", (name, folderOf) => {
   let folder: string
   let own: Greedy
   beforeAll(async () => {

@@ -12,10 +12,21 @@ import { defaultFormat, openTokenizer, promptIds } from "../../src/model/tokeniz
 
 export const embedded = path.join(import.meta.dirname, "../../models/policy")
 
-/** The folder that SMOLLM2 names, else the model of the Hub. */
-export const smollm2 = async (): Promise<string> =>
+const hubAnswers = () => fetch(process.env["HF_ENDPOINT"] ?? "https://huggingface.co", { signal: AbortSignal.timeout(5000) }).then(({ ok }) => ok, () => false)
+
+/** Whether there is a SmolLM2: SMOLLM2 names a folder, or the Hub answers. */
+const hasSmollm2 = process.env["SMOLLM2"] !== undefined || await hubAnswers()
+if (!hasSmollm2) console.log("Left out: SmolLM2-135M, because the Hub does not answer. SMOLLM2 may name its folder.")
+
+const smollm2 = async (): Promise<string> =>
   process.env["SMOLLM2"] ??
     (await Effect.runPromise(resolveModel("HuggingFaceTB/SmolLM2-135M-Instruct", policyKind, { style: "plain" }))).folder
+
+/** The policies that exports are tried with. */
+export const policies: ReadonlyArray<readonly [name: string, folder: () => Promise<string>]> = [
+  ["the embedded policy", async () => embedded],
+  ...(hasSmollm2 ? [["SmolLM2-135M", smollm2] as const] : [])
+]
 
 export interface Greedy {
   readonly prompt: ReadonlyArray<number>

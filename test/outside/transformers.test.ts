@@ -12,7 +12,7 @@ import { openDecoder } from "../../src/model/model-folder.ts"
 import { openTokenizer } from "../../src/model/tokenizer/tokenizer.ts"
 import { blocksOf, documents } from "../support/documents.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
-import { embedded, gapOf, greedy, type Greedy, smollm2, tell } from "./own.ts"
+import { gapOf, greedy, type Greedy, policies, tell } from "./own.ts"
 
 interface Tensor {
   readonly dims: ReadonlyArray<number>
@@ -52,7 +52,7 @@ const logpOf = (logits: ArrayLike<number>, from: number, vocab: number, id: numb
   return logits[from + id]! - most - Math.log(sum)
 }
 
-describe.each([["the embedded policy", async () => embedded], ["SmolLM2-135M", smollm2]] as const)("%s", (name, folderOf) => {
+describe.each(policies)("%s", (name, folderOf) => {
   const label = name.replaceAll(" ", "-")
   let folder: string
   let own: Greedy
