@@ -16,18 +16,19 @@ const height = 170
 const smooth = (values: Values): Values => {
   const width = Math.max(1.5, values.length / 40)
   const reach = Math.ceil(3 * width)
+  const weights = Array.from({ length: reach + 1 }, (_, distance) => Math.exp(-((distance / width) ** 2) / 2))
   return values.map((value, at) => {
     if (value === null) return null
     let total = 0
-    let weights = 0
+    let whole = 0
     for (let i = Math.max(0, at - reach); i <= Math.min(values.length - 1, at + reach); i++) {
       const neighbour = values[i]
       if (neighbour === null || neighbour === undefined) continue
-      const weight = Math.exp(-(((i - at) / width) ** 2) / 2)
+      const weight = weights[Math.abs(i - at)]!
       total += weight * neighbour
-      weights += weight
+      whole += weight
     }
-    return total / weights
+    return total / whole
   })
 }
 
@@ -102,7 +103,11 @@ const Panel = ({ every, panel: { note, series, share, title }, steps }: PanelPro
       chart.current = undefined
     }
   }, [theme, smoothing, share, series.map(({ label }) => label).join("\n")])
-  useEffect(() => chart.current?.setData(data), [values, steps])
+  const fresh = useRef(true) // the chart is made with its first data
+  useEffect(() => {
+    if (!fresh.current) chart.current?.setData(data)
+    fresh.current = false
+  }, [values, steps])
 
   const shown = at === null || at >= steps.length ? undefined : at
   const said = values.map((known, i) => shown === undefined ? smoothed[i]!.findLast((value) => value !== null) : known[shown])
@@ -119,6 +124,20 @@ const Panel = ({ every, panel: { note, series, share, title }, steps }: PanelPro
   </figure>`
 }
 
+/** Panels that are made in one frame, so that the first can be seen while the others are made. */
+const aFrame = 2
+
+const Panels = ({ curves: { every, panels, steps } }: { readonly curves: Data }) => {
+  const [made, setMade] = useState(aFrame)
+  useEffect(() => {
+    if (made >= panels.length) return
+    const frame = requestAnimationFrame(() => setMade(made + aFrame))
+    return () => cancelAnimationFrame(frame)
+  }, [made, panels.length])
+  return html`<div class="panels">${panels.map((panel, n) =>
+    n < made ? html`<${Panel} key=${panel.title} panel=${panel} steps=${steps} every=${every} />` : html`<div key=${panel.title} class="panel waiting" aria-hidden="true"></div>`)}</div>`
+}
+
 export const Curves = ({ curves }: { readonly curves: Data | undefined }) => {
   const many = curves !== undefined && curves.steps.length >= fewPoints
   return html`<section aria-labelledby="curves-title">
@@ -128,6 +147,6 @@ export const Curves = ({ curves }: { readonly curves: Data | undefined }) => {
       ? html`<div class="panels" aria-hidden="true">${Array.from({ length: 9 }, (_, i) => html`<div key=${i} class="panel waiting"></div>`)}</div>`
       : curves.panels.length === 0
       ? html`<p class="note">No step is done yet.</p>`
-      : html`<div class="panels">${curves.panels.map((panel) => html`<${Panel} key=${panel.title} panel=${panel} steps=${curves.steps} every=${curves.every} />`)}</div>`}
+      : html`<${Panels} curves=${curves} />`}
   </section>`
 }
