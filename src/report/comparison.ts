@@ -6,7 +6,8 @@ import type { Asked, Measures, PolicyDrawings, Standing } from "../evaluation/st
 import type { VariantStanding } from "../evaluation/variants.ts"
 import { first, isRight } from "../evaluation/worth.ts"
 import type { Interval } from "../evaluation/statistics.ts"
-import { counted, dollars, type Html, html, interval, number, percent } from "./html.ts"
+import { type Html, html } from "./html.ts"
+import { counted, dollars, interval, number, percent } from "./words.ts"
 import { pageOf } from "./page.ts"
 import { style } from "./style.css.ts"
 

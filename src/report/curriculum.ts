@@ -1,7 +1,8 @@
 /** The part of the page that tells what became of a curriculum's stages. */
 import { askedOf, outcomeOf, type StageHistory, stageHistory } from "../curriculum/history.ts"
 import type { ReportData } from "./data.ts"
-import { type Html, html, integer } from "./html.ts"
+import { type Html, html } from "./html.ts"
+import { integer } from "./words.ts"
 
 /** Values shown of a stage: its last ones. */
 const mostValues = 24

@@ -1,5 +1,6 @@
 /** Which curves the page shows, and their numbers in the form that the page's script reads. */
-import { type Html, html, integer, number, percent } from "./html.ts"
+import { type Html, html } from "./html.ts"
+import { integer, number, percent } from "./words.ts"
 import type { MetricsRow } from "./data.ts"
 
 type Read = (row: MetricsRow) => number | undefined

@@ -1,5 +1,6 @@
 /** The greedy drawings, before and after, of held-out prompts, side by side. */
-import { type Html, html, integer } from "./html.ts"
+import { type Html, html } from "./html.ts"
+import { integer } from "./words.ts"
 import type { DrawingView, Example } from "./data.ts"
 
 /** Cards that a reader sees before asking for the rest; without scripts all are shown. */

@@ -1,7 +1,8 @@
 /** The part of the page that compares the policies: right by temperature, by kind, and beside the best of several. */
 import { type Learning, type PolicyMeasures, type RightChange, type WinRate } from "../evaluation/measures.ts"
 import { kindNames, leastPrompts, told } from "../evaluation/sentence.ts"
-import { counted, type Html, html, integer, interval, number, percent } from "./html.ts"
+import { type Html, html } from "./html.ts"
+import { counted, integer, interval, number, percent } from "./words.ts"
 
 /** A difference of shares, in points: `+12 [8, 16]`. */
 const points = ({ lower, upper, value }: RightChange["difference"]): string => {

@@ -1,6 +1,7 @@
 /** The parts of the page that are text, tables and bars. */
 import { grouped } from "./curves.ts"
-import { counted, dollars, duration, type Html, html, integer, interval, number, percent } from "./html.ts"
+import { type Html, html } from "./html.ts"
+import { counted, dollars, duration, integer, interval, meanings, number, percent } from "./words.ts"
 import type { Interval } from "../evaluation/statistics.ts"
 import type { MetricsRow, ReportData } from "./data.ts"
 import { result } from "./learning.ts"
@@ -45,22 +46,6 @@ const range = ({ lower, upper, value }: Interval): Html =>
   html`<span class="range" aria-hidden="true"><i style="left:${(100 * lower).toFixed(1)}%;width:${
     (100 * (upper - lower)).toFixed(1)
   }%"></i><b style="left:${(100 * value).toFixed(1)}%"></b></span>`
-
-const meanings: Readonly<Record<string, string>> = {
-  "no-svg": "no complete <svg> in the text",
-  "too-large": "over the limits on bytes, elements or nesting",
-  malformed: "not well-formed XML",
-  "not-svg": "the root is not svg",
-  forbidden: "scripts, images, external references, unknown elements",
-  text: "drawn letters the prompt did not ask for",
-  "bad-number": "a number not finite or out of range",
-  cycle: "references in a cycle, or too costly",
-  "render-error": "refused by the renderer",
-  blank: "next to nothing visible",
-  deadline: "took too long",
-  memory: "took too much memory",
-  crash: "the renderer’s process died"
-}
 
 const otherFaults: Readonly<Record<string, string>> = {
   "judge/failed": "judge's answers that were not a verdict",

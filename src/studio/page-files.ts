@@ -1,6 +1,7 @@
 /**
- * The studio's page: its own modules, and the libraries that they import, from where npm put them. Nothing is built and nothing
- * comes from elsewhere: in a checkout a module's types are stripped when it is asked for.
+ * The studio's page: its own modules and the report's words, under the paths that they have in src/, and the libraries that they
+ * import, from where npm put them. Nothing is built and nothing comes from elsewhere: in a checkout a module's types are stripped
+ * when it is asked for.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -32,7 +33,7 @@ const types: Readonly<Record<string, string>> = {
   ts: "text/javascript; charset=utf-8"
 }
 
-const index = (): string => fs.readFileSync(path.join(folder, "index.html"), "utf8").replace(/(src="page\/\w+\.)ts"/, `$1${ending}"`)
+const index = (): string => fs.readFileSync(path.join(folder, "index.html"), "utf8").replace(/(src="studio\/page\/\w+\.)ts"/, `$1${ending}"`)
 
 /** The one script that stands in the page itself: where libraries are. */
 const importMap = (page: string): string => /<script type="importmap">([\s\S]*?)<\/script>/.exec(page)?.[1] ?? ""
@@ -81,6 +82,7 @@ export const pageRoutes = Layer.mergeAll(
     const page = index()
     return HttpServerResponse.text(page, { contentType: "text/html; charset=utf-8", headers: { ...headers, "content-security-policy": policyOf(page) } })
   })),
-  HttpRouter.add("GET", "/page/:name", Effect.flatMap(HttpRouter.params, ({ name = "" }) => own(name))),
+  HttpRouter.add("GET", "/studio/page/:name", Effect.flatMap(HttpRouter.params, ({ name = "" }) => own(name))),
+  HttpRouter.add("GET", `/report/words.${ending}`, Effect.sync(() => file(fileURLToPath(new URL(`../report/words.${ending}`, import.meta.url))))),
   HttpRouter.add("GET", "/vendor/:name", Effect.flatMap(HttpRouter.params, ({ name = "" }) => library(name)))
 )

@@ -85,6 +85,13 @@ for (const node of ["22.19.0", "24"]) {
       assert.strictEqual(steps, 1)
     })
 
+    it("studio serves its page, whole", async () => {
+      fs.copyFileSync(path.join(consumer, "studio.js"), path.join(project.folder, "studio.js"))
+      const { files, runs } = JSON.parse(await shown("node studio.js", output(project.run("node", "studio.js"))))
+      assert.deepStrictEqual(runs, ["finished"])
+      assert.isAbove(files, 25)
+    })
+
     it("JavaScript imports every entry and composes a stream", async () => {
       fs.copyFileSync(path.join(consumer, "compose.js"), path.join(project.folder, "compose.js"))
       const line = await shown("node compose.js", output(project.run("node", "compose.js")))

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { grouped } from "../../src/report/curves.ts"
-import { dollars, duration, html, json, percent } from "../../src/report/html.ts"
+import { html, json } from "../../src/report/html.ts"
+import { dollars, duration, percent } from "../../src/report/words.ts"
 import { type DrawingView, type MetricsRow, renderReport, type ReportData } from "../../src/report/report.ts"
 import { encodePng } from "../../src/drawing/png.ts"
 import { evaluated, learning } from "../support/evaluated.ts"

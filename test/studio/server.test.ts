@@ -148,7 +148,7 @@ describe("what must not get through", () => {
     await refused(404, /no such drawing/, "/api/runs/first/rollouts/99/x/0")
     await refused(404, /no such drawing/, "/api/runs/first/pictures/0/..%2f..%2fetc/0")
     await refused(404, /no such pair/, "/api/runs/first/votes", { body: { step: 0, promptId: "x", left: 0, right: 1, choice: "left", blind: true } })
-    for (const file of ["/page/..%2fapi.ts", "/page/tsconfig.json", "/page/%2e%2e", "/vendor/..%2f..%2fpackage.json", "/vendor/toString"]) {
+    for (const file of ["/studio/page/..%2fapi.ts", "/studio/page/tsconfig.json", "/studio/page/%2e%2e", "/report/html.ts", "/studio/api.ts", "/vendor/..%2f..%2fpackage.json", "/vendor/toString"]) {
       assert.strictEqual((await ask(file)).status, 404, file)
     }
   })
@@ -173,7 +173,7 @@ describe("the page", () => {
     assert.match(policy, /script-src 'self' 'sha256-/)
     assert.notMatch(policy, /script-src[^;]*unsafe/)
     assert.notMatch(text, /(src|href)="(https?:|\/)/)
-    for (const [, name] of text.matchAll(/"(?:\.\/)?(vendor\/[\w.]+|page\/[\w.]+)"/g)) {
+    for (const [, name] of text.matchAll(/"(?:\.\/)?(vendor\/[\w.]+|studio\/page\/[\w.]+)"/g)) {
       const file = await ask(`/${name}`)
       assert.strictEqual(file.status, 200, name)
       assert.match(String(file.headers["content-type"]), /^text\/(javascript|css)/)
@@ -183,10 +183,11 @@ describe("the page", () => {
   it("imports only modules that are served", async () => {
     const modules = fs.readdirSync(path.join(import.meta.dirname, "../../src/studio/page")).filter((name) => name.endsWith(".ts"))
     for (const name of modules) {
-      const { status, text } = await ask(`/page/${name}`)
+      const { status, text } = await ask(`/studio/page/${name}`)
       assert.strictEqual(status, 200)
       for (const [, imported] of text.matchAll(/from "\.\/([\w.]+)"/g)) assert.include(modules, imported)
-      assert.notMatch(text, /from "\.\.\//)
+      for (const [, imported] of text.matchAll(/from "\.\.\/\.\.\/([\w./]+)"/g)) assert.strictEqual((await ask(`/${imported}`)).status, 200, imported)
+      assert.notMatch(text, /from "\.\.\/\w/)
     }
   })
 })

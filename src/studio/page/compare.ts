@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks"
 import { ask, type Drawing, type Overview, told } from "./ask.ts"
 import { DrawnPicture, lastPolicy, mostSeed, NumberField, PolicyField, valueOf } from "./drawing.ts"
-import { counted } from "./format.ts"
+import { counted } from "../../report/words.ts"
 import { html } from "./html.ts"
 import { replace, toTab } from "./route.ts"
 

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks"
 import uPlot from "uplot"
 import type { Curves as Data } from "./ask.ts"
-import { integer, number, percent } from "./format.ts"
+import { integer, number, percent } from "../../report/words.ts"
 import { html } from "./html.ts"
 import { useTheme } from "./theme.ts"
 

@@ -1,6 +1,7 @@
 /** What Compare and Playground share: settings of a draw, and a drawing that was made for the page. */
 import type { Drawing } from "./ask.ts"
-import { counted, fixed, nats } from "./format.ts"
+import { counted } from "../../report/words.ts"
+import { fixed, nats } from "./format.ts"
 import { html } from "./html.ts"
 import { Picture } from "./picture.ts"
 

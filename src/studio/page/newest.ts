@@ -1,7 +1,7 @@
 /** The newest drawings, one group for each prompt of a step, and what the judge said of them. */
 import { useEffect, useState } from "preact/hooks"
 import { ask, pictureOf, type RolloutRow } from "./ask.ts"
-import { integer } from "./format.ts"
+import { integer } from "../../report/words.ts"
 import { html } from "./html.ts"
 import { useLive } from "./live.ts"
 import { Picture } from "./picture.ts"

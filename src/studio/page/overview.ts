@@ -1,7 +1,8 @@
 /** The state of a run at a glance, kept up to date. */
 import { ask, type Overview } from "./ask.ts"
 import { Curves } from "./curves.ts"
-import { counted, dollars, duration, integer, meanings, number, percent, time } from "./format.ts"
+import { counted, dollars, duration, integer, meanings, number, percent } from "../../report/words.ts"
+import { time } from "./format.ts"
 import { html } from "./html.ts"
 import { unknown, useLive } from "./live.ts"
 import { Newest } from "./newest.ts"

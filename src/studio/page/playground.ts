@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks"
 import { ask, type Drawing, type Judged, type Overview, told } from "./ask.ts"
 import { DrawnPicture, lastPolicy, mostSeed, NumberField, PolicyField, valueOf } from "./drawing.ts"
-import { counted, dollars, number, percent } from "./format.ts"
+import { counted, dollars, number, percent } from "../../report/words.ts"
 import { html } from "./html.ts"
 import { replace, toTab } from "./route.ts"
 

@@ -1,7 +1,8 @@
 /** One drawing: what it looks like, how it was drawn, what was said of it and what was learned from it. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { ask, type Overview, pictureOf, type Place, type Rollout, told } from "./ask.ts"
-import { dollars, finished, fixed, integer, meanings, number, percent } from "./format.ts"
+import { dollars, integer, meanings, number, percent } from "../../report/words.ts"
+import { finished, fixed } from "./format.ts"
 import { html } from "./html.ts"
 import { useLive } from "./live.ts"
 import { isBetter, record } from "./newest.ts"

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks"
 import { type Overview, pictureOf, type RolloutRow } from "./ask.ts"
 import { type Feed, makeFeed } from "./feed.ts"
-import { counted, integer, meanings } from "./format.ts"
+import { counted, integer, meanings } from "../../report/words.ts"
 import { html } from "./html.ts"
 import { isBetter, record, shortRecord } from "./newest.ts"
 import { Picture } from "./picture.ts"

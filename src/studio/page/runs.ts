@@ -1,7 +1,8 @@
 /** All runs of the folder. */
 import { useEffect } from "preact/hooks"
 import type { Runs, RunCard } from "./ask.ts"
-import { counted, date, dollars, duration, integer, percent } from "./format.ts"
+import { counted, dollars, duration, integer, percent } from "../../report/words.ts"
+import { date } from "./format.ts"
 import { html } from "./html.ts"
 import { toTab } from "./route.ts"
 

@@ -1,7 +1,7 @@
 /** What a person may do to the run that this process trains. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { ask, type Steer, type Steering as State, told } from "./ask.ts"
-import { dollars } from "./format.ts"
+import { dollars } from "../../report/words.ts"
 import { html } from "./html.ts"
 
 /** Leaves by Escape too. */

@@ -1,7 +1,8 @@
 /** The tokens of a drawing, the less likely the stronger coloured. */
 import { useRef, useState } from "preact/hooks"
 import type { Rollout } from "./ask.ts"
-import { counted, nats, percent } from "./format.ts"
+import { counted, percent } from "../../report/words.ts"
+import { nats } from "./format.ts"
 import { html } from "./html.ts"
 
 type Token = Rollout["tokenList"][number]

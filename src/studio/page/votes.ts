@@ -1,7 +1,8 @@
 /** A person says which of two drawings is better, without having seen what the judge said. */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks"
 import { type Agreement, ask, type NextPair, pictureOf, told, type Vote, voteRowsOf } from "./ask.ts"
-import { counted, fixed, percent } from "./format.ts"
+import { counted, percent } from "../../report/words.ts"
+import { fixed } from "./format.ts"
 import { html } from "./html.ts"
 
 type Pair = NonNullable<NextPair["pair"]>
