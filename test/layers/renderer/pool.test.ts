@@ -13,8 +13,11 @@ describe("renderer-pool: who is to blame", () => {
     while (pool.ready < 3) await pause(5)
     const before = pool.pids
     for (let i = 0; i < 20; i++) assert.strictEqual((await pool.render(circle(10 + i)))._tag, "Pixels")
-    const together = await Promise.all(Array.from({ length: 80 }, (_, i) => pool.render(circle(10 + i % 30))))
-    assert.deepStrictEqual(together.filter(({ _tag }) => _tag !== "Pixels"), [])
+    // On a busy machine one process may draw for all: it is some drawings of its own after which a process is replaced.
+    for (let round = 0; round < 25 && before.some((pid) => pool.pids.includes(pid)); round++) {
+      const together = await Promise.all(Array.from({ length: 80 }, (_, i) => pool.render(circle(10 + i % 30))))
+      assert.deepStrictEqual(together.filter(({ _tag }) => _tag !== "Pixels"), [])
+    }
     assert.deepStrictEqual(before.filter((pid) => pool.pids.includes(pid)), [])
     await pool.close()
   })
