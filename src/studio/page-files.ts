@@ -33,7 +33,18 @@ const types: Readonly<Record<string, string>> = {
   ts: "text/javascript; charset=utf-8"
 }
 
-const index = (): string => fs.readFileSync(path.join(folder, "index.html"), "utf8").replace(/(src="studio\/page\/\w+\.)ts"/, `$1${ending}"`)
+/** Every module at once, where the browser would otherwise find one behind the other. */
+const preloads = (): string =>
+  [
+    ...fs.readdirSync(folder).filter((name) => name.endsWith(`.${ending}`)).map((name) => `studio/page/${name}`),
+    `report/words.${ending}`,
+    ...Object.keys(libraries).filter((name) => name.endsWith(".js")).map((name) => `vendor/${name}`)
+  ].map((at) => `<link rel="modulepreload" href="${at}">\n`).join("")
+
+const index = (): string =>
+  fs.readFileSync(path.join(folder, "index.html"), "utf8")
+    .replace(/(src="studio\/page\/\w+\.)ts"/, `$1${ending}"`)
+    .replace("</head>", `${preloads()}</head>`)
 
 /** The one script that stands in the page itself: where libraries are. */
 const importMap = (page: string): string => /<script type="importmap">([\s\S]*?)<\/script>/.exec(page)?.[1] ?? ""

@@ -228,7 +228,7 @@ describe.skipIf(chromium === undefined)("a finished run", () => {
     await page.locator(".drawing a").first().focus()
     await page.keyboard.press("Enter")
     await page.getByRole("heading", { name: "Judgments" }).waitFor()
-    assert.strictEqual(await page.evaluate(() => document.activeElement?.id), "rollout-title")
+    await page.waitForFunction(() => document.activeElement?.id === "rollout-title")
     noTrouble()
   })
 })
