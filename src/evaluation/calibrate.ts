@@ -4,7 +4,7 @@ import type { Outcome, Verdict } from "../domain.ts"
 import { decideRenderings } from "../lessons/decide.ts"
 import { Judge } from "../stages/Judge.ts"
 import { renderFor } from "../stages/render-for.ts"
-import { type Interval, wilson } from "./statistics.ts"
+import { type Interval, median, wilson } from "./statistics.ts"
 import { type ErrorName, errorNames, isGross, isTextCheat, type KnownPair, some } from "./known-pairs.ts"
 
 export interface ErrorAccuracy {
@@ -127,6 +127,3 @@ export const calibrate = Effect.fn("calibrate")(function*(
     costPer1000: asked.length === 0 ? 0 : 1000 * cost / asked.length
   } satisfies Calibration as Calibration
 })
-
-const median = (xs: ReadonlyArray<number>): number =>
-  xs.length === 0 ? 0 : xs.toSorted((a, b) => a - b)[Math.floor(xs.length / 2)]!

@@ -50,6 +50,9 @@ export const pairedBootstrap = (differences: ReadonlyArray<number>, seed: number
 /** 0 of nothing. */
 export const mean = (xs: ReadonlyArray<number>): number => xs.length === 0 ? 0 : xs.reduce((sum, x) => sum + x, 0) / xs.length
 
+/** The upper one of two in the middle; 0 of nothing. */
+export const median = (xs: ReadonlyArray<number>): number => xs.toSorted((a, b) => a - b)[Math.floor(xs.length / 2)] ?? 0
+
 /**
  * Cohen's kappa (Cohen 1960): agreement of two raters beyond what their label frequencies give by chance; 1 is perfect,
  * 0 is chance. NaN if both always give one and the same label, or there are no labels.

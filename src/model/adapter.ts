@@ -37,7 +37,7 @@ export const adapterFiles = (
 ): ReadonlyArray<readonly [string, string | Uint8Array]> => [
   ["adapter_config.json", JSON.stringify(adapterConfig(lora, base), null, 2) + "\n"],
   ["adapter_model.safetensors", encodeSafetensors(parameters)],
-  ["README.md", frontMatter(base, card.tags) + card.text]
+  ["README.md", frontMatter(base.name, card.tags) + card.text]
 ]
 
 const adapterConfig = (lora: LoraConfig, base: Base) => ({
@@ -60,8 +60,9 @@ const adapterConfig = (lora: LoraConfig, base: Base) => ({
   modules_to_save: null
 })
 
-const frontMatter = (base: Base, tags: ReadonlyArray<string>): string =>
-  `---\nbase_model: ${base.name}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n${["lora", ...tags, "svg", "vequinox"].map((tag) => `- ${tag}\n`).join("")}---\n`
+/** Of a card, for the Hub. @param tags besides lora, svg and vequinox */
+export const frontMatter = (base: string, tags: ReadonlyArray<string> = []): string =>
+  `---\nbase_model: ${base}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n${["lora", ...tags, "svg", "vequinox"].map((tag) => `- ${tag}\n`).join("")}---\n`
 
 export interface Adapter {
   readonly lora: LoraConfig

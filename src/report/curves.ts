@@ -82,7 +82,7 @@ const panels: ReadonlyArray<Panel> = [
 ]
 
 /** Most points of a curve: a panel is a few hundred pixels wide, so more would show nothing more. */
-const mostPoints = 400
+export const mostPoints = 400
 /** Fewer points than this are shown unchanged. */
 const fewPoints = 12
 

@@ -1,3 +1,5 @@
+import { curvesStyle } from "./curves.css.ts"
+
 /** The page's style: system fonts, two inks, light and dark. `--c1` to `--c6` are at least 3 : 1 on their background. */
 export const style = `
 :root {
@@ -84,18 +86,7 @@ button.all:hover, .filter label:hover span { border-color: var(--soft); }
 
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 16px; margin-top: 22px; }
 .panel { min-width: 0; padding: 14px 14px 8px; border: 1px solid var(--line); border-radius: 12px; background: var(--card); break-inside: avoid; }
-.panel figcaption p { color: var(--soft); font-size: 12.5px; line-height: 1.35; }
-.legend { display: flex; flex-wrap: wrap; gap: 0 14px; margin: 3px 0 4px; font-size: 13px; }
-.legend b { font-weight: 600; }
-.legend .at { margin-left: auto; color: var(--soft); }
-.key { display: inline-block; width: 10px; height: 10px; margin-right: 7px; border-radius: 3px; }
-.legend .key { width: 12px; height: 3px; margin-right: 6px; vertical-align: 0.28em; border-radius: 2px; }
-.plot { height: 170px; }
-.uplot { font-family: inherit; }
-.u-hz .u-cursor-x { border-right: 1px solid var(--soft); }
-i.k1 { background: var(--c1); } i.k2 { background: var(--c2); } i.k3 { background: var(--c3); }
-i.k4 { background: var(--c4); } i.k5 { background: var(--c5); } i.k6, i.wall { background: var(--c6); }
-rect.k1 { fill: var(--c1); } rect.k2 { fill: var(--c2); } rect.k3 { fill: var(--c3); }
+${curvesStyle}rect.k1 { fill: var(--c1); } rect.k2 { fill: var(--c2); } rect.k3 { fill: var(--c3); }
 rect.k4 { fill: var(--c4); } rect.k5 { fill: var(--c5); } rect.k6 { fill: var(--c6); }
 
 .beside { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 7fr); gap: 36px; margin-top: 22px; align-items: start; }

@@ -7,6 +7,12 @@ import { explain } from "../system/files.ts"
 
 export const manifestFile = "state.json"
 
+/** Names of a run's checkpoints, `step-N`, in the order of their steps. @param folder where they lie; it may be missing */
+export const checkpointNames = (folder: string): ReadonlyArray<string> =>
+  (fs.existsSync(folder) ? fs.readdirSync(folder) : [])
+    .filter((name) => /^step-\d+$/.test(name))
+    .toSorted((a, b) => Number(a.slice(5)) - Number(b.slice(5)))
+
 const KeptState = Schema.Struct({ version: Schema.Int, updates: Schema.Int })
 
 const Manifest = Schema.Struct({

@@ -9,7 +9,7 @@ import { type StageHistory, stageHistory } from "../curriculum/history.ts"
 import type { Alarm } from "../domain.ts"
 import { divergence } from "../evaluation/divergence.ts"
 import { explain, FileProblem } from "../system/files.ts"
-import { checkFiles } from "./checkpoint-files.ts"
+import { checkFiles, checkpointNames } from "./checkpoint-files.ts"
 
 type Numbers = Readonly<Record<string, number>>
 
@@ -103,9 +103,7 @@ export const folderHealth = (given: string): Effect.Effect<FolderHealth, FilePro
     const config = json("config.json")
     const metrics = metricsOf(read("metrics.jsonl") ?? "")
     const folder = file("checkpoints")
-    const names = fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => /^step-\d+$/.test(name)) : []
-    const checkpoints = names.map((name) => checkpoint(folder, name))
-      .toSorted((a, b) => Number(a.name.slice(5)) - Number(b.name.slice(5)))
+    const checkpoints = checkpointNames(folder).map((name) => checkpoint(folder, name))
     const whole = checkpoints.findLast((each) => each.damage === undefined)
     const instead = whole === undefined ? "no other is whole" : `${whole.name} is whole`
     const last = Math.max(...metrics.steps.keys())

@@ -1,7 +1,7 @@
 /**
- * The HTTP API of `vequinox serve`: what OpenAI's clients send and read, vLLM's additions for sampling and adapters, Eval Protocol's
- * rollouts, requirements of drawings, health and metrics. Fields that a client may send and that change nothing here are ignored; those that would change the answer and
- * cannot be honoured are refused by name (request.ts).
+ * The HTTP API of `vequinox serve`: what OpenAI's clients send and read, vLLM's additions for sampling and adapters, Eval
+ * Protocol's rollouts, requirements of drawings, health and metrics. Fields that a client may send and that change nothing here
+ * are ignored; those that would change the answer and cannot be honoured are refused by name (request.ts).
  */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"

@@ -44,6 +44,9 @@ export type Refusal = (typeof errors)[number]["Type"]
 export const refuse = (kind: Kind, message: string, param: string | null = null, code: string | null = null): Refusal =>
   ({ error: { message, type: kinds[kind].type, param, code } }) as Refusal
 
+/** A failure that has a sentence of its own is told in it: it ends one request, never the server. */
+export const asRefusal = (failure: Refusal | { readonly message: string }): Refusal => "error" in failure ? failure : refuse("failed", failure.message)
+
 export const kindOf = (refusal: Refusal): Kind =>
   (Object.keys(kinds) as ReadonlyArray<Kind>).find((kind) => kinds[kind].type === refusal.error.type)!
 

@@ -6,11 +6,10 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Finish, KillReason, Outcome, RejectReason } from "../domain.ts"
+import { between, whole } from "../serve/fields.ts"
 import { Guarded, Readable } from "../serve/guard.ts"
 import { errors } from "../serve/refusals.ts"
 
-const whole = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
-const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
 const fromQuery = (minimum: number, maximum: number) =>
   Schema.NumberFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum }))
 

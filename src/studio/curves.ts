@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { curvesOf } from "../report/curves.ts"
 import type { Curves } from "./api.ts"
 import { Archive } from "./archive.ts"
-import type { Memory } from "./memory.ts"
+import type { Memory } from "./reports-so-far.ts"
 
 export const studioCurves = Effect.fnUntraced(function*(folder: string, remember: Memory) {
   const { points: { every, rows } } = yield* remember(folder, yield* (yield* Archive).extent(folder))

@@ -2,37 +2,31 @@
 import { Effect, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { type Prompt, Rendering } from "../domain.ts"
+import type { Prompt, Rendering } from "../domain.ts"
 import { encodePng } from "../drawing/png.ts"
+import { hash32 } from "../engine/random.ts"
 import { tokenizing } from "../model/tokenizer/limits.ts"
 import { openTokenizer, type PolicyTokenizer } from "../model/tokenizer/tokenizer.ts"
 import { promptOf } from "../prompts.ts"
 import { preferenceLine } from "../run/folder.ts"
-import { refuse, type Refusal } from "../serve/refusals.ts"
+import { asRefusal, refuse, type Refusal } from "../serve/refusals.ts"
 import { renderFor } from "../stages/render-for.ts"
 import type { Renderer } from "../stages/Renderer.ts"
-import type { FileProblem } from "../system/files.ts"
 import { mostRollouts, StudioApi } from "./api.ts"
 import { Archive, type Place } from "./archive.ts"
 import { studioCurves } from "./curves.ts"
 import { Live } from "./live.ts"
-import { makeMemory } from "./memory.ts"
+import { makeMemory } from "./reports-so-far.ts"
 import { card, overview, policiesOf, steeringOf } from "./overview.ts"
 import { Playground } from "./playground.ts"
 import type { FoundRuns } from "./runs.ts"
 import { agreementOf, preferencesOf, Votes } from "./votes.ts"
-import { hash32 } from "../engine/random.ts"
 
 /** Runs of a list; a folder may hold more. */
 const mostRuns = 100
 
-/** A store that cannot be read is the server's trouble, told in its own sentence. */
-const told = <A, E, R>(work: Effect.Effect<A, E | FileProblem, R>): Effect.Effect<A, Exclude<E, FileProblem> | Refusal, R> =>
-  Effect.catchIf(
-    work,
-    (error): error is Extract<E, FileProblem> => (error as FileProblem)._tag === "FileProblem",
-    (error) => Effect.fail(refuse("failed", (error as FileProblem).message))
-  ) as Effect.Effect<A, Exclude<E, FileProblem> | Refusal, R>
+/** A store that cannot be read is the server's trouble. */
+const told = Effect.mapError(asRefusal)
 
 const noDrawing = refuse("missing", "The run has no such drawing: it may have gone back to a checkpoint since.")
 

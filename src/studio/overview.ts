@@ -2,14 +2,16 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Option, Schema } from "effect"
+import { median } from "../evaluation/statistics.ts"
+import { checkpointNames } from "../run/checkpoint-files.ts"
 import { Summary } from "../run/summary.ts"
 import type { StoredReport } from "../stages/RunState.ts"
 import type { FileProblem } from "../system/files.ts"
 import type { Overview, RunCard, Steering } from "./api.ts"
 import { Archive, type Extent } from "./archive.ts"
 import { Live, type LiveRun } from "./live.ts"
-import type { Memory } from "./memory.ts"
 import { Playground, type RunPolicies } from "./playground.ts"
+import type { Memory } from "./reports-so-far.ts"
 import type { FoundRun } from "./runs.ts"
 
 type Settings = Readonly<Record<string, unknown>>
@@ -74,8 +76,6 @@ export const card = Effect.fnUntraced(function*(run: FoundRun) {
 
 const stageNames = ["sample", "render", "judge", "train", "wait", "step"]
 
-const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
-
 const stagesOf = (reports: ReadonlyArray<StoredReport>) =>
   stageNames.flatMap((stage) => {
     const seconds = reports.flatMap(({ metrics }) => metrics[`seconds/${stage}`] ?? [])
@@ -86,8 +86,7 @@ const stagesOf = (reports: ReadonlyArray<StoredReport>) =>
 const adaptersOf = (folder: string): ReadonlyMap<string, string> => {
   const holds = (at: string) => fs.existsSync(path.join(at, "adapter_config.json"))
   const checkpoints = path.join(folder, "checkpoints")
-  const names = fs.existsSync(checkpoints) ? fs.readdirSync(checkpoints).filter((name) => /^step-\d+$/.test(name)) : []
-  const all = names.toSorted((a, b) => Number(a.slice(5)) - Number(b.slice(5))).map((name) => [name, path.join(checkpoints, name)] as const)
+  const all = checkpointNames(checkpoints).map((name) => [name, path.join(checkpoints, name)] as const)
   return new Map([...all, ["adapter", path.join(folder, "adapter")] as const].filter(([, at]) => holds(at)))
 }
 
@@ -98,7 +97,6 @@ export const policiesOf = (folder: string): RunPolicies | string => {
   if (model === null || !fs.existsSync(model)) return "The policy's model folder is not on this machine, so nothing can be drawn with it."
   if (settings["lora_r"] === 0) return "This run trains all of its policy's parameters; the playground draws with adapters."
   return {
-    folder,
     model,
     adapters: adaptersOf(folder),
     format: {

@@ -1,7 +1,7 @@
 /**
- * The studio's page: its own modules and the report's words, under the paths that they have in src/, and the libraries that they
- * import, from where npm put them. Nothing is built and nothing comes from elsewhere: in a checkout a module's types are stripped
- * when it is asked for.
+ * The studio's page: its own modules, what it shares with the report (words, and how curves look), under the paths that they
+ * have in src/, and the libraries that they import, from where npm put them. Nothing is built and nothing comes from elsewhere:
+ * in a checkout a module's types are stripped when it is asked for.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -10,6 +10,7 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
+import { curvesStyle } from "../report/curves.css.ts"
 
 const folder = fileURLToPath(new URL("page/", import.meta.url))
 /** `ts` in a checkout, `js` in the built package. */
@@ -95,5 +96,6 @@ export const pageRoutes = Layer.mergeAll(
   })),
   HttpRouter.add("GET", "/studio/page/:name", Effect.flatMap(HttpRouter.params, ({ name = "" }) => own(name))),
   HttpRouter.add("GET", `/report/words.${ending}`, Effect.sync(() => file(fileURLToPath(new URL(`../report/words.${ending}`, import.meta.url))))),
+  HttpRouter.add("GET", "/report/curves.css", HttpServerResponse.text(curvesStyle, { contentType: types["css"]!, headers })),
   HttpRouter.add("GET", "/vendor/:name", Effect.flatMap(HttpRouter.params, ({ name = "" }) => library(name)))
 )

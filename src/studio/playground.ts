@@ -5,8 +5,6 @@ import type { Draw, Drawn, Judged, JudgeAsked } from "./api.ts"
 
 /** What is asked of a run's policies. */
 export interface RunPolicies {
-  /** Whole path of the run's folder. */
-  readonly folder: string
   /** The policy's model folder, from config.json. */
   readonly model: string
   /** Adapters by name; `base` is not among them. */

@@ -6,6 +6,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import { readNumberedRows, readText } from "../../system/files.ts"
+import { frontMatter } from "../adapter.ts"
 import { companionFiles, readDecoderConfig, readJson } from "../model-folder.ts"
 import { type CardOptions, datasetCard, type ModelForms, pushedModelCard } from "./cards.ts"
 import { PushRefused } from "./errors.ts"
@@ -91,7 +92,7 @@ const adapterFolder = Effect.fnUntraced(function*(folder: string, { base: given 
   }
   const readme = has(folder, "README.md")
     ? named(yield* readText(path.join(folder, "README.md")))
-    : `---\nbase_model: ${given ?? own}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- svg\n- vequinox\n---\n\n# SVG adapter for ${given ?? own}\n`
+    : `${frontMatter(given ?? own)}\n# SVG adapter for ${given ?? own}\n`
   return [config, asIs(folder, "adapter_model.safetensors"), { path: "README.md", content: { text: readme } }] satisfies ReadonlyArray<PushedFile>
 })
 

@@ -17,7 +17,7 @@ import { openDecoder } from "../../model/model-folder.ts"
 import { tokenizing } from "../../model/tokenizer/limits.ts"
 import { openTokenizer, promptIds } from "../../model/tokenizer/tokenizer.ts"
 import { promptOf } from "../../prompts.ts"
-import { refuse, type Refusal } from "../../serve/refusals.ts"
+import { asRefusal, refuse } from "../../serve/refusals.ts"
 import { Completions, completionSeed } from "../../stages/Completions.ts"
 import { renderFor } from "../../stages/render-for.ts"
 import { Renderer } from "../../stages/Renderer.ts"
@@ -158,7 +158,7 @@ export const layer = (options: PlaygroundOptions) =>
               return yield* Effect.forEach(asked.prompts, (prompt) => drawPrompt(policy, run, asked, name, adapter, prompt), { concurrency: "unbounded" })
             }), { concurrency: asked.policies.length })
           return { drawings: drawn.flat(2) } satisfies typeof Drawn.Type as typeof Drawn.Type
-        }).pipe(Effect.scoped, Effect.provideService(Renderer, renderer), asRefusals))
+        }).pipe(Effect.scoped, Effect.provideService(Renderer, renderer), Effect.mapError(asRefusal)))
       return Playground.of({
         judges: [...options.judges.keys()],
         draw,
@@ -174,12 +174,8 @@ export const layer = (options: PlaygroundOptions) =>
               const { by, confidence, costUsd = 0, outcome, reason = null, scores } = yield* decideRenderings(prompt, a, b, 3) // somebody is waiting
               return { outcome, confidence, by, reason, costUsd, scores: scores === undefined ? null : { left: scores[0], right: scores[1] } }
             }).pipe(Effect.provideContext(stages))
-          }).pipe(Effect.scoped, asRefusals)
+          }).pipe(Effect.scoped, Effect.mapError(asRefusal))
         )
       })
     })
   )
-
-/** Whatever fails here is told in its own sentence: it ends one request, never the process. */
-const asRefusals = <A, R>(work: Effect.Effect<A, { readonly message: string } | Refusal, R>): Effect.Effect<A, Refusal, R> =>
-  Effect.mapError(work, (error) => ("error" in error ? error : refuse("failed", error.message)))

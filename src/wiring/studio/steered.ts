@@ -14,9 +14,9 @@ import { openStudio } from "./open-studio.ts"
 /** The settings as the run has written them. */
 const settingsIn = (folder: string): TrainConfig => JSON.parse(fs.readFileSync(path.join(folder, "config.json"), "utf8"))
 
-/** Whether a judge asks nobody for money or time; one that was given in code is unknown here. */
-const isFree = ({ judge }: TrainConfig): boolean => judge !== "human" && Object.hasOwn(judges, judge) && judges[judge]!.asks === undefined
-const isPaid = ({ judge }: TrainConfig): boolean => Object.hasOwn(judges, judge) && judges[judge]!.asks !== undefined
+/** Whether its judge takes money, or nobody's time either; undefined of one that was given in code. */
+const priceOf = ({ judge }: TrainConfig): "paid" | "time" | "free" | undefined =>
+  !Object.hasOwn(judges, judge) ? undefined : judges[judge]!.asks !== undefined ? "paid" : judge === "human" ? "time" : "free"
 
 /**
  * Runs work under a wheel, and hands it what opens the studio once the run has a folder: that serves until its scope closes and
@@ -42,8 +42,9 @@ export const steered = Effect.fnUntraced(function*<A, E, R>(
   const open = (folder: string) =>
     Effect.suspend(() => {
       const settings = settingsIn(folder)
-      opened = { folder, budgetUsd: isPaid(settings) ? settings.budget_usd : null }
-      const own = isFree(settings) && settings.judge !== clip.judge ? [[settings.judge, settings] as const] : []
+      const price = priceOf(settings)
+      opened = { folder, budgetUsd: price === "paid" ? settings.budget_usd : null }
+      const own = price === "free" && settings.judge !== clip.judge ? [[settings.judge, settings] as const] : []
       return openStudio({ folder, port, judges: new Map([[clip.judge, clip], ...own]), device: settings.device, threads: settings.threads })
     })
   return yield* work(open).pipe(

@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import type { Alarm } from "../domain.ts"
 import { makeAlarms } from "../evaluation/trust.ts"
+import { mostPoints } from "../report/curves.ts"
 import type { StoredReport } from "../stages/RunState.ts"
 import { Archive, type Extent } from "./archive.ts"
 
@@ -76,9 +77,6 @@ export class Points {
     return this.#points.map(({ row }) => row)
   }
 }
-
-/** Most points of a curve: a panel is a few hundred pixels wide. */
-const mostPoints = 400
 
 /** What a run's reports come to so far. */
 export class Remembered {

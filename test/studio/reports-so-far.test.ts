@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import { makeAlarms } from "../../src/evaluation/trust.ts"
 import type { StoredReport } from "../../src/stages/RunState.ts"
 import { Archive, type Extent } from "../../src/studio/archive.ts"
-import { makeMemory, Points } from "../../src/studio/memory.ts"
+import { makeMemory, Points } from "../../src/studio/reports-so-far.ts"
 
 describe("points", () => {
   it("are means of equally many neighbouring steps, and never too many", () => {
