@@ -88,7 +88,7 @@ const columnMeanings: Readonly<Record<string, string>> = {
   step: "step of the run in which they were drawn",
   policy_version: "how often the policy had been updated then",
   judge: "who decided",
-  confidence: "how sure the judge was, from 0.5 to 1",
+  confidence: "how sure the judge was, from 0 to 1",
   label: "probability that `chosen` is the better one, as it was trained",
   weight: "how much the pair counted in training"
 }
