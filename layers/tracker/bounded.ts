@@ -3,7 +3,7 @@
  * each sending has a deadline; a failure that may pass is tried again, with growing pauses, while the queue fills.
  */
 import { Cause, Deferred, Effect, Exit, Fiber, Queue, Schema } from "effect"
-import type { Tracking } from "../../src/stages/Tracker.ts"
+import { droppedMetric, type Tracking } from "../../src/stages/Tracker.ts"
 
 /** A tracker did not take what it was sent. The reason is a part of a sentence and holds nobody else's words. */
 export class TrackerFailed extends Schema.TaggedError<TrackerFailed>()("TrackerFailed", {
@@ -90,7 +90,7 @@ export const bounded = Effect.fnUntraced(function*<A>({ batch, capacity, deadlin
       lost += underWay + Queue.sizeUnsafe(queue)
       yield* Effect.forkDetach(Fiber.interrupt(worker)) // a call of the system cannot be stopped, so nobody waits for it
     }
-    if (lost > 0) yield* note(`${name} was not told everything: see ${name}/dropped in the run's numbers.`)
+    if (lost > 0) yield* note(`${name} was not told everything: see ${droppedMetric(name)} in the run's numbers.`)
   })
   yield* Effect.addFinalizer(() => endWithin(hasty))
 
