@@ -62,6 +62,7 @@ export const watch = (runs: FoundRuns) =>
     const remember = makeMemory()
     const tokenizerOf = makeTokenizers()
     const votes = yield* Votes
+    const live = yield* Live
     const pictures = new Map<string, Uint8Array>()
     const pictureOf = Effect.fnUntraced(function*(folder: string, place: Place) {
       const key = JSON.stringify([folder, place])
@@ -80,7 +81,10 @@ export const watch = (runs: FoundRuns) =>
         const all = yield* runs.list
         return { runs: yield* Effect.forEach(all.slice(0, mostRuns), card), leftOut: Math.max(0, all.length - mostRuns) }
       })),
-      overview: ({ params }) => told(Effect.flatMap(runs.named(params.run), (run) => overview(run, remember))),
+      overview: ({ params }) => told(Effect.flatMap(runs.named(params.run), (run) => {
+        const answer = overview(run, remember)
+        return live?.folder() === run.folder ? live.audience.tell(answer) : answer
+      })),
       curves: ({ params }) => told(Effect.flatMap(runs.named(params.run), ({ folder }) => studioCurves(folder, remember))),
       rollouts: ({ params, query: { after, limit = 50, ...wanted } }) => told(Effect.gen(function*() {
         const { folder } = yield* runs.named(params.run)

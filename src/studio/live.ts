@@ -1,5 +1,5 @@
 /** The run that this process trains: what it tells and how it is steered. */
-import { Context, Effect } from "effect"
+import { Clock, Context, Deferred, Effect } from "effect"
 import type { SteeringWheel } from "../stages/Steering.ts"
 import type { AtBox } from "../stages/Traffic.ts"
 import type { Overview } from "./api.ts"
@@ -32,6 +32,41 @@ export const makeLog = (): Log => {
   }
 }
 
+/** A page that has asked within this time, milliseconds, is still open. */
+const open = 30_000
+/** What a page asks next once it has been told that the run ended: curves and drawings. */
+const lastQuestions = "1500 millis"
+
+/** The pages that look at the run. */
+export interface Audience {
+  /** Answers a page. */
+  readonly tell: <A, E, R>(answer: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Whether the run's work is done. */
+  readonly ended: () => boolean
+  /** Ends the run: an open page is told of it before its server goes, within 10 seconds; without one this takes no time. */
+  readonly farewell: Effect.Effect<void>
+}
+
+export const makeAudience = Effect.gen(function*() {
+  const knows = yield* Deferred.make<void>()
+  let ended = false
+  let told = -Infinity
+  const tell: Audience["tell"] = (answer) =>
+    Effect.gen(function*() {
+      const last = ended
+      const answered = yield* answer
+      told = yield* Clock.currentTimeMillis
+      if (last) yield* Deferred.succeed(knows, undefined)
+      return answered
+    })
+  const farewell = Effect.gen(function*() {
+    ended = true
+    if ((yield* Clock.currentTimeMillis) - told > open) return
+    yield* Effect.timeoutOption(Effect.andThen(Deferred.await(knows), Effect.sleep(lastQuestions)), "10 seconds")
+  })
+  return { tell, ended: () => ended, farewell } satisfies Audience as Audience
+})
+
 export interface LiveRun {
   /** Whole path of its folder; undefined until it has one. */
   readonly folder: () => string | undefined
@@ -40,6 +75,7 @@ export interface LiveRun {
   readonly wheel: SteeringWheel
   readonly queues: () => ReadonlyArray<AtBox>
   readonly log: Log
+  readonly audience: Audience
 }
 
 /** Undefined where this process trains nothing. */

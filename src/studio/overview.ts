@@ -65,13 +65,16 @@ const cardOf = ({ name, startedAt }: FoundRun, settings: Settings, summary: Summ
       : { before: summary.learning.right.before.value, after: summary.learning.right.after.value }
   }) satisfies typeof RunCard.Type
 
+/** Whether a process works at the run, as far as its page is concerned: one that only says goodbye does not. */
+const isWorked = (folder: string, live: LiveRun | undefined, { isWorked }: Archive["Service"]): boolean => !(live?.audience.ended() ?? false) && isWorked(folder)
+
 /** A run that cannot be read is shown as one that has done nothing: its own page says why. Its seconds are those of its checkpoints. */
 export const card = Effect.fnUntraced(function*(run: FoundRun) {
   const archive = yield* Archive
   const live = yield* liveAs(run.folder)
   const extent = yield* Effect.orElseSucceed(archive.extent(run.folder), () => unread)
   const paused = live === undefined ? false : (yield* live.wheel.state).paused
-  return cardOf(run, settingsOf(run.folder), summaryOf(run.folder), extent, extent.timed.seconds, archive.isWorked(run.folder), paused)
+  return cardOf(run, settingsOf(run.folder), summaryOf(run.folder), extent, extent.timed.seconds, isWorked(run.folder, live, archive), paused)
 })
 
 const stageNames = ["sample", "render", "judge", "train", "wait", "step"]
@@ -133,7 +136,7 @@ export const overview = Effect.fnUntraced(function*(run: FoundRun, remember: Mem
   const counts = yield* archive.counts(folder)
   const known = yield* remember(folder, extent)
   const steering = live === undefined ? null : yield* steeringOf(live)
-  const card = cardOf(run, settings, summary, extent, known.seconds(extent), archive.isWorked(folder), steering?.paused ?? false)
+  const card = cardOf(run, settings, summary, extent, known.seconds(extent), isWorked(folder, live, archive), steering?.paused ?? false)
   const stages = stagesOf(known.last)
   const policies = policiesOf(folder)
   const paid = extent.usd > 0

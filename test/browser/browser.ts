@@ -34,7 +34,7 @@ export interface OpenOptions {
 /** @param troubles gets every error on the page's console, and every error that nothing caught */
 export const openPage = async (browser: Browser, troubles: Array<string>, { narrow = false, theme = "light" }: OpenOptions = {}): Promise<Page> => {
   const page = await browser.newPage({ viewport: narrow ? { width: 360, height: 740 } : { width: 1280, height: 860 }, colorScheme: theme })
-  page.setDefaultTimeout(30_000)
+  page.setDefaultTimeout(60_000) // a machine may have other work
   page.on("console", (message) => {
     if (message.type() === "error") troubles.push(`${message.text()} (${page.url()})`)
   })

@@ -37,13 +37,16 @@ const checkViews = async (views: Readonly<Record<string, { readonly url: string;
   for (const theme of themes) {
     for (const [name, { ready, url }] of Object.entries(views)) {
       const page = await openPage(browser, troubles, { theme })
-      await page.goto(url)
-      await ready(page)
-      found.push(...(await barriers(page)).map((barrier) => `${name}, ${theme}: ${barrier}`))
-      await page.setViewportSize({ width: 360, height: 740 })
-      const over = await overhang(page)
-      if (over > 0) found.push(`${name} is ${over} pixels wider than a telephone`)
-      await page.close()
+      try {
+        await page.goto(url)
+        await ready(page)
+        found.push(...(await barriers(page)).map((barrier) => `${name}, ${theme}: ${barrier}`))
+        await page.setViewportSize({ width: 360, height: 740 })
+        const over = await overhang(page)
+        if (over > 0) found.push(`${name} is ${over} pixels wider than a telephone`)
+      } finally {
+        await page.close()
+      }
     }
   }
   assert.deepStrictEqual(found, [])
@@ -114,6 +117,7 @@ describe.skipIf(chromium === undefined)("a run under way", () => {
     assert.strictEqual(await studio.ended, 0, studio.said())
     await page.getByText("The studio does not answer").first().waitFor()
     assert.strictEqual(await stepsDone(page), last)
+    assert.strictEqual(await page.locator(".standing.finished").count(), 1)
     // The browser itself tells of requests that found nobody.
     assert.deepStrictEqual(troubles.splice(0).filter((trouble) => !/ERR_CONNECTION/.test(trouble)), [])
   })
@@ -160,6 +164,25 @@ describe.skipIf(chromium === undefined)("a finished run", () => {
     await page.reload()
     await corrections.first().locator("[aria-pressed=true]").waitFor()
     assert.strictEqual(await corrections.first().locator("[aria-pressed=true]").innerText(), "The other")
+    noTrouble()
+  })
+
+  it("fills in no prompts where a person is typing some", async () => {
+    const page = await openPage(browser, troubles)
+    let answer = () => {}
+    const asked = new Promise<void>((resolve) => answer = resolve)
+    await page.route(/\/rollouts\?/, async (route) => {
+      await asked
+      await route.continue()
+    })
+    await page.goto(at("compare"))
+    const prompts = page.getByLabel("Prompts, one a line")
+    await prompts.focus()
+    answer()
+    await page.waitForResponse(/\/rollouts\?/)
+    await prompts.pressSequentially("a red hat")
+    assert.strictEqual(await prompts.inputValue(), "a red hat")
+    await page.close()
     noTrouble()
   })
 

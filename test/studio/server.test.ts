@@ -10,7 +10,7 @@ import * as votesSqlite from "../../layers/store/votes.ts"
 import * as RendererCircles from "../../layers/renderer/circles.ts"
 import { refuse } from "../../src/serve/refusals.ts"
 import { makeSteering } from "../../src/stages/Steering.ts"
-import { Live, makeLog } from "../../src/studio/live.ts"
+import { Live, makeAudience, makeLog } from "../../src/studio/live.ts"
 import { Playground } from "../../src/studio/playground.ts"
 import { findRuns } from "../../src/studio/runs.ts"
 import { layer as server, newToken } from "../../src/studio/server.ts"
@@ -30,7 +30,8 @@ const studio = server({ runs: findRuns(runs), port: 0, token }).pipe(
     budgetUsd: () => 2,
     wheel,
     queues: () => [{ stage: "train", waiting: 1, working: 0 }],
-    log
+    log,
+    audience: Effect.runSync(makeAudience)
   }))
 )
 const runtime = ManagedRuntime.make(studio)

@@ -2,14 +2,15 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Ref, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer, Ref, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import { judgeGreen } from "../../examples/03-custom-judge.ts"
 import { makeBudget } from "../../layers/guide/budget.ts"
 import { run } from "../../src/index.ts"
 import { train } from "../../src/pipeline.ts"
 import { makeSteering, Steering } from "../../src/stages/Steering.ts"
 import { boxes, makeTraffic, Traffic } from "../../src/stages/Traffic.ts"
-import { makeLog } from "../../src/studio/live.ts"
+import { type Audience, makeAudience, makeLog } from "../../src/studio/live.ts"
 import { Listener, makeProgress } from "../../src/system/progress.ts"
 import { config, inVirtualTime, prompts, stages } from "../support/fake-stages.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
@@ -61,6 +62,45 @@ describe("traffic", () => {
       )
       assert.deepStrictEqual(traffic.now(), boxes.map((stage) => ({ stage, waiting: 0, working: 0 })))
       assert.isTrue(seen.some((now) => Number(now.split(" ")[2]!.split("/")[1]) > 0), seen.join("\n")) // the judge is at work
+    }))
+})
+
+describe("the end of a run", () => {
+  const asked = Effect.succeed("an overview")
+  /** Seconds that the goodbye takes. */
+  const goodbye = (audience: Audience) => Effect.map(Effect.timed(audience.farewell), ([took]) => Duration.toSeconds(took))
+
+  it.effect("takes no time where no page is open, or none has asked for long", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* goodbye(yield* makeAudience), 0)
+      const closed = yield* makeAudience
+      yield* closed.tell(asked)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* goodbye(closed), 0)
+      assert.isTrue(closed.ended())
+    }))
+
+  it.effect("is told to an open page, which may ask what follows from it", () =>
+    Effect.gen(function*() {
+      const audience = yield* makeAudience
+      yield* audience.tell(asked)
+      const leaving = yield* Effect.forkChild(goodbye(audience))
+      yield* Effect.forkChild(audience.tell(Effect.delay(asked, "3 seconds"))) // as the page asks a while later
+      yield* TestClock.adjust("4 seconds")
+      assert.isUndefined(leaving.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(leaving), 4.5)
+    }))
+
+  it.effect("waits ten seconds at most, and not for an answer from before", () =>
+    Effect.gen(function*() {
+      const audience = yield* makeAudience
+      yield* audience.tell(asked)
+      yield* Effect.forkChild(audience.tell(Effect.delay(asked, "1 second")))
+      yield* TestClock.adjust("500 millis")
+      const leaving = yield* Effect.forkChild(goodbye(audience))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* Fiber.join(leaving), 10)
     }))
 })
 

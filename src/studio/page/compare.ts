@@ -25,6 +25,7 @@ export const Compare = ({ overview: { noPlayground, policies }, query, run }: { 
   const [state, setState] = useState<"idle" | "busy">("idle")
   const [trouble, setTrouble] = useState("")
   const [drawn, setDrawn] = useState<{ readonly a: string; readonly b: string; readonly prompts: ReadonlyArray<string>; readonly drawings: ReadonlyArray<Drawing> }>()
+  /** A person is at the prompts, or was: none are filled in any more. */
   const touched = useRef(false)
   const address = query.toString()
   useEffect(() => {
@@ -72,10 +73,7 @@ export const Compare = ({ overview: { noPlayground, policies }, query, run }: { 
     <h2 id="compare-title">Compare two policies</h2>
     <p class="note">The same prompts, seed and temperature for both. <code>base</code> is the policy that training began with; temperature 0 draws each policy’s most likely tokens.</p>
     <form class="draw" onSubmit=${draw}>
-      <label class="field wide">Prompts, one a line<textarea rows="6" value=${prompts} onInput=${(event: Event) => {
-        touched.current = true
-        setPrompts(valueOf(event))
-      }}></textarea></label>
+      <label class="field wide">Prompts, one a line<textarea rows="6" value=${prompts} onFocus=${() => touched.current = true} onInput=${(event: Event) => setPrompts(valueOf(event))}></textarea></label>
       <div class="filters">
         <${PolicyField} label="Before" policies=${policies} value=${a} set=${setA} />
         <${PolicyField} label="After" policies=${policies} value=${b} set=${setB} />

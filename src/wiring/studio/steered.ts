@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { Effect } from "effect"
 import { makeSteering, Steering } from "../../stages/Steering.ts"
 import { makeTraffic, Traffic } from "../../stages/Traffic.ts"
-import { Live, type LiveRun, makeLog } from "../../studio/live.ts"
+import { Live, type LiveRun, makeAudience, makeLog } from "../../studio/live.ts"
 import { Listener } from "../../system/progress.ts"
 import type { JudgeSettings } from "../judges/judge-row.ts"
 import { judges } from "../judges/judges.ts"
@@ -31,13 +31,15 @@ export const steered = Effect.fnUntraced(function*<A, E, R>(
   const wheel = yield* makeSteering
   const traffic = makeTraffic()
   const log = makeLog()
+  const audience = yield* makeAudience
   let opened: { readonly folder: string; readonly budgetUsd: number | null } | undefined
   const live: LiveRun = {
     folder: () => opened?.folder,
     budgetUsd: () => opened?.budgetUsd ?? null,
     wheel,
     queues: traffic.now,
-    log
+    log,
+    audience
   }
   const open = (folder: string) =>
     Effect.suspend(() => {
@@ -47,10 +49,13 @@ export const steered = Effect.fnUntraced(function*<A, E, R>(
       const own = price === "free" && settings.judge !== clip.judge ? [[settings.judge, settings] as const] : []
       return openStudio({ folder, port, judges: new Map([[clip.judge, clip], ...own]), device: settings.device, threads: settings.threads })
     })
-  return yield* work(open).pipe(
+  const done = yield* work(open).pipe(
     Effect.provideService(Steering, wheel.service),
     Effect.provideService(Traffic, traffic.service),
     Effect.provideService(Listener, log.add),
-    Effect.provideService(Live, live)
+    Effect.provideService(Live, live),
+    Effect.exit
   )
+  yield* audience.farewell
+  return yield* done
 })
