@@ -23,6 +23,7 @@ const commands = {
   sft: async () => (await import("./sft.ts")).sft,
   serve: async () => (await import("./serve.ts")).serve,
   studio: async () => (await import("./studio.ts")).studio,
+  simulate: async () => (await import("./simulate.ts")).simulate,
   inspect: async () => (await import("./inspect.ts")).inspect,
   doctor: async () => (await import("./doctor.ts")).doctor
 }
