@@ -1,4 +1,4 @@
-/** `pnpm run test:long`: whole trainings that are killed, resumed and compared; so no part of `pnpm test`. */
+/** `pnpm run test:long`: whole trainings that are killed, resumed and compared, and the commands that take longest; so no part of `pnpm test`. */
 import { defineConfig } from "vitest/config"
 import { common } from "../../vitest.config.ts"
 
