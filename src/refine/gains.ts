@@ -11,7 +11,8 @@ import type { Scorer } from "../stages/Scorer.ts"
 
 /** One drawing of each prompt, and what they cost. */
 export interface Result {
-  readonly name: "draft" | "refined" | "best of N"
+  /** `last drawn`: the last correction of each prompt, whether it was kept or not, as IntroSVG leaves it. */
+  readonly name: "draft" | "refined" | "last drawn" | "best of N"
   readonly drawn: ReadonlyArray<PromptDrawn>
   /** All tokens that were drawn for it, a prompt. */
   readonly spent: number

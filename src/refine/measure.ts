@@ -5,9 +5,9 @@ import { mean } from "../evaluation/statistics.ts"
 import { renderFor } from "../stages/render-for.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import type { Result } from "./gains.ts"
-import { bestOf, type RecordedDrawing, type RefineRecord } from "./record.ts"
+import { bestOf, lastOf, type RecordedDrawing, type RefineRecord } from "./record.ts"
 
-/** Drafts, results, and the rival if every record has one. */
+/** Drafts, results, what the last round drew, and the rival if every record has one. */
 export const measureRecords = Effect.fn("refine.measure")(function*(records: ReadonlyArray<RefineRecord>, scorers: ReadonlyArray<Scorer>) {
   const measure = (of: (record: RefineRecord) => RecordedDrawing) =>
     Effect.forEach(records, Effect.fnUntraced(function*(record) {
@@ -19,7 +19,8 @@ export const measureRecords = Effect.fn("refine.measure")(function*(records: Rea
   const spent = (tokensOf: (record: RefineRecord) => number): number => mean(records.map(tokensOf))
   const results: Array<Result> = [
     { name: "draft", drawn: yield* measure(({ draft }) => draft), spent: spent(({ draft }) => draft.tokens) },
-    { name: "refined", drawn: yield* measure(bestOf), spent: spent(({ tokens }) => tokens) }
+    { name: "refined", drawn: yield* measure(bestOf), spent: spent(({ tokens }) => tokens) },
+    { name: "last drawn", drawn: yield* measure(lastOf), spent: spent(({ tokens }) => tokens) }
   ]
   if (records.every(({ beside }) => beside !== null)) {
     results.push({

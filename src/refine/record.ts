@@ -78,6 +78,9 @@ export const recordOf = (id: string, of: Refined, beside: Beside | undefined): R
 
 export const bestOf = ({ best, draft, rounds }: RefineRecord): RecordedDrawing => (best === 0 ? draft : rounds[best - 1]!.drawing!)
 
+/** The last correction, kept or not; the draft if none was drawn. */
+export const lastOf = ({ draft, rounds }: RefineRecord): RecordedDrawing => rounds.findLast(({ drawing }) => drawing !== null)?.drawing ?? draft
+
 /** A preference in TRL's shape: what was kept is chosen over what it beat, and what lost is rejected. Ties and failures give none. */
 export const preferencesOf = ({ draft, prompt, rounds }: RefineRecord) => {
   let best = draft

@@ -24,7 +24,7 @@ export type Refinement = ReturnType<typeof refinementOf>
 export const gainTable = (all: ReadonlyArray<Gain>, { measure }: Pick<Yardstick, "measure">): ReadonlyArray<string> => {
   const row = (cells: ReadonlyArray<string>) => cells.join("  ").trimEnd()
   return [
-    row(["         ", (measure === "right" ? "right" : "score").padStart(8), "minus draft, 95 %".padEnd(21), "beats the draft (decided)".padEnd(40), " renders", "tokens drawn"]),
+    row(["          ", (measure === "right" ? "right" : "score").padStart(8), "minus draft, 95 %".padEnd(21), "beats the draft (decided)".padEnd(40), " renders", "tokens drawn"]),
     ...all.map(({ against, name, spent, validity, worth }) => {
       const [won] = against?.winRates ?? []
       const rate = won === undefined
@@ -33,7 +33,7 @@ export const gainTable = (all: ReadonlyArray<Gain>, { measure }: Pick<Yardstick,
         ? "none decided"
         : `${percent(won.decidedRate.value)} [${percent(won.decidedRate.lower)}, ${percent(won.decidedRate.upper)}] of ${won.decided}`
       return row([
-        name.padEnd(9),
+        name.padEnd(10),
         worthIn(measure, worth).padStart(8),
         changeIn(measure, against?.difference ?? null).padEnd(21),
         rate.padEnd(40),

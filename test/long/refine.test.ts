@@ -24,7 +24,7 @@ it("draws, criticises and corrects the prompts of a CSV into a folder of its own
   const args = ["--prompts", prompts, "--rounds", "1", "--threshold", "11", "--preferences", "--out", "out"]
   const first = await refine(...args)
   assert.strictEqual(first.code, 0, first.stderr)
-  assert.match(first.stdout, /^ +right +minus draft, 95 % .*\ndraft .*\nrefined .*\nbest of N .*\n\n2 prompts, 2 corrections, \d kept, 0 failed\. Look: out\/final_pngs\n$/)
+  assert.match(first.stdout, /^ +right +minus draft, 95 % .*\ndraft .*\nrefined .*\nlast drawn .*\nbest of N .*\n\n2 prompts, 2 corrections, \d kept, 0 failed\. Look: out\/final_pngs\n$/)
   const ids = ["circle.2", "stars-1"]
   const drawn = (...of: ReadonlyArray<string>) => ids.flatMap((id) => of.map((ending) => `${id}.${ending}`))
   assert.deepStrictEqual(filesIn("out/final_svgs"), drawn("json", "svg"))
@@ -48,7 +48,7 @@ it("draws, criticises and corrects the prompts of a CSV into a folder of its own
   assert.deepStrictEqual(pairs.map(({ prompt }) => prompt), decided.map(({ prompt }) => prompt.text))
   for (const pair of pairs) assert.deepStrictEqual(Object.keys(pair), ["prompt", "chosen", "rejected"])
   const { finished, prompts: count, results } = JSON.parse(read("out", "refinement.json"))
-  assert.deepStrictEqual([finished, count, results.map(({ name }: { readonly name: string }) => name)], [true, 2, ["draft", "refined", "best of N"]])
+  assert.deepStrictEqual([finished, count, results.map(({ name }: { readonly name: string }) => name)], [true, 2, ["draft", "refined", "last drawn", "best of N"]])
 
   const before = filesIn("out").map((name) => [name, fs.readFileSync(path.join(work, "out", name), "base64")])
   const { mtimeMs } = fs.statSync(path.join(work, "out/records.jsonl"))

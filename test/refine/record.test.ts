@@ -4,7 +4,7 @@ import { Effect, Layer, Schema } from "effect"
 import type { Outcome, Rendering } from "../../src/domain.ts"
 import { besideOf } from "../../src/refine/beside.ts"
 import { refine, type Refined, type Round, type Version } from "../../src/refine/loop.ts"
-import { bestOf, preferencesOf, recordOf, RefineRecord } from "../../src/refine/record.ts"
+import { bestOf, lastOf, preferencesOf, recordOf, RefineRecord } from "../../src/refine/record.ts"
 import { inked, verdict } from "../stages/make.ts"
 import { circle, critic, judge, options, prompts, renderer, sampler } from "./hands.ts"
 
@@ -34,6 +34,8 @@ it.effect("a record comes back from its JSON as it was, on one line, whatever wa
         assert.deepStrictEqual(preferencesOf(back), preferencesOf(record))
         assert.strictEqual(bestOf(back).svg, of.best.svg)
         assert.strictEqual(bestOf(back).tokens, of.best.tokens)
+        const drawn = of.rounds.flatMap(({ version }) => version === undefined ? [] : [version])
+        assert.strictEqual(lastOf(back).svg, (drawn.at(-1) ?? of.draft).svg)
       }
     }
   }))
