@@ -61,6 +61,7 @@ export const makeRows = Command.make("make-rows", {
   const prompts = rows.map(({ text }) => promptOf(text))
   const { facts, policy, stages } = yield* openRoles({
     model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style, critic, criticModel, settings, prompts,
+    most: { criticised: Math.min(drafts, k - 1) + 1, drawings: k, pairs: k * (k - 1) / 2 },
     format: { systemPrompt, promptTemplate, prefill }
   })
   const { critic: criticised, judge, key, records } = yield* runRows({

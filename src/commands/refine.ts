@@ -65,6 +65,8 @@ export const refine = Command.make("refine", {
   const prompts = rows.map(({ text }) => promptOf(text))
   const { facts, measuring, policy, stages } = yield* openRoles({
     model, revision, adapter: Option.getOrUndefined(adapter), maxNewTokens, device, threads, style, critic, criticModel, settings, prompts,
+    // Each correction is judged against the best before it, and then against the draft.
+    most: { criticised: rounds + 1, drawings: rounds + 1, pairs: 2 * rounds },
     format: { systemPrompt, promptTemplate, prefill }
   })
   const run = yield* runRefine({

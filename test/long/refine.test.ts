@@ -77,17 +77,20 @@ it("no id leads out of the folder: names are then made of the texts", async () =
 it("a paid critic is billed, and its answers are read again for another folder", () =>
   during(startClaudeServer(), async (server) => {
     const env = { ANTHROPIC_API_KEY: "sk-ant-secret-of-the-test", ANTHROPIC_BASE_URL: server.url }
-    const ask = (out: string) =>
-      vequinox(env, "refine", "a red star", "--critic", "claude", "--critic-model", "claude-haiku-4-5", "--rounds", "0", "--no-best-of-n", "--threads", "1", "--json", "--out", out)
-    const { code, stderr, stdout } = await ask("paid")
+    const ask = (out: string, ...more: ReadonlyArray<string>) =>
+      vequinox(env, "refine", "a red star", "--critic", "claude", "--critic-model", "claude-haiku-4-5", "--no-best-of-n", "--threads", "1", "--out", out, ...more)
+    const { code, stderr, stdout } = await ask("paid", "--rounds", "0", "--json")
     assert.strictEqual(code, 0, stderr)
     assert.strictEqual(server.billed().answers, 1)
     assert.closeTo(JSON.parse(stdout).costUsd, server.billed().usd, 1e-9)
     assert.strictEqual(JSON.parse(stdout).critic, "claude-haiku-4-5")
-    const again = await ask("again")
+    const again = await ask("again", "--rounds", "0", "--json")
     assert.strictEqual(again.code, 0, again.stderr)
     assert.deepStrictEqual([JSON.parse(again.stdout).costUsd, server.billed().answers], [0, 1])
     assert.strictEqual(read("again", "final_svgs/a-red-star.json"), read("paid", "final_svgs/a-red-star.json"))
+    // A person is told first what it may cost: the critic of the draft and of each correction, and a judge that is free.
+    const told = await ask("told", "--rounds", "2")
+    assert.match(told.stderr, /^claude-haiku-4-5 may be asked 3 times what is wrong with up to 3 drawings: about \$0\.01, of which at most \$5 will be spent \(--budget-usd\)\.\n/)
     for (const name of filesIn("paid")) assert.notInclude(read("paid", name), env.ANTHROPIC_API_KEY, name)
   }), 120_000)
 

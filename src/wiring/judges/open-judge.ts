@@ -4,7 +4,7 @@ import { costOf } from "../../../layers/guide/prices.ts"
 import { BadInput } from "../../system/errors.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { askedModel } from "./guide-model.ts"
-import { fetched, type JudgeRow, type JudgeSettings, type Work } from "./judge-row.ts"
+import { type Estimate, fetched, type JudgeRow, type JudgeSettings, type Work } from "./judge-row.ts"
 import { judges } from "./judges.ts"
 
 const named = ({ judge }: JudgeSettings): Effect.Effect<JudgeRow, BadInput> =>
@@ -26,17 +26,22 @@ export const openJudge = Effect.fn("openJudge")(function*(settings: JudgeSetting
   }
 })
 
+/** What a guide model may cost, for people, before anything is spent; undefined if it is free. @param why it may be asked so often */
+export const costLine = Effect.fnUntraced(function*(guide: JudgeSettings, { calls, use }: Estimate, why: string) {
+  if (calls === 0) return undefined
+  const { model, price, thinking } = yield* askedModel(guide)
+  if (price.input === 0 && price.output === 0) return undefined
+  const dollars = calls * costOf(price, use.inputTokens, use.outputTokens + thinking) / 1e9
+  return `${model} may be asked ${calls} times ${why}: about $${dollars.toFixed(2)}, of which at most $${guide.budget_usd} will be spent (--budget-usd).`
+})
+
 /**
- * The most a run may cost, for people, before anything is spent; undefined if the judge is free.
+ * The most a judge may cost, for people; undefined if it is free.
  * @param work the most that may be judged
  */
 export const forecast = Effect.fnUntraced(function*(settings: JudgeSettings, work: Work) {
   const { asks } = yield* named(settings)
   if (asks === undefined) return undefined
-  const { calls, of, use } = asks(settings, work)
-  const { model, price, thinking } = yield* askedModel(of)
-  if (price.input === 0 && price.output === 0) return undefined
-  const dollars = calls * costOf(price, use.inputTokens, use.outputTokens + thinking) / 1e9
-  return `${model} may be asked ${calls} times for up to ${work.pairs} pairs: about $${dollars.toFixed(2)}, ` +
-    `of which at most $${settings.budget_usd} will be spent (--budget-usd).`
+  const { of, ...estimate } = asks(settings, work)
+  return yield* costLine(of, estimate, `for up to ${work.pairs} pairs`)
 })

@@ -15,6 +15,7 @@ import { BadInput } from "../../system/errors.ts"
 import { embedded } from "../../system/installed.ts"
 import type { JudgeSettings } from "../judges/judge-row.ts"
 import { guideLayer } from "../judges/guide-model.ts"
+import { costLine } from "../judges/open-judge.ts"
 
 export const criticNames = ["clip", "policy", "claude", "openai"] as const
 export type CriticName = typeof criticNames[number]
@@ -36,6 +37,16 @@ export interface CriticOptions {
 
 export type CriticLayer = Layer.Layer<Critic, AnswersFailed | CheckpointInvalid | OnnxError, OnnxRuntime | Sampler>
 
+/** The settings of a critic that is a guide model. Nobody waits a day for a critique. */
+const guideOf = ({ model, name, settings }: Pick<CriticOptions, "model" | "name" | "settings">): JudgeSettings | undefined =>
+  name === "claude" || name === "openai" ? { ...settings, guide: name, judge_model: model, judge_batch: false } : undefined
+
+/** What the critic may cost, for people; undefined if it is free. @param drawings the most that it is shown */
+export const criticForecast = Effect.fnUntraced(function*(options: Pick<CriticOptions, "model" | "name" | "settings">, drawings: number) {
+  const guide = guideOf(options)
+  return guide && (yield* costLine(guide, { calls: drawings, use: { inputTokens: 1000, outputTokens: 300 } }, `what is wrong with up to ${drawings} drawings`))
+})
+
 /** Fails with what is missing before anything is built. */
 export const openCritic: (options: CriticOptions) => Effect.Effect<CriticLayer, BadInput | CheckpointInvalid> = Effect.fn("openCritic")(function*({ model, name, policy, promptTemplate, prompts, settings }: CriticOptions) {
   switch (name) {
@@ -50,6 +61,6 @@ export const openCritic: (options: CriticOptions) => Effect.Effect<CriticLayer, 
     case "claude":
     case "openai":
       if (name === "openai" && model === "") return yield* new BadInput({ message: "The openai critic has no default model: name the server's with --critic-model." })
-      return criticGuide.layer.pipe(Layer.provide(yield* guideLayer({ ...settings, guide: name, judge_model: model, judge_batch: false })))
+      return criticGuide.layer.pipe(Layer.provide(yield* guideLayer(guideOf({ name, model, settings })!)))
   }
 })

@@ -14,9 +14,10 @@ import type { PolicySnapshot } from "../../stages/Policy.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import type { JudgeSettings } from "../judges/judge-row.ts"
 import { openJudging } from "../judges/judging.ts"
+import { forecast } from "../judges/open-judge.ts"
 import { openPolicy } from "../policy.ts"
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
-import { type CriticName, openCritic } from "./critics.ts"
+import { criticForecast, type CriticName, openCritic } from "./critics.ts"
 
 interface DrawingOptions {
   readonly model: string
@@ -68,17 +69,30 @@ export interface RolesOptions extends DrawingOptions {
   readonly criticModel: string
   readonly settings: JudgeSettings
   readonly prompts: ReadonlyArray<Prompt>
+  /** The most that critic and judge may be asked about, a prompt. */
+  readonly most: { readonly criticised: number; readonly drawings: number; readonly pairs: number }
 }
+
+/** Says what critic and judge may cost, before anything is spent. */
+const tellCosts = Effect.fnUntraced(function*({ critic, criticModel, most, prompts: { length }, settings, style }: RolesOptions) {
+  const costs = [
+    yield* criticForecast({ name: critic, model: criticModel, settings }, most.criticised * length),
+    yield* forecast(settings, { prompts: length, k: most.drawings, pairs: most.pairs * length })
+  ]
+  if (style !== "none") for (const cost of costs) if (cost !== undefined) process.stderr.write(`${cost}\n`)
+})
 
 /**
  * Fails with what is missing before anything is built. `facts`: all that drawings depend on besides seeds and temperatures.
  * `measuring`: what renders and scores drawings once they are made.
  */
-export const openRoles = Effect.fn("openRoles")(function*({ critic: name, criticModel, prompts, settings, ...drawing }: RolesOptions) {
+export const openRoles = Effect.fn("openRoles")(function*(options: RolesOptions) {
+  const { critic: name, criticModel, prompts, settings, ...drawing } = options
   const { facts, policy, sampler } = yield* openDrawing(drawing)
   const { promptTemplate } = drawing.format
   const critic = (yield* openCritic({ name, model: criticModel, settings, policy, promptTemplate, prompts })).pipe(Layer.provide(sampler))
   const { stages: judging } = yield* openJudging(settings, drawing.style)
+  yield* tellCosts(options)
   const runtime = OnnxRuntime.layer("cpu", 0, { threads: drawing.threads, overlap: false })
   return {
     facts,
