@@ -1,7 +1,7 @@
 /**
  * Which sampling server is asked: the one with the fewest candidates under way, of those that have room. What fails is asked
  * again, here or elsewhere. A server that asks for later requests is left alone for as long as it says. One that fails is left
- * out for 0.5 s, then 1, 2, 4, up to 30 s, and is then asked for one thing first.
+ * out for a moment, each time twice as long, up to 30 s, and is then asked for one thing first.
  *
  * An adapter is loaded on a server before a candidate is asked of it there. A server that has lost it, because it was
  * restarted, gets it again. An answer under another name than the one that was asked counts as lost: its candidates are of an
@@ -20,6 +20,8 @@ export interface FleetOptions {
   readonly concurrency: number
   /** Seconds without an answer from any server after which it gives up. */
   readonly patience: number
+  /** Seconds that a server is left out after its first failure. */
+  readonly backoff: number
   /** Tells a person that a server is left out, or is back. */
   readonly note: (line: string) => Effect.Effect<void>
 }
@@ -27,8 +29,8 @@ export interface FleetOptions {
 /** How often the same work may meet a lost adapter, or an answer that cannot be used. */
 const mostTries = 5
 
-/** Milliseconds, after so many failures in a row. */
-const backoff = (failures: number): number => Math.min(30_000, 500 * 2 ** (failures - 1))
+/** Milliseconds. */
+const longestOut = 30_000
 
 interface Place {
   readonly server: Server
@@ -44,7 +46,7 @@ interface Place {
 
 const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`
 
-export const makeFleet = ({ concurrency, note, patience, servers }: FleetOptions) => {
+export const makeFleet = ({ backoff, concurrency, note, patience, servers }: FleetOptions) => {
   const places = servers.map((server): Place => ({ server, open: 0, failures: 0, from: 0, out: false }))
   let changed = Deferred.makeUnsafe<void>()
   /** When the last answer came, or the first work after a pause. */
@@ -97,7 +99,7 @@ export const makeFleet = ({ concurrency, note, patience, servers }: FleetOptions
     // Those that were under way together fail together: that is one failure.
     if (place.from > now) return
     place.failures++
-    place.from = now + Math.max(backoff(place.failures), error._tag === "ServerBusy" ? 1000 * error.retryAfter : 0)
+    place.from = now + Math.max(Math.min(longestOut, 1000 * backoff * 2 ** (place.failures - 1)), error._tag === "ServerBusy" ? 1000 * error.retryAfter : 0)
     if (error._tag !== "ServerDown") return
     place.server.forget()
     if (place.out) return

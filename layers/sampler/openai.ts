@@ -52,12 +52,16 @@ export interface SamplerOpenAIOptions {
   readonly base?: Base | undefined
   /** Where adapters are written as PEFT folders, which go with the scope. */
   readonly adapters: string
+  /** Whether that folder is the run's alone, and goes with the scope even if an earlier process made it. Default false. */
+  readonly ownFolder?: boolean | undefined
   /** Where the servers see that folder. Default: at the same path. */
   readonly adaptersAt?: string | undefined
   /** Longest wait for a whole answer, seconds. Default 300. */
   readonly timeout?: number | undefined
   /** Seconds without an answer from any server after which sampling fails. Default 600. */
   readonly patience?: number | undefined
+  /** Seconds that a server is left out after a failure; twice as long after each further one, up to 30. Default 0.5. */
+  readonly backoff?: number | undefined
   /** Most candidates under way on one server. Default 128. */
   readonly maxNumSeqs?: number | undefined
   /**
@@ -102,6 +106,7 @@ export const layer = (options: SamplerOpenAIOptions) =>
       })
       const pushed = yield* makePushed({
         folder: options.adapters,
+        ownFolder: options.ownFolder ?? false,
         seenAt: options.adaptersAt ?? options.adapters,
         run: options.run,
         lora,
@@ -120,6 +125,7 @@ export const layer = (options: SamplerOpenAIOptions) =>
           })),
         concurrency: maxNumSeqs,
         patience: options.patience ?? 600,
+        backoff: options.backoff ?? 0.5,
         note
       })
       yield* Effect.addFinalizer(() => fleet.clear)

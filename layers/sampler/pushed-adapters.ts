@@ -24,6 +24,8 @@ export interface PushedAdapter {
 export interface PushOptions {
   /** Where the folders are written; made if it is missing. */
   readonly folder: string
+  /** Whether nothing else is ever put there: then it goes with the scope, whoever made it. Else only if it was missing. */
+  readonly ownFolder: boolean
   /** Where the servers see that folder. */
   readonly seenAt: string
   /** The run: a path or a name that no other run on this machine has. */
@@ -51,7 +53,7 @@ const tagOf = (run: string): string => {
  * What an earlier process of this run left there is removed at the start, and everything at the end of the scope. Fails with
  * `FileProblem` if the folder cannot be written to.
  */
-export const makePushed = Effect.fnUntraced(function*({ base, folder, lora, run, seenAt }: PushOptions) {
+export const makePushed = Effect.fnUntraced(function*({ base, folder, lora, ownFolder, run, seenAt }: PushOptions) {
   const own = `${tagOf(run)}-v`
   const kept = new Map<string, PushedAdapter>()
   const known = new WeakMap<Parameters, string>()
@@ -61,7 +63,7 @@ export const makePushed = Effect.fnUntraced(function*({ base, folder, lora, run,
       try: () => {
         const made = makeFolders(folder)
         for (const name of fs.readdirSync(folder)) if (name.startsWith(own)) remove(name)
-        return made
+        return made.length === 0 && ownFolder ? [folder] : made
       },
       catch: (cause) => new FileProblem({ message: `Adapters for the sampling servers cannot be written to ${folder}: ${explain(cause)}. Choose another folder with --sampler-adapters.` })
     }),

@@ -56,6 +56,7 @@ const sampler = Effect.fnUntraced(function*({ checkpoint, lora, say, settings: c
       engine: c.sampler_flavour,
       run: c.output_dir,
       adapters: folder,
+      ownFolder: c.sampler_adapters === "",
       adaptersAt: c.sampler_adapters_at === "" ? folder : c.sampler_adapters_at,
       timeout: c.sampler_timeout,
       maxNumSeqs: c.max_num_seqs,

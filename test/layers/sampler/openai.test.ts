@@ -24,7 +24,7 @@ const openai = (changes: Partial<SamplerOpenAI.SamplerOpenAIOptions> = {}) =>
 const local = (changes: Partial<SamplerOnnx.SamplerOnnxOptions> = {}) =>
   SamplerOnnx.layer({ ...sampling, lora, maxNumSeqs: 64, precision: "float32", cache: work, ...changes }).pipe(Layer.provide(runtime))
 
-samplerContract("openai, our own serve", openai(), policy)
+samplerContract("openai, our own serve", openai(), policy, 1e-4)
 
 const prompts = ["a pelican", "a red cat riding a blue bicycle", "three green stars", "a fish"].map(promptOf)
 const request: SampleRequest = { step: 5, prompts, k: 4, seed: 3, policy }
