@@ -79,7 +79,7 @@ export const makeFleet = ({ backoff, concurrency, note, patience, servers }: Fle
           return yield* new SamplerFailed({ kind: "unreachable", message: `No sampling server has answered for ${patience} s; the last one: ${last}. Start them again, then resume the run.` })
         }
         const wake = Math.min(...places.map(({ from }) => (from > now ? from : Infinity)), stuck ? end : Infinity)
-        yield* restore(wake === Infinity ? until : Effect.raceFirst(until, Effect.sleep(Math.max(1, wake - now))))
+        yield* restore(wake === Infinity ? until : Effect.timeoutOrElse(until, { duration: Math.max(1, wake - now), orElse: () => Effect.void }))
       }
     })
 

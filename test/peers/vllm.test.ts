@@ -53,11 +53,12 @@ describe.skipIf(vllm === undefined && cpu === undefined)("train --sampler openai
         VLLM_NO_USAGE_STATS: "1", OMP_NUM_THREADS: "1", VLLM_CPU_OMP_THREADS_BIND: "nobind"
       }
     })
+    const end = Date.now() + 580_000
     for (let up = false; !up; await pause(500)) {
-      assert.isNull(server.exitCode, fs.readFileSync(path.join(work, "vllm.err"), "utf8").slice(-2000))
+      assert.isTrue(server.exitCode === null && Date.now() < end, fs.readFileSync(path.join(work, "vllm.err"), "utf8").slice(-2000))
       up = await fetch(`${url}/health`).then(({ ok }) => ok, () => false)
     }
-  }, 280_000)
+  }, 590_000)
   afterAll(() => void process.kill(-server.pid!, "SIGKILL"))
 
   const adapters = async () =>
@@ -82,7 +83,9 @@ describe.skipIf(vllm === undefined && cpu === undefined)("train --sampler openai
     const rows = fs.readFileSync(path.join(work, "run/metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as Record<string, number>)
     assert.deepStrictEqual(rows.map((row) => row["policyVersion"]), [0, 1, 2])
     for (const row of rows) assert.isBelow(row["sampling/sampling_logp_difference/max"]!, 1e-3)
-    console.error(rows.map((row) => [row["rewards/chosen"], row["logps/chosen"], row["sampling/sampling_logp_difference/mean"], row["svg/valid"]]))
+    // Another version's log-probabilities would be further apart than that: what was learned moves them by this much.
+    const moved = Math.abs(rows[2]!["rewards/chosen"]!) / 0.1 / rows[2]!["svg/length"]!
+    assert.isAbove(moved, 1e-3)
     assert.match([...seen].sort().join(" "), /^run-\w{6}-v0-\w{8} run-\w{6}-v1-\w{8} run-\w{6}-v2-\w{8}$/)
     assert.notStrictEqual(unloaded, "")
     assert.deepStrictEqual(await adapters(), [])

@@ -37,7 +37,7 @@ const sample = (changes: Partial<SampleRequest> = {}) =>
   Effect.map(Sampler.use((sampler) => sampler.sample({ step: 0, prompts, k: 1, seed: 1, policy: policies[1]!, ...changes })), (groups) => groups.flat())
 /** Which candidates are compared depends on which servers drew. */
 const same = (candidates: ReadonlyArray<Candidate>, others: ReadonlyArray<Candidate>) => {
-  const bare = (all: ReadonlyArray<Candidate>) => all.map(({ exactLogps: _, ...rest }) => rest as Candidate)
+  const bare = (all: ReadonlyArray<Candidate>) => all.map((candidate) => ({ ...candidate, exactLogps: [] }) as Candidate)
   sameCandidates(bare(candidates), bare(others), 1e-4)
 }
 const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.map(Effect.flip(effect), (error) => error as unknown as SamplerFailed)
