@@ -71,7 +71,7 @@ export interface Sampled {
   readonly exactLogps?: ReadonlyArray<number>
 }
 
-/** `exact`: the original weights, if the others have fewer bits. */
+/** `exact`: whole sequences under the original weights. */
 type Name = "prefill" | "decode" | "exact"
 
 export class SamplerProgram {
@@ -118,6 +118,14 @@ export class SamplerProgram {
         }
       })
     )
+  }
+
+  /** log p of each token of a completion under the original weights and these parameters, nats: what the trainer would say. */
+  async logps(parameters: Parameters, promptIds: ReadonlyArray<number>, completionIds: ReadonlyArray<number>): Promise<Array<number>> {
+    const session = await this.#sessions.get("exact")
+    const feeds = sequenceFeeds(this.#spec.checkpoint.config, [{ ids: [...promptIds, ...completionIds], promptLength: promptIds.length }])
+    const { logps } = await session.run({ ...feeds, ...feedsOf(parameters) })
+    return Array.from(logps!.data as Float32Array)
   }
 
   release(): Promise<void> {
@@ -177,14 +185,10 @@ export class SamplerProgram {
 
   /** How far fewer bits lead from the original weights: measured on one completion, a different one in each call. */
   async #exactLogps(call: SampleCall, sequences: ReadonlyArray<Sequence>) {
-    const { checkpoint, measureGap = true, quantized } = this.#spec
+    const { measureGap = true, quantized } = this.#spec
     if (quantized === undefined || !measureGap || sequences.length === 0) return undefined
     const sequence = sequences[hash32(sequences[0]!.seed) % sequences.length]!
-    const session = await this.#sessions.get("exact")
-    const { ids } = sequence.asked
-    const feeds = sequenceFeeds(checkpoint.config, [{ ids: [...ids, ...sequence.ids], promptLength: ids.length }])
-    const { logps } = await session.run({ ...feeds, ...feedsOf(call.parameters) })
-    return { sequence, logps: Array.from(logps!.data as Float32Array) }
+    return { sequence, logps: await this.logps(call.parameters, sequence.asked.ids, sequence.ids) }
   }
 }
 

@@ -50,6 +50,8 @@ export interface Gained {
   readonly ids: ReadonlyArray<number>
   /** log p of each token under the unfiltered policy at temperature 1, nats. */
   readonly logps: ReadonlyArray<number>
+  /** log p of each token under what it was drawn from, nats. */
+  readonly drawnLogps: ReadonlyArray<number>
   /** The likeliest tokens at each place, if they were asked for. */
   readonly top: ReadonlyArray<ReadonlyArray<readonly [id: number, logp: number]>>
   /** If it has ended, why. */
@@ -174,13 +176,14 @@ export class ServingProgram {
   #gained(): Array<Gained> {
     const gained: Array<Gained> = []
     for (const served of this.#served) {
-      const { id, index, sequence: { done, finish, ids, logps, top }, told } = served
+      const { id, index, sequence: { done, drawnLogps, finish, ids, logps, top }, told } = served
       if (ids.length === told) continue
       gained.push({
         id,
         index,
         ids: ids.slice(told),
         logps: logps.slice(told),
+        drawnLogps: drawnLogps.slice(told),
         top: top.slice(told),
         finish: done ? finish : undefined
       })

@@ -1,18 +1,19 @@
 /** Sampler: continuous batched decoding with onnxruntime, in few bits or in float32 (layers/onnx/sampler-program.ts). */
 import { Effect, Layer } from "effect"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
-import { Candidate, type Prompt } from "../../src/domain.ts"
+import { Candidate } from "../../src/domain.ts"
 import { parameterCount, samplerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
 import { plain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import type { QuantizeOptions } from "../../src/model/quantized-weights.ts"
-import { type AnswerForm, candidateSeed, Sampler, SamplerFailed, type SampleRequest } from "../../src/stages/Sampler.ts"
-import { type PolicyTokenizer, promptIds, type PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
+import { candidateSeed, Sampler, SamplerFailed, type SampleRequest } from "../../src/stages/Sampler.ts"
+import type { PolicyTokenizer, PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
 import type { Device } from "../onnx/session.ts"
 import { reserveDecoding } from "../onnx/reserve-decoding.ts"
 import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 import { tokenizing } from "../../src/model/tokenizer/limits.ts"
+import { promptTokens, roomIn } from "./prompt-tokens.ts"
 
 export interface SamplerOnnxOptions {
   readonly checkpoint: DecoderCheckpoint
@@ -76,13 +77,7 @@ export const layer = (options: SamplerOnnxOptions) =>
           const seeds = prompts.map((prompt) =>
             Array.from({ length: k }, (_, index) => candidateSeed(seed, step, prompt, index))
           )
-          const tokens = yield* tokenizing(() => prompts.map((prompt) => promptIds(tokenizer, asked, prompt.text)))
-          const long = tokens.findIndex((ids) => ids.length >= maxLength)
-          if (long >= 0) {
-            return yield* new SamplerFailed({
-              message: `The prompt "${prompts[long]!.text.slice(0, 60)}" has ${tokens[long]!.length} tokens, but max_length is ${maxLength}: shorten it or raise max_length.`
-            })
-          }
+          const tokens = yield* promptTokens({ tokenizer, format: asked, maxLength }, prompts)
           const groups = yield* program.sample({
             prompts: tokens.map((ids, n) => ({ ids, seeds: seeds[n]! })),
             parameters: policy.parameters,
@@ -113,11 +108,7 @@ export const layer = (options: SamplerOnnxOptions) =>
         },
         Effect.catchTag(["OnnxError", "CheckpointInvalid"], ({ message }) => Effect.fail(new SamplerFailed({ message })))
       )
-      const room = (prompt: Prompt, form?: AnswerForm) =>
-        tokenizing(() => maxLength - promptIds(tokenizer, { ...format, ...form }, prompt.text).length).pipe(
-          Effect.mapError(({ message }) => new SamplerFailed({ message }))
-        )
-      return Sampler.of({ name: "onnx", sample, room })
+      return Sampler.of({ name: "onnx", sample, room: roomIn(options) })
     })
   )
 

@@ -77,12 +77,13 @@ const chatLogprobs = (tokenizer: PolicyTokenizer, { ids, logps, top }: Piece): t
 })
 
 /** @param offset of the first token's text in the answer, characters */
-const textLogprobs = (tokenizer: PolicyTokenizer, { ids, logps, top }: Piece, offset: number): typeof TextLogprobs.Type => {
+const textLogprobs = (tokenizer: PolicyTokenizer, { drawnLogps, ids, logps, top }: Piece, offset: number, processed: boolean): typeof TextLogprobs.Type => {
   const tokens = ids.map((id) => tokenizer.tokenTexts[id] ?? "")
   let at = offset
   return {
     tokens,
     token_logprobs: logps.map(finite),
+    ...(processed ? { processed_logprobs: drawnLogps.map(finite) } : {}),
     top_logprobs: top.map((places) => Object.fromEntries(places.map(([id, logp]) => [tokenizer.tokenTexts[id] ?? "", finite(logp)]))),
     text_offset: tokens.map(({ length }) => (at += length) - length)
   }
@@ -121,15 +122,17 @@ export const chatForm = (tokenizer: PolicyTokenizer, wanted: Wanted) => {
 }
 
 export const textForm = (tokenizer: PolicyTokenizer, wanted: Wanted) => {
-  const logprobs = (piece: Piece, offset: number) => (withLogprobs(wanted) ? textLogprobs(tokenizer, piece, offset) : null)
+  const logprobs = (piece: Piece, offset: number) => (withLogprobs(wanted) ? textLogprobs(tokenizer, piece, offset, wanted.processed) : null)
+  const tokens = (index: number, { ids }: Piece, first: boolean) =>
+    !wanted.tokenIds ? {} : { ...(first ? { prompt_token_ids: wanted.begins[Math.floor(index / wanted.n)]!.ids } : {}), token_ids: ids }
   return {
     object: { whole: "text_completion" as const, chunk: "text_completion" },
     id: "cmpl-",
-    choice: (index, text, piece, finish, before) => ({ index, text, logprobs: logprobs(piece, before), finish_reason: finish }),
+    choice: (index, text, piece, finish, before) => ({ index, text, logprobs: logprobs(piece, before), finish_reason: finish, ...tokens(index, piece, true) }),
     change: ({ finish, first, index, piece, text }, offset, before) =>
-      text === "" && finish === null && !withLogprobs(wanted)
+      text === "" && finish === null && !withLogprobs(wanted) && !wanted.tokenIds
         ? undefined
-        : { index, text, logprobs: logprobs(piece, offset + (first ? before : 0)), finish_reason: finish }
+        : { index, text, logprobs: logprobs(piece, offset + (first ? before : 0)), finish_reason: finish, ...tokens(index, piece, first) }
   } satisfies Form<"text_completion", (typeof TextCompletion.Type)["choices"][number], (typeof TextChunk.Type)["choices"][number]>
 }
 
@@ -140,14 +143,15 @@ const head = Effect.fnUntraced(function*(id: string, model: string) {
 /** All choices, once each has ended. */
 export const whole = Effect.fnUntraced(function*<Whole, Choice>(form: Form<Whole, Choice, unknown>, wanted: Wanted, grown: Stream.Stream<Grown, CompletionsFailed>) {
   const texts: Array<string> = []
-  const pieces: Array<{ ids: Array<number>; logps: Array<number>; top: Array<Piece["top"][number]> }> = []
+  const pieces: Array<{ ids: Array<number>; logps: Array<number>; drawnLogps: Array<number>; top: Array<Piece["top"][number]> }> = []
   const ends: Array<"stop" | "length"> = []
   yield* Stream.runForEach(grown, ({ finish, index, piece, text }) =>
     Effect.sync(() => {
       texts[index] = (texts[index] ?? "") + text
-      const own = (pieces[index] ??= { ids: [], logps: [], top: [] })
+      const own = (pieces[index] ??= { ids: [], logps: [], drawnLogps: [], top: [] })
       own.ids.push(...piece.ids)
       own.logps.push(...piece.logps)
+      own.drawnLogps.push(...piece.drawnLogps)
       own.top.push(...piece.top)
       if (finish !== null) ends[index] = finish
     })).pipe(Effect.mapError(({ message }) => refuse("failed", message)))

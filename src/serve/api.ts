@@ -79,6 +79,15 @@ export const CompletionRequest = Schema.Struct({
   logprobs: optional(whole(0, 20)),
   /** Whether the prompt comes first in the answer. */
   echo: optional(Schema.Boolean),
+  /** vLLM's: whether the tokens of prompt and answer are told. */
+  return_token_ids: optional(Schema.Boolean),
+  /** Whether log-probabilities are also told under what each token was drawn from; with `logprobs` alone. */
+  return_processed_logprobs: optional(Schema.Boolean),
+  /**
+   * Keys of the completions' random numbers, in place of those that `seed` gives: one for each completion, those of the first
+   * prompt first. A training run draws under such keys.
+   */
+  seeds: optional(Schema.Array(Schema.Int).check(Schema.isMaxLength(mostCompletions * mostCompletions))),
   /** Not empty: refused. */
   suffix: optional(Schema.String)
 }).annotate({ identifier: "CompletionRequest" })
@@ -93,6 +102,8 @@ export const ChatLogprobs = Schema.Struct({
 export const TextLogprobs = Schema.Struct({
   tokens: Schema.Array(Schema.String),
   token_logprobs: Schema.Array(Schema.Finite),
+  /** Under what each was drawn from: temperature and filters applied. */
+  processed_logprobs: Schema.optionalKey(Schema.Array(Schema.Finite)),
   top_logprobs: Schema.Array(Schema.Record(Schema.String, Schema.Finite)),
   text_offset: Schema.Array(Schema.Int)
 })
@@ -132,7 +143,9 @@ const textChoices = Schema.Array(Schema.Struct({
   index: Schema.Int,
   text: Schema.String,
   logprobs: Schema.NullOr(TextLogprobs),
-  finish_reason: FinishReason
+  finish_reason: FinishReason,
+  prompt_token_ids: Schema.optionalKey(Schema.Array(Schema.Int)),
+  token_ids: Schema.optionalKey(Schema.Array(Schema.Int))
 }))
 export const TextCompletion = Schema.Struct({ ...answer("text_completion"), choices: textChoices, usage: Usage })
   .annotate({ identifier: "Completion" })

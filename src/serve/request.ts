@@ -29,12 +29,16 @@ export interface Wanted {
   readonly before: ReadonlyArray<string>
   /** Completions of each prompt. */
   readonly n: number
+  /** Whether tokens are told by their numbers. */
+  readonly tokenIds: boolean
+  /** Whether log-probabilities under what was drawn from are told too. */
+  readonly processed: boolean
 }
 
 type Common =
   & Pick<ChatRequest, Exclude<Extract<keyof ChatRequest, keyof CompletionRequest>, "logprobs">>
   & Partial<Pick<ChatRequest, "response_format" | "tools">>
-  & Partial<Pick<CompletionRequest, "suffix">>
+  & Partial<Pick<CompletionRequest, "return_processed_logprobs" | "return_token_ids" | "seeds" | "suffix">>
 
 /** Where a client asks for what would change its answer and is not to be had. */
 const unsupported = (o: Common): Refusal | undefined => {
@@ -85,6 +89,10 @@ const wanted = Effect.fnUntraced(function*(served: Served, o: Common, prompts: R
   const own = typeof o.stop === "string" ? [o.stop] : o.stop ?? []
   const stops = own.filter((text) => text !== "")
   const n = o.n ?? 1
+  const { seeds } = o
+  if (seeds != null && seeds.length !== prompts.length * n) {
+    return yield* Effect.fail(refuse("invalid", `seeds has ${seeds.length} keys for ${prompts.length * n} completions: give one for each.`, "seeds"))
+  }
   const seed = o.seed ?? (yield* Random.nextInt)
   const options = optionsOf(o)
   const long = prompts.find(({ ids }) => ids.length >= maxLength)
@@ -93,6 +101,8 @@ const wanted = Effect.fnUntraced(function*(served: Served, o: Common, prompts: R
     model,
     before: prompts.map(({ before }) => before),
     n,
+    tokenIds: o.return_token_ids === true,
+    processed: o.return_processed_logprobs === true,
     begins: prompts.map(({ ids }, at): Begin => ({
       adapter,
       ids,
@@ -101,7 +111,7 @@ const wanted = Effect.fnUntraced(function*(served: Served, o: Common, prompts: R
       stops: stop === "" ? stops : [stop, ...stops],
       cut: o.include_stop_str_in_output === true ? [] : stops,
       limit: Math.min(limit ?? Infinity, maxLength - ids.length),
-      seeds: Array.from({ length: n }, (_, i) => completionSeed(seed, at * n + i))
+      seeds: Array.from({ length: n }, (_, i) => seeds?.[at * n + i] ?? completionSeed(seed, at * n + i))
     }))
   } satisfies Wanted as Wanted
 })

@@ -48,6 +48,8 @@ export interface Piece {
   readonly ids: ReadonlyArray<number>
   /** log p of each token under the unfiltered policy at temperature 1, nats. */
   readonly logps: ReadonlyArray<number>
+  /** log p of each token under what it was drawn from, temperature and filters applied, nats. */
+  readonly drawnLogps: ReadonlyArray<number>
   /** The likeliest tokens at each place and their log p in nats, if they were asked for. */
   readonly top: ReadonlyArray<ReadonlyArray<readonly [id: number, logp: number]>>
   /** With the last piece of a completion, why it ended. */

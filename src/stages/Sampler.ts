@@ -4,9 +4,14 @@ import type { Candidate, Prompt } from "../domain.ts"
 import { hash32, wordsOf } from "../engine/random.ts"
 import type { PolicySnapshot } from "./Policy.ts"
 
-/** The sampler cannot continue: the runtime failed, or memory is short. */
+/** The sampler cannot continue: the runtime failed, memory is short, or servers cannot be drawn from. */
 export class SamplerFailed extends Schema.TaggedError<SamplerFailed>()("SamplerFailed", {
-  message: Schema.String
+  message: Schema.String,
+  /**
+   * Of servers. `unreachable`: none has answered for too long; `refused`: asked again, it would refuse again; `unknown`: it
+   * does not answer under the version that is asked; `disagrees`: its log-probabilities are not the trainer's.
+   */
+  kind: Schema.optionalKey(Schema.Literals(["unreachable", "refused", "unknown", "disagrees"]))
 }) {}
 
 /** How a question is put that does not ask for a drawing of its prompt: a critic's, or a correction's. */

@@ -9,6 +9,7 @@ const accepts = (name: SettingName, value: unknown): boolean =>
   Option.isSome(Schema.decodeUnknownOption(settings[name][0] as Schema.Codec<unknown>)(value))
 
 const isSwitch = (name: SettingName): boolean => accepts(name, true)
+const isList = (name: SettingName): boolean => accepts(name, []) || accepts(name, ["x"])
 
 /** Adds TRL's name to the flag. */
 export const trlNamed = (name: keyof typeof trlNames) => <A>(flag: Flag.Flag<A>): Flag.Flag<A> => Flag.withAlias(flag, trlNames[name])
@@ -30,10 +31,15 @@ export const numberSetting = (name: NumberSetting, value: number): Flag.Flag<num
     Flag.withDefault(value)
   )
 
-/** One optional flag for each setting. A switch needs no value. */
+/** Given several times, its values are one list. */
+const listFlag = (name: string): Flag.Flag<Option.Option<string>> =>
+  Flag.String(name).pipe(Flag.between(0, Infinity), Flag.map((given) => (given.length === 0 ? Option.none() : Option.some(given.join(",")))))
+
+/** One optional flag for each setting. A switch needs no value. A list of texts has commas, or its flag is given several times. */
 export const settingFlags = <Name extends SettingName>(names: ReadonlyArray<Name>) =>
   Object.fromEntries(names.map((name) => {
     const own = flagOf(name)
+    if (isList(name)) return [name, Flag.withDescription(listFlag(own), settings[name][1])]
     const flag = isSwitch(name) ? Flag.map(Flag.Boolean(own), String) : Flag.String(own)
     return [name, (hasTrlName(own) ? trlNamed(own)(flag) : flag).pipe(Flag.withDescription(settings[name][1]), Flag.optional)]
   })) as { readonly [K in Name]: Flag.Flag<Option.Option<string>> }

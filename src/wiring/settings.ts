@@ -96,6 +96,25 @@ export const settings = {
     orElse(Schema.Literals(["auto", ...samplerPrecisions]), "auto"),
     "precision of the weights that draw candidates; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
   ],
+  sampler: [
+    orElse(Schema.Literals(["onnx", "openai"]), "onnx"),
+    "what draws: onnx, in this process, or openai, the servers of sampler_url (docs/sampling-servers.md)"
+  ],
+  sampler_url: [
+    orElse(Schema.Union([Schema.Array(Schema.NonEmptyString), Schema.String.check(Schema.isPattern(/^[^,]+$/))]), []),
+    "sampler openai: address of a server of vLLM, SGLang or vequinox serve; several, with commas or by giving it again, share the work. The key belongs in VEQUINOX_SAMPLER_API_KEY"
+  ],
+  sampler_flavour: [
+    orElse(Schema.Literals(["auto", "vllm", "sglang", "vequinox"]), "auto"),
+    "sampler openai: what the servers are; auto asks each"
+  ],
+  sampler_adapters: [orElse(Schema.String, ""), "sampler openai: folder where each version's adapter is put for the servers to read; empty takes sampler-adapters in the run folder"],
+  sampler_adapters_at: [orElse(Schema.String, ""), "sampler openai: where the servers see that folder, if at another path"],
+  sampler_timeout: [orElse(above(0, 1e6), 300), "sampler openai: longest wait for a whole answer, seconds"],
+  sampler_tolerance: [
+    orElse(above(0, 1e3), 0.05),
+    "sampler openai: how far a server's log-probabilities may be from the trainer's, nats a token; checked whenever an adapter was loaded"
+  ],
   stop_malformed: [orElse(Schema.Boolean, false), "stop a drawing as soon as it can no longer become well-formed XML; drawings then do not follow the policy's distribution exactly"],
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
@@ -329,8 +348,33 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
   return config
 })
 
+/** What only servers read. */
+const settingsOfServers: ReadonlyArray<SettingName> = ["sampler_url", "sampler_flavour", "sampler_adapters", "sampler_adapters_at", "sampler_timeout", "sampler_tolerance"]
+
+/** The servers that draw. */
+export const samplerUrls = ({ sampler_url: given }: Pick<TrainConfig, "sampler_url">): ReadonlyArray<string> => (typeof given === "string" ? [given] : given)
+
+/** Why these settings of what draws cannot hold together, a sentence, or undefined. */
+const notDrawing = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
+  if (c.sampler === "onnx") {
+    const idle = settingsOfServers.find((name) => name in given)
+    return idle === undefined ? undefined : `${idle} is about servers that draw, and this process does: give --sampler openai, or leave it out.`
+  }
+  const urls = samplerUrls(c)
+  if (urls.length === 0) return "sampler openai draws on servers, and none is named: give --sampler-url, for example http://127.0.0.1:8000."
+  const odd = urls.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+  if (odd !== undefined) return `sampler_url has ${JSON.stringify(odd.slice(0, 80))}, which is not an address of a server, such as http://127.0.0.1:8000.`
+  const telling = urls.map((url) => new URL(url)).find(({ hash, password, search, username }) => username + password + search + hash !== "")
+  if (telling !== undefined) return "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."
+  if (c.lora_r === 0 && c.adapter === "") return "sampler openai gives servers each version as an adapter, and lora_r 0 trains every parameter: give --lora-r over 0."
+  const own = (["stop_malformed", "sampler_precision"] as const).find((name) => name in given && c[name] !== false && c[name] !== "auto")
+  return own === undefined ? undefined : `${own} is about drawing in this process, and servers draw: leave it out, or give --sampler onnx.`
+}
+
 /** Why these settings cannot hold together, a sentence, or undefined. */
 const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
+  const drawing = notDrawing(c, given)
+  if (drawing !== undefined) return drawing
   const names = lossNames(c.loss_type)
   if (names.length === 1 && c.loss_weights.length > 0) {
     return `loss_weights weighs the losses of a list, and loss_type names ${names[0]!} alone: leave it out, or name several.`

@@ -125,6 +125,25 @@ describe("openai, the npm package", () => {
     assert.strictEqual(text, tokenizer.decode(wanted[0]!.ids))
   })
 
+  it("tells tokens by their numbers, draws under given keys, and says how likely each token was after filters", async () => {
+    const ids = tokenizer.encode(tokenizer.chat(messages) + defaultFormat.prefill)
+    const asked = { model: "embedded", prompt: ids, n: 2, seeds: [11, 12], min_p: 0.2, max_tokens: 200, logprobs: 0, return_token_ids: true, return_processed_logprobs: true }
+    type Choice = { readonly text: string; readonly token_ids: ReadonlyArray<number>; readonly prompt_token_ids?: ReadonlyArray<number>; readonly logprobs: { readonly token_logprobs: ReadonlyArray<number>; readonly processed_logprobs: ReadonlyArray<number> } }
+    const { choices } = await client.completions.create(asked as never) as unknown as { readonly choices: ReadonlyArray<Choice> }
+    for (const { logprobs, prompt_token_ids, text, token_ids } of choices) {
+      assert.deepStrictEqual([prompt_token_ids, text], [ids, tokenizer.decode(token_ids)])
+      assert.deepStrictEqual([logprobs.token_logprobs.length, logprobs.processed_logprobs.length], [token_ids.length, token_ids.length])
+      logprobs.processed_logprobs.forEach((logp, i) => assert.isAtLeast(logp, logprobs.token_logprobs[i]! - 1e-5)) // others were dropped
+    }
+    const second = await client.completions.create({ ...asked, n: 1, seeds: [12], stream: true } as never) as unknown as AsyncIterable<{ readonly choices: ReadonlyArray<Choice> }>
+    const told: Array<number> = []
+    for await (const { choices: [choice] } of second) {
+      assert.strictEqual(choice?.prompt_token_ids !== undefined, told.length === 0)
+      told.push(...choice?.token_ids ?? [])
+    }
+    assert.deepStrictEqual(told, choices[1]!.token_ids)
+  })
+
   it("is told what is wrong as an error of its own kind", async () => {
     const refused = async (ask: Promise<unknown>) => await ask.then(() => assert.fail("it was answered"), (error: unknown) => error as InstanceType<typeof OpenAI.APIError>)
     const unknown = await refused(client.chat.completions.create({ model: "gpt-5", messages }))

@@ -51,6 +51,7 @@ describe("a request", () => {
     }
     const text = (body: object) => post(`${open.url}/v1/completions`, JSON.stringify(body))
     for (const prompt of [[-1], [1e9], "", [], [[]], ["a", 1]]) assert.strictEqual((await text({ prompt })).status, 400)
+    for (const seeds of [[1], [1, 2, 3], [0.5, 1], "1"]) assert.match((await text({ prompt: [5], n: 2, seeds })).text, /seeds/)
     assert.strictEqual((await post(`${open.url}/v1/chat/completions`, "a=1", { "content-type": "application/x-www-form-urlencoded" })).status, 415)
   })
 

@@ -1,11 +1,13 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Option } from "effect"
+import { Command } from "effect/cli"
 import { judgedObjectives } from "../../src/objectives/objectives.ts"
 import { optimizerOf } from "../../src/wiring/run/optimizer-settings.ts"
-import { givenSettings } from "../../src/wiring/setting-flags.ts"
-import { resolveConfig, type SettingName } from "../../src/wiring/settings.ts"
+import { givenSettings, settingFlags } from "../../src/wiring/setting-flags.ts"
+import { resolveConfig, samplerUrls, type SettingName } from "../../src/wiring/settings.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("settings")
@@ -153,5 +155,37 @@ describe("a reference that moves", () => {
         if (typeof said === "string") assert.strictEqual(message, said)
         else assert.match(message, said)
       }
+    }))
+})
+
+describe("servers that draw", () => {
+  const server = "http://127.0.0.1:800"
+
+  it.effect("are one address, or a list with commas or of a flag that is given several times", () =>
+    Effect.gen(function*() {
+      const given = (text: string) => Effect.map(resolveConfig(undefined, givenSettings({ sampler: Option.some("openai"), sampler_url: Option.some(text) })), samplerUrls)
+      assert.deepStrictEqual(yield* given(server), [server])
+      assert.deepStrictEqual(yield* given(`${server},${server}1/v1`), [server, `${server}1/v1`])
+      const file = path.join(work, "servers.yaml")
+      fs.writeFileSync(file, `sampler: openai\nsampler_url: ${server}\n`)
+      assert.deepStrictEqual(samplerUrls(yield* resolveConfig(file, {})), [server])
+      let flags: Parameters<typeof givenSettings>[0] = {}
+      const command = Command.make("train", settingFlags(["sampler_url", "loss_type"]), (given) => Effect.sync(() => void (flags = given)))
+      yield* Command.runWith(command, { version: "" })(["--sampler-url", server, "--sampler-url", `${server}1`, "--loss-type", "sigmoid,sft"]).pipe(Effect.provide(NodeServices.layer))
+      assert.deepStrictEqual(givenSettings(flags), { sampler_url: [server, `${server}1`], loss_type: ["sigmoid", "sft"] })
+    }))
+
+  it.effect("are refused in a sentence where they cannot be asked, or cannot do what is asked", () =>
+    Effect.gen(function*() {
+      for (const [given, said] of [
+        [{ sampler: "openai" }, "sampler openai draws on servers, and none is named: give --sampler-url, for example http://127.0.0.1:8000."],
+        [{ sampler_url: [server] }, "sampler_url is about servers that draw, and this process does: give --sampler openai, or leave it out."],
+        [{ sampler_tolerance: 0.1 }, "sampler_tolerance is about servers that draw, and this process does: give --sampler openai, or leave it out."],
+        [{ sampler: "openai", sampler_url: ["localhost:8000"] }, "sampler_url has \"localhost:8000\", which is not an address of a server, such as http://127.0.0.1:8000."],
+        [{ sampler: "openai", sampler_url: ["http://a:b@localhost"] }, "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."],
+        [{ sampler: "openai", sampler_url: [`${server}?key=a`] }, "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."],
+        [{ sampler: "openai", sampler_url: [server], lora_r: 0 }, "sampler openai gives servers each version as an adapter, and lora_r 0 trains every parameter: give --lora-r over 0."],
+        [{ sampler: "openai", sampler_url: [server], stop_malformed: true }, "stop_malformed is about drawing in this process, and servers draw: leave it out, or give --sampler onnx."]
+      ] as const) assert.strictEqual(yield* refused(given), said)
     }))
 })

@@ -132,7 +132,8 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     reference: trained.reference,
     earlier: found?.earlier,
     judge: judge.layer,
-    style: request.style
+    style: request.style,
+    say
   }, request.layers)
   const services = yield* Layer.build(
     stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store)))

@@ -4,7 +4,7 @@ import { freeMemory, NotEnoughMemory } from "../../../layers/onnx/runtime.ts"
 import { extrasOf } from "../../../layers/optimizer/onnx.ts"
 import type { TrainConfig } from "../settings.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
-import { parameterCount, planTrainer, samplerBytes } from "../../engine/training/memory.ts"
+import { parameterCount, planTrainer, samplerBytes, scorerBytes } from "../../engine/training/memory.ts"
 import type { LoraConfig } from "../../engine/weights/parameters.ts"
 import { autoPrecision } from "../../engine/weights/quantization.ts"
 import type { DecoderConfig } from "../../engine/nets/transformer.ts"
@@ -13,7 +13,8 @@ import type { DecoderConfig } from "../../engine/nets/transformer.ts"
  * The trainer runs that config.json holds in place of those asked for. They depend on the memory that was free at the
  * start, and a resumed run must add up its gradients in the same order.
  *
- * The sampler gets half of what the trainer leaves (layers/sampler/onnx.ts); one prompt's drawings must fit into that.
+ * The sampler gets half of what the trainer leaves (layers/sampler/onnx.ts); one prompt's drawings must fit into that. Where
+ * servers draw, the comparison with them must fit (layers/sampler/openai.ts).
  */
 export const fittingRuns = Effect.fnUntraced(function*(
   c: TrainConfig,
@@ -24,7 +25,8 @@ export const fittingRuns = Effect.fnUntraced(function*(
   const precision = c.sampler_precision === "auto"
     ? autoPrecision(parameterCount(model), lora !== undefined, "cpu", rows)
     : c.sampler_precision
-  const free = freeMemory() - 2 * samplerBytes(model, rows, c.max_length, precision)
+  const drawing = c.sampler === "openai" ? scorerBytes(model, lora, c.max_length, c.max_length) : 2 * samplerBytes(model, rows, c.max_length, precision)
+  const free = freeMemory() - drawing
   const budget = c.memory_gb > 0 ? Math.min(1e9 * c.memory_gb, free) : free
   const wanted = {
     tokens: c.tokens_per_run,
