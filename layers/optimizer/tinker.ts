@@ -174,11 +174,12 @@ export const layer = ({ initial, name = "vequinox", objective: chosen, options, 
         return { snapshot: { version, parameters }, metrics }
       }, failed)
 
-      const restore = Effect.fn("Optimizer.restore")(function*({ rate = 1, reference: _, ...state }: OptimizerState) {
+      const restore = Effect.fn("Optimizer.restore")(function*({ parameters, rate = 1, updates, version }: OptimizerState) {
+        const state = { version, updates, parameters, rate, moments: new Map() }
         const next = yield* heldOf(state)
         yield* models.drop(policy)
         policy = next
-        yield* Ref.set(current, { ...state, rate })
+        yield* Ref.set(current, state)
       })
       return Optimizer.of({
         name: "tinker",

@@ -203,6 +203,13 @@ export const settings = {
   ],
   log_completions: [orElse(Schema.Boolean, false), "write each step's drawings as a table, completions/completions_N.parquet, in TRL's columns"],
   trackio_url: [orElse(Schema.String, ""), "trackio: address of its server; empty takes TRACKIO_SERVER_URL. The token belongs in TRACKIO_WRITE_TOKEN"],
+  optimizer: [
+    orElse(Schema.Literals(["onnx", "tinker"]), "onnx"),
+    "what trains: onnxruntime on this machine, or a Tinker server (docs/tinker.md), which then decides lora_alpha and lora_target_modules"
+  ],
+  sampler: [orElse(Schema.Literals(["onnx", "tinker"]), "onnx"), "what draws: onnxruntime on this machine, or the Tinker server that trains"],
+  tinker_url: [orElse(Schema.String, ""), "tinker: address of its server; empty takes TINKER_BASE_URL. The key belongs in TINKER_API_KEY"],
+  tinker_base_model: [orElse(Schema.String, ""), "tinker: the server's name of the policy's base; empty takes the only one that it has"],
   project: [orElse(Schema.NonEmptyString, "vequinox"), "trackio: the project that the run belongs to"],
   run_name: [orElse(Schema.String, ""), "trackio, otlp: the run's name; empty takes the folder's"]
 } as const
@@ -300,8 +307,9 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
     Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
   )
   const names = lossNames(decoded.loss_type)
+  const usual = Object.fromEntries(Object.entries(usualOnServer(decoded)).filter(([name]) => !(name in merged || name in stored)))
   // A list of one is that one.
-  const config = names.length === 1 ? { ...decoded, loss_type: names[0]! } as TrainConfig : decoded
+  const config = { ...decoded, ...usual, ...(names.length === 1 ? { loss_type: names[0]! } : {}) } as TrainConfig
   const unmixed = names.length > 1 ? notAdded(names) : undefined
   if (unmixed !== undefined) return yield* new ConfigInvalid({ message: unmixed })
   const unread = unreadBy(config.loss_type).find((name) => name in merged)
@@ -329,9 +337,22 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
   return config
 })
 
+/** Defaults that a Tinker server's protocol can keep, where this machine's are others. */
+const usualOnServer = ({ optimizer, sampler }: TrainConfig): Partial<TrainConfig> => ({
+  ...(optimizer === "tinker" ? { max_grad_norm: 0 } : {}),
+  ...(sampler === "tinker" ? { min_p: 0 } : {})
+})
+
 /** Why these settings cannot hold together, a sentence, or undefined. */
 const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
   const names = lossNames(c.loss_type)
+  if (c.optimizer !== "tinker") {
+    if (c.sampler === "tinker") return "sampler tinker draws from what its server trained, and weights cannot be sent there: give --optimizer tinker too."
+    const idle = (["tinker_url", "tinker_base_model"] as const).find((name) => name in given && given[name] !== "")
+    if (idle !== undefined) return `${idle} means nothing without a Tinker server: give --optimizer tinker, or leave it out.`
+  } else if (c.lora_r === 0 || c.adapter !== "") {
+    return `A Tinker server trains a fresh adapter of its own: leave ${c.adapter === "" ? "--lora-r 0" : "--adapter"} out.`
+  }
   if (names.length === 1 && c.loss_weights.length > 0) {
     return `loss_weights weighs the losses of a list, and loss_type names ${names[0]!} alone: leave it out, or name several.`
   }

@@ -1,9 +1,12 @@
 /** Which layer fills which box of the map: the usual ones as the settings say, or the caller's own. */
+import * as path from "node:path"
 import { Effect, Layer } from "effect"
 import * as bufferSqlite from "../../../layers/buffer/sqlite.ts"
 import * as optimizerOnnx from "../../../layers/optimizer/onnx.ts"
+import * as optimizerTinker from "../../../layers/optimizer/tinker.ts"
 import * as rendererResvg from "../../../layers/renderer/resvg.ts"
 import * as samplerOnnx from "../../../layers/sampler/onnx.ts"
+import * as samplerTinker from "../../../layers/sampler/tinker.ts"
 import * as judgmentsSqlite from "../../../layers/store/judgments.ts"
 import * as killedDrawingsSqlite from "../../../layers/store/killed-drawings.ts"
 import * as ledgerSqlite from "../../../layers/store/ledger.ts"
@@ -13,6 +16,8 @@ import { Policy, type PolicySnapshot } from "../../stages/Policy.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
 import { type PlacedLayers, put, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
+import { formatOf, samplingOf } from "./sampling-settings.ts"
+import { type OnServer, serverName } from "./tinker.ts"
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
 
 export interface StageParts extends RunStart {
@@ -21,25 +26,19 @@ export interface StageParts extends RunStart {
   /** Versions before the state's that drawings may still be drawn from, oldest first. */
   readonly earlier: ReadonlyArray<PolicySnapshot> | undefined
   readonly judge: Layer.Layer<Judge, StageFailure, RunServices>
+  /** Where the run is trained, if not on this machine. */
+  readonly server: OnServer | undefined
   readonly style: ProgressStyle
 }
 
-const sampler = Effect.fnUntraced(function*({ checkpoint, lora, settings: c, style, tokenizer }: StageParts) {
+const sampler = Effect.fnUntraced(function*({ checkpoint, lora, server, settings: c, style, tokenizer }: StageParts) {
+  const drawing = { tokenizer, format: formatOf(c), sampling: samplingOf(c), maxNewTokens: c.max_new_tokens, maxLength: c.max_length, stop: "</svg>" }
+  // The versions that drawings come from, and the one that is compared at the end.
+  if (server !== undefined && c.sampler === "tinker") return samplerTinker.layer({ ...drawing, ...server, versions: c.max_staleness + 1 })
   return samplerOnnx.layer({
+    ...drawing,
     checkpoint,
-    tokenizer,
-    format: { systemPrompt: c.system_prompt, promptTemplate: c.prompt_template, prefill: c.prefill },
     lora,
-    sampling: {
-      temperature: c.temperature,
-      topK: c.top_k,
-      topP: c.top_p,
-      minP: c.min_p,
-      repetitionPenalty: c.repetition_penalty
-    },
-    maxNewTokens: c.max_new_tokens,
-    maxLength: c.max_length,
-    stop: "</svg>",
     stopMalformed: c.stop_malformed,
     maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
     precision: c.sampler_precision,
@@ -48,12 +47,17 @@ const sampler = Effect.fnUntraced(function*({ checkpoint, lora, settings: c, sty
   })
 })
 
+const optimizer = ({ checkpoint, lora, reference, server, settings: c, state }: StageParts) =>
+  server === undefined
+    ? optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) })
+    : optimizerTinker.layer({ ...server, initial: state, name: serverName(path.basename(c.output_dir)), ...optimizerOf(c) })
+
 /** Needs the runtime and the run's database. */
 export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers) {
-  const { checkpoint, earlier, judge, lora, reference, settings: c, state } = parts
+  const { earlier, judge, settings: c, state } = parts
   return Layer.mergeAll(
     // The optimizer comes first: the sampler takes what memory is left.
-    put(own.optimizer, optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) }), parts),
+    put(own.optimizer, optimizer(parts), parts),
     put(own.sampler, yield* sampler(parts), parts),
     put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(killedDrawingsSqlite.layer)),
     put(own.judge, judge, parts).pipe(Layer.provide(ledgerSqlite.layer)),

@@ -82,27 +82,25 @@ const gap = (a: OptimizerState["parameters"], b: OptimizerState["parameters"]) =
 describe("the same lessons here and on the server", () => {
   const kinds: ReadonlyArray<readonly [string, ChosenObjective, ReadonlyArray<Lesson>, Partial<typeof options>?]> = [
     ["sigmoid", { ...sigmoid, rpoAlpha: 4 }, pairs],
-    ["ipo", { ...sigmoid, lossType: "ipo" }, pairs],
     ["bco_pair and sft", { ...sigmoid, lossType: ["bco_pair", "sft"], lossWeights: [1, 0.3] }, pairs],
     ["aot, which sees the whole batch", { ...sigmoid, lossType: "aot" }, pairs],
-    ["sft", { ...sigmoid, lossType: "sft" }, pairs],
     ["grpo with a divergence, two updates a step", { ...sigmoid, lossType: "grpo", beta: 0.1, epsilon: 0.2 }, advantages, { iterations: 2 }],
     ["dapo in two parts", { ...sigmoid, lossType: "dapo", beta: 0 }, advantages, { stepsPerGeneration: 2 }],
     ["reinforce", { ...sigmoid, lossType: "reinforce", beta: 0 }, advantages]
   ]
   for (const [name, objective, lessons, more] of kinds) {
-    it.live(`${name}: equal losses, log-probabilities and weights after 3 steps`, () =>
+    it.live(`${name}: equal losses, log-probabilities and weights after 2 steps`, () =>
       Effect.gen(function*() {
         const own = { objective, options: { ...options, schedulerType: "linear" as const, warmupSteps: 1, totalSteps: 8, weightDecay: 0.1, ...more } }
-        const remote = yield* steps(optimizer(initial, own), lessons, 3)
-        const local = yield* steps(OptimizerOnnx.layer({ checkpoint, lora, initial, ...own }).pipe(Layer.provide(cpu)), lessons, 3)
+        const remote = yield* steps(optimizer(initial, own), lessons, 2)
+        const local = yield* steps(OptimizerOnnx.layer({ checkpoint, lora, initial, ...own }).pipe(Layer.provide(cpu)), lessons, 2)
         for (const [n, { metrics }] of local.entries()) {
           for (const tag of Object.keys(metrics).filter((tag) => tag !== "grad_norm" && tag !== "padding")) {
             assert.closeTo(remote[n]!.metrics[tag]!, metrics[tag]!, 1e-4 * Math.max(1, Math.abs(metrics[tag]!)), `${tag} of step ${n}`)
           }
         }
-        assert.isBelow(gap(remote[2]!.parameters, local[2]!.parameters), 1e-4)
-        assert.isAbove(gap(remote[2]!.parameters, parameters), 1e-3)
+        assert.isBelow(gap(remote[1]!.parameters, local[1]!.parameters), 1e-4)
+        assert.isAbove(gap(remote[1]!.parameters, parameters), 5e-4)
       }))
   }
 
