@@ -5,7 +5,7 @@
  * A version is drawn from in a model of its own, made from its training checkpoint: SkyRL's JAX engine puts what is sampled from
  * in its model's place, so that drawing an older version of the model that trains would undo its training.
  */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Semaphore } from "effect"
 import { Candidate, type Finish, type Prompt } from "../../src/domain.ts"
 import { isPlain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { tokenizing } from "../../src/model/tokenizer/limits.ts"
@@ -92,13 +92,14 @@ export const layer = (options: SamplerTinkerOptions) =>
         return known
       })
 
+      const saving = yield* Semaphore.make(1) // two calls may draw from one version
       const pathOf = Effect.fnUntraced(function*(of: Held, id: string) {
         const known = drawn.get(of)
         if (known?.id === id) return known.path
         const path = yield* models.saveForSampler(id, "drawn")
         drawn.set(of, { id, path })
         return path
-      })
+      }, saving.withPermits(1))
 
       /** One candidate's tokens and their log-probabilities at temperature 1. */
       const draw = Effect.fnUntraced(function*(path: string, ids: ReadonlyArray<number>, seed: number, temperature: number, text: string) {

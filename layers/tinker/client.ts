@@ -62,8 +62,9 @@ const saidIn = (body: string): string => {
 
 export const makeTinkerClient = ({ apiKey, deadline = 600, patience = 600, poll = 45, url }: TinkerOptions) => {
   const hide = hiding(apiKey)
-  const base = `${url.replace(/\/+$/, "")}/api/v1`
-  const where = `the Tinker server at ${hide.text(url)}`
+  const root = url.replace(/\/+$/, "")
+  const base = `${root}/api/v1`
+  const where = `the Tinker server at ${hide.text(root)}`
   const Where = `T${where.slice(1)}`
   const shown = (said: string) => oneLine(hide.text(said))
   const key = apiKey === undefined ? {} : { "x-api-key": Redacted.value(apiKey) }

@@ -27,7 +27,7 @@ const serverOf = Effect.fnUntraced(function*({ tinker_url }: TrainConfig) {
     return yield* new BadInput({ message: `${where} may hold no key: give the key in TINKER_API_KEY.` })
   }
   const key = process.env["TINKER_API_KEY"] ?? ""
-  return { url: `${url.origin}${url.pathname}`, apiKey: key === "" ? undefined : Redacted.make(key) }
+  return { url: `${url.origin}${url.pathname.replace(/\/+$/, "")}`, apiKey: key === "" ? undefined : Redacted.make(key) }
 })
 
 /** Settings that come with this machine's trainer mean nothing there; `stopMalformed` does in its own sampler alone. */

@@ -118,7 +118,9 @@ describe("drawing", () => {
       const again = yield* trained(server, ([first, second]) => Effect.gen(function*() {
         const { sample } = yield* Sampler
         const draw = (policy: PolicySnapshot) => sample({ step: 0, prompts: [prompt], k: 3, seed: 1, policy })
-        const drawn = { first: yield* draw(first!), second: yield* draw(second!) }
+        const [one, same] = yield* Effect.all([draw(first!), draw(first!)], { concurrency: 2 })
+        assert.deepStrictEqual(same, one)
+        const drawn = { first: one, second: yield* draw(second!) }
         assert.deepStrictEqual(yield* draw(first!), drawn.first)
         for (const [snapshot, groups] of [[first!, drawn.first], [second!, drawn.second]] as const) {
           const lora = { r: 2, alpha: 32, targets: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] }
