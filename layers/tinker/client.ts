@@ -17,10 +17,13 @@ export class TinkerLate extends Schema.TaggedError<TinkerLate>()("TinkerLate", {
 /** The server does not know this session, model or checkpoint, or no longer: it was started again, or dropped it. */
 export class TinkerForgot extends Schema.TaggedError<TinkerForgot>()("TinkerForgot", { message: Schema.String }) {}
 
+/** The server has no place for another adapter: it drops those of a process that was killed after some minutes. */
+export class TinkerFull extends Schema.TaggedError<TinkerFull>()("TinkerFull", { message: Schema.String }) {}
+
 /** The server refuses the request, or answers with something that the protocol does not know. Asking again does not help. */
 export class TinkerRefused extends Schema.TaggedError<TinkerRefused>()("TinkerRefused", { message: Schema.String }) {}
 
-export type TinkerError = TinkerGone | TinkerLate | TinkerForgot | TinkerRefused
+export type TinkerError = TinkerGone | TinkerLate | TinkerForgot | TinkerFull | TinkerRefused
 
 export interface TinkerOptions {
   /** The server's address, without a query: http://127.0.0.1:8000. */
@@ -30,7 +33,7 @@ export interface TinkerOptions {
   readonly deadline?: number
   /** Seconds that one question for a result may stay open. Default 45, as Tinker's own client. */
   readonly poll?: number
-  /** Seconds that a server which is gone is waited for, >= 0. Default 600. */
+  /** Seconds that a server which is gone, or which has no place for an adapter, is waited for, >= 0. Default 600. */
   readonly patience?: number
 }
 
@@ -96,6 +99,9 @@ export const makeTinkerClient = ({ apiKey, deadline = 600, patience = 600, poll 
     const said = `${status}: ${shown(saidIn(body))}`
     if (status === 401 || status === 403) return new TinkerRefused({ message: `${Where} does not accept the key (${said}): check TINKER_API_KEY.` })
     if (status === 404 || status === 410 || forgetful.test(saidIn(body))) return new TinkerForgot({ message: `${Where} does not know what it is asked about (${said}).` })
+    if (/maximum number of (?:lora )?adapters/i.test(saidIn(body))) {
+      return new TinkerFull({ message: `${Where} has no place for another adapter (${said}): raise its max_lora_adapters, or wait until it has dropped those of a run that was killed.` })
+    }
     if (status === 429 || status >= 502) return new TinkerGone({ message: `${Where} is not ready (${said}).` })
     return new TinkerRefused({ message: `${Where} refused the request (${said}).` })
   }
@@ -162,6 +168,6 @@ export const makeTinkerClient = ({ apiKey, deadline = 600, patience = 600, poll 
     Effect.retry({ while: ({ _tag }) => _tag === "TinkerGone" || _tag === "TinkerLate", schedule: backoff.pipe(Schedule.upTo({ duration: Duration.seconds(patience) })) })
   )
 
-  return { where, Where, ask, perform, result, download, ready }
+  return { where, Where, ask, perform, result, download, ready, patience }
 }
 export type TinkerClient = ReturnType<typeof makeTinkerClient>

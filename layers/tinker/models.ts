@@ -5,7 +5,7 @@
  *
  * Ordering: models are made one at a time. A model that trains belongs to one fiber.
  */
-import { Effect, Ref, Schedule, Semaphore } from "effect"
+import { Duration, Effect, Ref, Schedule, Semaphore } from "effect"
 import { type TinkerClient, type TinkerError, TinkerForgot, TinkerGone, TinkerLate, TinkerRefused } from "./client.ts"
 import { type Datum, datumOf, Done, NewModel, Sampled, Saved, Scored, Session, textChunk } from "./wire.ts"
 
@@ -93,6 +93,19 @@ export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client,
       Effect.asVoid
     )
 
+  const create = Effect.fnUntraced(function*(session_id: string) {
+    const { model_id, request_id } = yield* ask("create_model", {
+      type: "create_model", session_id, model_seq_id: 0, base_model: baseModel, lora_config: { rank, seed }
+    }, NewModel)
+    yield* result(request_id, Done, "create_model")
+    return model_id
+  }, (made) => made.pipe(
+    Effect.retry({
+      while: ({ _tag }) => _tag === "TinkerFull",
+      schedule: Schedule.spaced(Duration.seconds(Math.min(10, client.patience / 4 + 0.1))).pipe(Schedule.upTo({ duration: Duration.seconds(client.patience) }))
+    })
+  ))
+
   const open = Effect.fnUntraced(function*(held: Held) {
     const session_id = yield* sessionNow
     for (const id of stale) {
@@ -100,10 +113,7 @@ export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client,
       stale.delete(id)
     }
     if (held.id !== undefined && held.session === session_id) return held.id
-    const { model_id, request_id } = yield* ask("create_model", {
-      type: "create_model", session_id, model_seq_id: 0, base_model: baseModel, lora_config: { rank, seed }
-    }, NewModel)
-    yield* result(request_id, Done, "create_model")
+    const model_id = yield* create(session_id)
     if (held.path !== undefined) {
       yield* perform("load_weights", { type: "load_weights", model_id, path: held.path, optimizer: held.trains, seq_id: 1 }, Done).pipe(
         Effect.onError(() => Effect.sync(() => void stale.add(model_id)))

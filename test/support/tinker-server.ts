@@ -40,6 +40,8 @@ export interface TinkerServerOptions {
   /** Refuses requests without it. */
   readonly key?: string
   readonly maxLength?: number
+  /** Models at once. Default 7. */
+  readonly capacity?: number
 }
 
 /** What can be told to go wrong, for the next request of a kind. */
@@ -58,9 +60,7 @@ class Refused extends Error {
 }
 
 const copyState = ({ moments, step }: AdamWState): AdamWState => ({ step, moments: copyParameters(moments) })
-const capacity = 7
-
-export const tinkerServer = async ({ key, maxLength = 256, reduction = "mean" }: TinkerServerOptions = {}) => {
+export const tinkerServer = async ({ capacity = 7, key, maxLength = 256, reduction = "mean" }: TinkerServerOptions = {}) => {
   const { config } = checkpoint
   const sessions = new Set<string>()
   const models = new Map<string, Model>()

@@ -169,5 +169,6 @@ describe("a server that cannot be used is told in one sentence", () => {
   it.live("it refuses a request", () => refusedBy(/refused the request \(422: .*rank must be even/, {}, [{ path: "create_model", how: "refuse" }]))
   it.live("it is no Tinker server", () => refusedBy(/answered create_session with something that is not in the protocol \(<html>/, {}, [{ path: "create_session", how: "html" }]))
   it.live("it has another base", () => refusedBy(/has no base model "llama": --tinker-base-model takes one of models\/policy/, {}, [], { baseModel: "llama" }))
+  it.live("it has no place", () => refusedBy(/^The Tinker server at .* has no place for another adapter \(400: Maximum number of LoRA adapters \(2\) reached\): raise its max_lora_adapters/, { capacity: 1 }, []))
   it.live("its answers have no end", () => refusedBy(/cannot be reached \(it is longer than 64000000 bytes\)/, {}, [{ path: "get_server_capabilities", how: "huge" }]))
 })
