@@ -41,7 +41,7 @@ uv.chmod(uv.stat().st_mode | stat.S_IXUSR)
 backend = {
     "max_lora_adapters": given.adapters,
     "max_lora_rank": given.rank,
-    "train_micro_batch_size": 8,
+    "train_micro_batch_size": 1,  # one shape a length, so that little is compiled
     "sample_max_num_sequences": 16,
 }
 server = subprocess.Popen(
@@ -55,7 +55,14 @@ server = subprocess.Popen(
         "--checkpoints-base", str(state / "checkpoints"),
         "--database-url", f"sqlite:///{state / 'tinker.db'}",
     ],
-    env={**os.environ, "PATH": f"{state / 'bin'}:{os.environ['PATH']}", "JAX_PLATFORMS": "cpu"},
+    env={
+        **os.environ,
+        "PATH": f"{state / 'bin'}:{os.environ['PATH']}",
+        "JAX_PLATFORMS": "cpu",
+        # A server that is started again need not compile again.
+        "JAX_COMPILATION_CACHE_DIR": str(state / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    },
     start_new_session=True,
 )
 

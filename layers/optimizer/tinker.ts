@@ -55,6 +55,8 @@ interface Scored {
   readonly completions: PerToken
 }
 
+const finite = (parameters: Parameters): boolean => [...parameters.values()].every(({ data }) => data.every(Number.isFinite))
+
 /** Fails with `OptimizerFailed` where the server cannot go on from `initial`. Its model is unloaded when `tinker`'s scope ends. */
 export const layer = ({ initial, name = "vequinox", objective: chosen, options, saved, tinker }: OptimizerTinkerOptions) =>
   Layer.effect(
@@ -126,17 +128,18 @@ export const layer = ({ initial, name = "vequinox", objective: chosen, options, 
         }
       })
 
-      /** All updates with one batch, and the server's checkpoint after them. */
-      const update = Effect.fnUntraced(function*(id: string, batch: Batch, { rate = 1, updates, version }: OptimizerState) {
-        const { iterations = 1, stepsPerGeneration = 1 } = options
-        const divided = inParts(batch, stepsPerGeneration)
-        const references = yield* Effect.forEach(divided, ({ sequences }) =>
+      /** The reference's log-probabilities for each part of a batch. */
+      const referencesOf = (divided: ReadonlyArray<Batch>) =>
+        Effect.forEach(divided, ({ sequences }) =>
           objective.reference(chosen)
             ? models.using(tinker.fresh, (id) => scored(id, sequences.map((s) => truncated(s, options.maxLength))))
             : Effect.succeed(undefined))
+
+      /** All updates with one batch, and the server's checkpoint after them. */
+      const update = Effect.fnUntraced(function*(id: string, divided: ReadonlyArray<Batch>, references: ReadonlyArray<Scored | undefined>, { rate = 1, updates, version }: OptimizerState) {
         const all: Array<Record<string, number>> = []
         const old = new Map<Batch, PerToken>()
-        for (let iteration = 0; iteration < iterations; iteration++) {
+        for (let iteration = 0; iteration < (options.iterations ?? 1); iteration++) {
           for (const [n, part] of divided.entries()) {
             const { metrics, tokens } = yield* iterate(id, part, updates + all.length, rate, references[n], old.get(part))
             if (iteration === 0) old.set(part, tokens)
@@ -145,10 +148,11 @@ export const layer = ({ initial, name = "vequinox", objective: chosen, options, 
         }
         const path = yield* models.saveWeights(id, `${name}-step-${version + 1}`)
         const parameters = yield* tinker.read(id, `${name}-version-${version + 1}`)
-        return { path, parameters, made: all.length, metrics: all.length === 1 ? all[0]! : meansOf(all) }
+        return finite(parameters)
+          ? { path, parameters, made: all.length, metrics: all.length === 1 ? all[0]! : meansOf(all) }
+          : yield* new LossNotFinite({ message: "the gradient is not finite: lower the learning rate" })
       })
 
-      const finite = (parameters: Parameters): boolean => [...parameters.values()].every(({ data }) => data.every(Number.isFinite))
       const failed = <A, E extends { readonly message: string }>(effect: Effect.Effect<A, E>) =>
         Effect.mapError(effect, (error) => error instanceof LossNotFinite ? error : new OptimizerFailed({ message: error.message }))
 
@@ -160,13 +164,10 @@ export const layer = ({ initial, name = "vequinox", objective: chosen, options, 
           yield* Ref.set(current, { ...state, version })
           return { snapshot: { version, parameters: state.parameters }, metrics: {} }
         }
+        const divided = inParts(batchOf(taught, objective), options.stepsPerGeneration ?? 1)
         // It may be given up, even if its caller is uninterruptible: the state before it is saved.
-        const { made, metrics, parameters, path } = yield* Effect.interruptible(
-          models.using(policy, (id) => update(id, batchOf(taught, objective), state)).pipe(
-            Effect.flatMap((updated) => finite(updated.parameters) ? Effect.succeed(updated) : Effect.fail(new LossNotFinite({ message: "the gradient is not finite: lower the learning rate" }))),
-            Effect.tapErrorTag("LossNotFinite", () => models.drop(policy))
-          )
-        )
+        const { made, metrics, parameters, path } = yield* Effect.interruptible(Effect.flatMap(referencesOf(divided), (references) =>
+          models.using(policy, (id) => update(id, divided, references, state)))).pipe(Effect.tapErrorTag("LossNotFinite", () => models.drop(policy)))
         const updates = state.updates + made
         yield* saved.note(parameters, updates, path)
         policy.path = path

@@ -3,6 +3,7 @@
  * model (models.ts) knows from which state to begin again.
  */
 import { Duration, Effect, Redacted, Schedule, Schema } from "effect"
+import { duration } from "../../src/system/progress.ts"
 import { codeOf, rootOf } from "../../src/system/http-failure.ts"
 import { atMost } from "../../src/system/http-limits.ts"
 import { hiding, oneLine } from "../../src/system/secrets.ts"
@@ -35,6 +36,8 @@ export interface TinkerOptions {
   readonly poll?: number
   /** Seconds that a server which is gone, or which has no place for an adapter, is waited for, >= 0. Default 600. */
   readonly patience?: number
+  /** Hears what a person should know while they wait. */
+  readonly note?: (line: string) => Effect.Effect<void>
 }
 
 /** Seconds until a request that only begins something must be answered. */
@@ -63,7 +66,7 @@ const saidIn = (body: string): string => {
   }
 }
 
-export const makeTinkerClient = ({ apiKey, deadline = 600, patience = 600, poll = 45, url }: TinkerOptions) => {
+export const makeTinkerClient = ({ apiKey, deadline = 600, note = () => Effect.void, patience = 600, poll = 45, url }: TinkerOptions) => {
   const hide = hiding(apiKey)
   const root = url.replace(/\/+$/, "")
   const base = `${root}/api/v1`
@@ -162,12 +165,30 @@ export const makeTinkerClient = ({ apiKey, deadline = 600, patience = 600, poll 
       return yield* new TinkerRefused({ message: `${Where} sends from one address to the next for ${path}.` })
     })
 
+  /** Repeats what fails so, for as long as is waited; the first time it says so. */
+  const patiently = <A>(what: Effect.Effect<A, TinkerError>, passes: (error: TinkerError) => boolean, delays: typeof backoff): Effect.Effect<A, TinkerError> =>
+    Effect.suspend(() => {
+      let told = false
+      return what.pipe(
+        Effect.tapError((error) => {
+          if (told || !passes(error)) return Effect.void
+          told = true
+          return note(`${error.message} It is waited for, at most ${duration(patience)}.`)
+        }),
+        Effect.retry({ while: passes, schedule: delays.pipe(Schedule.upTo({ duration: Duration.seconds(patience) })) })
+      )
+    })
+
   /** Waits until the server answers. */
-  const ready = request("healthz", undefined, promptly, text).pipe(
-    Effect.flatMap(({ read, status }) => status === 200 ? Effect.void : Effect.fail(refusal({ status, body: read }))),
-    Effect.retry({ while: ({ _tag }) => _tag === "TinkerGone" || _tag === "TinkerLate", schedule: backoff.pipe(Schedule.upTo({ duration: Duration.seconds(patience) })) })
+  const ready = patiently(
+    Effect.flatMap(request("healthz", undefined, promptly, text), ({ read, status }) => status === 200 ? Effect.void : Effect.fail(refusal({ status, body: read }))),
+    ({ _tag }) => _tag === "TinkerGone" || _tag === "TinkerLate",
+    backoff
   )
 
-  return { where, Where, ask, perform, result, download, ready, patience }
+  /** Waits until there is a place for what is made. */
+  const whereRoom = <A>(make: Effect.Effect<A, TinkerError>) => patiently(make, ({ _tag }) => _tag === "TinkerFull", backoff)
+
+  return { where, Where, ask, perform, result, download, ready, whereRoom }
 }
 export type TinkerClient = ReturnType<typeof makeTinkerClient>

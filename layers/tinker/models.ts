@@ -5,7 +5,7 @@
  *
  * Ordering: models are made one at a time. A model that trains belongs to one fiber.
  */
-import { Duration, Effect, Ref, Schedule, Semaphore } from "effect"
+import { Effect, Ref, Schedule, Semaphore } from "effect"
 import { type TinkerClient, type TinkerError, TinkerForgot, TinkerGone, TinkerLate, TinkerRefused } from "./client.ts"
 import { type Datum, datumOf, Done, NewModel, Sampled, Saved, Scored, Session, textChunk } from "./wire.ts"
 
@@ -99,12 +99,7 @@ export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client,
     }, NewModel)
     yield* result(request_id, Done, "create_model")
     return model_id
-  }, (made) => made.pipe(
-    Effect.retry({
-      while: ({ _tag }) => _tag === "TinkerFull",
-      schedule: Schedule.spaced(Duration.seconds(Math.min(10, client.patience / 4 + 0.1))).pipe(Schedule.upTo({ duration: Duration.seconds(client.patience) }))
-    })
-  ))
+  }, client.whereRoom)
 
   const open = Effect.fnUntraced(function*(held: Held) {
     const session_id = yield* sessionNow
@@ -150,7 +145,7 @@ export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client,
     )
 
   yield* Effect.addFinalizer(() =>
-    Effect.forEach([...alive], drop, { concurrency: "unbounded", discard: true }).pipe(Effect.timeoutOption("10 seconds")))
+    Effect.forEach([...alive], drop, { concurrency: "unbounded", discard: true }).pipe(Effect.timeoutOption("2 seconds"))) // Ctrl-C ends in five
   yield* Effect.forkScoped(Effect.repeat(
     Effect.flatMap(Ref.get(session), (known) => known === "" ? Effect.void : Effect.ignore(beat(known))),
     Schedule.spaced(`${heartbeat} seconds`)

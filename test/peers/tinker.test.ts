@@ -43,7 +43,7 @@ const versions = (() => {
 console.error(versions === undefined ? `${python} has no skyrl-tx: nothing is compared (bench/peers/README.md says what to install, and TINKER_PYTHON names its Python).` : versions)
 
 const folder = scratchFolder("tinker-peer")
-const { heldOut, train: prompts } = embeddedPrompts(96)
+const { heldOut, train: prompts } = embeddedPrompts(64)
 const maxLength = 256
 const steps = 10
 

@@ -49,7 +49,8 @@ export const trainedOnServer = Effect.fnUntraced(function*(c: TrainConfig, check
     checkpoint,
     baseModel: c.tinker_base_model === "" ? undefined : c.tinker_base_model,
     rank: c.lora_r,
-    seed: c.seed
+    seed: c.seed,
+    note
   })
   const { initial: parameters, lora } = tinker
   const runs = { tokens_per_run: c.tokens_per_run, gradient_checkpointing: c.gradient_checkpointing }

@@ -92,7 +92,7 @@ describe("a server that is lost in a step and comes back: the run goes on as if 
       const again = yield* run(true)
       ways.forEach(([name], n) => assert.deepStrictEqual(again[n], straight[n], name))
       assert.strictEqual(server.models.size, 0, "models that nobody holds are unloaded")
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped))
 
   it.live("a step that is given up leaves the state before it", () =>
     Effect.gen(function*() {
@@ -107,7 +107,7 @@ describe("a server that is lost in a step and comes back: the run goes on as if 
         assert.deepInclude(yield* optimizer.state, { version: 2, updates: 2 })
       })))
       assert.deepStrictEqual(again, straight)
-    }).pipe(Effect.scoped), 30_000)
+    }).pipe(Effect.scoped))
 })
 
 describe("drawing", () => {
@@ -131,7 +131,7 @@ describe("drawing", () => {
         }
       }).pipe(Effect.scoped))
       assert.deepStrictEqual(again, straight)
-    }).pipe(Effect.scoped), 30_000)
+    }).pipe(Effect.scoped))
 
   it.live("of weights that the server does not hold is refused", () =>
     Effect.gen(function*() {
