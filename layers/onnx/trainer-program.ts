@@ -11,14 +11,15 @@ import {
   schedule,
   type SchedulerType
 } from "../../src/engine/training/adamw.ts"
-import { type ObjectiveFeed, totalsOf } from "../../src/objectives/objective.ts"
+import { totalsOf } from "../../src/objectives/objective.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
 import { isSmall } from "../../src/engine/training/memory.ts"
 import { mix } from "../../src/engine/training/mix.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { completionLength, microBatches, paddingShare, type Sequence, sequenceFeeds, truncated } from "./sequences.ts"
-import { createSession, type Device, type Feed, type Feeds, feedsOf, float32, int64, type Session, Sessions } from "./session.ts"
+import { objectiveFeeds, type PerToken } from "./objective-graph.ts"
+import { createSession, type Device, type Feed, type Feeds, feedsOf, float32, type Session, Sessions } from "./session.ts"
 import { type Batch, inParts, parts } from "./trainer-batches.ts"
 import { graphs, referencePrefix } from "./trainer-graphs.ts"
 
@@ -268,7 +269,7 @@ export class Trainer {
         ...sequenceFeeds(checkpoint.config, part.sequences),
         ...this.#feeds(),
         lengths: float32([part.sequences.length], Float32Array.from(own)),
-        ...tensors(objective.feeds(chosen, {
+        ...objectiveFeeds(objective.feeds(chosen, {
           examples: part.examples,
           lengths: own,
           old: old && part.own.map((n) => old[n]!),
@@ -380,11 +381,8 @@ export class Trainer {
   }
 }
 
-/** Log-probabilities by sequence of a batch, then by completion token, nats. */
-type PerToken = ReadonlyArray<ReadonlyArray<number>>
-
 /** Means of what any of them has; tokens are a sum. */
-const meansOf = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> =>
+export const meansOf = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> =>
   Object.fromEntries([...new Set(all.flatMap(Object.keys))].map((name) => {
     const own = all.flatMap((metrics) => metrics[name] ?? [])
     const sum = own.reduce((a, b) => a + b, 0)
@@ -398,9 +396,3 @@ interface Updated {
   /** Before the update. */
   readonly tokens: PerToken
 }
-
-const tensors = (feeds: Readonly<Record<string, ObjectiveFeed>>): Feeds =>
-  Object.fromEntries(Object.entries(feeds).map(([name, { data, type }]) => [
-    name,
-    type === "int64" ? int64([data.length], data) : float32([data.length], Float32Array.from(data))
-  ]))

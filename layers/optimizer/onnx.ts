@@ -1,16 +1,15 @@
 /** Optimizer: any objective of the table, its backward graph and AdamW with onnxruntime (layers/onnx/trainer-program.ts). */
 import { Effect, Layer, Ref } from "effect"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
-import type { Candidate, Lesson } from "../../src/domain.ts"
-import type { Example, Objective } from "../../src/objectives/objective.ts"
+import type { Lesson } from "../../src/domain.ts"
 import { type ChosenObjective, objectiveOf } from "../../src/objectives/objectives.ts"
 import { trainerBytes, type TrainerExtras } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { copyParameters, type Parameters } from "../../src/engine/weights/tensor.ts"
 import { LossNotFinite, Optimizer, OptimizerFailed, type OptimizerState } from "../../src/stages/Optimizer.ts"
-import type { Batch } from "../onnx/trainer-batches.ts"
 import type { TrainerOptions } from "../onnx/trainer-program.ts"
 import { OnnxError, OnnxRuntime, startProgram } from "../onnx/runtime.ts"
+import { batchOf, weighed } from "./lessons.ts"
 
 export interface OptimizerOnnxOptions {
   readonly checkpoint: DecoderCheckpoint
@@ -44,25 +43,6 @@ export const extrasOf = (chosen: ChosenObjective, { syncReference }: Pick<Traine
   return { movingReference: syncReference !== undefined, concentrations: concentrations?.(chosen) === true, foresees: prepare !== undefined }
 }
 
-/** Computes a candidate that several lessons share only once, and none that the objective does not read. */
-const batchOf = (lessons: ReadonlyArray<Lesson>, { chosenOnly }: Pick<Objective, "chosenOnly">): Batch => {
-  const places = new Map<string, number>()
-  const sequences: Array<Batch["sequences"][number]> = []
-  const place = ({ completionIds, index, prompt, promptIds, step }: Candidate): number => {
-    const key = `${step} ${prompt.id} ${index}`
-    const known = places.get(key)
-    if (known !== undefined) return known
-    places.set(key, sequences.length)
-    return sequences.push({ ids: [...promptIds, ...completionIds], promptLength: promptIds.length }) - 1
-  }
-  const examples = lessons.map((lesson): Example =>
-    lesson._tag === "Advantage"
-      ? { members: [place(lesson.candidate)], signal: lesson.advantage, weight: lesson.weight, drawn: lesson.candidate.drawnLogps ?? lesson.candidate.logps }
-      : { members: chosenOnly === true ? [place(lesson.chosen)] : [place(lesson.chosen), place(lesson.rejected)], signal: lesson.label, weight: lesson.weight }
-  )
-  return { sequences, examples }
-}
-
 /** Fails with `NotEnoughMemory` before anything is allocated; the thread and its sessions end with the scope. */
 export const layer = ({ checkpoint, initial, lora, objective, options, reference }: OptimizerOnnxOptions) =>
   Layer.effect(
@@ -92,19 +72,14 @@ export const layer = ({ checkpoint, initial, lora, objective, options, reference
         Effect.mapError(effect, (error) =>
           error instanceof OnnxError ? new OptimizerFailed({ message: error.message }) : error as Exclude<E, OnnxError>)
       const step = Effect.fn("Optimizer.step")(function*(lessons: ReadonlyArray<Lesson>) {
-        const wanted = objectiveOf(objective).learnsFrom === "advantages" ? "Advantage" : "Preference"
-        const odd = lessons.find(({ _tag }) => _tag !== wanted)
-        if (odd !== undefined) {
-          return yield* new OptimizerFailed({ message: `${objective.lossType} learns from lessons of the kind ${wanted}, not ${odd._tag}` })
-        }
+        const taught = yield* weighed(lessons, objective)
         const { moments: kept, parameters, updates, version } = yield* Ref.get(current)
-        const weighed = lessons.filter(({ weight }) => weight > 0)
-        if (weighed.length === 0) {
+        if (taught.length === 0) {
           const snapshot = { version: version + 1, parameters }
           yield* Ref.update(current, (known) => ({ ...known, ...snapshot }))
           return { snapshot, metrics: {} }
         }
-        const stepping = program.step(batchOf(weighed, objectiveOf(objective)))
+        const stepping = program.step(batchOf(taught, objectiveOf(objective)))
         // A long step may be given up, even if its caller is uninterruptible: the state before it is known, and can be
         // saved.
         const stepped = yield* kept === undefined ? stepping : Effect.interruptible(stepping)

@@ -16,7 +16,8 @@ const Strings = Schema.Union([Schema.String, Schema.Array(Schema.String)])
 const FactorsJson = Schema.Struct({
   r: Schema.Int.check(Schema.isGreaterThan(0)),
   lora_alpha: Schema.Finite,
-  target_modules: Strings,
+  /** Absent: the file's tensors say which. */
+  target_modules: Schema.optionalKey(Schema.NullOr(Strings)),
   base_model_name_or_path: Schema.optionalKey(Schema.NullOr(Schema.String)),
   exclude_modules: Schema.optionalKey(Schema.NullOr(Strings)),
   layers_to_transform: Schema.optionalKey(Schema.Unknown),
@@ -165,7 +166,9 @@ const rulesOf = (json: typeof FactorsJson.Type, modules: ReadonlyArray<string>):
   const [ranks, alphas] = [compile(json.rank_pattern), compile(json.alpha_pattern)]
   const first = (patterns: typeof ranks, module: string) => patterns.find(([pattern]) => pattern.test(module))?.[1]
   const targets = json.target_modules
-  const named: (module: string) => boolean = typeof targets !== "string"
+  const named: (module: string) => boolean = targets == null
+    ? () => false
+    : typeof targets !== "string"
     ? (module) => factorsOf({ r: 1, alpha: 1, targets }, module) !== undefined
     : targets.toLowerCase() === "all-linear"
     ? () => false

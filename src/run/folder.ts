@@ -76,10 +76,13 @@ export const openRunFolder = Effect.fn("openRunFolder")(function*(given: string,
   return { ...runFolder(at), made } satisfies RunFolder as RunFolder
 })
 
+/** Which of a server's checkpoints hold the run's weights, where a server trains it. */
+export const savedFile = "tinker.jsonl"
+
 /** Removes everything of a run that failed before it began; other files in its folder stay. */
 export const abandonUnbegun = (run: RunFolder): Effect.Effect<void> =>
   Effect.sync(() => {
-    for (const name of ["config.json", "run.db", "run.db-wal", "run.db-shm", "run.lock", "run.lock-journal"]) fs.rmSync(run.file(name), { force: true })
+    for (const name of ["config.json", "run.db", "run.db-wal", "run.db-shm", "run.lock", "run.lock-journal", savedFile]) fs.rmSync(run.file(name), { force: true })
     removeFolders(run.made)
   })
 

@@ -12,16 +12,16 @@ import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import { trlNames } from "../system/flag-names.ts"
-import { above, int, real } from "../system/ranges.ts"
+import { above, int, orElse, real } from "../system/ranges.ts"
 import { parseYaml } from "../system/yaml.ts"
+import { samplerServerProblem, samplerServerSettings } from "./sampler-server-settings.ts"
+import { tinkerProblem, tinkerSettings, usualOnTinker } from "./tinker-settings.ts"
 
 /** A setting is unknown, of the wrong kind or out of range. The message names it and its allowed values. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
   message: Schema.String
 }) {}
 
-const orElse = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
-  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
 /** Trackers that numbers are told; a table of drawings has a setting of its own. */
 export const trackerNames = ["tensorboard", "trackio", "otlp"] as const
 
@@ -97,24 +97,10 @@ export const settings = {
     "precision of the weights that draw candidates; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
   ],
   sampler: [
-    orElse(Schema.Literals(["onnx", "openai"]), "onnx"),
-    "what draws: onnx, in this process, or openai, the servers of sampler_url (docs/sampling-servers.md)"
+    orElse(Schema.Literals(["onnx", "openai", "tinker"]), "onnx"),
+    "what draws: onnx, in this process; openai, the servers of sampler_url (docs/sampling-servers.md); or the Tinker server that trains"
   ],
-  sampler_url: [
-    orElse(Schema.Union([Schema.Array(Schema.NonEmptyString), Schema.String.check(Schema.isPattern(/^[^,]+$/))]), []),
-    "sampler openai: address of a server of vLLM, SGLang or vequinox serve; several, with commas or by giving it again, share the work. The key belongs in VEQUINOX_SAMPLER_API_KEY"
-  ],
-  sampler_flavour: [
-    orElse(Schema.Literals(["auto", "vllm", "sglang", "vequinox"]), "auto"),
-    "sampler openai: what the servers are; auto asks each"
-  ],
-  sampler_adapters: [orElse(Schema.String, ""), "sampler openai: folder where each version's adapter is put for the servers to read; empty takes sampler-adapters in the run folder"],
-  sampler_adapters_at: [orElse(Schema.String, ""), "sampler openai: where the servers see that folder, if at another path"],
-  sampler_timeout: [orElse(above(0, 1e6), 300), "sampler openai: longest wait for a whole answer, seconds"],
-  sampler_tolerance: [
-    orElse(above(0, 1e3), 0.05),
-    "sampler openai: how far a server's log-probabilities may be from the trainer's, nats a token; checked whenever an adapter was loaded"
-  ],
+  ...samplerServerSettings,
   stop_malformed: [orElse(Schema.Boolean, false), "stop a drawing as soon as it can no longer become well-formed XML; drawings then do not follow the policy's distribution exactly"],
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
@@ -222,6 +208,11 @@ export const settings = {
   ],
   log_completions: [orElse(Schema.Boolean, false), "write each step's drawings as a table, completions/completions_N.parquet, in TRL's columns"],
   trackio_url: [orElse(Schema.String, ""), "trackio: address of its server; empty takes TRACKIO_SERVER_URL. The token belongs in TRACKIO_WRITE_TOKEN"],
+  optimizer: [
+    orElse(Schema.Literals(["onnx", "tinker"]), "onnx"),
+    "what trains: onnx, in this process, or a Tinker server (docs/tinker.md), which then decides lora_alpha and lora_target_modules"
+  ],
+  ...tinkerSettings,
   project: [orElse(Schema.NonEmptyString, "vequinox"), "trackio: the project that the run belongs to"],
   run_name: [orElse(Schema.String, ""), "trackio, otlp: the run's name; empty takes the folder's"]
 } as const
@@ -319,8 +310,9 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
     Effect.mapError((error) => new ConfigInvalid({ message: oneLine(error.message) }))
   )
   const names = lossNames(decoded.loss_type)
+  const usual = Object.fromEntries(Object.entries(usualOnTinker(decoded)).filter(([name]) => !(name in merged || name in stored)))
   // A list of one is that one.
-  const config = names.length === 1 ? { ...decoded, loss_type: names[0]! } as TrainConfig : decoded
+  const config = { ...decoded, ...usual, ...(names.length === 1 ? { loss_type: names[0]! } : {}) } as TrainConfig
   const unmixed = names.length > 1 ? notAdded(names) : undefined
   if (unmixed !== undefined) return yield* new ConfigInvalid({ message: unmixed })
   const unread = unreadBy(config.loss_type).find((name) => name in merged)
@@ -348,33 +340,10 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
   return config
 })
 
-/** What only servers read. */
-const settingsOfServers: ReadonlyArray<SettingName> = ["sampler_url", "sampler_flavour", "sampler_adapters", "sampler_adapters_at", "sampler_timeout", "sampler_tolerance"]
-
-/** The servers that draw. */
-export const samplerUrls = ({ sampler_url: given }: Pick<TrainConfig, "sampler_url">): ReadonlyArray<string> => (typeof given === "string" ? [given] : given)
-
-/** Why these settings of what draws cannot hold together, a sentence, or undefined. */
-const notDrawing = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
-  if (c.sampler === "onnx") {
-    const idle = settingsOfServers.find((name) => name in given)
-    return idle === undefined ? undefined : `${idle} is about servers that draw, and this process does: give --sampler openai, or leave it out.`
-  }
-  const urls = samplerUrls(c)
-  if (urls.length === 0) return "sampler openai draws on servers, and none is named: give --sampler-url, for example http://127.0.0.1:8000."
-  const odd = urls.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-  if (odd !== undefined) return `sampler_url has ${JSON.stringify(odd.slice(0, 80))}, which is not an address of a server, such as http://127.0.0.1:8000.`
-  const telling = urls.map((url) => new URL(url)).find(({ hash, password, search, username }) => username + password + search + hash !== "")
-  if (telling !== undefined) return "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."
-  if (c.lora_r === 0 && c.adapter === "") return "sampler openai gives servers each version as an adapter, and lora_r 0 trains every parameter: give --lora-r over 0."
-  const own = (["stop_malformed", "sampler_precision"] as const).find((name) => name in given && c[name] !== false && c[name] !== "auto")
-  return own === undefined ? undefined : `${own} is about drawing in this process, and servers draw: leave it out, or give --sampler onnx.`
-}
-
 /** Why these settings cannot hold together, a sentence, or undefined. */
 const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
-  const drawing = notDrawing(c, given)
-  if (drawing !== undefined) return drawing
+  const elsewhere = samplerServerProblem(c, given) ?? tinkerProblem(c, given)
+  if (elsewhere !== undefined) return elsewhere
   const names = lossNames(c.loss_type)
   if (names.length === 1 && c.loss_weights.length > 0) {
     return `loss_weights weighs the losses of a list, and loss_type names ${names[0]!} alone: leave it out, or name several.`

@@ -79,7 +79,7 @@ describe("train --sampler openai, on two servers of our own", () => {
   it("refuses what it cannot do, in one sentence, before anything is made", async () => {
     for (const [args, expected] of [
       [["--sampler", "openai"], /sampler openai draws on servers, and none is named: give --sampler-url/],
-      [["--sampler-url", "http://127.0.0.1:1"], /sampler_url is about servers that draw, and this process does: give --sampler openai/],
+      [["--sampler-url", "http://127.0.0.1:1"], /sampler_url is about servers that draw, and there are none: give --sampler openai/],
       [["--sampler", "openai", "--sampler-url", "http://me:secret@127.0.0.1:1"], /may hold no key: give that in VEQUINOX_SAMPLER_API_KEY/]
     ] as const) {
       const { code, stderr } = await vequinox(train("none", args))

@@ -6,8 +6,9 @@ import { Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { judgedObjectives } from "../../src/objectives/objectives.ts"
 import { optimizerOf } from "../../src/wiring/run/optimizer-settings.ts"
+import { samplerUrls } from "../../src/wiring/sampler-server-settings.ts"
 import { givenSettings, settingFlags } from "../../src/wiring/setting-flags.ts"
-import { resolveConfig, samplerUrls, type SettingName } from "../../src/wiring/settings.ts"
+import { resolveConfig, type SettingName } from "../../src/wiring/settings.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("settings")
@@ -179,8 +180,8 @@ describe("servers that draw", () => {
     Effect.gen(function*() {
       for (const [given, said] of [
         [{ sampler: "openai" }, "sampler openai draws on servers, and none is named: give --sampler-url, for example http://127.0.0.1:8000."],
-        [{ sampler_url: [server] }, "sampler_url is about servers that draw, and this process does: give --sampler openai, or leave it out."],
-        [{ sampler_tolerance: 0.1 }, "sampler_tolerance is about servers that draw, and this process does: give --sampler openai, or leave it out."],
+        [{ sampler_url: [server] }, "sampler_url is about servers that draw, and there are none: give --sampler openai, or leave it out."],
+        [{ sampler_tolerance: 0.1 }, "sampler_tolerance is about servers that draw, and there are none: give --sampler openai, or leave it out."],
         [{ sampler: "openai", sampler_url: ["localhost:8000"] }, "sampler_url has \"localhost:8000\", which is not an address of a server, such as http://127.0.0.1:8000."],
         [{ sampler: "openai", sampler_url: ["http://a:b@localhost"] }, "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."],
         [{ sampler: "openai", sampler_url: [`${server}?key=a`] }, "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."],

@@ -14,7 +14,7 @@ import { isSmall, parameterCount } from "../../engine/training/memory.ts"
 import { mostPairs } from "../../lessons/compare.ts"
 import { likelihoodIn } from "../../objectives/objectives.ts"
 import { newestGood } from "../../run/checkpoints.ts"
-import { abandonUnbegun, needUnused, openRunFolder, type RunFolder } from "../../run/folder.ts"
+import { abandonUnbegun, needUnused, openRunFolder, type RunFolder, savedFile } from "../../run/folder.ts"
 import { readSummary } from "../../run/summary.ts"
 import { runTraining } from "../../run/training-run.ts"
 import { Judge } from "../../stages/Judge.ts"
@@ -35,6 +35,7 @@ import { writeReport } from "./run-report.ts"
 import type { TrainConfig } from "../settings.ts"
 import { isTracked, openTrackers } from "../trackers.ts"
 import { stagesOf } from "./stages.ts"
+import { onServer } from "./tinker.ts"
 
 /** Tells a person what must not be missed, even where little else is shown. */
 export type Say = (line: string) => Effect.Effect<void>
@@ -132,6 +133,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     reference: trained.reference,
     earlier: found?.earlier,
     judge: judge.layer,
+    server: yield* onServer("tinker" in trained ? trained.tinker : undefined, run.file(savedFile)),
     style: request.style,
     say
   }, request.layers)

@@ -41,6 +41,7 @@ const free: ReadonlySet<SettingName> = new Set([
   "report_to",
   "log_completions",
   "trackio_url",
+  "tinker_url",
   "project",
   "run_name",
   "memory_gb" // the runs that it led to are stored

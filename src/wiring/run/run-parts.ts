@@ -16,6 +16,7 @@ import { type PlacedLayers, replaces } from "./own-layers.ts"
 import { openPolicy } from "../policy.ts"
 import { type Begun, factsOf, needFacts, needOwn, needRuns, openBegun, resumedConfig, wasUnderWay } from "./resume.ts"
 import { resolveConfig, type SettingName, type TrainConfig } from "../settings.ts"
+import { trainedOnServer } from "./tinker.ts"
 import { trainedParameters } from "./trained-parameters.ts"
 
 export interface RunRequest {
@@ -96,7 +97,7 @@ export const openParts = Effect.fnUntraced(function*(c: TrainConfig, before: Beg
   const prompts = curriculum?.prompts ?? (yield* promptsOf(c, request.prompts))
   const judge = yield* judgeOf(c, request)
   const policy = yield* policyOf(c, before, request.style)
-  const trained = yield* trainedParameters(c, policy.checkpoint)
+  const trained = c.optimizer === "tinker" ? yield* trainedOnServer(c, policy.checkpoint, request.style) : yield* trainedParameters(c, policy.checkpoint)
   const facts = factsOf({ ...policy, prompts, curriculum })
   if (before !== undefined) yield* needFacts(before, { ...facts, ...trained.settings })
   if (before !== undefined) yield* needRuns(before, c, trained.settings)

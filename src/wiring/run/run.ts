@@ -8,7 +8,7 @@ import type { Outcomes } from "./run-outcomes.ts"
 import { settings, type TrainConfig } from "../settings.ts"
 
 /** Settings under their names (as in TRL, --config and config.json), and the caller's own layers. */
-export interface RunOptions extends Partial<Omit<TrainConfig, "judge" | "prompts" | "sampler">>, Omit<OwnLayers, "judge" | "sampler"> {
+export interface RunOptions extends Partial<Omit<TrainConfig, keyof OwnLayers | "prompts">>, Omit<OwnLayers, "judge" | "optimizer" | "sampler"> {
   /**
    * A judge's name, as --judge takes it, or a layer. Pictures for a layer are `render_size` pixels a side, by default
    * 224.
@@ -16,6 +16,8 @@ export interface RunOptions extends Partial<Omit<TrainConfig, "judge" | "prompts
   readonly judge?: string | OwnLayers["judge"]
   /** What draws, as --sampler takes it, or a layer. */
   readonly sampler?: TrainConfig["sampler"] | OwnLayers["sampler"]
+  /** What trains, as --optimizer takes it, or a layer. */
+  readonly optimizer?: TrainConfig["optimizer"] | OwnLayers["optimizer"]
   /** A file, `embedded`, or texts. One text in five, chosen by its hash, is held out and never trained on. */
   readonly prompts?: string | ReadonlyArray<string> | undefined
   /** Folder of a run to continue. What was given in code must be given again; other settings are the run's own. */

@@ -10,7 +10,7 @@ import { BadInput } from "../../system/errors.ts"
 import { fittingRuns } from "./trainer-memory.ts"
 
 /** The settings that come with an adapter. */
-const brought = (lora: LoraConfig) => ({ lora_r: lora.r, lora_alpha: lora.alpha, lora_target_modules: lora.targets })
+export const brought = (lora: LoraConfig) => ({ lora_r: lora.r, lora_alpha: lora.alpha, lora_target_modules: lora.targets })
 
 /** Settings given beside an adapter must be left at their defaults, or equal the adapter's. */
 const agree = Effect.fnUntraced(function*(c: TrainConfig, lora: LoraConfig) {
