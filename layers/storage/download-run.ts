@@ -10,8 +10,8 @@ import { bytes as inBytes, makeProgress, type ProgressStyle } from "../../src/sy
 import { type ManifestFile, readManifest } from "./manifest.ts"
 
 const atOnce = 4
-/** Again after 1, 2, 4 and 8 seconds, on top of the client's own tries. */
-const again = Schedule.exponential("1 second").pipe(Schedule.upTo({ times: 4 }))
+/** Again after a half, 1 and 2 seconds, on top of the client's own tries. */
+const again = Schedule.exponential("500 millis").pipe(Schedule.upTo({ times: 3 }))
 
 /** Writes one file, synced. Fails with `StorageFailed` if it is not what the manifest says. */
 const download = Effect.fnUntraced(function*(part: string, { key, path: name, sha256, size }: ManifestFile, arrived: (bytes: number) => void) {

@@ -47,7 +47,12 @@ export const isMissing = (cause: unknown): boolean => ["NoSuchKey", "NotFound", 
 export const mismatch = (object: string, host: string) =>
   new StorageFailed({ message: `${object} did not arrive at ${host} as it was sent (its checksum differs): check the network and the proxies between.`, passes: true })
 
-export const failureOf = (cause: unknown, { bucket, host, object, verb }: Asked): StorageFailed => {
+/** An answer that no S3 server gives. */
+export const notS3 = ({ host }: Asked, said = ""): StorageFailed =>
+  new StorageFailed({ message: `${host} does not answer as S3 does${said}: check AWS_ENDPOINT_URL_S3.`, passes: false })
+
+export const failureOf = (cause: unknown, asked: Asked): StorageFailed => {
+  const { bucket, host, object, verb } = asked
   if (cause instanceof StorageFailed) return cause
   const [name, status, code] = [nameOf(cause), statusOf(cause), codeOf(cause)]
   const fail = (message: string, passes: boolean) => new StorageFailed({ message, passes })
@@ -70,7 +75,7 @@ export const failureOf = (cause: unknown, { bucket, host, object, verb }: Asked)
   if (name === "TimeoutError" || name === "AbortError" || code !== "" || status === 0) {
     return fail(`${host} cannot be reached (${code === "" ? name === "" ? "the connection was lost" : name : code}): check AWS_ENDPOINT_URL_S3 and the network.`, true)
   }
-  return fail(`${host} does not answer as S3 does (${[status, name].filter((word) => word !== "").join(" ")}): check AWS_ENDPOINT_URL_S3.`, false)
+  return notS3(asked, ` (${[status, name].filter((word) => word !== "").join(" ")})`)
 }
 
 const messageOf = (cause: unknown): string => String((cause as { readonly message?: unknown }).message ?? "")

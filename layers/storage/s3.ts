@@ -8,7 +8,7 @@ import { Effect, Layer, Semaphore } from "effect"
 import { type Label, ObjectStore, type SentFile, StorageFailed } from "../../src/stages/ObjectStore.ts"
 import { addressOf, type StorageAddress } from "./address.ts"
 import { s3Client } from "./s3-client.ts"
-import { type Asked, failureOf, isMissing, isOvertaken, isUnknown, mismatch } from "./s3-failure.ts"
+import { type Asked, failureOf, isMissing, isOvertaken, isUnknown, mismatch, notS3 } from "./s3-failure.ts"
 
 /** Bytes of a part, as in Amazon's own tools; S3 takes at least 5 MiB and at most 10,000 parts. */
 const smallestPart = 8 * 2 ** 20
@@ -37,7 +37,7 @@ interface Answered {
 
 /** Whether a server has these bytes, by the strongest of what it says about them. An ETag of encrypted bytes says nothing. */
 const hasArrived = ({ ChecksumSHA256, ETag, ServerSideEncryption = "AES256" }: Answered, bytes: Uint8Array, sha: string): boolean =>
-  ChecksumSHA256 !== undefined ? ChecksumSHA256 === sha : ServerSideEncryption !== "AES256" || !/^[0-9a-f]{32}$/.test(bare(ETag)) || bare(ETag) === md5(bytes)
+  ETag !== undefined && (ChecksumSHA256 !== undefined ? ChecksumSHA256 === sha : ServerSideEncryption !== "AES256" || !/^[0-9a-f]{32}$/.test(bare(ETag)) || bare(ETag) === md5(bytes))
 
 const labelOf = (metadata: Readonly<Record<string, string>> | undefined): Label | undefined => {
   const { "vequinox-run": run, "vequinox-sha256": sha256 } = metadata ?? {}
@@ -175,7 +175,7 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
         client.send(new sdk.CreateMultipartUploadCommand({ ...at(key), ChecksumAlgorithm: "SHA256", Metadata: metadataOf(label) }), o))).UploadId,
       before: new Map<number, sdkTypes.Part>()
     }
-    if (UploadId === undefined) return yield* failureOf({ $metadata: { httpStatusCode: 200 } }, asked("write", key))
+    if (UploadId === undefined) return yield* notS3(asked("write", key))
     const Parts = yield* Effect.forEach(file.parts, Effect.fnUntraced(function*(sha, n) {
       const [PartNumber, ChecksumSHA256] = [n + 1, sha]
       const there = before.get(PartNumber)
@@ -202,6 +202,7 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
       const mark: string = next
       const page: sdkTypes.ListObjectsV2CommandOutput = yield* ask("list", "", (o) =>
         client.send(new sdk.ListObjectsV2Command({ Bucket: bucket, Prefix: below, ...(mark === "" ? {} : { ContinuationToken: mark }) }), o))
+      if (page.Name === undefined) return yield* notS3(asked("list", "")) // a web server's page is no empty list
       for (const { Key } of page.Contents ?? []) if (Key?.startsWith(below) === true && Key !== below) keys.add(Key.slice(below.length))
       next = page.IsTruncated === true && page.NextContinuationToken !== mark && keys.size < mostObjects ? page.NextContinuationToken : undefined
     }
