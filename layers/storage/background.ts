@@ -6,6 +6,7 @@ import { Cause, Deferred, Effect, Exit, Fiber, Layer, Queue, Schedule } from "ef
 import type { RunFolder } from "../../src/run/folder.ts"
 import { ObjectStore, StorageFailed } from "../../src/stages/ObjectStore.ts"
 import { behindMetric, failedMetric, Storage } from "../../src/stages/Storage.ts"
+import { bytes as inBytes, makeProgress, type ProgressStyle } from "../../src/system/progress.ts"
 import { claim, copyRun } from "./copy-run.ts"
 
 /** How long a run that ends is waited for. */
@@ -23,6 +24,8 @@ export interface BackgroundOptions {
   readonly run: RunFolder
   /** The run's id. */
   readonly id: string
+  /** How the copy of the finished run, which is waited for, shows its progress. */
+  readonly style: ProgressStyle
   /** Tells a person. */
   readonly note: (line: string) => Effect.Effect<void>
   readonly patience?: Patience | undefined
@@ -33,7 +36,7 @@ export interface BackgroundOptions {
  *
  * Fails with `StorageFailed` if the prefix is not this run's or cannot be written.
  */
-export const layer = ({ id, note, patience = usual, run }: BackgroundOptions) => Layer.effect(Storage, Effect.gen(function*() {
+export const layer = ({ id, note, patience = usual, run, style }: BackgroundOptions) => Layer.effect(Storage, Effect.gen(function*() {
   const store = yield* ObjectStore
   const place = yield* claim(run, id)
   const wanted = yield* Queue.dropping<"copy">(1) // one that waits stands for all: a copy is of the folder as it is then
@@ -98,6 +101,12 @@ export const layer = ({ id, note, patience = usual, run }: BackgroundOptions) =>
       if (behind > 0) yield* note(`${store.address} does not have the newest checkpoint: ${resume} sends it.`)
     })
   )
+  const told = Effect.gen(function*() {
+    yield* Effect.sleep("1 second")
+    const progress = yield* makeProgress(style, inBytes, place.amounts.total)
+    const tick = Effect.suspend(() => progress.tick(place.amounts.there, `at ${store.address}`))
+    return yield* Effect.forever(Effect.andThen(tick, Effect.sleep("1 second"))).pipe(Effect.ensuring(progress.end))
+  })
   return {
     committed: Effect.suspend(() => {
       behind++
@@ -111,7 +120,7 @@ export const layer = ({ id, note, patience = usual, run }: BackgroundOptions) =>
     finished: Effect.gen(function*() {
       yield* Deferred.succeed(ending, undefined)
       yield* Queue.offer(wanted, "copy")
-      yield* Deferred.await(whole)
+      yield* Effect.raceFirst(Deferred.await(whole), told)
       behind = 0
     }).pipe(Effect.mapError((error) =>
       new StorageFailed({ message: `The run is finished in ${run.path}, but its copy is not whole (${sentence(error)}): ${resume} sends the rest.`, passes: error.passes })))

@@ -13,6 +13,9 @@ import { type SnapshotFile, snapshotOf } from "./snapshot.ts"
 /** Files that are hashed and sent at a time. */
 const atOnce = 4
 
+/** Most objects below a run's prefix. */
+const mostObjects = 1e6
+
 /** A run's place in a store. */
 export interface Place {
   readonly run: RunFolder
@@ -23,6 +26,8 @@ export interface Place {
   /** What the store holds, as this process last wrote or read it. */
   readonly held: Ref.Ref<{ readonly manifest: Manifest; readonly version: string }>
   readonly hashes: HashCache
+  /** Bytes of the copy under way, or of the last one: all, and those that the store has. */
+  readonly amounts: { total: number; there: number }
 }
 
 const foreign = (message: string) => new StorageFailed({ message, passes: false })
@@ -39,7 +44,7 @@ export const needOwnPrefix = Effect.fnUntraced(function*(id: string | undefined)
       `${address} holds another run: choose another --storage-path, or continue that run with --resume ${address}`
     )
   }
-  if ((yield* list).size === 0) return undefined
+  if ((yield* list(1)).size === 0) return undefined
   return yield* foreign(`${address} holds objects that vequinox did not make, so it writes nothing there: choose a new or empty prefix with --storage-path.`)
 })
 
@@ -50,7 +55,7 @@ export const claim = Effect.fnUntraced(function*(run: RunFolder, id: string) {
   const manifest: Manifest = before?.manifest ??
     { format: "vequinox-run", version: 1, run: id, writer, step: 0, finished: false, written: new Date().toISOString(), files: [] }
   const version = before?.version ?? (yield* writeManifest(manifest, undefined))
-  const place: Place = { run, id, writer, held: yield* Ref.make({ manifest, version }), hashes: new Map() }
+  const place: Place = { run, id, writer, held: yield* Ref.make({ manifest, version }), hashes: new Map(), amounts: { total: 0, there: 0 } }
   return place
 })
 
@@ -82,12 +87,13 @@ const present = Effect.fnUntraced(function*({ held, writer }: Place) {
  * @param finished the run is: nothing changes any more, and each file gets its own name
  */
 export const copyRun = Effect.fn("copyRun")(function*(place: Place, finished: boolean) {
-  const { hashes, held, id, run, writer } = place
+  const { amounts, hashes, held, id, run, writer } = place
   const store = yield* ObjectStore
   const { manifest: before, version } = yield* present(place)
   const taken = new Map(before.files.map((file) => [file.key, file]))
-  const there = yield* store.list
-  const { files, step } = yield* snapshotOf(run, finished)
+  const there = yield* store.list(mostObjects)
+  const { bytes, files, step } = yield* snapshotOf(run, finished)
+  Object.assign(amounts, { total: bytes, there: 0 })
 
   const send = Effect.fnUntraced(function*(file: SnapshotFile) {
     const sent = yield* openSentFile(file.file, store.partSizeOf, hashes)
@@ -95,12 +101,14 @@ export const copyRun = Effect.fn("copyRun")(function*(place: Place, finished: bo
     const key = keyOf(file, sha256, taken)
     const named: ManifestFile = { path: file.path, key, size, sha256 }
     if (there.has(key)) {
+      amounts.there += size
       if (taken.get(key)?.sha256 === sha256) return named
       const label = yield* store.label(key) // of a copy that broke off, or somebody else's
       if (label?.run !== id) return yield* foreign(`${store.address}/${key} was not made by this run, so it is not overwritten: remove it, or choose another --storage-path.`)
       if (label.sha256 === sha256) return named
+      amounts.there -= size
     }
-    yield* store.upload(key, sent, { run: id, sha256 })
+    yield* store.upload(key, { ...sent, arrived: (bytes) => void (amounts.there += bytes) }, { run: id, sha256 })
     return named
   }, Effect.scoped)
   const named = yield* Effect.forEach(files, send, { concurrency: atOnce })

@@ -67,7 +67,7 @@ export const failureOf = (cause: unknown, asked: Asked): StorageFailed => {
     return fail(`${host} does not accept the credentials${name === "" ? "" : ` (${name})`}: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE.`, true)
   }
   if (otherRegion.includes(name) || status === 301) return fail(`The bucket ${bucket} is in another region: set AWS_REGION to it.`, false)
-  if (/^Region is missing/.test(messageOf(cause))) return fail(`The region of the bucket ${bucket} is not known: set AWS_REGION.`, false)
+  if (messageOf(cause).startsWith("Region is missing")) return fail(`The region of the bucket ${bucket} is not known: set AWS_REGION.`, false)
   if (status === 403) return fail(`These credentials may not ${verb} ${object} (${host} answered 403): they need ${permissions[verb]}.`, true)
   if (status === 404 && isMissing(cause)) return fail(`${object} is not there: ${host} does not have it.`, true)
   if (status === 429 || status >= 500) return fail(`${host} is busy or broken at the moment (${[status, name].filter((word) => word !== "").join(" ")}): try again later.`, true)

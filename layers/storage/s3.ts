@@ -20,8 +20,8 @@ const atOnce = 4
 /** Most bytes of an object that is read into memory. */
 const longestWritten = 64e6
 
-/** Most objects below a prefix. */
-const mostObjects = 1e6
+/** Most uploads that were begun below a prefix and not completed. */
+const mostUploads = 1e5
 
 export const partSizeOf = (size: number): number => Math.max(smallestPart, Math.ceil(size / mostParts / 2 ** 20) * 2 ** 20)
 
@@ -118,7 +118,9 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
       const sha = file.parts[number - 1]!
       const bytes = yield* partOf(key, file, number)
       const answer = yield* ask("write", key, (o) => send(bytes, sha, o))
-      return hasArrived(answer, bytes, sha) ? answer : yield* mismatch(asked("write", key).object, host)
+      if (!hasArrived(answer, bytes, sha)) return yield* mismatch(asked("write", key).object, host)
+      file.arrived?.(bytes.length)
+      return answer
     }).pipe(places.withPermit)
 
   /** Uploads that were begun and not completed, oldest first. @param below of keys, as the bucket has them */
@@ -131,7 +133,7 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
         client.send(new sdk.ListMultipartUploadsCommand({ Bucket: bucket, Prefix: below, ...from }), o))
       const { IsTruncated, NextKeyMarker, NextUploadIdMarker, Uploads = [] } = page
       all.push(...Uploads)
-      marks = IsTruncated === true && Uploads.length > 0 && all.length < mostObjects ? { KeyMarker: NextKeyMarker, UploadIdMarker: NextUploadIdMarker } : undefined
+      marks = IsTruncated === true && Uploads.length > 0 && all.length < mostUploads ? { KeyMarker: NextKeyMarker, UploadIdMarker: NextUploadIdMarker } : undefined
     }
     return all.toSorted((a, b) => Number(a.Initiated ?? 0) - Number(b.Initiated ?? 0))
   })
@@ -179,7 +181,10 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
     const Parts = yield* Effect.forEach(file.parts, Effect.fnUntraced(function*(sha, n) {
       const [PartNumber, ChecksumSHA256] = [n + 1, sha]
       const there = before.get(PartNumber)
-      if (there !== undefined) return { PartNumber, ETag: there.ETag, ChecksumSHA256 }
+      if (there !== undefined) {
+        file.arrived?.(there.Size ?? 0)
+        return { PartNumber, ETag: there.ETag, ChecksumSHA256 }
+      }
       const { ETag } = yield* sent(key, file, PartNumber, (Body, ChecksumSHA256, o) =>
         client.send(new sdk.UploadPartCommand({ ...at(key), UploadId, PartNumber, Body, ChecksumAlgorithm: "SHA256", ChecksumSHA256 }), o))
       return { PartNumber, ETag, ChecksumSHA256 }
@@ -195,7 +200,7 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
   const head = (key: string) =>
     Effect.map(found(key, (o) => client.send(new sdk.HeadObjectCommand(at(key)), o)), (there) => there && { size: there.ContentLength, label: labelOf(there.Metadata) })
 
-  const list = Effect.gen(function*() {
+  const list = Effect.fnUntraced(function*(enough: number) {
     const keys = new Set<string>()
     let next: string | undefined = ""
     while (next !== undefined) {
@@ -204,7 +209,7 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
         client.send(new sdk.ListObjectsV2Command({ Bucket: bucket, Prefix: below, ...(mark === "" ? {} : { ContinuationToken: mark }) }), o))
       if (page.Name === undefined) return yield* notS3(asked("list", "")) // a web server's page is no empty list
       for (const { Key } of page.Contents ?? []) if (Key?.startsWith(below) === true && Key !== below) keys.add(Key.slice(below.length))
-      next = page.IsTruncated === true && page.NextContinuationToken !== mark && keys.size < mostObjects ? page.NextContinuationToken : undefined
+      next = page.IsTruncated === true && page.NextContinuationToken !== mark && keys.size < enough ? page.NextContinuationToken : undefined
     }
     return keys
   })

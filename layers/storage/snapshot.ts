@@ -23,6 +23,8 @@ export interface Snapshot {
   readonly files: ReadonlyArray<SnapshotFile>
   /** Of the newest checkpoint; 0 without one. */
   readonly step: number
+  /** Of all files together. */
+  readonly bytes: number
 }
 
 /** Holds copies of databases while they are sent; removed afterwards, and before a new one. */
@@ -80,14 +82,12 @@ export const snapshotOf = Effect.fnUntraced(function*(run: RunFolder, finished: 
       const steps = databases.includes("run.db") ? checkpointsIn(path.join(staging, "run.db")) : []
       const checkpoints = steps.flatMap((step) => filesBelow(run.path, `checkpoints/step-${step}/`))
       const others = filesBelow(run.path).filter((name) => !name.startsWith("checkpoints/") && !isDatabase(name))
-      return {
-        step: steps[0] ?? 0,
-        files: [
-          ...checkpoints.map((name) => ({ path: name, file: run.file(name), settled: true })),
-          ...others.map((name) => ({ path: name, file: run.file(name), settled: finished })),
-          ...databases.map((name) => ({ path: name, file: path.join(staging, name), settled: finished }))
-        ]
-      }
+      const files = [
+        ...checkpoints.map((name) => ({ path: name, file: run.file(name), settled: true })),
+        ...others.map((name) => ({ path: name, file: run.file(name), settled: finished })),
+        ...databases.map((name) => ({ path: name, file: path.join(staging, name), settled: finished }))
+      ]
+      return { files, step: steps[0] ?? 0, bytes: files.reduce((n, { file }) => n + fs.statSync(file).size, 0) }
     },
     catch: (cause) => new FileProblem({ message: `${run.path} cannot be copied: ${explain(cause)}.` })
   })

@@ -30,6 +30,8 @@ export interface SentFile {
   readonly partSize: number
   /** SHA-256 of each part in order, base64; one for an empty file. */
   readonly parts: ReadonlyArray<string>
+  /** Told of bytes that have arrived. */
+  readonly arrived?: ((bytes: number) => void) | undefined
 }
 
 export class ObjectStore extends Context.Service<ObjectStore, {
@@ -49,8 +51,8 @@ export class ObjectStore extends Context.Service<ObjectStore, {
   readonly write: (key: string, bytes: Uint8Array, replaces: string | undefined) => Effect.Effect<string, StorageFailed>
   /** Sends a file of any size. One that broke off in an earlier process goes on with the parts that arrived. */
   readonly upload: (key: string, file: SentFile, label: Label) => Effect.Effect<void, StorageFailed>
-  /** All keys. */
-  readonly list: Effect.Effect<ReadonlySet<string>, StorageFailed>
+  /** Keys; all of them unless there are more than `enough`. */
+  readonly list: (enough: number) => Effect.Effect<ReadonlySet<string>, StorageFailed>
   /** Undefined if it has none, or there is no such object. */
   readonly label: (key: string) => Effect.Effect<Label | undefined, StorageFailed>
   /** An object that is not there is no failure. */

@@ -125,7 +125,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
   const state = yield* Effect.provide(RunState, store)
   if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
     yield* say(`${run.path} is finished: ${(yield* state.reports).length} steps. Look: ${run.file("report.html")}`)
-    if (c.storage_path !== "") yield* sendRest(run, { ...begun?.config, ...origin, storage_path: c.storage_path }, storage({ run, id: trackingId, note: say }))
+    if (c.storage_path !== "") yield* sendRest(run, { ...begun?.config, ...origin, storage_path: c.storage_path }, storage({ run, id: trackingId, style: request.style, note: say }))
     return finishedRun(run)
   }
 
@@ -168,7 +168,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
       device_choice: choice, device_used: runtime.device, threads_used: runtime.threads, ...facts
     }
     yield* writeConfig(run, resolved)
-    const stored = yield* Layer.build(storage({ run, id: trackingId, note: say }))
+    const stored = yield* Layer.build(storage({ run, id: trackingId, style: request.style, note: say }))
     yield* Ref.set(underWay, true)
 
     yield* progress.note(

@@ -210,7 +210,7 @@ describe("in the background", () => {
   const patience = { longestPause: 1, atEnd: 1, atStop: 2 }
   const storing = <A, E>(server: Server, run: RunFolder, use: Effect.Effect<A, E>, notes: Array<string> = []) =>
     Effect.runPromise(use.pipe(
-      Effect.provide(background.layer({ run, id: "one", patience, note: (line) => Effect.sync(() => void notes.push(line)) }).pipe(Layer.provide(storeAt(server.url, "a")))),
+      Effect.provide(background.layer({ run, id: "one", style: "none", patience, note: (line) => Effect.sync(() => void notes.push(line)) }).pipe(Layer.provide(storeAt(server.url, "a")))),
       Effect.scoped
     ) as Effect.Effect<A, E | StorageFailed>)
 

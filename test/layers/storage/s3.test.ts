@@ -121,7 +121,7 @@ describe("an upload", () => {
 })
 
 describe("what a person is told", () => {
-  const list = Effect.flatMap(ObjectStore, ({ list }) => list)
+  const list = Effect.flatMap(ObjectStore, ({ list }) => list(1))
   const answers: ReadonlyArray<readonly [S3Fault, RegExp, boolean]> = [
     ["NoSuchBucket", /has no bucket runs: make it, or check the address and AWS_ENDPOINT_URL_S3\.$/, false],
     ["AccessDenied", /may not list s3:\/\/runs\/a.*they need s3:ListBucket/, true],
