@@ -98,7 +98,8 @@ export const layer = ({ id, note, patience = usual, run, style }: BackgroundOpti
     Effect.gen(function*() {
       yield* isCopied.pipe(Effect.retry(Schedule.spaced("50 millis")), Effect.ignore, Effect.interruptible, Effect.timeoutOption(`${patience.atStop} seconds`))
       yield* Fiber.interrupt(worker)
-      if (behind > 0) yield* note(`${store.address} does not have the newest checkpoint: ${resume} sends it.`)
+      const lacks = behind > 0 ? "the newest checkpoint" : Deferred.isDoneUnsafe(ending) && !Deferred.isDoneUnsafe(whole) ? "all of the finished run" : undefined
+      if (lacks !== undefined) yield* note(`${store.address} does not have ${lacks}: ${resume} sends it.`)
     })
   )
   const told = Effect.gen(function*() {

@@ -10,10 +10,10 @@ import { packageJson } from "../../src/system/installed.ts"
 type Sdk = typeof import("@aws-sdk/client-s3")
 
 /** Milliseconds until a connection stands; without a byte on it; for one whole request, which is a part at most. */
-const waits = { connectionTimeout: 10_000, socketTimeout: 60_000, requestTimeout: 600_000, throwOnRequestTimeout: true } as const
+const waits = { connectionTimeout: 10_000, socketTimeout: 30_000, requestTimeout: 600_000, throwOnRequestTimeout: true } as const
 
 /** How often the SDK sends a request that fails in passing: 429, 5xx, a lost connection, a clock that it has corrected. */
-const tries = 4
+const tries = 3
 
 /** Most bytes of an answer that is no object: a page of a list has a thousand keys of a thousand bytes. */
 const longestAnswer = 8e6

@@ -2,8 +2,12 @@
  * What a failed call of the AWS SDK means for people. What a server says about itself is not repeated, except for the
  * code of its error: an answer may echo what it was sent.
  */
+import { Data } from "effect"
 import { StorageFailed } from "../../src/stages/ObjectStore.ts"
 import { codeOf } from "../../src/system/http-failure.ts"
+
+/** What the SDK threw. */
+export class SdkFailed extends Data.TaggedError("SdkFailed")<{ readonly cause: unknown }> {}
 
 export interface Asked {
   readonly bucket: string
@@ -37,11 +41,11 @@ const statusOf = (cause: unknown): number =>
   Number((cause as { readonly $metadata?: { readonly httpStatusCode?: unknown } }).$metadata?.httpStatusCode ?? 0)
 
 /** Whether the server does not know the request's conditions; then it is sent without them. */
-export const isUnknown = (cause: unknown): boolean => nameOf(cause) === "NotImplemented" || statusOf(cause) === 501
+export const isUnknown = ({ cause }: SdkFailed): boolean => nameOf(cause) === "NotImplemented" || statusOf(cause) === 501
 
-export const isOvertaken = (cause: unknown): boolean => overtaken.includes(nameOf(cause))
+export const isOvertaken = ({ cause }: SdkFailed): boolean => overtaken.includes(nameOf(cause))
 
-export const isMissing = (cause: unknown): boolean => ["NoSuchKey", "NotFound", "NoSuchUpload"].includes(nameOf(cause)) && statusOf(cause) === 404
+export const isMissing = ({ cause }: SdkFailed): boolean => ["NoSuchKey", "NotFound", "NoSuchUpload"].includes(nameOf(cause)) && statusOf(cause) === 404
 
 /** What came back is not what was sent. */
 export const mismatch = (object: string, host: string) =>
@@ -51,7 +55,8 @@ export const mismatch = (object: string, host: string) =>
 export const notS3 = ({ host }: Asked, said = ""): StorageFailed =>
   new StorageFailed({ message: `${host} does not answer as S3 does${said}: check AWS_ENDPOINT_URL_S3.`, passes: false })
 
-export const failureOf = (cause: unknown, asked: Asked): StorageFailed => {
+export const failureOf = (failed: SdkFailed, asked: Asked): StorageFailed => {
+  const { cause } = failed
   const { bucket, host, object, verb } = asked
   if (cause instanceof StorageFailed) return cause
   const [name, status, code] = [nameOf(cause), statusOf(cause), codeOf(cause)]
@@ -69,7 +74,7 @@ export const failureOf = (cause: unknown, asked: Asked): StorageFailed => {
   if (otherRegion.includes(name) || status === 301) return fail(`The bucket ${bucket} is in another region: set AWS_REGION to it.`, false)
   if (messageOf(cause).startsWith("Region is missing")) return fail(`The region of the bucket ${bucket} is not known: set AWS_REGION.`, false)
   if (status === 403) return fail(`These credentials may not ${verb} ${object} (${host} answered 403): they need ${permissions[verb]}.`, true)
-  if (status === 404 && isMissing(cause)) return fail(`${object} is not there: ${host} does not have it.`, true)
+  if (isMissing(failed)) return fail(`${object} is not there: ${host} does not have it.`, true)
   if (status === 429 || status >= 500) return fail(`${host} is busy or broken at the moment (${[status, name].filter((word) => word !== "").join(" ")}): try again later.`, true)
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return fail(`${host} cannot be found (${code}): check AWS_ENDPOINT_URL_S3 and the network.`, true)
   if (name === "TimeoutError" || name === "AbortError" || code !== "" || status === 0) {

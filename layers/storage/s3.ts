@@ -8,7 +8,7 @@ import { Effect, Layer, Semaphore } from "effect"
 import { type Label, ObjectStore, type SentFile, StorageFailed } from "../../src/stages/ObjectStore.ts"
 import { addressOf, type StorageAddress } from "./address.ts"
 import { s3Client } from "./s3-client.ts"
-import { type Asked, failureOf, isMissing, isOvertaken, isUnknown, mismatch, notS3 } from "./s3-failure.ts"
+import { type Asked, failureOf, isMissing, isOvertaken, isUnknown, mismatch, notS3, SdkFailed } from "./s3-failure.ts"
 
 /** Bytes of a part, as in Amazon's own tools; S3 takes at least 5 MiB and at most 10,000 parts. */
 const smallestPart = 8 * 2 ** 20
@@ -52,12 +52,12 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
   const at = (key: string) => ({ Bucket: bucket, Key: below + key })
   const asked = (verb: Asked["verb"], key: string): Asked => ({ bucket, host, verb, object: `s3://${bucket}/${below}${key}` })
   const call = <A>(use: (o: { readonly abortSignal: AbortSignal }) => Promise<A>) =>
-    Effect.tryPromise({ try: (abortSignal) => use({ abortSignal }), catch: (cause) => cause })
+    Effect.tryPromise({ try: (abortSignal) => use({ abortSignal }), catch: (cause) => new SdkFailed({ cause }) })
   const ask = <A>(verb: Asked["verb"], key: string, use: (o: { readonly abortSignal: AbortSignal }) => Promise<A>) =>
-    Effect.mapError(call(use), (cause) => failureOf(cause, asked(verb, key)))
+    Effect.mapError(call(use), (failed) => failureOf(failed, asked(verb, key)))
   /** Undefined where there is no such object. */
   const found = <A>(key: string, use: (o: { readonly abortSignal: AbortSignal }) => Promise<A>) =>
-    call(use).pipe(Effect.catchIf(isMissing, () => Effect.undefined), Effect.mapError((cause) => failureOf(cause, asked("read", key))))
+    call(use).pipe(Effect.catchIf(isMissing, () => Effect.undefined), Effect.mapError((failed) => failureOf(failed, asked("read", key))))
 
   const get = (key: string, most: number | undefined, use: (piece: Uint8Array) => Promise<void>) =>
     found(key, async (o) => {
@@ -90,9 +90,9 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
     const answer = yield* put(replaces === undefined ? { IfNoneMatch: "*" } : replaces === "" ? {} : { IfMatch: replaces }).pipe(
       Effect.catchIf(isUnknown, () => put({})),
       // The SDK sends again what was not answered, and may meet what it wrote itself.
-      Effect.catchIf(isOvertaken, (cause) =>
-        Effect.flatMap(read(key, longestWritten), (there) => there !== undefined && sha256(there.bytes) === sha ? Effect.succeed({ ETag: there.version }) : Effect.fail(cause))),
-      Effect.mapError((cause) => failureOf(cause, asked("write", key)))
+      Effect.catchIf(isOvertaken, (failed) =>
+        Effect.flatMap(read(key, longestWritten), (there) => there !== undefined && sha256(there.bytes) === sha ? Effect.succeed({ ETag: there.version }) : Effect.fail(failed))),
+      Effect.mapError((failed) => failed._tag === "SdkFailed" ? failureOf(failed, asked("write", key)) : failed)
     )
     if (!hasArrived(answer, bytes, sha)) return yield* mismatch(asked("write", key).object, host)
     return answer.ETag ?? ""
@@ -140,7 +140,7 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
   const abandon = ({ Key, UploadId }: sdkTypes.MultipartUpload) =>
     call((o) => client.send(new sdk.AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }), o)).pipe(
       Effect.catchIf(isMissing, () => Effect.void),
-      Effect.mapError((cause) => failureOf(cause, asked("remove", (Key ?? "").slice(below.length))))
+      Effect.mapError((failed) => failureOf(failed, asked("remove", (Key ?? "").slice(below.length))))
     )
 
   /** The parts of an upload that have arrived, by number. */
@@ -230,7 +230,7 @@ const make = Effect.fnUntraced(function*({ bucket, prefix }: StorageAddress) {
     remove: (key) =>
       call((o) => client.send(new sdk.DeleteObjectCommand(at(key)), o)).pipe(
         Effect.catchIf(isMissing, () => Effect.void),
-        Effect.mapError((cause) => failureOf(cause, asked("remove", key))),
+        Effect.mapError((failed) => failureOf(failed, asked("remove", key))),
         Effect.asVoid
       ),
     abandonUploads: Effect.flatMap(unfinished(below), (all) => Effect.forEach(all, abandon, { discard: true }))

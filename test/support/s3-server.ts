@@ -4,10 +4,10 @@ import * as http from "node:http"
 import { listening } from "./loopback.ts"
 
 /**
- * `reset` breaks the connection in the middle of what is sent; `etag` and `checksum` answer with those of other bytes; `flipped` keeps
+ * `hang` never answers; `reset` breaks the connection in the middle of what is sent; `etag` and `checksum` answer with those of other bytes; `flipped` keeps
  * other bytes than were sent, without saying so; `endless` answers without end. Others are codes of S3's errors.
  */
-export type S3Fault = "reset" | "etag" | "checksum" | "flipped" | "endless" | "html" | "SlowDown" | "InternalError" | "AccessDenied" | "NoSuchBucket" | "RequestTimeTooSkewed" | "InvalidAccessKeyId" | "NotImplemented"
+export type S3Fault = "hang" | "reset" | "etag" | "checksum" | "flipped" | "endless" | "html" | "SlowDown" | "InternalError" | "AccessDenied" | "NoSuchBucket" | "RequestTimeTooSkewed" | "InvalidAccessKeyId" | "NotImplemented"
 
 export interface S3Request {
   readonly method: string
@@ -55,6 +55,7 @@ export const s3Server = async (bucket: string, faultOf: (request: S3Request) => 
     const fail = (code: string) =>
       void response.writeHead(statuses[code] ?? 400, { "content-type": "application/xml" }).end(method === "HEAD" ? "" : `<Error><Code>${code}</Code><Message>${request.headers.authorization}</Message></Error>`)
     const fault = faultOf(asked)
+    if (fault === "hang") return void request.resume()
     if (fault === "reset") return void request.once("data", () => request.socket.destroy()).once("end", () => request.socket.destroy())
     const pieces: Array<Buffer> = []
     try {
