@@ -42,7 +42,7 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
   ...settingFlags(Object.keys(settings) as Array<SettingName>),
   config: Flag.String("config").pipe(Flag.withDescription("YAML file of settings, TRL's names"), Flag.optional),
   resume: Flag.String("resume").pipe(
-    Flag.withDescription("run folder: continue that run, however it was stopped; the adapter is the same as without the stop"),
+    Flag.withDescription("run folder, or s3:// address of its copy, which is downloaded to --out: continue that run, however it was stopped; the adapter is the same as without the stop"),
     Flag.optional
   ),
   studio: Flag.Boolean("studio").pipe(

@@ -30,6 +30,7 @@ import { Policy, type PolicySnapshot } from "../stages/Policy.ts"
 import type { Scorer } from "../stages/Scorer.ts"
 import { RunState, type StoredReport } from "../stages/RunState.ts"
 import { Steering } from "../stages/Steering.ts"
+import { Storage } from "../stages/Storage.ts"
 import type { Summary } from "./summary.ts"
 import { agreements, makeAlarms, metricOf } from "../evaluation/trust.ts"
 import { worseThanStart } from "../evaluation/worse-than-start.ts"
@@ -83,7 +84,7 @@ export const faultsOf = (reports: ReadonlyArray<StepReport>): Record<string, num
   const sums: Record<string, number> = {}
   for (const { metrics } of reports) {
     for (const [name, value] of Object.entries(metrics)) {
-      if (!/^(svg\/(rejected|killed)\/|judge\/failed|tracker\/|pairs\/invalid|(pairs|advantages)\/stale)/.test(name) || value === 0) continue
+      if (!/^(svg\/(rejected|killed)\/|judge\/failed|tracker\/|storage\/failed|pairs\/invalid|(pairs|advantages)\/stale)/.test(name) || value === 0) continue
       sums[name] = (sums[name] ?? 0) + value
     }
   }
@@ -138,6 +139,7 @@ const trainAndCompare = Effect.fn("runTraining")(function*(o: TrainingRunOptions
   const optimizer = yield* Optimizer
   const state = yield* RunState
   const { betweenSteps } = yield* Steering
+  const storage = yield* Storage
   const { firstStep, maxStaleness } = o.pipeline
   const started = yield* Clock.currentTimeMillis
   const seconds = Effect.map(Clock.currentTimeMillis, (now) => (o.from?.seconds ?? 0) + (now - started) / 1000)
@@ -186,6 +188,7 @@ const trainAndCompare = Effect.fn("runTraining")(function*(o: TrainingRunOptions
     yield* state.commit({ step: now.version, sha256, seconds: yield* seconds }, pruned(steps, o.saveTotalLimit))
     yield* Ref.set(committed, now.version)
     yield* keepOnly(o.run, yield* state.checkpoints)
+    yield* storage.committed
   })
   const keep = Effect.fnUntraced(function*({ metrics: measured, policyVersion, rollout, step }: StepOutcome) {
     const trust = yield* agreements(o.scorers, rollout, o.trustPairs, o.pipeline.seed)
@@ -193,6 +196,7 @@ const trainAndCompare = Effect.fn("runTraining")(function*(o: TrainingRunOptions
     const metrics = {
       ...measured,
       ...droppedMetrics(yield* tracker.dropped),
+      ...yield* storage.metrics,
       ...(failed === 0 ? {} : { [failedInARow]: failed }),
       ...Object.fromEntries(trust.map((agreement) => [metricOf(agreement), agreement.tau]))
     }

@@ -15,6 +15,7 @@ export const packageJson = createRequire(import.meta.url)("vequinox/package.json
   readonly version: string
   readonly engines: { readonly node: string }
   readonly dependencies: Readonly<Record<string, string>>
+  readonly peerDependencies: Readonly<Record<string, string>>
 }
 
 export const { version } = packageJson

@@ -202,6 +202,10 @@ export const settings = {
   ],
   save_steps: [orElse(int(1, 1e9), 60), "steps between checkpoints"],
   save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"],
+  storage_path: [
+    orElse(Schema.String, ""),
+    "object store that each checkpoint and the finished run are copied to, as s3://bucket/prefix; empty copies nothing (docs/storage.md)"
+  ],
   report_to: [
     orElse(Schema.Union([Schema.Literals(["none", ...trackerNames]), Schema.Array(Schema.Literals(trackerNames))]), "none"),
     "where the numbers are told besides the run folder: tensorboard, trackio, otlp, or several: tensorboard,otlp (docs/trackers.md)"

@@ -73,6 +73,11 @@ for (const node of ["22.19.0", "24"]) {
       assert.isTrue(fs.existsSync(path.join(project.folder, "pictures/plum.png")))
     })
 
+    it("a bucket needs a package that is not installed with it, and the command says which", async () => {
+      const { stderr } = await project.run("npx", "vequinox", "train", "--storage-path", "s3://runs/first")
+      assert.include(stderr, `npm install @aws-sdk/client-s3@${packageJson.peerDependencies["@aws-sdk/client-s3"]}`)
+    })
+
     it("train leaves its run in the current folder", async () => {
       const flags = "--steps 1 --prompts-per-step 2 --k 2 --eval-prompts 4".split(" ")
       const ended = await project.run("npx", "vequinox", "train", ...flags)

@@ -19,6 +19,8 @@ import { readSummary } from "../../run/summary.ts"
 import { runTraining } from "../../run/training-run.ts"
 import { Judge } from "../../stages/Judge.ts"
 import { RunState } from "../../stages/RunState.ts"
+import type { StorageFailed } from "../../stages/ObjectStore.ts"
+import { Storage } from "../../stages/Storage.ts"
 import type { PipelineConfig } from "../../steps/config.ts"
 import type { StepOutcome } from "../../steps/metrics.ts"
 import { writeFile } from "../../system/files.ts"
@@ -34,6 +36,7 @@ import { openParts, ownNames, type RunRequest, settingsOf } from "./run-parts.ts
 import { writeReport } from "./run-report.ts"
 import type { TrainConfig } from "../settings.ts"
 import { isTracked, openTrackers } from "../trackers.ts"
+import { broughtHere, openStorage } from "../storage.ts"
 import { stagesOf } from "./stages.ts"
 import { onServer } from "./tinker.ts"
 
@@ -84,6 +87,12 @@ const finishedRun = (run: RunFolder) => ({
   summary: readSummary(run.file("summary.json"))
 })
 
+/** Copies what the store of a finished run does not have. */
+const sendRest = Effect.fnUntraced(function*(run: RunFolder, config: object, storage: Layer.Layer<never, StorageFailed>) {
+  yield* writeConfig(run, config)
+  yield* Effect.provide(Effect.flatMap(Storage, ({ finished }) => finished), storage)
+})
+
 /** What config.json holds in place of settings that code has overruled. */
 const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: string) => ({
   ...(replaces(layers.judge) ? { judge } : {}),
@@ -94,9 +103,11 @@ const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: st
  * Holds the run's folder and stages until the scope ends. If a new run fails before it is under way, nothing of it is
  * left; a run that is under way continues with `resume`.
  */
-export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: Say) {
+export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Say) {
+  const request = yield* broughtHere(asked)
   const { before, begun, settings: c } = yield* settingsOf(request)
   const trackers = yield* openTrackers(c)
+  const storage = yield* openStorage(c, begun?.config["tracking_id"])
   const { curriculum, facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
   const run = begun?.run ?? (yield* newFolder(c))
   const underWay = yield* Ref.make(begun !== undefined)
@@ -107,7 +118,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
   const trackingId = String(begun?.config["tracking_id"] ?? randomUUID())
   const origin = {
     ...(own.length === 0 ? {} : { own }),
-    ...(isTracked(c) || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
+    ...(isTracked(c) || c.storage_path !== "" || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
     working_dir: before?.config["working_dir"] ?? process.cwd()
   }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
@@ -115,6 +126,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
   const state = yield* Effect.provide(RunState, store)
   if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
     yield* say(`${run.path} is finished: ${(yield* state.reports).length} steps. Look: ${run.file("report.html")}`)
+    if (c.storage_path !== "") yield* sendRest(run, { ...begun?.config, ...origin, storage_path: c.storage_path }, storage({ run, id: trackingId, style: request.style, note: say }))
     return finishedRun(run)
   }
 
@@ -159,6 +171,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
       device_choice: choice, device_used: runtime.device, threads_used: runtime.threads, ...facts
     }
     yield* writeConfig(run, resolved)
+    const stored = yield* Layer.build(storage({ run, id: trackingId, style: request.style, note: say }))
     yield* Ref.set(underWay, true)
 
     yield* progress.note(
@@ -207,8 +220,9 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
       })
       yield* writeReport(run, result, resolved)
       yield* state.finish(c.max_steps)
+      yield* (yield* Storage).finished
       return result.summary
-    }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(Context.merge(services, tracker)))
+    }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(Context.mergeAll(services, tracker, stored)))
     return { folder: run.path, finished: false, ...yield* outcomesOf(run, work) }
   }).pipe(Effect.provide(services))
 })

@@ -23,6 +23,7 @@ const free: ReadonlySet<SettingName> = new Set([
   "output_dir",
   "save_steps",
   "save_total_limit",
+  "storage_path",
   "budget_usd",
   "judge_timeout",
   "judge_batch",
