@@ -49,7 +49,7 @@ const said = (text: string): string => {
     const json = JSON.parse(text) as { readonly message?: unknown; readonly error?: unknown; readonly msg?: unknown }
     return String(json.message ?? json.error ?? json.msg ?? "")
   } catch { // Ray's reasons are Python tracebacks, whose last line tells
-    return text.trim().split("\n").at(-1) ?? ""
+    return text.split("\n").findLast((line) => /\w/.test(line)) ?? ""
   }
 }
 
@@ -65,10 +65,11 @@ export const asking = ({ deadline = 30, name, token, tokenName, url }: Server): 
   const { text: hide } = hiding(token)
   const shown = (text: string) => oneLine(hide(text))
 
-  const refusal = (status: number, text: string, headers: Headers) => {
+  const refusal = (method: string, status: number, text: string, headers: Headers) => {
     const reason = shown(said(text))
     const words = reason === "" ? "" : ` (${reason})`
-    if (status === 408 || status === 429 || status === 502 || status === 503 || status === 504) {
+    // A Ray head answers 500 to an id that it has already, too.
+    if (status === 408 || status === 429 || (status >= 500 && !(status === 500 && method === "POST"))) {
       return new JobBusy({
         message: status === 429 ? `${name} asks for fewer requests` : `${name} answered ${status}${words}`,
         reached: true,
@@ -99,7 +100,7 @@ export const asking = ({ deadline = 30, name, token, tokenName, url }: Server): 
         })
         const limited = atMost(response, most)
         const read = until === undefined || !response.ok ? new Uint8Array(await limited.arrayBuffer()) : await within(limited, until)
-        if (!response.ok) throw refusal(response.status, new TextDecoder().decode(read), response.headers)
+        if (!response.ok) throw refusal(method, response.status, new TextDecoder().decode(read), response.headers)
         return read
       },
       catch: (cause) =>

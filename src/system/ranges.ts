@@ -1,5 +1,5 @@
 /** The allowed ranges of numbers: a test and its words in one place, so that every refusal names the range. */
-import { Schema, SchemaGetter } from "effect"
+import { Effect, Schema, SchemaGetter } from "effect"
 
 const ranged = (words: string, test: (x: number) => boolean) =>
   Schema.declare((x): x is number => typeof x === "number" && test(x), { expected: words })
@@ -23,3 +23,7 @@ export const fromText = <S extends Schema.Codec<number, number>>(range: S) =>
     decode: SchemaGetter.transform((text: string) => text.trim() === "" ? NaN : Number(text)),
     encode: SchemaGetter.transform(String)
   }))
+
+/** The schema of a setting that has a default. */
+export const orElse = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
+  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))

@@ -5,6 +5,7 @@
 import { Effect, Schema } from "effect"
 import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
+import { jobProblem, jobSettings } from "./job-settings.ts"
 import { judgesHelp } from "./judges/judges.ts"
 import { judgedObjectives, lossNames, type LossType, lossTypeText, notAdded, objectiveOf } from "../objectives/objectives.ts"
 import { fDivergences, importanceSamplingModes, type ReadSetting } from "../objectives/objective.ts"
@@ -12,7 +13,7 @@ import { samplerPrecisions } from "../engine/weights/quantization.ts"
 import { allLinear } from "../engine/nets/transformer.ts"
 import { defaultFormat } from "../model/tokenizer/tokenizer.ts"
 import { trlNames } from "../system/flag-names.ts"
-import { above, int, real } from "../system/ranges.ts"
+import { above, int, orElse, real } from "../system/ranges.ts"
 import { parseYaml } from "../system/yaml.ts"
 
 /** A setting is unknown, of the wrong kind or out of range. The message names it and its allowed values. */
@@ -20,8 +21,6 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
   message: Schema.String
 }) {}
 
-const orElse = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
-  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
 /** Trackers that numbers are told; a table of drawings has a setting of its own. */
 export const trackerNames = ["tensorboard", "trackio", "otlp"] as const
 
@@ -100,6 +99,8 @@ export const settings = {
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
+  optimizer: [orElse(Schema.Literals(["onnx", "job"]), "onnx"), "what trains: onnxruntime on this machine, or rounds of offline DPO by trl dpo on a cluster (docs/jobs.md)"],
+  ...jobSettings,
   loss_type: [
     orElse(Schema.Union([Schema.Literals(judgedObjectives), Schema.Array(Schema.Literals(judgedObjectives)).check(Schema.isMinLength(1))]), "sigmoid"),
     "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce, grpo and its kin); losses of pairs and sft may be added up: sigmoid,bco_pair,sft"
@@ -331,6 +332,8 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
 
 /** Why these settings cannot hold together, a sentence, or undefined. */
 const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
+  const job = jobProblem(c, given)
+  if (job !== undefined) return job
   const names = lossNames(c.loss_type)
   if (names.length === 1 && c.loss_weights.length > 0) {
     return `loss_weights weighs the losses of a list, and loss_type names ${names[0]!} alone: leave it out, or name several.`

@@ -106,7 +106,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
   const trackingId = String(begun?.config["tracking_id"] ?? randomUUID())
   const origin = {
     ...(own.length === 0 ? {} : { own }),
-    ...(isTracked(c) || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
+    ...(isTracked(c) || c.optimizer === "job" || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
     working_dir: before?.config["working_dir"] ?? process.cwd()
   }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
@@ -124,6 +124,9 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
   const taken = { ...trained.settings, render_size: judge.size, output_dir: run.path }
   const settings = { ...c, ...taken }
   const stages = yield* stagesOf({
+    run,
+    id: trackingId,
+    base: policy.base,
     checkpoint: policy.checkpoint,
     tokenizer: policy.tokenizer,
     settings,

@@ -8,12 +8,14 @@ import type { Outcomes } from "./run-outcomes.ts"
 import { settings, type TrainConfig } from "../settings.ts"
 
 /** Settings under their names (as in TRL, --config and config.json), and the caller's own layers. */
-export interface RunOptions extends Partial<Omit<TrainConfig, "judge" | "prompts">>, Omit<OwnLayers, "judge"> {
+export interface RunOptions extends Partial<Omit<TrainConfig, "judge" | "optimizer" | "prompts">>, Omit<OwnLayers, "judge" | "optimizer"> {
   /**
    * A judge's name, as --judge takes it, or a layer. Pictures for a layer are `render_size` pixels a side, by default
    * 224.
    */
   readonly judge?: string | OwnLayers["judge"]
+  /** What trains, as --optimizer takes it, or a layer. */
+  readonly optimizer?: TrainConfig["optimizer"] | OwnLayers["optimizer"]
   /** A file, `embedded`, or texts. One text in five, chosen by its hash, is held out and never trained on. */
   readonly prompts?: string | ReadonlyArray<string> | undefined
   /** Folder of a run to continue. What was given in code must be given again; other settings are the run's own. */

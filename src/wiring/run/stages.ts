@@ -8,14 +8,21 @@ import * as judgmentsSqlite from "../../../layers/store/judgments.ts"
 import * as killedDrawingsSqlite from "../../../layers/store/killed-drawings.ts"
 import * as ledgerSqlite from "../../../layers/store/ledger.ts"
 import type { Parameters } from "../../engine/weights/tensor.ts"
+import type { Base } from "../../model/adapter.ts"
+import type { RunFolder } from "../../run/folder.ts"
 import type { Judge } from "../../stages/Judge.ts"
 import { Policy, type PolicySnapshot } from "../../stages/Policy.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
-import { type PlacedLayers, put, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
+import { optimizerJob } from "./optimizer-job.ts"
+import { type PlacedLayers, put, replaces, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
 
 export interface StageParts extends RunStart {
+  readonly run: RunFolder
+  /** The same for every process of this run, and for no other run. */
+  readonly id: string
+  readonly base: Base
   /** The parameters that a reference with an adapter, or one that moves, begins with; undefined if it is the base. */
   readonly reference: Parameters | undefined
   /** Versions before the state's that drawings may still be drawn from, oldest first. */
@@ -53,7 +60,11 @@ export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: Plac
   const { checkpoint, earlier, judge, lora, reference, settings: c, state } = parts
   return Layer.mergeAll(
     // The optimizer comes first: the sampler takes what memory is left.
-    put(own.optimizer, optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) }), parts),
+    put(
+      own.optimizer,
+      c.optimizer === "job" && !replaces(own.optimizer) ? yield* optimizerJob(parts) : optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) }),
+      parts
+    ),
     put(own.sampler, yield* sampler(parts), parts),
     put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(killedDrawingsSqlite.layer)),
     put(own.judge, judge, parts).pipe(Layer.provide(ledgerSqlite.layer)),
