@@ -80,6 +80,8 @@ export interface JobFiles {
   readonly wrap: (id: string, command: ReadonlyArray<string>, checkpoint: string) => ReadonlyArray<string>
   /** Puts the folder's files (`rows/train.jsonl`, `start/...`) where the job reads them; idempotent. */
   readonly put: (id: string) => Effect.Effect<void, JobError>
+  /** Where a job's result lies, for people. */
+  readonly where: (id: string) => string
   /** Where a round's files are made on this machine. */
   readonly folder: (id: string) => string
   /**

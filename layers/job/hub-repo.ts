@@ -34,6 +34,7 @@ export const hubRepo = ({ folder, model, repo, ...server }: HubRepoOptions): Job
   const inJob = (id: string, name: string) => `${root}/rounds/${id}/${name}`
   return {
     folder: (id) => path.join(folder, id),
+    where: (id) => `${server.url}/${repo}/tree/main/rounds/${id}/output`,
     paths: (id) => ({ model: model.name, revision: model.revision, rows: inJob(id, "rows"), start: inJob(id, "start"), output: inJob(id, "output") }),
     wrap: (id, command, checkpoint) => ["sh", "-c", [
       `hf download ${quoted(repo)} --include ${quoted(`rounds/${id}/rows/*`)} --include ${quoted(`rounds/${id}/start/*`)} --local-dir ${root}`,

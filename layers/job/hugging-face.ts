@@ -4,7 +4,7 @@
  * job as a secret, which the Hub encrypts and shows nobody.
  */
 import { Effect, Redacted, Schema } from "effect"
-import { type JobCluster, JobRefused, type JobState } from "./cluster.ts"
+import type { JobCluster, JobState } from "./cluster.ts"
 import { asking, linesOf, longestLog, orNone, type Server } from "./http.ts"
 
 export interface HuggingFaceOptions extends Omit<Server, "name" | "tokenName" | "token"> {
@@ -32,6 +32,8 @@ const statuses: Readonly<Record<string, JobState["status"]>> = {
   COMPLETED: "succeeded",
   ERROR: "failed",
   CANCELED: "stopped",
+  STOPPED: "stopped",
+  DELETING: "stopped",
   DELETED: "stopped"
 }
 
@@ -39,22 +41,25 @@ export const huggingFaceJobs = ({ flavor, image, namespace, timeout, ...server }
   const name = `Hugging Face Jobs at ${new URL(server.url).host}`
   const { json, shown, text } = asking({ ...server, name, tokenName: "HF_TOKEN" })
   const all = `/api/jobs/${encodeURIComponent(namespace)}`
-  /** The newest that carries the id, unless it was removed here: the Hub keeps ended jobs. */
+  /** The Hub's names of those started here, which a list may not show at once. */
+  const own = new Map<string, string>()
+  /** The Hub keeps ended jobs. */
   const removed = new Set<string>()
+  /** The newest that carries the id, unless it was removed here. */
   const newest = (id: string) =>
-    Effect.map(json(Schema.Array(Job), { path: `${all}?label=${encodeURIComponent(`${label}=${id}`)}` }), (found) =>
+    own.has(id) ? orNone(json(Job, { path: `${all}/${own.get(id)!}` })) : Effect.map(json(Schema.Array(Job), { path: `${all}?label=${encodeURIComponent(`${label}=${id}`)}` }), (found) =>
       found.filter((job) => job.labels?.[label] === id && !removed.has(job.id)).toSorted((a, b) => (b.createdAt ?? "").localeCompare(a.createdAt ?? ""))[0])
   return {
     name,
     find: Effect.fn("huggingFaceJobs.find")(function*(id: string) {
       const job = yield* newest(id)
       if (job === undefined) return undefined
-      const status = statuses[job.status.stage]
-      if (status === undefined) return yield* new JobRefused({ message: `${name} says of a job that it is "${shown(job.status.stage)}", which is not known here.`, status: 0 })
-      return { status, message: shown(job.status.message ?? "") } satisfies JobState as JobState
+      const { message, stage } = job.status
+      const status = statuses[stage]
+      return { status: status ?? "waiting", message: shown(message ?? (status === undefined ? stage : "")) } satisfies JobState as JobState
     }),
     start: ({ command, id }) =>
-      Effect.asVoid(text({
+      Effect.map(json(Job, {
         method: "POST",
         path: all,
         body: {
@@ -67,8 +72,12 @@ export const huggingFaceJobs = ({ flavor, image, namespace, timeout, ...server }
           timeoutSeconds: timeout,
           labels: { [label]: id, name: id }
         }
-      })),
-    remove: (id) => Effect.map(newest(id), (job) => void (job === undefined ? undefined : removed.add(job.id))),
+      }), (job) => void own.set(id, job.id)),
+    remove: (id) =>
+      Effect.map(newest(id), (job) => {
+        own.delete(id)
+        if (job !== undefined) removed.add(job.id)
+      }),
     stop: Effect.fn("huggingFaceJobs.stop")(function*(id: string) {
       const job = yield* newest(id)
       if (job !== undefined) yield* orNone(text({ method: "POST", path: `${all}/${job.id}/cancel` }))

@@ -86,7 +86,7 @@ export const kubernetesJobs = ({ gpus, image, namespace, runtime, ...server }: K
       }
       const stuck = reasonIn(its, "waiting")
       if (stuck !== undefined) return { status: "failed", message: stuck } satisfies JobState as JobState
-      if (found.spec?.suspend === true) return { status: "stopped", message: "it is suspended" } satisfies JobState as JobState
+      if (found.spec?.suspend === true) return { status: "waiting", message: "it is suspended: a queue, such as Kueue's, has not let it begin" } satisfies JobState as JobState
       return { status: its.some(({ status }) => status?.phase === "Running") ? "running" : "waiting", message: "" } satisfies JobState as JobState
     }),
     start: ({ command, id }) =>

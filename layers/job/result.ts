@@ -43,7 +43,7 @@ export const resultOf = Effect.fn("job.resultOf")(function*(
 ): Effect.fn.Return<JobResult | undefined, JobError | JobFailed | FileProblem> {
   const { lora, steps } = trl
   const checkpoint = checkpointOf(trl)
-  const unusable = (what: string) => new JobFailed({ job: id, message: `The result of job ${id} is not used: ${what}`, log: [] })
+  const unusable = (what: string) => new JobFailed({ job: id, message: `The result of job ${id} is not used: ${what.replace(/\.$/, "")}. To have the round trained again, remove ${files.where(id)}.`, log: [] })
   const state = yield* files.get(id, checkpoint, "trainer_state.json", 64e6)
   if (state === undefined) return undefined
   const trained = trainedOf(new TextDecoder().decode(state))

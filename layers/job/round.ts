@@ -37,19 +37,18 @@ const telling = (log: ReadonlyArray<string>): string | undefined =>
  * unless it has answered before.
  */
 const patiently = (o: RoundOptions, answered: Ref.Ref<boolean>) => <A, E, R>(ask: Effect.Effect<A, E, R>) => {
-  const patience = 1000 * (o.patience ?? 900)
-  const times = (reached: boolean) => reached ? Infinity : 5
+  const { patience = 900 } = o
   return Effect.gen(function*() {
-    const began = yield* Clock.currentTimeMillis
-    let tried = 0
+    let [waited, tried] = [0, 0]
     const before = yield* Ref.get(answered)
     return yield* Effect.retry(ask, Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("30 seconds")]).pipe(
       Schedule.jittered,
       Schedule.setInputType<E>(),
-      Schedule.while(({ input }) => input instanceof JobBusy && Date.now() - began < patience && ++tried <= times(before || input.reached)),
+      Schedule.while(({ input }) => input instanceof JobBusy && waited < patience && (++tried <= 5 || before || input.reached)),
       Schedule.modifyDelay(({ duration, input }) => {
         if (!(input instanceof JobBusy)) return Effect.succeed(duration)
         const wait = Duration.max(duration, Duration.seconds(input.retryAfter))
+        waited += Duration.toSeconds(wait)
         return Effect.as(o.tell(`${input.message}; again in ${inWords(Math.ceil(Duration.toSeconds(wait)))}.`), wait)
       })
     ))
@@ -160,5 +159,6 @@ export const runJob = Effect.fn("job.runJob")(function*<A, E>(
     if (found !== undefined) return found
     yield* Effect.interruptible(pause)
   }
+  yield* again(cluster.remove(id)) // else a resumed run would join it
   return yield* failed("ended well but left no result where it was looked for", state)
 })

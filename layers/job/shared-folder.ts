@@ -21,6 +21,7 @@ export const sharedFolder = ({ folder, model, mount }: SharedFolderOptions): Job
   const inJob = (id: string, name: string) => path.posix.join(mount, id, name)
   return {
     folder: (id) => path.join(folder, id),
+    where: (id) => path.join(folder, id, "output"),
     paths: (id) => ({ model: model.name, revision: model.revision, rows: inJob(id, "rows"), start: inJob(id, "start"), output: inJob(id, "output") }),
     wrap: (_, command) => command,
     put: () => Effect.void, // they are there

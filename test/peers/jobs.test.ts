@@ -45,24 +45,40 @@ const url = `http://127.0.0.1:${port}`
 
 describe.skipIf(versions === undefined)("rounds of trl dpo on Ray", () => {
   const { remove, work } = commandLine()
+  const temporary = fs.mkdtempSync("/tmp/vq-ray-") // short: paths of sockets are
   let head: ReturnType<typeof spawn>
   const lookInto = async (): Promise<ReadonlyArray<{ readonly submission_id: string; readonly status: string }>> => (await fetch(`${url}/api/jobs/`)).json() as any
 
-  beforeAll(async () => {
-    head = spawn(beside("ray"), [
+  const startHead = () =>
+    spawn(beside("ray"), [
       "start", "--head", "--block", "--port", String(port + 2500), "--dashboard-host", "127.0.0.1", "--dashboard-port", String(port), "--num-cpus", "2",
-      "--object-store-memory", "100000000", "--disable-usage-stats", "--temp-dir", fs.mkdtempSync("/tmp/vq-ray-")
+      "--object-store-memory", "100000000", "--disable-usage-stats", "--temp-dir", temporary
     ], { stdio: "ignore", env: { ...process.env, PATH: `${path.dirname(beside("ray"))}:${process.env["PATH"]}`, HF_HUB_OFFLINE: "1" } })
-    for (;;) {
-      if (await lookInto().then(() => true, () => false)) return
-      await new Promise((resolve) => setTimeout(resolve, 1000))
+  const ended = () => head.exitCode !== null || head.signalCode !== null
+  /** A job that does nothing has succeeded: Ray's own processes are all there. */
+  const isReady = async (): Promise<boolean> => {
+    for (let asked = false; !ended(); await new Promise((resolve) => setTimeout(resolve, 1000))) {
+      const call = (at: string, init: RequestInit = {}) => fetch(`${url}/api/jobs/${at}`, { ...init, signal: AbortSignal.timeout(60_000) }).then(async (response) => response.ok ? await response.json() as any : undefined, () => undefined)
+      asked ||= (await call("", { method: "POST", body: JSON.stringify({ submission_id: "ready", entrypoint: "true" }) })) !== undefined
+      if (asked && (await call("ready"))?.status === "SUCCEEDED") return (await call("ready", { method: "DELETE" })) !== undefined
     }
-  }, 5 * minutes)
+    return false
+  }
+
+  beforeAll(async () => {
+    // On a busy machine Ray gives itself up while it starts.
+    for (let tries = 0; tries < 6; tries++) {
+      head = startHead()
+      if (await isReady()) return
+    }
+    throw new Error("Ray does not start")
+  }, 10 * minutes)
   afterAll(async () => {
     head.kill("SIGTERM")
-    await new Promise((resolve) => head.once("close", resolve))
+    while (!ended()) await new Promise((resolve) => setTimeout(resolve, 200))
+    fs.rmSync(temporary, { recursive: true, force: true })
     remove()
-  }, minutes)
+  }, 3 * minutes)
 
   /** Two drawings of each of so many prompts, as the sampler drew them; which is better does not matter here. */
   const drawn = (prompts: number): Promise<ReadonlyArray<Preference>> => Effect.runPromise(Effect.gen(function*() {

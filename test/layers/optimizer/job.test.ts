@@ -13,7 +13,9 @@ import { kubernetesJobs } from "../../../layers/job/kubernetes.ts"
 import { rayJobs } from "../../../layers/job/ray.ts"
 import { sharedFolder } from "../../../layers/job/shared-folder.ts"
 import * as OptimizerJob from "../../../layers/optimizer/job.ts"
+import { judgeGreen } from "../../../examples/03-custom-judge.ts"
 import { Preference } from "../../../src/domain.ts"
+import { run } from "../../../src/index.ts"
 import { Optimizer } from "../../../src/stages/Optimizer.ts"
 import { trainerDefaults } from "../../../src/wiring/trainer-defaults.ts"
 import { optimizerContract } from "../../stages/Optimizer.contract.ts"
@@ -254,6 +256,28 @@ describe("what a job hands back", () => {
       const { metrics, snapshot } = yield* Optimizer.use(({ step }) => step([odd])).pipe(Effect.provide(optimizer(onRay(), shared(folderOf()))))
       assert.deepStrictEqual([metrics, snapshot.version], [{ "job/respelled": 1 }, 1])
     }))
+})
+
+describe("a run by its settings", () => {
+  it.live("takes each version from a job of its own, under the names of TRL's numbers", () =>
+    withRay({ run: compute }, (server) => Effect.gen(function*() {
+      const output_dir = path.join(work, "run")
+      yield* Effect.scoped(Effect.flatMap(
+        run({
+          judge: judgeGreen, prompts: ["a leaf", "a lime"], prompts_per_step: 2, num_generations: 3, max_steps: 2, trust_pairs: 0, eval_prompts: 0, rpo_alpha: 0,
+          optimizer: "job", job_url: server.url, job_steps: 2, lr_scheduler_type: "constant", output_dir
+        }),
+        ({ summary }) => summary
+      ))
+      const read = (name: string) => fs.readFileSync(path.join(output_dir, name), "utf8")
+      const lines = read("metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line))
+      assert.deepStrictEqual(lines.map(({ loss }) => Number.isFinite(loss)), [true, true])
+      const own = JSON.parse(read("config.json")).tracking_id.slice(0, 8)
+      assert.deepStrictEqual(server.started.map(({ id }) => id.replace(/-[0-9a-f]{10}$/, "")), [`vequinox-${own}-0`, `vequinox-${own}-1`])
+      const adapter = (folder: string) => fs.readFileSync(path.join(folder, "adapter_model.safetensors"))
+      const last = path.join(output_dir, "jobs", server.started[1]!.id, "output/checkpoint-2")
+      assert.deepStrictEqual(adapter(path.join(output_dir, "adapter")), adapter(last))
+    })), 120_000)
 })
 
 describe("Kubernetes, as its API and Kubeflow Trainer v2 are documented (not run on a real cluster)", () => {
