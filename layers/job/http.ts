@@ -1,4 +1,7 @@
 /** One HTTP call to a cluster: its answer decoded by a schema, under a deadline and a limit of bytes, its words without the token. */
+import * as http from "node:http"
+import * as https from "node:https"
+import { Readable } from "node:stream"
 import { Effect, Redacted, Schema } from "effect"
 import { retryAfter, rootOf, wasUnsent } from "../../src/system/http-failure.ts"
 import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
@@ -29,6 +32,22 @@ export interface Call {
   /** Seconds after which what has come is the answer: for a stream that does not end by itself. */
   readonly until?: number
 }
+
+/**
+ * A request without what Node's `fetch` adds: Ray takes its `sec-fetch-mode` for a browser's, and lets no browser change anything
+ * (405; is_browser_request in dashboard/optional_utils.py of 2.60.0). Follows no redirect.
+ */
+const plainly = (url: string, { body, headers, method, signal }: { readonly body?: string; readonly headers: Record<string, string>; readonly method: string; readonly signal: AbortSignal }) =>
+  new Promise<Response>((resolve, reject) => {
+    const request = (url.startsWith("https:") ? https : http).request(url, { method, headers, signal }, (incoming) => {
+      const status = incoming.statusCode ?? 0
+      const told = Object.entries(incoming.headers).map(([name, value]): [string, string] => [name, String(value)])
+      if (status < 200 || status > 599) return reject(new Error(`it answered ${status}`))
+      const empty = status === 204 || status === 205 || status === 304
+      resolve(new Response(empty ? null : Readable.toWeb(incoming) as ReadableStream<Uint8Array>, { status, headers: told }))
+    })
+    request.on("error", reject).end(body)
+  })
 
 /** The bytes that come within so many seconds, or all of them. */
 const within = async (response: Response, seconds: number): Promise<Uint8Array> => {
@@ -87,7 +106,7 @@ export const asking = ({ deadline = 30, name, token, tokenName, url }: Server): 
   const bytes = ({ body, elsewhere = false, method = "GET", most = longestAnswer, path, until }: Call) =>
     Effect.tryPromise({
       try: async (signal) => {
-        const response = await fetch(`${url}${path}`, {
+        const response = await (elsewhere ? fetch : plainly)(`${url}${path}`, {
           method,
           headers: {
             "user-agent": "vequinox",
@@ -95,7 +114,6 @@ export const asking = ({ deadline = 30, name, token, tokenName, url }: Server): 
             ...(body === undefined ? {} : { "content-type": "application/json" })
           },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-          redirect: elsewhere ? "follow" : "manual",
           signal
         })
         const limited = atMost(response, most)

@@ -55,12 +55,18 @@ describe.skipIf(versions === undefined)("rounds of trl dpo on Ray", () => {
       "--object-store-memory", "100000000", "--disable-usage-stats", "--temp-dir", temporary
     ], { stdio: "ignore", env: { ...process.env, PATH: `${path.dirname(beside("ray"))}:${process.env["PATH"]}`, HF_HUB_OFFLINE: "1" } })
   const ended = () => head.exitCode !== null || head.signalCode !== null
+  const cluster = rayJobs({ url, token: undefined, gpus: 0 })
   /** A job that does nothing has succeeded: Ray's own processes are all there. */
   const isReady = async (): Promise<boolean> => {
-    for (let asked = false; !ended(); await new Promise((resolve) => setTimeout(resolve, 1000))) {
-      const call = (at: string, init: RequestInit = {}) => fetch(`${url}/api/jobs/${at}`, { ...init, signal: AbortSignal.timeout(60_000) }).then(async (response) => response.ok ? await response.json() as any : undefined, () => undefined)
-      asked ||= (await call("", { method: "POST", body: JSON.stringify({ submission_id: "ready", entrypoint: "true" }) })) !== undefined
-      if (asked && (await call("ready"))?.status === "SUCCEEDED") return (await call("ready", { method: "DELETE" })) !== undefined
+    const spec = { id: "ready", command: ["true"] }
+    while (!ended()) {
+      const found = await Effect.runPromise(Effect.option(cluster.find(spec.id)))
+      if (found._tag === "Some" && found.value === undefined) await Effect.runPromise(Effect.ignore(cluster.start(spec)))
+      if (found._tag === "Some" && found.value?.status === "succeeded") {
+        await Effect.runPromise(cluster.remove(spec.id))
+        return true
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1000))
     }
     return false
   }
@@ -105,7 +111,7 @@ describe.skipIf(versions === undefined)("rounds of trl dpo on Ray", () => {
     const layer = OptimizerJob.layer({
       ...jobOptions,
       steps: 5,
-      cluster: rayJobs({ url, token: undefined, gpus: 0 }),
+      cluster,
       files: sharedFolder({ folder, mount: folder, model: { name: checkpoint.folder, revision: undefined } }),
       poll: 2,
       tell: (line) => Effect.sync(() => console.error(line))

@@ -92,6 +92,7 @@ const ray = { running: "RUNNING", succeeded: "SUCCEEDED", failed: "FAILED", stop
 
 /** The job API as Ray 2.60.0 answered, an id that is taken (500) included. */
 export const startRay = (options: ClusterOptions) => startCluster(options, (at, request, body, reply, jobs, begin) => {
+  if (request.method !== "GET" && "sec-fetch-mode" in request.headers) return reply(405, "Method Not Allowed for browser traffic.")
   const [, id = "", more] = /^\/api\/jobs\/([^/]*)(?:\/(\w+))?$/.exec(at.pathname) ?? []
   if (request.method === "POST" && id === "") {
     const { entrypoint, submission_id: own } = JSON.parse(body)
