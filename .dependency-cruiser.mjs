@@ -9,7 +9,7 @@ export const floors = [
   ["src/wiring"],
   ["layers/judge", "layers/critic", "layers/buffer", "layers/optimizer", "layers/tracker", "layers/storage"],
   ["layers/sampler", "layers/completions", "layers/renderer", "layers/human"],
-  ["layers/guide", "layers/tinker"],
+  ["layers/guide", "layers/tinker", "layers/job"],
   ["layers/store", "layers/onnx"],
   ["src/studio"],
   ["src/serve"],

@@ -5,6 +5,7 @@
 import { Effect, Schema } from "effect"
 import { readText } from "../system/files.ts"
 import { schedulerTypes } from "../engine/training/adamw.ts"
+import { jobProblem, jobSettings } from "./job-settings.ts"
 import { judgesHelp } from "./judges/judges.ts"
 import { judgedObjectives, lossNames, type LossType, lossTypeText, notAdded, objectiveOf } from "../objectives/objectives.ts"
 import { fDivergences, importanceSamplingModes, type ReadSetting } from "../objectives/objective.ts"
@@ -105,6 +106,12 @@ export const settings = {
   system_prompt: [orElse(Schema.String, defaultFormat.systemPrompt), "system message; none when empty"],
   prompt_template: [orElse(Schema.String, defaultFormat.promptTemplate), "user message; {prompt} stands for the prompt"],
   prefill: [orElse(Schema.String, defaultFormat.prefill), "how the answer begins; never trained"],
+  optimizer: [
+    orElse(Schema.Literals(["onnx", "tinker", "job"]), "onnx"),
+    "what trains: onnx, in this process; a Tinker server (docs/tinker.md), which then decides lora_alpha and lora_target_modules; or rounds of offline DPO by trl dpo on a cluster (docs/jobs.md)"
+  ],
+  ...tinkerSettings,
+  ...jobSettings,
   loss_type: [
     orElse(Schema.Union([Schema.Literals(judgedObjectives), Schema.Array(Schema.Literals(judgedObjectives)).check(Schema.isMinLength(1))]), "sigmoid"),
     "objective: a loss of pairs, of the preferred drawings alone (sft), or of candidates with advantages (reinforce, grpo and its kin); losses of pairs and sft may be added up: sigmoid,bco_pair,sft"
@@ -212,11 +219,6 @@ export const settings = {
   ],
   log_completions: [orElse(Schema.Boolean, false), "write each step's drawings as a table, completions/completions_N.parquet, in TRL's columns"],
   trackio_url: [orElse(Schema.String, ""), "trackio: address of its server; empty takes TRACKIO_SERVER_URL. The token belongs in TRACKIO_WRITE_TOKEN"],
-  optimizer: [
-    orElse(Schema.Literals(["onnx", "tinker"]), "onnx"),
-    "what trains: onnx, in this process, or a Tinker server (docs/tinker.md), which then decides lora_alpha and lora_target_modules"
-  ],
-  ...tinkerSettings,
   project: [orElse(Schema.NonEmptyString, "vequinox"), "trackio: the project that the run belongs to"],
   run_name: [orElse(Schema.String, ""), "trackio, otlp: the run's name; empty takes the folder's"]
 } as const
@@ -346,7 +348,7 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
 
 /** Why these settings cannot hold together, a sentence, or undefined. */
 const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
-  const elsewhere = samplerServerProblem(c, given) ?? tinkerProblem(c, given)
+  const elsewhere = samplerServerProblem(c, given) ?? tinkerProblem(c, given) ?? jobProblem(c, given)
   if (elsewhere !== undefined) return elsewhere
   const names = lossNames(c.loss_type)
   if (names.length === 1 && c.loss_weights.length > 0) {

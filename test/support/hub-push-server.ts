@@ -115,6 +115,11 @@ export const startHubPushServer = async ({ faults = [], largeFrom = 1000, owner,
         repos.set(id, { visibility, commits: [] })
         return json(response, 200, { url: `${own}/${id}`, id })
       }
+      const resolved = /^\/([^/]+\/[^/]+)\/resolve\/main\/(.+)$/.exec(at)
+      if (resolved) {
+        const bytes = repos.get(`models/${resolved[1]}`)?.commits.findLast(({ files }) => files.has(resolved[2]!))?.files.get(resolved[2]!)
+        return bytes === undefined ? json(response, 404, { error: "Entry not found" }) : void response.writeHead(200).end(bytes)
+      }
       const lfs = /^\/(datasets\/)?([^/]+\/[^/]+)\.git\/info\/lfs\/objects\/batch$/.exec(at)
       const api = /^\/api\/((?:model|dataset)s\/[^/]+\/[^/]+)\/(preupload|commit|tree)\/main/.exec(at)
       const repo = repos.get(lfs ? `${lfs[1] ?? "models/"}${lfs[2]}` : api?.[1] ?? "")

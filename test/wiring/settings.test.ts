@@ -130,6 +130,26 @@ describe("a list of losses", () => {
     }))
 })
 
+describe("--optimizer job", () => {
+  it.effect("refuses in a sentence what trl dpo cannot be told, and what means nothing without it", () =>
+    Effect.gen(function*() {
+      for (const [given, said] of [
+        [{ job_steps: 5 }, "job_steps says how jobs are run, and none are: give --optimizer job, or leave it out."],
+        [{ optimizer: "job", labels: "soft" }, "labels is \"soft\", which trl dpo cannot be told: with --optimizer job it is \"hard\"."],
+        [{ optimizer: "job", lora_r: 0 }, "trl dpo hands back an adapter: with --optimizer job, give --lora-r over 0."],
+        [{ optimizer: "job", loss_type: "dapo" }, /^loss_type dapo is none of trl dpo's/],
+        [{ optimizer: "job", label_smoothing: 0.1 }, /^label_smoothing means something to trl dpo with loss_type robust and exo_pair alone/],
+        [{ optimizer: "job", job_on: "hf", job_repo: "rounds" }, /owner\/name, with --job-repo\.$/],
+        [{ optimizer: "job", job_on: "kubernetes" }, /^Pods see no folder of this machine/]
+      ] as const) {
+        const message = yield* refused(given)
+        if (typeof said === "string") assert.strictEqual(message, said)
+        else assert.match(message, said)
+      }
+      assert.strictEqual((yield* resolveConfig(undefined, { optimizer: "job", job_on: "hf", job_repo: "ada/rounds" })).job_steps, 10)
+    }))
+})
+
 describe("a reference that moves", () => {
   it.effect("is copied for an adapter, and mixed by any share where every parameter is trained", () =>
     Effect.gen(function*() {

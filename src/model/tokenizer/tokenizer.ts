@@ -39,6 +39,8 @@ export interface Message {
 export interface PolicyTokenizer {
   readonly encode: (text: string) => Array<number>
   readonly decode: (ids: ReadonlyArray<number>) => string
+  /** The text with its special tokens written out, which `encode` reads back as the same tokens if no other cut of it exists. */
+  readonly spelled: (ids: ReadonlyArray<number>) => string
   /** Runs work that decodes many times under one time limit: each limit costs more than decoding a few tokens. */
   readonly limited: <A>(work: () => A) => A
   /** The messages as the model was trained to read them, up to where the assistant's answer begins. */
@@ -85,6 +87,8 @@ export const openTokenizer = Effect.fn("openTokenizer")(function*(folder: string
     encode: (text) =>
       text === "" ? [] : limited("the tokenizer", () => tokenizer.encode(text, { add_special_tokens: false }).ids, secondsFor(text.length)),
     decode: (ids) => limited("the tokenizer", () => decode(ids), secondsFor(ids.length)),
+    spelled: (ids) =>
+      ids.length === 0 ? "" : limited("the tokenizer", () => tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false }), secondsFor(ids.length)),
     limited: (work) => limited("the tokenizer", work, secondsFor(0)),
     chat: (messages) =>
       limited("the chat template", () =>

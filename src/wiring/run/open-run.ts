@@ -118,7 +118,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
   const trackingId = String(begun?.config["tracking_id"] ?? randomUUID())
   const origin = {
     ...(own.length === 0 ? {} : { own }),
-    ...(isTracked(c) || c.storage_path !== "" || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
+    ...(isTracked(c) || c.storage_path !== "" || c.optimizer === "job" || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
     working_dir: before?.config["working_dir"] ?? process.cwd()
   }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
@@ -137,6 +137,9 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
   const taken = { ...trained.settings, render_size: judge.size, output_dir: run.path }
   const settings = { ...c, ...taken }
   const stages = yield* stagesOf({
+    run,
+    id: trackingId,
+    base: policy.base,
     checkpoint: policy.checkpoint,
     tokenizer: policy.tokenizer,
     settings,

@@ -10,6 +10,7 @@ import * as path from "node:path"
 import { Effect, Schema } from "effect"
 import type { Base } from "../../model/adapter.ts"
 import { companionFiles, type DecoderCheckpoint, weightsHash } from "../../model/model-folder.ts"
+import { freeJobSettings } from "../job-settings.ts"
 import { flagOf, resolveConfig, type SettingName, settings, type TrainConfig } from "../settings.ts"
 import { explain, FileProblem, readText } from "../../system/files.ts"
 import type { Curriculum } from "../../curriculum/file.ts"
@@ -45,6 +46,7 @@ const free: ReadonlySet<SettingName> = new Set([
   "tinker_url",
   "project",
   "run_name",
+  ...freeJobSettings,
   "memory_gb" // the runs that it led to are stored
 ])
 
@@ -58,6 +60,7 @@ const paths: ReadonlySet<SettingName> = new Set([
   "judge_terms",
   "checklist_file",
   "judge_cache",
+  "job_folder",
   "adapter"
 ])
 

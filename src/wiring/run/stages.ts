@@ -1,23 +1,26 @@
 /** Which layer fills which box of the map: the usual ones as the settings say, or the caller's own. */
-import * as path from "node:path"
 import { Effect, Layer } from "effect"
 import * as bufferSqlite from "../../../layers/buffer/sqlite.ts"
-import * as optimizerOnnx from "../../../layers/optimizer/onnx.ts"
-import * as optimizerTinker from "../../../layers/optimizer/tinker.ts"
 import * as rendererResvg from "../../../layers/renderer/resvg.ts"
 import * as judgmentsSqlite from "../../../layers/store/judgments.ts"
 import * as killedDrawingsSqlite from "../../../layers/store/killed-drawings.ts"
 import * as ledgerSqlite from "../../../layers/store/ledger.ts"
 import type { Parameters } from "../../engine/weights/tensor.ts"
+import type { Base } from "../../model/adapter.ts"
+import type { RunFolder } from "../../run/folder.ts"
 import type { Judge } from "../../stages/Judge.ts"
 import { Policy, type PolicySnapshot } from "../../stages/Policy.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
-import { optimizerOf } from "./optimizer-settings.ts"
-import { type PlacedLayers, put, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
+import { optimizerLayer } from "./optimizer.ts"
+import { type PlacedLayers, put, replaces, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
 import { samplerOf } from "./sampler.ts"
-import { type OnServer, serverName } from "./tinker.ts"
+import type { OnServer } from "./tinker.ts"
 
 export interface StageParts extends RunStart {
+  readonly run: RunFolder
+  /** The same for every process of this run, and for no other run. */
+  readonly id: string
+  readonly base: Base
   /** The parameters that a reference with an adapter, or one that moves, begins with; undefined if it is the base. */
   readonly reference: Parameters | undefined
   /** Versions before the state's that drawings may still be drawn from, oldest first. */
@@ -30,18 +33,13 @@ export interface StageParts extends RunStart {
   readonly say: (line: string) => Effect.Effect<void>
 }
 
-const optimizer = ({ checkpoint, lora, reference, server, settings: c, state }: StageParts) =>
-  server === undefined
-    ? optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) })
-    : optimizerTinker.layer({ ...server, initial: state, name: serverName(path.basename(c.output_dir)), ...optimizerOf(c) })
-
 /** Needs the runtime and the run's database. */
 export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers) {
   const { earlier, judge, settings: c, state } = parts
   return Layer.mergeAll(
     // The optimizer comes first: the sampler takes what memory is left.
-    put(own.optimizer, optimizer(parts), parts),
-    put(own.sampler, yield* samplerOf(parts), parts),
+    replaces(own.optimizer) ? own.optimizer : put(own.optimizer, yield* optimizerLayer(parts), parts),
+    replaces(own.sampler) ? own.sampler : put(own.sampler, yield* samplerOf(parts), parts),
     put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(killedDrawingsSqlite.layer)),
     put(own.judge, judge, parts).pipe(Layer.provide(ledgerSqlite.layer)),
     judgmentsSqlite.layer,

@@ -21,6 +21,8 @@ export const fittingRuns = Effect.fnUntraced(function*(
   model: DecoderConfig,
   lora: LoraConfig | undefined
 ) {
+  const asked = { tokens_per_run: c.tokens_per_run, gradient_checkpointing: c.gradient_checkpointing }
+  if (c.optimizer !== "onnx") return asked // it trains elsewhere
   const rows = Math.min(c.num_generations, c.max_num_seqs)
   const precision = c.sampler_precision === "auto"
     ? autoPrecision(parameterCount(model), lora !== undefined, "cpu", rows)
