@@ -197,6 +197,10 @@ export const settings = {
   ],
   save_steps: [orElse(int(1, 1e9), 60), "steps between checkpoints"],
   save_total_limit: [orElse(int(0, 1e9), 0), "how many of the newest checkpoints are kept, at least two; 0 keeps all"],
+  store: [
+    orElse(Schema.Literals(["sqlite", "postgres"]), "sqlite"),
+    "where what is drawn, judged, paid and learned is kept: run.db in the run folder, or among other runs in the Postgres database that DATABASE_URL names (docs/postgres.md)"
+  ],
   report_to: [
     orElse(Schema.Union([Schema.Literals(["none", ...trackerNames]), Schema.Array(Schema.Literals(trackerNames))]), "none"),
     "where the numbers are told besides the run folder: tensorboard, trackio, otlp, or several: tensorboard,otlp (docs/trackers.md)"

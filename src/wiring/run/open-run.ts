@@ -1,15 +1,13 @@
 /**
  * Opens a run: the one path behind `vequinox train` and `run` in code. The process may be killed at any instant of it,
- * so the order counts: lock, config.json, run.db, stages, then config.json again with everything found out meanwhile.
+ * so the order counts: lock, config.json, the store, stages, then config.json again with everything found out meanwhile.
  */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Context, Effect, Layer, Ref, Stream } from "effect"
 import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
-import { RunDatabase } from "../../../layers/store/run-database.ts"
 import { lockRun } from "../../../layers/store/run-lock.ts"
-import * as runStateSqlite from "../../../layers/store/run-state.ts"
 import { isSmall, parameterCount } from "../../engine/training/memory.ts"
 import { mostPairs } from "../../lessons/compare.ts"
 import { likelihoodIn } from "../../objectives/objectives.ts"
@@ -35,6 +33,7 @@ import { writeReport } from "./run-report.ts"
 import type { TrainConfig } from "../settings.ts"
 import { isTracked, openTrackers } from "../trackers.ts"
 import { stagesOf } from "./stages.ts"
+import { findStore } from "./store.ts"
 
 /** Tells a person what must not be missed, even where little else is shown. */
 export type Say = (line: string) => Effect.Effect<void>
@@ -96,6 +95,7 @@ const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: st
 export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: Say) {
   const { before, begun, settings: c } = yield* settingsOf(request)
   const trackers = yield* openTrackers(c)
+  const openStore = yield* findStore(c.store)
   const { curriculum, facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
   const run = begun?.run ?? (yield* newFolder(c))
   const underWay = yield* Ref.make(begun !== undefined)
@@ -103,15 +103,18 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
 
   // The settings are written before anything else, so that a process killed from now on can be resumed.
   const own = ownNames(request)
+  const runId = String(begun?.config["run_id"] ?? randomUUID())
   const trackingId = String(begun?.config["tracking_id"] ?? randomUUID())
   const origin = {
     ...(own.length === 0 ? {} : { own }),
     ...(isTracked(c) || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
+    ...(c.store === "sqlite" ? {} : { run_id: runId }),
     working_dir: before?.config["working_dir"] ?? process.cwd()
   }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
-  const store = yield* Layer.build(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: run.file("run.db") }))))
-  const state = yield* Effect.provide(RunState, store)
+  const store = yield* openStore(run, runId, before !== undefined)
+  yield* Effect.addFinalizer(() => Effect.flatMap(Ref.get(underWay), (is) => is ? Effect.void : store.forget))
+  const state = yield* Effect.provide(RunState, store.services)
   if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
     yield* say(`${run.path} is finished: ${(yield* state.reports).length} steps. Look: ${run.file("report.html")}`)
     return finishedRun(run)
@@ -133,9 +136,9 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     earlier: found?.earlier,
     judge: judge.layer,
     style: request.style
-  }, request.layers)
+  }, request.layers, store)
   const services = yield* Layer.build(
-    stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store)))
+    stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store.services)))
   )
 
   return yield* Effect.gen(function*() {

@@ -48,7 +48,7 @@ export const settingsOf = Effect.fnUntraced(function*(request: RunRequest) {
   yield* needOwn(begun, ownNames(request))
   const settings = yield* resumedConfig(begun, request.file, request.given)
   const before = wasUnderWay(begun) ? begun : undefined
-  if (before !== undefined && !fs.existsSync(before.run.file("run.db"))) {
+  if (before !== undefined && settings.store === "sqlite" && !fs.existsSync(before.run.file("run.db"))) {
     return yield* new BadInput({ message: `${before.run.path} has lost its run.db, which held its judgments and steps: it cannot continue.` })
   }
   return { begun, before, settings }

@@ -1,18 +1,15 @@
 /** Which layer fills which box of the map: the usual ones as the settings say, or the caller's own. */
 import { Effect, Layer } from "effect"
-import * as bufferSqlite from "../../../layers/buffer/sqlite.ts"
 import * as optimizerOnnx from "../../../layers/optimizer/onnx.ts"
 import * as rendererResvg from "../../../layers/renderer/resvg.ts"
 import * as samplerOnnx from "../../../layers/sampler/onnx.ts"
-import * as judgmentsSqlite from "../../../layers/store/judgments.ts"
-import * as killedDrawingsSqlite from "../../../layers/store/killed-drawings.ts"
-import * as ledgerSqlite from "../../../layers/store/ledger.ts"
 import type { Parameters } from "../../engine/weights/tensor.ts"
 import type { Judge } from "../../stages/Judge.ts"
 import { Policy, type PolicySnapshot } from "../../stages/Policy.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
 import { type PlacedLayers, put, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
+import type { Store } from "./store.ts"
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
 
 export interface StageParts extends RunStart {
@@ -48,17 +45,17 @@ const sampler = Effect.fnUntraced(function*({ checkpoint, lora, settings: c, sty
   })
 })
 
-/** Needs the runtime and the run's database. */
-export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers) {
+/** Needs the runtime. */
+export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers, store: Store) {
   const { checkpoint, earlier, judge, lora, reference, settings: c, state } = parts
   return Layer.mergeAll(
     // The optimizer comes first: the sampler takes what memory is left.
     put(own.optimizer, optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) }), parts),
     put(own.sampler, yield* sampler(parts), parts),
-    put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(killedDrawingsSqlite.layer)),
-    put(own.judge, judge, parts).pipe(Layer.provide(ledgerSqlite.layer)),
-    judgmentsSqlite.layer,
-    put(own.buffer, bufferSqlite.layerIn({ maxStaleness: c.max_staleness, staleWeight: c.stale_weight }), parts),
+    put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(store.killedDrawings)),
+    put(own.judge, judge, parts).pipe(Layer.provide(store.ledger)),
+    store.judgments,
+    put(own.buffer, store.buffer({ maxStaleness: c.max_staleness, staleWeight: c.stale_weight }), parts),
     Policy.layer({ version: state.version, parameters: state.parameters }, c.max_staleness + 1, earlier)
   )
 })
