@@ -76,9 +76,10 @@ const migrations = [
 
 export const schemaVersion = migrations.length
 
+/** Tables that are asked, unlike functions such as to_regclass, know what another process made a moment ago. */
 const versionIn = Effect.fnUntraced(function*({ rows }: Db) {
-  const [found] = yield* rows("SELECT to_regclass($1) IS NOT NULL AS known", [`${schema}.schema_version`])
-  return found!["known"] === true ? Number((yield* rows("SELECT version FROM schema_version"))[0]?.["version"]) : 0
+  const found = yield* rows("SELECT 1 AS one FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version'", [schema])
+  return found.length === 0 ? 0 : Number((yield* rows(`SELECT version FROM ${schema}.schema_version`))[0]?.["version"])
 })
 
 /** Makes the tables, or brings those of an older version up to date. Must run in a transaction. Fails with `PostgresFailed` if another version made them. */
@@ -94,8 +95,8 @@ export const bringUpToDate = Effect.fnUntraced(function*(db: Db): Effect.fn.Retu
   if (!Number.isInteger(version)) {
     return yield* new PostgresFailed({ message: `The schema ${schema} at ${db.place} is not vequinox's: name another database in DATABASE_URL.` })
   }
-  const [known] = yield* db.rows("SELECT to_regnamespace($1) IS NOT NULL AS known", [schema]) // made for a user who may make tables alone
-  const begin = version > 0 ? [] : [...known!["known"] === true ? [] : [`CREATE SCHEMA ${schema}`], "CREATE TABLE schema_version (version INTEGER NOT NULL)", "INSERT INTO schema_version VALUES (0)"]
+  const known = yield* db.rows("SELECT 1 AS one FROM pg_namespace WHERE nspname = $1", [schema]) // made for a user who may make tables alone
+  const begin = version > 0 ? [] : [...known.length > 0 ? [] : [`CREATE SCHEMA ${schema}`], "CREATE TABLE schema_version (version INTEGER NOT NULL)", "INSERT INTO schema_version VALUES (0)"]
   const statements = migrations.slice(version).flatMap((tables) => tables.split(/;\s*\n/))
   for (const statement of [...begin, ...statements]) yield* db.rows(statement)
   yield* db.rows("UPDATE schema_version SET version = $1", [schemaVersion])

@@ -202,6 +202,14 @@ describe.skipIf(!hasPostgres)("Postgres", () => {
       }))
   })
 
+  it.live("has its tables made by the first of many processes that begin at once", () =>
+    Effect.gen(function*() {
+      server.sql("CREATE DATABASE fresh")
+      const url = Redacted.make(server.url.replace(/postgres$/, "fresh"))
+      yield* Effect.forEach(Array.from({ length: 8 }), () => Effect.provide(Effect.void, Layer.fresh(Postgres.layer({ url }))), { concurrency: 8 })
+      assert.strictEqual(server.sql("SELECT version FROM vequinox.schema_version", "fresh"), "1")
+    }))
+
   describe("says what is wrong", () => {
     const refusal = (url: string) => Effect.map(Effect.flip(Effect.provide(Effect.void, Postgres.layer({ url: Redacted.make(url) }))), ({ message }) => message)
 
