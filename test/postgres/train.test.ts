@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { setTimeout as pause } from "node:timers/promises"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { type ClaudeServer, startClaudeServer } from "../support/claude-server.ts"
@@ -18,8 +19,19 @@ const settings = [
   "--save-steps", "2", "--trust-pairs", "0", "--judge", "claude", "--render-size", "64"
 ]
 
+/** What must be equal whatever happened on the way. */
+const tables = {
+  rollouts: "step, policy_version",
+  candidates: "step, prompt_id, idx, prompt, policy_version, seed, prompt_ids, completion_ids, logps, svg, finish, rendering, reason, picture_hash",
+  verdicts: "step, prompt_id, a, b, outcome, confidence, judged_by, reason, cost_usd",
+  lessons: "step, prompt_id, candidate, rejected, signal, weight, consumed_by_step, dropped_at_step",
+  costs: "step, judged_by, answers, usd",
+  judgments: "step, prompt_id, shown, judge, verdicts",
+  checkpoints: "step, sha256, pairs, cost_usd"
+}
+
 describe.skipIf(!hasPostgres)("train --store postgres", () => {
-  const { remove, work } = commandLine()
+  const { remove, vequinox, work } = commandLine()
   const judges: Array<ClaudeServer> = []
   let postgres: PostgresServer
   let said = ""
@@ -117,6 +129,27 @@ describe.skipIf(!hasPostgres)("train --store postgres", () => {
     assert.isAtLeast(costUsd, atStruck.billed().usd - 1e-9)
     assert.strictEqual(faults["run/resumed"], 2)
     console.log(`${atStruck.charged.size} answers charged once, ${atStruck.replayed()} sent again`)
+  })
+
+  it("leaves a run.db of the same rows, which all commands read", async () => {
+    const rows = (run: string) => {
+      const db = new DatabaseSync(path.join(run, "run.db"), { readOnly: true })
+      const found = Object.fromEntries(Object.entries(tables).map(([table, columns]) => [table, db.prepare(`SELECT ${columns} FROM ${table}`).all().map((row) => JSON.stringify(row)).toSorted()]))
+      db.close()
+      return found
+    }
+    assert.deepStrictEqual(rows(path.join(work, "struck")), rows(path.join(work, "whole")))
+    const inspect = async (run: string) => (await vequinox({}, "inspect", path.join(work, run))).stdout.split("\n").filter((line) => /^(Steps|Last step|Drawings)/.test(line))
+    const told = await inspect("struck")
+    assert.strictEqual(told.length, 3)
+    assert.deepStrictEqual(told, await inspect("whole"))
+  })
+
+  it("says of a run that goes on where it is kept, and refuses a studio of it", async () => {
+    assert.match((await vequinox({}, "inspect", path.join(work, "copy"))).stderr, /^vequinox: .*\/copy is kept in Postgres until it ends: then it gets a run\.db that can be read here\./)
+    const { stderr } = await vequinox({ DATABASE_URL: postgres.url }, "train", "--studio", "--store", "postgres", "--out", path.join(work, "watched"))
+    assert.match(stderr, /^vequinox: --studio reads run\.db, which a run in Postgres gets when it ends/)
+    assert.isFalse(fs.existsSync(path.join(work, "watched")))
   })
 
   it("shows the database's password to nobody", () => {

@@ -19,6 +19,7 @@ import { Judge } from "../../stages/Judge.ts"
 import { RunState } from "../../stages/RunState.ts"
 import type { PipelineConfig } from "../../steps/config.ts"
 import type { StepOutcome } from "../../steps/metrics.ts"
+import { BadInput } from "../../system/errors.ts"
 import { writeFile } from "../../system/files.ts"
 import { makeProgress, type Progress } from "../../system/progress.ts"
 import { heldOutScorers } from "./held-out-scorers.ts"
@@ -94,6 +95,9 @@ const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: st
  */
 export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: Say) {
   const { before, begun, settings: c } = yield* settingsOf(request)
+  if (request.watched === true && c.store !== "sqlite") {
+    return yield* new BadInput({ message: `--studio reads run.db, which a run in Postgres gets when it ends: leave one of --studio and --store ${c.store} out.` })
+  }
   const trackers = yield* openTrackers(c)
   const openStore = yield* findStore(c.store)
   const { curriculum, facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
@@ -206,6 +210,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
         onStep
       })
       yield* writeReport(run, result, resolved)
+      yield* store.settle
       yield* state.finish(c.max_steps)
       return result.summary
     }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(Context.merge(services, tracker)))

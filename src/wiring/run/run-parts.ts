@@ -29,6 +29,8 @@ export interface RunRequest {
   readonly prompts?: ReadonlyArray<string> | undefined
   readonly layers: PlacedLayers
   readonly style: ProgressStyle
+  /** A studio reads its run.db while it goes on. */
+  readonly watched?: boolean
 }
 
 /** Pixels of a side for a judge of unknown size: what most vision models read. */
