@@ -42,7 +42,7 @@ export const holdRun = Effect.fnUntraced(function*(run: number, name: string) {
   const postgres = yield* Postgres
   const elsewhere = new PostgresFailed({ message: `Another process is training run ${name}: wait until it has ended, or end it first.` })
   const held = yield* postgres.patiently(holding(run)).pipe(
-    Effect.flatMap((held) => held === undefined ? Effect.fail(elsewhere) : Effect.succeed(held)),
+    Effect.filterOrFail((held) => held !== undefined, () => elsewhere),
     Effect.retry({ while: (error) => error === elsewhere, schedule: patience })
   )
   const mine = yield* postgres.transaction(({ rows }) =>

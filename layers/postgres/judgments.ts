@@ -40,17 +40,17 @@ export const layer = Layer.effect(
           const key = keyOf(asked)
           const known = yield* stored(key)
           if (known !== undefined) return known
-          const askAndStore = Effect.flatMap(stored(key), (known) =>
-            known !== undefined ? Effect.succeed(known) : Effect.uninterruptibleMask((restore) =>
-              Effect.tap(restore(ask), (verdicts) =>
-                stopped(transaction(({ insert }) =>
-                  insert("judgments", [{
-                    run, key, step: asked.step, prompt_id: asked.prompt.id, shown: JSON.stringify(asked.shown), judge: asked.judge,
-                    verdicts: encodeVerdicts(verdicts), failed: verdicts.some(({ outcome }) => outcome === "failed")
-                  }]))))
-            ))
+          const askAndStore = Effect.uninterruptibleMask((restore) =>
+            Effect.tap(restore(ask), (verdicts) =>
+              stopped(transaction(({ insert }) =>
+                insert("judgments", [{
+                  run, key, step: asked.step, prompt_id: asked.prompt.id, shown: JSON.stringify(asked.shown), judge: asked.judge,
+                  verdicts: encodeVerdicts(verdicts), failed: verdicts.some(({ outcome }) => outcome === "failed")
+                }])))))
+          // Another process may have stored it while this one waited.
+          const inTurn = Effect.filterOrElse(stored(key), (known) => known !== undefined, () => askAndStore)
           return yield* Effect.uninterruptibleMask((restore) =>
-            Effect.andThen(restore(lock(key)), Effect.ensuring(restore(askAndStore), unlock(key))))
+            Effect.andThen(restore(lock(key)), Effect.ensuring(restore(inTurn), unlock(key))))
         }))
     }
   })

@@ -51,7 +51,7 @@ export class Postgres extends Context.Service<Postgres, {
 
 /** Fails with `PostgresFailed` if there is none. */
 export const databaseUrl = Effect.mapError(
-  Effect.flatMap(Config.Redacted("DATABASE_URL"), (url) => Redacted.value(url).trim() === "" ? Effect.fail("empty") : Effect.succeed(url)),
+  Effect.filterOrFail(Config.Redacted("DATABASE_URL"), (url) => Redacted.value(url).trim() !== "", () => "empty"),
   () => new PostgresFailed({ message: `Postgres needs an address: set DATABASE_URL in the environment, for example ${example}.` })
 )
 
@@ -63,14 +63,19 @@ const attemptTimeout = 90_000
 
 /** What no message may show, and where the database is, for people. */
 const described = Effect.fnUntraced(function*(address: Redacted.Redacted) {
-  const url = URL.parse(Redacted.value(address))
-  if (url === null || !/^postgres(ql)?:$/.test(url.protocol)) {
-    return yield* new PostgresFailed({ message: `DATABASE_URL is not the address of a Postgres database: it should look like ${example}.` })
-  }
-  const host = url.hostname === "" ? url.searchParams.get("host") ?? "localhost" : url.hostname
-  const name = decodeURIComponent(url.pathname.slice(1))
-  const password = url.searchParams.get("password") ?? decodeURIComponent(url.password)
-  return { place: `${host}:${url.port || url.searchParams.get("port") || 5432}/${name}`, hidden: hiding(Redacted.make(password)) }
+  return yield* Effect.try({
+    try: () => {
+      const url = new URL(Redacted.value(address))
+      if (!/^postgres(ql)?:$/.test(url.protocol)) throw new Error("another protocol")
+      const host = url.hostname === "" ? url.searchParams.get("host") ?? "localhost" : url.hostname
+      const password = url.searchParams.get("password") ?? decodeURIComponent(url.password)
+      return {
+        place: `${host}:${url.port || url.searchParams.get("port") || 5432}/${decodeURIComponent(url.pathname.slice(1))}`,
+        hidden: hiding(Redacted.make(password))
+      }
+    },
+    catch: () => new PostgresFailed({ message: `DATABASE_URL is not the address of a Postgres database: it should look like ${example}.` })
+  })
 })
 
 const settingsOf = ({ maxConnections = 8, url }: PostgresOptions) => ({

@@ -216,7 +216,9 @@ describe.skipIf(!hasPostgres)("Postgres", () => {
     it.live("with an address, a password, a database", () =>
       Effect.gen(function*() {
         const [start] = server.url.split("//")
-        assert.match(yield* refusal("localhost"), /^DATABASE_URL is not the address of a Postgres database/)
+        for (const address of ["localhost", "mysql://a:b@localhost/c", "postgres://localhost/%zz"]) {
+          assert.match(yield* refusal(address), /^DATABASE_URL is not the address of a Postgres database: it should look like postgres:/)
+        }
         const wrong = yield* refusal(`${start}//tester:not-the-password@127.0.0.1:${server.port}/postgres`)
         assert.match(wrong, /^The database 127\.0\.0\.1:\d+\/postgres refuses the user or the password: check DATABASE_URL\.$/)
         assert.match(yield* refusal(server.url.replace(/postgres$/, "nowhere")), /^The database .*\/nowhere does not exist: create the database, or check its name/)

@@ -40,12 +40,14 @@ const staleness = { maxStaleness: 1e6, staleWeight: 1 }
 const env = (name: string): string => process.env[name]!
 
 const ask = (step: number, a: number, b: number) =>
-  Effect.promise(async () => {
-    // As layers/guide does: a question that is sent again has the same key, and the server charges it once.
-    const answer = await fetch(env("JUDGE"), { method: "POST", headers: { "idempotency-key": `${env("RUN")} ${step} ${a} ${b}` }, body: JSON.stringify({ step, a, b }) })
-    const { outcome } = Schema.decodeUnknownSync(Schema.Struct({ outcome: Schema.Literals(["A", "B"]) }))(await answer.json())
-    return [new Verdict({ outcome, confidence: 0.75, by: "loopback", costUsd: 0.001 })]
-  })
+  // As layers/guide does: a question that is sent again has the same key, and the server charges it once.
+  Effect.promise(() =>
+    fetch(env("JUDGE"), { method: "POST", headers: { "idempotency-key": `${env("RUN")} ${step} ${a} ${b}` }, body: JSON.stringify({ step, a, b }) }).then((answer) => answer.json())
+  ).pipe(
+    Effect.flatMap(Schema.decodeUnknownEffect(Schema.Struct({ outcome: Schema.Literals(["A", "B"]) }))),
+    Effect.orDie,
+    Effect.map(({ outcome }) => [new Verdict({ outcome, confidence: 0.75, by: "loopback", costUsd: 0.001 })])
+  )
 
 const rollout = Effect.fnUntraced(function*(step: number) {
   const { once } = yield* Judgments
