@@ -10,6 +10,7 @@ export const floors = [
   ["layers/judge", "layers/critic", "layers/buffer", "layers/optimizer", "layers/tracker", "layers/storage"],
   ["layers/sampler", "layers/completions", "layers/renderer", "layers/human"],
   ["layers/guide", "layers/tinker", "layers/job"],
+  ["layers/postgres"],
   ["layers/store", "layers/onnx"],
   ["src/studio"],
   ["src/serve"],

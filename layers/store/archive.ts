@@ -9,6 +9,7 @@ import { runFolder } from "../../src/run/folder.ts"
 import { Rollout, RolloutRow } from "../../src/studio/api.ts"
 import { Archive, type Counts, type Extent, type Place, type Wanted } from "../../src/studio/archive.ts"
 import type { FileProblem } from "../../src/system/files.ts"
+import { needHere } from "./elsewhere.ts"
 import { readOnly, type Row, rowsOf } from "./read-only.ts"
 import { isWorked } from "./run-lock.ts"
 import { faultsOf } from "./run-records.ts"
@@ -165,7 +166,7 @@ export const layer = Layer.succeed(Archive, (() => {
   /** A run that has drawn nothing yet may have no database. */
   const reading = <A>(run: string, empty: A, work: (db: DatabaseSync) => A): Effect.Effect<A, FileProblem> => {
     const file = path.join(run, "run.db")
-    return Effect.suspend(() => fs.existsSync(file) ? readOnly(file, work) : Effect.succeed(empty))
+    return Effect.suspend(() => fs.existsSync(file) ? readOnly(file, work) : Effect.as(needHere(run), empty))
   }
   return Archive.of({
     isWorked: (run) => isWorked(runFolder(run)),

@@ -7,10 +7,12 @@ import { type Asked, Judgments } from "../../src/stages/Judgments.ts"
 import { RunDatabase, type RunDatabaseFailed } from "./run-database.ts"
 
 const Verdicts = Schema.fromJsonString(Schema.Array(Verdict))
-const encode = Schema.encodeSync(Verdicts)
-const decode = Schema.decodeUnknownSync(Verdicts)
+/** Verdicts as they are stored. */
+export const encodeVerdicts = Schema.encodeSync(Verdicts)
+export const decodeVerdicts = Schema.decodeUnknownSync(Verdicts)
 
-const keyOf = ({ bare, judge, prompt, shown, step }: Asked): string =>
+/** A hash of all that a judgment depends on, hex. */
+export const keyOf = ({ bare, judge, prompt, shown, step }: Asked): string =>
   createHash("sha256").update(JSON.stringify([step, prompt.id, prompt.text, judge, shown, bare])).digest("hex")
 
 const stopped = <A>(work: Effect.Effect<A, RunDatabaseFailed>) =>
@@ -26,12 +28,12 @@ export const layer = Layer.effect(
         Effect.gen(function*() {
           const key = keyOf(asked)
           const known = yield* stopped(read((db) => db.prepare("SELECT verdicts FROM judgments WHERE key = ?").get(key)))
-          if (known !== undefined) return decode(known["verdicts"])
+          if (known !== undefined) return decodeVerdicts(known["verdicts"])
           return yield* Effect.uninterruptibleMask((restore) =>
             Effect.tap(restore(ask), (verdicts) =>
               stopped(together((db) =>
                 void db.prepare("INSERT INTO judgments VALUES (?, ?, ?, ?, ?, ?)")
-                  .run(key, asked.step, asked.prompt.id, JSON.stringify(asked.shown), asked.judge, encode(verdicts))))))
+                  .run(key, asked.step, asked.prompt.id, JSON.stringify(asked.shown), asked.judge, encodeVerdicts(verdicts))))))
         }))
     }
   })

@@ -8,6 +8,10 @@ import { RunDatabase, type RunDatabaseFailed } from "./run-database.ts"
 const Row = Schema.Struct({ drawing: Schema.String, reason: KillReason, detail: Schema.String })
 const decode = Schema.decodeUnknownSync(Schema.Array(Row))
 
+/** The stored rows by their drawings. */
+export const decodeKilled = (rows: unknown): Map<string, Killed> =>
+  new Map(decode(rows).map(({ detail, drawing, reason }) => [drawing, { _tag: "Killed", reason, detail }]))
+
 const unavailable = <A>(work: Effect.Effect<A, RunDatabaseFailed>) =>
   Effect.mapError(work, ({ message }) => new RendererUnavailable({ message }))
 
@@ -15,8 +19,7 @@ export const layer = Layer.effect(
   KilledDrawings,
   Effect.gen(function*() {
     const { read, together } = yield* RunDatabase
-    const rows = yield* unavailable(read((db) => decode(db.prepare("SELECT drawing, reason, detail FROM killed").all())))
-    const known = new Map(rows.map(({ detail, drawing, reason }): [string, Killed] => [drawing, { _tag: "Killed", reason, detail }]))
+    const known = yield* unavailable(read((db) => decodeKilled(db.prepare("SELECT drawing, reason, detail FROM killed").all())))
     return KilledDrawings.of({
       recall: (hash) => Effect.sync(() => known.get(hash)),
       record: Effect.fnUntraced(function*(hash, killed) {

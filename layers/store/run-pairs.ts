@@ -4,9 +4,10 @@
  */
 import * as path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
-import { type Effect, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { Verdict } from "../../src/domain.ts"
 import type { FileProblem } from "../../src/system/files.ts"
+import { needHere } from "./elsewhere.ts"
 import { readOnly, type Row, rowsOf } from "./read-only.ts"
 
 /** The advantage of one of a pair's drawings, if it has one. */
@@ -61,9 +62,9 @@ const decode = Schema.decodeUnknownSync(Schema.Array(JudgedPair))
  */
 export const readJudgedPairs = (run: string): Effect.Effect<ReadonlyArray<typeof JudgedPair.Type>, FileProblem> => {
   const file = path.join(run, "run.db")
-  return readOnly(
+  return Effect.andThen(needHere(run), readOnly(
     file,
     (db) => decode(db.prepare(decided(hasLessons(db))).all()).filter(({ by }) => by !== "gate"),
     (said) => `The judged pairs in ${file} cannot be read (${said}): give the folder of a training run.`
-  )
+  ))
 }

@@ -17,7 +17,7 @@ const Report = Schema.Struct({
 export const decodeReports = Schema.decodeUnknownSync(Schema.Array(Report))
 
 const Checkpoint = Schema.Struct({ step: Schema.Int, sha256: Schema.String, seconds: Schema.Finite })
-const decodeCheckpoints = Schema.decodeUnknownSync(Schema.Array(Checkpoint))
+export const decodeCheckpoints = Schema.decodeUnknownSync(Schema.Array(Checkpoint))
 
 const count = (db: DatabaseSync, fault: string, times: number): void => {
   if (times === 0) return

@@ -11,6 +11,7 @@ import { hash32 } from "../../src/engine/random.ts"
 import { Vote } from "../../src/studio/api.ts"
 import { type Cast, type Pair, type VotedDrawings, Votes } from "../../src/studio/votes.ts"
 import { explain, FileProblem } from "../../src/system/files.ts"
+import { needHere } from "./elsewhere.ts"
 import { readOnly } from "./read-only.ts"
 
 const table = `
@@ -63,7 +64,7 @@ const lastOf = (votes: ReadonlyArray<StoredVote>): ReadonlyArray<StoredVote> => 
   return [...last.values()]
 }
 
-const inRun = <A>(run: string, work: (db: DatabaseSync) => A) => readOnly(path.join(run, "run.db"), work)
+const inRun = <A>(run: string, work: (db: DatabaseSync) => A) => Effect.andThen(needHere(run), readOnly(path.join(run, "run.db"), work))
 
 const judged = `v.judged_by <> 'gate' AND v.outcome IN ('A', 'B', 'tie')`
 /** In this order, whatever SQLite thinks: verdicts are walked from a place, and few of them. */

@@ -3,6 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { Console, Effect, Option, Result } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { needHere } from "../../layers/store/elsewhere.ts"
 import { readDecidedPairs } from "../../layers/store/run-pairs.ts"
 import { type Fault, type LessonCounts, readRunRecords, type RunRecords } from "../../layers/store/run-records.ts"
 import { needNewFiles, writeNewFile } from "../system/outputs.ts"
@@ -116,6 +117,7 @@ export const inspect = Command.make("inspect", {
   if (Option.isSome(to)) yield* needNewFiles([to.value], "--export")
   if (Option.isSome(report)) yield* needNewFiles([report.value], "--report")
   const folder = yield* folderHealth(run)
+  yield* needHere(folder.path)
   const database = path.join(folder.path, "run.db")
   const records = yield* recordsOf(database)
   const summary = folder.finished

@@ -57,7 +57,8 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
     given: givenSettings(flags),
     resume: Option.getOrUndefined(resume),
     layers,
-    style: progressStyle(json)
+    style: progressStyle(json),
+    watched: studio
   }
   if (!studio) return yield* trainRun(request, json, () => Effect.void)
   // Loaded here alone: a run without a page need not wait for its server's modules.

@@ -213,6 +213,10 @@ export const settings = {
     orElse(Schema.String, ""),
     "object store that each checkpoint and the finished run are copied to, as s3://bucket/prefix; empty copies nothing (docs/storage.md)"
   ],
+  store: [
+    orElse(Schema.Literals(["sqlite", "postgres"]), "sqlite"),
+    "where what is drawn, judged, paid and learned is kept: run.db in the run folder, or among other runs in the Postgres database that DATABASE_URL names (docs/postgres.md)"
+  ],
   report_to: [
     orElse(Schema.Union([Schema.Literals(["none", ...trackerNames]), Schema.Array(Schema.Literals(trackerNames))]), "none"),
     "where the numbers are told besides the run folder: tensorboard, trackio, otlp, or several: tensorboard,otlp (docs/trackers.md)"
@@ -348,6 +352,7 @@ export const resolveConfig = Effect.fn("resolveConfig")(function*(
 
 /** Why these settings cannot hold together, a sentence, or undefined. */
 const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): string | undefined => {
+  if (c.store === "postgres" && c.storage_path !== "") return "storage_path copies a run's run.db, and store postgres keeps the run in a database, which has copies of its own: leave one of the two out."
   const elsewhere = samplerServerProblem(c, given) ?? tinkerProblem(c, given) ?? jobProblem(c, given)
   if (elsewhere !== undefined) return elsewhere
   const names = lossNames(c.loss_type)

@@ -8,6 +8,7 @@ import { Guide } from "../../layers/guide/guide.ts"
 import { Ledger } from "../../src/stages/Ledger.ts"
 import { rubric } from "../../layers/guide/question.ts"
 import type { Transport } from "../../layers/guide/transport.ts"
+import * as bufferSqlite from "../../layers/buffer/sqlite.ts"
 import * as judgmentsSqlite from "../../layers/store/judgments.ts"
 import * as ledgerSqlite from "../../layers/store/ledger.ts"
 import * as killedDrawingsSqlite from "../../layers/store/killed-drawings.ts"
@@ -16,11 +17,10 @@ import { RunDatabase } from "../../layers/store/run-database.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
 import { type Facts, needFacts, needJudge, needRuns, openBegun, resumeCommand, resumedConfig } from "../../src/wiring/run/resume.ts"
 import { resolveConfig, type SettingName } from "../../src/wiring/settings.ts"
-import type { Verdict } from "../../src/domain.ts"
 import { runFolder } from "../../src/run/folder.ts"
 import { Judgments } from "../../src/stages/Judgments.ts"
 import { Renderer } from "../../src/stages/Renderer.ts"
-import { RunState } from "../../src/stages/RunState.ts"
+import { runStoreContract } from "../stages/RunStore.contract.ts"
 import { hostile } from "../layers/renderer/hostile.ts"
 import { prompt, verdict } from "../stages/make.ts"
 import { circle } from "../stages/Renderer.contract.ts"
@@ -120,36 +120,25 @@ describe("settings", () => {
   })
 })
 
+runStoreContract("sqlite", () => {
+  const path = `${folder()}/run.db`
+  const buffer = bufferSqlite.layerIn({ maxStaleness: 0, staleWeight: 1 })
+  return Layer.mergeAll(judgmentsSqlite.layer, ledgerSqlite.layer, killedDrawingsSqlite.layer, runStateSqlite.layer, buffer).pipe(
+    Layer.provide(RunDatabase.layer({ path }))
+  )
+})
+
 describe("the run's database", () => {
   const database = () => path.join(folder(), "run.db")
   /** As a process of its own. */
   const process = <A, E, R>(file: string, work: Effect.Effect<A, E, R>) =>
     work.pipe(
       Effect.provide(
-        Layer.mergeAll(judgmentsSqlite.layer, ledgerSqlite.layer, runStateSqlite.layer).pipe(Layer.provideMerge(RunDatabase.layer({ path: file })))
+        judgmentsSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: file })))
       )
     )
   const asked = { step: 2, prompt: prompt("a cat"), judge: "j-1", shown: [[0, "x"], [3, "y"]], bare: false } as const
-  const given = [verdict({ scores: [1 / 3, 2e-300], reason: "because \"it\" is", costUsd: 0.1 + 0.2, places: ["first", "tie"] })]
-
-  it.live("has a judgment before it is used, and then nobody is asked again", () =>
-    Effect.gen(function*() {
-      const file = database()
-      let asks = 0
-      const ask = Effect.sync((): ReadonlyArray<Verdict> => {
-        asks++
-        return given
-      })
-      const once = (of: object = {}) => Effect.flatMap(Judgments, (judgments) => judgments.once({ ...asked, ...of }, ask))
-      const kept = Effect.flatMap(RunDatabase, ({ read }) => read((db) => db.prepare("SELECT count(*) AS n FROM judgments").get()!["n"]))
-      assert.deepStrictEqual(yield* process(file, Effect.andThen(once(), kept)), 1)
-      assert.deepStrictEqual(yield* process(file, once()), given)
-      assert.strictEqual(asks, 1)
-      for (const other of [{ step: 3 }, { judge: "j-2" }, { bare: true }, { shown: [[0, "x"], [3, "z"]] }, { shown: [[0, "x"], [2, "y"]] }, { prompt: prompt("a dog") }]) {
-        yield* process(file, once(other))
-      }
-      assert.strictEqual(asks, 7)
-    }))
+  const given = [verdict()]
 
   it.live("stops the judge where a judgment cannot be kept", () =>
     Effect.gen(function*() {
@@ -162,39 +151,6 @@ describe("the run's database", () => {
       const error = yield* process(file, Effect.andThen(full, Effect.flatMap(Judgments, (judgments) => judgments.once({ ...asked, step: 9 }, Effect.succeed(long))))).pipe(Effect.flip)
       assert.strictEqual(error._tag, "JudgeStopped")
       assert.match(error.message, /run\.db cannot grow: the disk is full/)
-    }))
-
-  it.live("keeps what was spent; a call whose process died is in doubt, at its worst price", () =>
-    Effect.gen(function*() {
-      const file = database()
-      yield* process(file, Effect.gen(function*() {
-        const ledger = yield* Ledger
-        const [first] = [yield* ledger.asked("q1", 900), yield* ledger.asked("q2", 500)]
-        yield* ledger.ended(first!, 70)
-      }))
-      assert.strictEqual(yield* process(file, Effect.flatMap(Ledger, ({ excessBefore }) => excessBefore)), 1)
-      const { faults, spent, usd } = yield* process(file, Effect.gen(function*() {
-        const state = yield* RunState
-        yield* state.rewind(0)
-        return { faults: yield* state.faults, spent: yield* (yield* Ledger).spentBefore, usd: yield* state.costUsd }
-      }))
-      assert.deepStrictEqual([faults, spent, usd], [{ "judge/in_doubt": 1 }, 570, 570e-9])
-    }))
-
-  it.live("keeps by how much more than their estimates calls were charged", () =>
-    Effect.gen(function*() {
-      const file = database()
-      for (const [cost, rate] of [[50, 0.5], [250, 2.5], [130, 1.3]] as const) {
-        yield* process(file, Effect.gen(function*() {
-          const ledger = yield* Ledger
-          yield* ledger.ended(yield* ledger.asked("q", 100), cost, rate)
-        }))
-      }
-      const { excess, spent } = yield* process(file, Effect.gen(function*() {
-        const ledger = yield* Ledger
-        return { excess: yield* ledger.excessBefore, spent: yield* ledger.spentBefore }
-      }))
-      assert.deepStrictEqual([excess, spent], [2.5, 430])
     }))
 
   it.live("knows of a paid call before it is sent, and calls it ended only once its answer is kept", () =>

@@ -1,15 +1,13 @@
 /**
  * Opens a run: the one path behind `vequinox train` and `run` in code. The process may be killed at any instant of it,
- * so the order counts: lock, config.json, run.db, stages, then config.json again with everything found out meanwhile.
+ * so the order counts: lock, config.json, the store, stages, then config.json again with everything found out meanwhile.
  */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Context, Effect, Layer, Ref, Stream } from "effect"
 import { OnnxRuntime } from "../../../layers/onnx/runtime.ts"
-import { RunDatabase } from "../../../layers/store/run-database.ts"
 import { lockRun } from "../../../layers/store/run-lock.ts"
-import * as runStateSqlite from "../../../layers/store/run-state.ts"
 import { isSmall, parameterCount } from "../../engine/training/memory.ts"
 import { mostPairs } from "../../lessons/compare.ts"
 import { likelihoodIn } from "../../objectives/objectives.ts"
@@ -23,6 +21,7 @@ import type { StorageFailed } from "../../stages/ObjectStore.ts"
 import { Storage } from "../../stages/Storage.ts"
 import type { PipelineConfig } from "../../steps/config.ts"
 import type { StepOutcome } from "../../steps/metrics.ts"
+import { BadInput } from "../../system/errors.ts"
 import { writeFile } from "../../system/files.ts"
 import { makeProgress, type Progress } from "../../system/progress.ts"
 import { heldOutScorers } from "./held-out-scorers.ts"
@@ -38,6 +37,7 @@ import type { TrainConfig } from "../settings.ts"
 import { isTracked, openTrackers } from "../trackers.ts"
 import { broughtHere, openStorage } from "../storage.ts"
 import { stagesOf } from "./stages.ts"
+import { findStore } from "./store.ts"
 import { onServer } from "./tinker.ts"
 
 /** Tells a person what must not be missed, even where little else is shown. */
@@ -106,8 +106,12 @@ const overruled = (own: ReadonlyArray<string>, { layers }: RunRequest, judge: st
 export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Say) {
   const request = yield* broughtHere(asked)
   const { before, begun, settings: c } = yield* settingsOf(request)
+  if (request.watched === true && c.store !== "sqlite") {
+    return yield* new BadInput({ message: `--studio reads run.db, which a run in Postgres gets when it ends: leave one of --studio and --store ${c.store} out.` })
+  }
   const trackers = yield* openTrackers(c)
   const storage = yield* openStorage(c, begun?.config["tracking_id"])
+  const openStore = yield* findStore(c.store)
   const { curriculum, facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
   const run = begun?.run ?? (yield* newFolder(c))
   const underWay = yield* Ref.make(begun !== undefined)
@@ -115,15 +119,18 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
 
   // The settings are written before anything else, so that a process killed from now on can be resumed.
   const own = ownNames(request)
+  const runId = String(begun?.config["run_id"] ?? randomUUID())
   const trackingId = String(begun?.config["tracking_id"] ?? randomUUID())
   const origin = {
     ...(own.length === 0 ? {} : { own }),
     ...(isTracked(c) || c.storage_path !== "" || c.optimizer === "job" || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
+    ...(c.store === "sqlite" ? {} : { run_id: runId }),
     working_dir: before?.config["working_dir"] ?? process.cwd()
   }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
-  const store = yield* Layer.build(runStateSqlite.layer.pipe(Layer.provideMerge(RunDatabase.layer({ path: run.file("run.db") }))))
-  const state = yield* Effect.provide(RunState, store)
+  const store = yield* openStore(run, runId, before !== undefined)
+  yield* Effect.addFinalizer(() => Effect.flatMap(Ref.get(underWay), (is) => is ? Effect.void : store.forget))
+  const state = yield* Effect.provide(RunState, store.services)
   if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
     yield* say(`${run.path} is finished: ${(yield* state.reports).length} steps. Look: ${run.file("report.html")}`)
     if (c.storage_path !== "") yield* sendRest(run, { ...begun?.config, ...origin, storage_path: c.storage_path }, storage({ run, id: trackingId, style: request.style, note: say }))
@@ -151,9 +158,9 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
     server: yield* onServer("tinker" in trained ? trained.tinker : undefined, run.file(savedFile)),
     style: request.style,
     say
-  }, request.layers)
+  }, request.layers, store)
   const services = yield* Layer.build(
-    stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store)))
+    stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store.services)))
   )
 
   return yield* Effect.gen(function*() {
@@ -222,6 +229,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
         onStep
       })
       yield* writeReport(run, result, resolved)
+      yield* store.settle
       yield* state.finish(c.max_steps)
       yield* (yield* Storage).finished
       return result.summary

@@ -30,6 +30,8 @@ export interface RunRequest {
   readonly prompts?: ReadonlyArray<string> | undefined
   readonly layers: PlacedLayers
   readonly style: ProgressStyle
+  /** A studio reads its run.db while it goes on. */
+  readonly watched?: boolean
 }
 
 /** Pixels of a side for a judge of unknown size: what most vision models read. */
@@ -49,7 +51,7 @@ export const settingsOf = Effect.fnUntraced(function*(request: RunRequest) {
   yield* needOwn(begun, ownNames(request))
   const settings = yield* resumedConfig(begun, request.file, request.given)
   const before = wasUnderWay(begun) ? begun : undefined
-  if (before !== undefined && !fs.existsSync(before.run.file("run.db"))) {
+  if (before !== undefined && settings.store === "sqlite" && !fs.existsSync(before.run.file("run.db"))) {
     return yield* new BadInput({ message: `${before.run.path} has lost its run.db, which held its judgments and steps: it cannot continue.` })
   }
   return { begun, before, settings }

@@ -1,10 +1,6 @@
 /** Which layer fills which box of the map: the usual ones as the settings say, or the caller's own. */
 import { Effect, Layer } from "effect"
-import * as bufferSqlite from "../../../layers/buffer/sqlite.ts"
 import * as rendererResvg from "../../../layers/renderer/resvg.ts"
-import * as judgmentsSqlite from "../../../layers/store/judgments.ts"
-import * as killedDrawingsSqlite from "../../../layers/store/killed-drawings.ts"
-import * as ledgerSqlite from "../../../layers/store/ledger.ts"
 import type { Parameters } from "../../engine/weights/tensor.ts"
 import type { Base } from "../../model/adapter.ts"
 import type { RunFolder } from "../../run/folder.ts"
@@ -14,6 +10,7 @@ import type { ProgressStyle } from "../../system/progress.ts"
 import { optimizerLayer } from "./optimizer.ts"
 import { type PlacedLayers, put, replaces, type RunServices, type RunStart, type StageFailure } from "./own-layers.ts"
 import { samplerOf } from "./sampler.ts"
+import type { Store } from "./store.ts"
 import type { OnServer } from "./tinker.ts"
 
 export interface StageParts extends RunStart {
@@ -33,17 +30,17 @@ export interface StageParts extends RunStart {
   readonly say: (line: string) => Effect.Effect<void>
 }
 
-/** Needs the runtime and the run's database. */
-export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers) {
+/** Needs the runtime. */
+export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: PlacedLayers, store: Store) {
   const { earlier, judge, settings: c, state } = parts
   return Layer.mergeAll(
     // The optimizer comes first: the sampler takes what memory is left.
     replaces(own.optimizer) ? own.optimizer : put(own.optimizer, yield* optimizerLayer(parts), parts),
     replaces(own.sampler) ? own.sampler : put(own.sampler, yield* samplerOf(parts), parts),
-    put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(killedDrawingsSqlite.layer)),
-    put(own.judge, judge, parts).pipe(Layer.provide(ledgerSqlite.layer)),
-    judgmentsSqlite.layer,
-    put(own.buffer, bufferSqlite.layerIn({ maxStaleness: c.max_staleness, staleWeight: c.stale_weight }), parts),
+    put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(store.killedDrawings)),
+    put(own.judge, judge, parts).pipe(Layer.provide(store.ledger)),
+    store.judgments,
+    put(own.buffer, store.buffer({ maxStaleness: c.max_staleness, staleWeight: c.stale_weight }), parts),
     Policy.layer({ version: state.version, parameters: state.parameters }, c.max_staleness + 1, earlier)
   )
 })
