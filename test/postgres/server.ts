@@ -66,7 +66,7 @@ export const startPostgres = async (): Promise<PostgresServer> => {
     execFileSync(path.join(programs!, "psql"), [`${url.slice(0, -"postgres".length)}${database}`, "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim()
 
   const answers = async (): Promise<boolean> => {
-    for (let n = 0; n < 300 && server?.exitCode === null; n++) {
+    for (let n = 0; n < 300 && server?.exitCode === null && server.signalCode === null; n++) {
       try {
         sql("SELECT 1")
         return true
@@ -79,7 +79,8 @@ export const startPostgres = async (): Promise<PostgresServer> => {
   const start = async () => {
     // Processes of one that was killed may hold its memory for another moment.
     for (let n = 0; n < 50; n++) {
-      server = spawn(path.join(programs!, "postgres"), ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", folder], { ...user, cwd: folder, stdio: "ignore" })
+      // On a busy machine it may only be slow: a second one would be refused, and the first forgotten.
+      if (server === undefined || server.exitCode !== null || server.signalCode !== null) server = spawn(path.join(programs!, "postgres"), ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", folder], { ...user, cwd: folder, stdio: "ignore" })
       if (await answers()) return
       await pause(200)
     }
