@@ -5,7 +5,7 @@
  *
  * Ordering: models are made one at a time. A model that trains belongs to one fiber.
  */
-import { Effect, Ref, Schedule, Semaphore } from "effect"
+import { Effect, Schedule, Semaphore } from "effect"
 import { type TinkerClient, type TinkerError, TinkerForgot, TinkerGone, TinkerLate, TinkerRefused } from "./client.ts"
 import { type Datum, datumOf, Done, NewModel, Sampled, Saved, Scored, Session, textChunk } from "./wire.ts"
 
@@ -63,7 +63,8 @@ const passes = (error: unknown): boolean => error instanceof TinkerGone || error
 /** Its models are unloaded when the scope ends, if the server is there. */
 export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client, rank, seed }: ModelsOptions) {
   const { ask, perform, ready, result } = client
-  const session = yield* Ref.make("")
+  let session = ""
+  let made = 0
   const alive = new Set<Held>()
   /** Ids that nothing holds any more. */
   const stale = new Set<string>()
@@ -74,14 +75,15 @@ export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client,
   const beat = (session_id: string) => ask("session_heartbeat", { type: "session_heartbeat", session_id }, Done)
 
   const sessionNow = Effect.gen(function*() {
-    const known = yield* Ref.get(session)
-    if (!doubtful) return known
+    if (!doubtful) return session
     yield* ready
-    const still = known !== "" && (yield* beat(known).pipe(Effect.as(true), Effect.catchTag("TinkerForgot", () => Effect.succeed(false))))
-    const { session_id } = still ? { session_id: known } : yield* ask("create_session", { type: "create_session", tags: ["vequinox"], user_metadata: null, sdk_version: "0.3.0" }, Session)
-    yield* Ref.set(session, session_id)
+    const still = session !== "" && (yield* beat(session).pipe(Effect.as(true), Effect.catchTag("TinkerForgot", () => Effect.succeed(false))))
+    if (!still) {
+      const begun = yield* ask("create_session", { type: "create_session", tags: ["vequinox"], user_metadata: null, sdk_version: "0.3.0" }, Session)
+      session = begun.session_id
+    }
     doubtful = false
-    return session_id
+    return session
   })
 
   /** Gradients first: SkyRL's JAX engine hands those of an unloaded model on to the next in its place. */
@@ -95,7 +97,7 @@ export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client,
 
   const create = Effect.fnUntraced(function*(session_id: string) {
     const { model_id, request_id } = yield* ask("create_model", {
-      type: "create_model", session_id, model_seq_id: 0, base_model: baseModel, lora_config: { rank, seed }
+      type: "create_model", session_id, model_seq_id: made++, base_model: baseModel, lora_config: { rank, seed }
     }, NewModel)
     yield* result(request_id, Done, "create_model")
     return model_id
@@ -147,7 +149,7 @@ export const makeTinkerModels = Effect.fnUntraced(function*({ baseModel, client,
   yield* Effect.addFinalizer(() =>
     Effect.forEach([...alive], drop, { concurrency: "unbounded", discard: true }).pipe(Effect.timeoutOption("2 seconds"))) // Ctrl-C ends in five
   yield* Effect.forkScoped(Effect.repeat(
-    Effect.flatMap(Ref.get(session), (known) => known === "" ? Effect.void : Effect.ignore(beat(known))),
+    Effect.suspend(() => session === "" ? Effect.void : Effect.ignore(beat(session))),
     Schedule.spaced(`${heartbeat} seconds`)
   ))
 

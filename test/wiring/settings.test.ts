@@ -210,3 +210,27 @@ describe("servers that draw", () => {
       ] as const) assert.strictEqual(yield* refused(given), said)
     }))
 })
+
+describe("a Tinker server", () => {
+  it.effect("has defaults that its protocol can keep, where nobody gives others", () =>
+    Effect.gen(function*() {
+      const usual = yield* resolveConfig(undefined, {})
+      assert.deepStrictEqual([usual.max_grad_norm, usual.min_p], [1, 0.05])
+      const trained = yield* resolveConfig(undefined, { optimizer: "tinker" })
+      assert.deepStrictEqual([trained.max_grad_norm, trained.min_p], [0, 0.05])
+      const drawn = yield* resolveConfig(undefined, { optimizer: "tinker", sampler: "tinker" })
+      assert.deepStrictEqual([drawn.max_grad_norm, drawn.min_p], [0, 0])
+      const given = yield* resolveConfig(undefined, { optimizer: "tinker", max_grad_norm: 0.5 })
+      assert.strictEqual(given.max_grad_norm, 0.5) // refused before anything is made, by wiring/run/tinker.ts
+    }))
+
+  it.effect("is refused what it cannot do", () =>
+    Effect.gen(function*() {
+      for (const [given, said] of [
+        [{ sampler: "tinker" }, "sampler tinker draws from what its server trained, and weights cannot be sent there: give --optimizer tinker too."],
+        [{ tinker_url: "http://127.0.0.1:8000" }, "tinker_url means nothing without a Tinker server: give --optimizer tinker, or leave it out."],
+        [{ optimizer: "tinker", lora_r: 0 }, "A Tinker server trains a fresh adapter of its own: leave --lora-r 0 out."],
+        [{ optimizer: "tinker", adapter: "some" }, "A Tinker server trains a fresh adapter of its own: leave --adapter out."]
+      ] as const) assert.strictEqual(yield* refused(given), said)
+    }))
+})

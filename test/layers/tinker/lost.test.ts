@@ -119,8 +119,10 @@ describe("drawing", () => {
         const { sample } = yield* Sampler
         const draw = (policy: PolicySnapshot) => sample({ step: 0, prompts: [prompt], k: 3, seed: 1, policy })
         const [one, same] = yield* Effect.all([draw(first!), draw(first!)], { concurrency: 2 })
-        assert.deepStrictEqual(same, one)
-        const drawn = { first: one, second: yield* draw(second!) }
+        const texts = (groups: typeof one) => groups.flat().map(({ svg }) => svg)
+        assert.deepStrictEqual(texts(same), texts(one)) // the last bits depend on what is computed together
+        const drawn = { first: yield* draw(first!), second: yield* draw(second!) }
+        assert.deepStrictEqual(texts(drawn.first), texts(one))
         assert.deepStrictEqual(yield* draw(first!), drawn.first)
         for (const [snapshot, groups] of [[first!, drawn.first], [second!, drawn.second]] as const) {
           const lora = { r: 2, alpha: 32, targets: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] }
