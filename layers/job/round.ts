@@ -25,8 +25,8 @@ export interface RoundOptions {
 /** Lines of the log that are told in a round, and kept for the error. */
 const [toldLines, keptLines] = [200, 20]
 
-/** Progress bars are many lines that say nothing. */
-const isBar = (line: string): boolean => /\d+%\||(it|examples)\/s\]/.test(line)
+/** Progress bars and warnings of libraries are many lines that say nothing. */
+const isNoise = (line: string): boolean => /\d+%\||(it|examples)\/s\]|[A-Z]\w*Warning:|^warnings\.warn\(/.test(line)
 
 /** The line that says most of why a Python program died. */
 const telling = (log: ReadonlyArray<string>): string | undefined =>
@@ -114,9 +114,9 @@ export const runJob = Effect.fn("job.runJob")(function*<A, E>(
   const follow = Effect.fnUntraced(function*() {
     const all = yield* cluster.log(id).pipe(Effect.orElseSucceed(() => undefined)) // the job goes on without its log
     if (all === undefined) return
-    const fresh = all.slice(told.seen).filter((line) => !isBar(line))
+    const fresh = all.slice(told.seen).filter((line) => !isNoise(line))
     told.seen = all.length
-    log = all.filter((line) => !isBar(line)).slice(-keptLines)
+    log = all.filter((line) => !isNoise(line)).slice(-keptLines)
     for (const line of fresh) {
       if (told.lines === toldLines) yield* tell("  More is in the job's own log.")
       if (told.lines++ < toldLines) yield* tell(`  ${line}`)

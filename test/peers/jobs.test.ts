@@ -47,13 +47,16 @@ describe.skipIf(versions === undefined)("rounds of trl dpo on Ray", () => {
   const { remove, work } = commandLine()
   const temporary = fs.mkdtempSync("/tmp/vq-ray-") // short: paths of sockets are
   let head: ReturnType<typeof spawn>
-  const lookInto = async (): Promise<ReadonlyArray<{ readonly submission_id: string; readonly status: string }>> => (await fetch(`${url}/api/jobs/`)).json() as any
-
+  /** Ray's list of the jobs that a round was. */
+  const rounds = async (): Promise<ReadonlyArray<{ readonly submission_id: string | null }>> =>
+    (await (await fetch(`${url}/api/jobs/`)).json() as ReadonlyArray<{ readonly submission_id: string | null }>).filter(({ submission_id: id }) => id?.startsWith("vequinox-"))
   const startHead = () =>
     spawn(beside("ray"), [
       "start", "--head", "--block", "--port", String(port + 2500), "--dashboard-host", "127.0.0.1", "--dashboard-port", String(port), "--num-cpus", "2",
-      "--object-store-memory", "100000000", "--disable-usage-stats", "--temp-dir", temporary
-    ], { stdio: "ignore", env: { ...process.env, PATH: `${path.dirname(beside("ray"))}:${process.env["PATH"]}`, HF_HUB_OFFLINE: "1" } })
+      "--object-store-memory", "100000000", "--disable-usage-stats", "--temp-dir", temporary,
+      // Given ports need not be waited for: a raylet waits 15 s, which is too short on a busy machine.
+      ...["dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export"].flatMap((name, n) => [`--${name}-port`, String(port + 5000 + 2500 * n)])
+    ], { stdio: "ignore", env: { ...process.env, RAY_agent_register_timeout_ms: "300000", PATH: `${path.dirname(beside("ray"))}:${process.env["PATH"]}`, HF_HUB_OFFLINE: "1" } })
   const ended = () => head.exitCode !== null || head.signalCode !== null
   const cluster = rayJobs({ url, token: undefined, gpus: 0 })
   /** A job that does nothing has succeeded: Ray's own processes are all there. */
@@ -119,7 +122,7 @@ describe.skipIf(versions === undefined)("rounds of trl dpo on Ray", () => {
     const once = Optimizer.use(({ step }) => step(pairs)).pipe(Effect.provide(layer))
     const [a, b] = await Effect.runPromise(Effect.all([once, once], { concurrency: 2 }))
     assert.deepStrictEqual(a.snapshot, b.snapshot)
-    assert.strictEqual((await lookInto()).length, 1)
+    assert.strictEqual((await rounds()).length, 1)
 
     const { objective, options } = jobOptions
     const { losses, own } = await Effect.runPromise(Effect.gen(function*() {
@@ -139,7 +142,7 @@ describe.skipIf(versions === undefined)("rounds of trl dpo on Ray", () => {
 
   it("a run that is killed in the middle of a round joins its job, and each round is one job", async () => {
     const run = path.join(work, "run")
-    const before = (await lookInto()).length
+    const before = (await rounds()).length
     const train = (args: ReadonlyArray<string>, until?: RegExp) =>
       new Promise<string>((resolve) => {
         const child = spawn(process.execPath, [main, "train", ...args], { cwd: work, env: { ...process.env } })
@@ -159,7 +162,7 @@ describe.skipIf(versions === undefined)("rounds of trl dpo on Ray", () => {
     assert.match(first, /Job vequinox-\S+ is started/)
     const second = await train(["--resume", run])
     assert.match(second, /Job vequinox-\S+ is (there already \((waiting|running|succeeded)\), and is joined|taken over)|is there already, and is taken over/)
-    const jobs = (await lookInto()).length - before
+    const jobs = (await rounds()).length - before
     const metrics = fs.readFileSync(path.join(run, "metrics.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line))
     console.error(second.split("\n").slice(-12).join("\n"), metrics.map(({ loss }) => loss))
     assert.strictEqual(metrics.length, 2)

@@ -1,4 +1,4 @@
-/** A round of two pairs on the embedded policy, as test/layers/optimizer/job.test.ts and a process of its own ask for it. */
+/** A round of two pairs on the embedded policy, as test/long/jobs.test.ts and a process of its own ask for it. */
 import { Effect } from "effect"
 import { Preference } from "../../src/domain.ts"
 import { defaultFormat, promptIds } from "../../src/model/tokenizer/tokenizer.ts"
