@@ -19,7 +19,7 @@ export interface Address {
 }
 
 /** Seconds after which the locks of a runner that no longer answers are free. */
-export const lease = 15
+export const lease = 20
 
 /** Most bytes of a message from another runner. */
 const longestFrame = 64 * 2 ** 20

@@ -39,10 +39,10 @@ import { findStore } from "./store.ts"
 /** Tells a person what must not be missed, even where little else is shown. */
 export type Say = (line: string) => Effect.Effect<void>
 
-const writeConfig = (run: RunFolder, config: object) => writeFile(run.file("config.json"), JSON.stringify(config, null, 2) + "\n")
+export const writeConfig = (run: RunFolder, config: object) => writeFile(run.file("config.json"), JSON.stringify(config, null, 2) + "\n")
 
 /** A new folder, or the one asked for if it holds no run. It belongs to this process until the scope ends. */
-const newFolder = Effect.fnUntraced(function*(c: TrainConfig) {
+export const newFolder = Effect.fnUntraced(function*(c: TrainConfig) {
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
   yield* lockRun(run)
   yield* needUnused(run.path)
@@ -54,7 +54,7 @@ const askedFor = (c: TrainConfig, taken: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(Object.entries(c).filter(([name, value]) => name in taken && JSON.stringify(taken[name]) !== JSON.stringify(value)))
 
 /** A resumed run stays on the device that it began on. */
-const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined) =>
+export const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined) =>
   OnnxRuntime.layer((before?.config["device_used"] as TrainConfig["device"] | undefined) ?? c.device, parameters, {
     threads: Number(before?.config["threads_used"] ?? c.threads),
     overlap: c.max_staleness > 0
@@ -140,7 +140,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
     earlier: found?.earlier,
     judge: judge.layer,
     style: request.style
-  }, request.layers, store)
+  }, { ...request.layers, ...request.elsewhere }, store)
   const services = yield* Layer.build(
     stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store.services)))
   )
@@ -213,7 +213,7 @@ export const openRun = Effect.fn("openRun")(function*(request: RunRequest, say: 
       yield* store.settle
       yield* state.finish(c.max_steps)
       return result.summary
-    }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(Context.merge(services, tracker)))
+    }, Effect.onError(() => say((request.goOn ?? ((run) => `Resume: ${resumeCommand(run)}`))(run))), Effect.provide(Context.merge(services, tracker)))
     return { folder: run.path, finished: false, ...yield* outcomesOf(run, work) }
   }).pipe(Effect.provide(services))
 })

@@ -21,7 +21,10 @@ export interface StageParts extends RunStart {
   readonly style: ProgressStyle
 }
 
-const sampler = Effect.fnUntraced(function*({ checkpoint, lora, settings: c, style, tokenizer }: StageParts) {
+/** Needs the runtime. */
+export const usualSampler = Effect.fnUntraced(function*(
+  { checkpoint, lora, settings: c, style, tokenizer }: Pick<StageParts, "checkpoint" | "lora" | "settings" | "style" | "tokenizer">
+) {
   return samplerOnnx.layer({
     checkpoint,
     tokenizer,
@@ -51,7 +54,7 @@ export const stagesOf = Effect.fnUntraced(function*(parts: StageParts, own: Plac
   return Layer.mergeAll(
     // The optimizer comes first: the sampler takes what memory is left.
     put(own.optimizer, optimizerOnnx.layer({ checkpoint, lora, initial: state, reference, ...optimizerOf(c) }), parts),
-    put(own.sampler, yield* sampler(parts), parts),
+    put(own.sampler, yield* usualSampler(parts), parts),
     put(own.renderer, rendererResvg.layer({ size: c.render_size }), parts).pipe(Layer.provide(store.killedDrawings)),
     put(own.judge, judge, parts).pipe(Layer.provide(store.ledger)),
     store.judgments,
