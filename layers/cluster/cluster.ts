@@ -19,7 +19,7 @@ export interface Address {
 }
 
 /** Seconds after which the locks of a runner that no longer answers are free. */
-export const lease = 20
+export const lease = 35
 
 /** Most bytes of a message from another runner. */
 const longestFrame = 64 * 2 ** 20
@@ -28,13 +28,13 @@ const config = ({ host, port }: Address) =>
   ShardingConfig.layer({
     runnerAddress: Option.some(RunnerAddress.make(host, port)),
     runnerListenAddress: Option.none(),
-    shardsPerGroup: 60, // each is a lock of the database
+    shardsPerGroup: 24, // each is a lock of the database, handed over one after the other
     shardLockExpiration: `${lease} seconds`,
     runnerHealthCheckInterval: "3 seconds",
     refreshAssignmentsInterval: "1 second",
     entityMessagePollInterval: "1 second",
     entityReplyPollInterval: "50 millis",
-    entityTerminationTimeout: "1 second",
+    entityTerminationTimeout: "200 millis",
     simulateRemoteSerialization: false
   })
 

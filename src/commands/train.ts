@@ -2,17 +2,14 @@
  * `vequinox train`: the main job. Takes settings from defaults, a YAML file and flags, does one run, and prints its
  * result.
  */
-import * as path from "node:path"
-import { Console, Effect, Option, Schema, Stream } from "effect"
+import { Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Address } from "../../layers/cluster/cluster.ts"
 import { betterThanStart } from "../evaluation/worse-than-start.ts"
-import { resultLines } from "../run/result-lines.ts"
-import type { Summary } from "../run/summary.ts"
 import { BadInput } from "../system/errors.ts"
 import { progressStyle } from "../system/progress.ts"
 import { int } from "../system/ranges.ts"
-import { addressFlags, say } from "./join.ts"
+import { addressFlags, say, told } from "./join.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openRun } from "../wiring/run/open-run.ts"
 import type { PlacedLayers } from "../wiring/run/own-layers.ts"
@@ -30,17 +27,16 @@ const trainRun = Effect.fnUntraced(function*<E, R>(request: RunRequest, json: bo
   const run = yield* openRun(request, say)
   if (run.finished) return
   yield* opened(run.folder)
-  yield* Stream.runForEach(run.outcomes, ({ metrics, step }) => json ? Console.log(JSON.stringify({ step, ...metrics })) : Effect.void)
+  const { onStep, onSummary } = told(json)
+  yield* Stream.runForEach(run.outcomes, onStep)
   const summary = yield* run.summary
-  yield* Console.log(json ? JSON.stringify(summary) : closing(summary, run.folder))
+  yield* onSummary(summary, run.folder)
   if (summary.stopped !== undefined && !betterThanStart(summary)) return yield* new Diverged({ message: summary.stopped })
 })
 
-/** Begins the run, and is its first runner. */
+/** Begins the run or goes on with it, and is its first runner. */
 const trainSpread = Effect.fnUntraced(function*(request: RunRequest, address: Address, json: boolean, studio: boolean) {
-  const refused = request.resume !== undefined
-    ? `A run that has begun is joined: vequinox join ${request.resume}.`
-    : studio
+  const refused = studio
     ? "--studio is a page of one process: leave it out where the work is spread, and watch with vequinox studio."
     : Object.keys(request.layers).length > 0
     ? "A run with layers of its own is of one process: leave --spread out."
@@ -49,7 +45,7 @@ const trainSpread = Effect.fnUntraced(function*(request: RunRequest, address: Ad
   const { beginSpread } = yield* Effect.promise(() => import("../wiring/spread/begin.ts"))
   const { joinRun } = yield* Effect.promise(() => import("../wiring/spread/join.ts"))
   const folder = yield* beginSpread(request)
-  yield* joinRun({ folder, address, style: request.style, json, say })
+  yield* joinRun({ folder, address, style: request.style, say, ...told(json) })
 })
 
 /** @param layers an experiment's own layers, in a run that is otherwise the usual one */
@@ -89,5 +85,3 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
 }, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again: online DPO, or another objective (--loss-type). Settings take TRL's names, with hyphens or underscores"))
 
 export const train = trainCommand({})
-
-const closing = (summary: Summary, run: string) => [...resultLines(summary), `Look: ${path.join(run, "report.html")}`].join("\n")

@@ -50,7 +50,7 @@ describe.skipIf(!hasPostgres)("a run that is spread", () => {
     const id = JSON.parse(fs.readFileSync(path.join(at(run), "config.json"), "utf8")).run_id as string
     const count = (table: string) => Number(postgres.sql(`SELECT count(*) FROM vequinox.${table} t JOIN vequinox.runs r ON r.id = t.run WHERE r.name = '${id}'`))
     assert.deepStrictEqual([count("rollouts"), count("candidates"), count("reports")], [steps, steps * 4 * 3, steps])
-    assert.strictEqual(postgres.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'vequinox' AND tablename LIKE 'run\\_%messages'"), "0")
+    assert.strictEqual(postgres.sql(`SELECT count(*) FROM pg_tables JOIN vequinox.runs r ON tablename = format('run_%s_messages', r.id) WHERE r.name = '${id}'`), "0")
     assert.isFalse(fs.existsSync(path.join(at(run), "policies")))
   }
 
@@ -82,6 +82,34 @@ describe.skipIf(!hasPostgres)("a run that is spread", () => {
     assert.deepStrictEqual([...new Set(codes)], [0], told())
     assert.strictEqual(killed.size, 3)
     right("spread")
+  }, 1_200_000)
+
+  it("ends on all runners in one sentence where the budget of them all is spent, and goes on with more", async () => {
+    await judge(20)
+    const first = runners.start("train", "--store", "postgres", "--spread", ...settings, "--out", "poor", "--budget-usd", "0.1")
+    await until("the first", () => first.said().includes("draws, renders and judges"), first.said)
+    const second = runners.start("join", "poor")
+    const codes = await Promise.all([first.ended, second.ended])
+    const spent = /^vequinox: The budget of \$0\.1.* has \$[\d.]+ left, and the next judgment could cost \$[\d.]+: raise --budget-usd to continue\.$/m
+    for (const { said } of [first, second]) assert.match(said(), spent)
+    assert.deepStrictEqual(codes, [1, 1])
+    assert.isAtMost(claude.billed().usd, 0.1)
+    const { code, stderr } = await vequinox(env, "train", "--resume", "poor", "--spread", "--budget-usd", "5")
+    assert.strictEqual(code, 0, stderr)
+    right("poor")
+  }, 1_200_000)
+
+  it("waits for a database that starts again", async () => {
+    await judge(50)
+    const working = [runners.start("train", "--store", "postgres", "--spread", ...settings, "--out", "away")]
+    const told = () => working.map(({ said }, n) => `\n--- runner ${n}\n${said()}`).join("")
+    await until("the first", () => working[0]!.said().includes("draws, renders and judges"), told)
+    working.push(runners.start("join", "away"))
+    await until("a step", () => stepsIn(at("away")) >= 2, told)
+    await postgres.strike("all")
+    await postgres.start()
+    assert.deepStrictEqual(await Promise.all(working.map(({ ended }) => ended)), [0, 0], told())
+    right("away")
   }, 1_200_000)
 
   it("is handed over on Ctrl-C; the last runner says how to go on, and it goes on so", async () => {

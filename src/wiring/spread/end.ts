@@ -10,7 +10,7 @@ const End = Schema.Struct({
   failed: Schema.optionalKey(Schema.String)
 })
 export type End = typeof End.Type
-const Stored = Schema.fromJsonString(End)
+const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(End))
 
 const key = "spread_end"
 
@@ -25,7 +25,7 @@ export const tellEnd = (failed?: string) =>
 /** The last one told, if there is one. */
 const lastEnd = Effect.flatMap(RunPostgres, ({ read, run }) =>
   read(({ rows }) => rows("SELECT value FROM meta WHERE run = $1 AND key = $2", [run, key]))).pipe(
-    Effect.flatMap(([row]) => row === undefined ? Effect.succeed(undefined) : Effect.orDie(Schema.decodeUnknownEffect(Stored)(row["value"])))
+    Effect.flatMap(([row]) => row === undefined ? Effect.void : Effect.orDie(decode(row["value"])))
   )
 
 /** Ends told from now on are heard: an effect that waits for the next. */

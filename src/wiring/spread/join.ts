@@ -4,7 +4,7 @@
  */
 import * as net from "node:net"
 import * as path from "node:path"
-import { Console, Effect, Layer, Logger, References, Schedule, Schema } from "effect"
+import { Effect, Layer, Logger, References, Schedule, Schema } from "effect"
 import { type Address, layer as clusterLayer, removeTables, runnersNow } from "../../../layers/cluster/cluster.ts"
 import { removePolicies } from "../../../layers/cluster/policy-files.ts"
 import * as runner from "../../../layers/cluster/runner.ts"
@@ -14,7 +14,6 @@ import { RunPostgres } from "../../../layers/postgres/run-postgres.ts"
 import * as runState from "../../../layers/postgres/run-state.ts"
 import { RunState } from "../../stages/RunState.ts"
 import { BadInput } from "../../system/errors.ts"
-import type { ProgressStyle } from "../../system/progress.ts"
 import type { Say } from "../run/open-run.ts"
 import { type Begun, joinCommand, openBegun, resumeCommand, wasUnderWay } from "../run/resume.ts"
 import { hearEnd } from "./end.ts"
@@ -26,15 +25,11 @@ export class SpreadEnded extends Schema.TaggedError<SpreadEnded>()("SpreadEnded"
   message: Schema.String
 }) {}
 
-export interface JoinOptions {
+export interface JoinOptions extends Pick<optimizer.OptimizerOptions, "onStep" | "onSummary" | "say" | "style"> {
   /** The run's folder, which all runners share. */
   readonly folder: string
   /** Port 0 takes a free one. */
   readonly address: Address
-  readonly style: ProgressStyle
-  /** Each step that this runner trains goes to stdout, as a line of JSON. */
-  readonly json: boolean
-  readonly say: Say
 }
 
 const freePort = (host: string) =>
@@ -67,7 +62,7 @@ const logged = (say: Say) =>
   )
 
 /** Fails with a sentence for people if it cannot join, and with `SpreadEnded` if the run failed, here or on another runner. */
-export const joinRun = Effect.fn("joinRun")(function*({ address: { host, port }, folder, json, say, style }: JoinOptions) {
+export const joinRun = Effect.fn("joinRun")(function*({ address: { host, port }, folder, onStep, onSummary, say, style }: JoinOptions) {
   const begun = yield* openBegun(folder)
   const { run } = begun
   const name = path.relative(process.cwd(), run.path) || "."
@@ -94,14 +89,14 @@ export const joinRun = Effect.fn("joinRun")(function*({ address: { host, port },
     )
     const local = yield* Layer.build(stages)
     const end = yield* hearEnd
-    const trains = (now: boolean) => {
-      holds = now
-      if (now) Effect.runFork(say("This runner trains from here on."))
-    }
-    const onStep = (line: Readonly<Record<string, unknown>>) => json ? Console.log(JSON.stringify(line)) : Effect.void
+    const onHolding = (now: boolean) =>
+      Effect.suspend(() => {
+        holds = now
+        return now ? say("This runner trains from here on.") : Effect.void
+      })
     yield* say(`Runner ${host}:${address.port} of ${name} draws, renders and judges. Others join with: ${joinCommand(run)}`)
     yield* Layer.build(
-      Layer.merge(runner.layer(run.path), optimizer.layer({ folder: run, run: id, style, say, onStep, onHolding: trains })).pipe(
+      Layer.merge(runner.layer(run.path), optimizer.layer({ folder: run, run: id, style, say, onStep, onSummary, onHolding })).pipe(
         Layer.provide(clusterLayer(address).pipe(Layer.provide(Postgres.layerClient()))),
         Layer.provide(Layer.succeedContext(local)),
         Layer.provide(logged(say)),

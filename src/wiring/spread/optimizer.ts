@@ -12,9 +12,10 @@ import { makeAsking } from "../../../layers/cluster/asking.ts"
 import * as spread from "../../../layers/cluster/stages.ts"
 import { RunPostgres } from "../../../layers/postgres/run-postgres.ts"
 import { isWorked } from "../../../layers/store/run-lock.ts"
+import type { StepReport } from "../../domain.ts"
 import { betterThanStart } from "../../evaluation/worse-than-start.ts"
 import type { RunFolder } from "../../run/folder.ts"
-import { resultLines } from "../../run/result-lines.ts"
+import type { Summary } from "../../run/summary.ts"
 import { Judge } from "../../stages/Judge.ts"
 import { Renderer } from "../../stages/Renderer.ts"
 import { Sampler, SamplerFailed } from "../../stages/Sampler.ts"
@@ -29,10 +30,12 @@ export interface OptimizerOptions {
   readonly run: string
   readonly style: ProgressStyle
   readonly say: Say
-  /** Called with each step that this runner trained: its line of metrics.jsonl. */
-  readonly onStep: (line: Readonly<Record<string, unknown>>) => Effect.Effect<void>
+  /** Called with each step that this runner trained. */
+  readonly onStep: (report: StepReport) => Effect.Effect<void>
+  /** Called when this runner has trained the last step. */
+  readonly onSummary: (summary: Summary, folder: string) => Effect.Effect<void>
   /** Called when this runner begins to train, and when it no longer does. */
-  readonly onHolding: (holds: boolean) => void
+  readonly onHolding: (holds: boolean) => Effect.Effect<void>
 }
 
 type Local = Sampler | Renderer | Judge | WorkflowEngine.WorkflowEngine | RunPostgres
@@ -65,9 +68,9 @@ const train = Effect.fnUntraced(function*(o: OptimizerOptions, local: Context.Co
     goOn: (run) => `If no other runner is left: ${joinCommand(run)}`,
     style: o.style
   }, o.say)
-  yield* Stream.runForEach(run.outcomes, ({ metrics, step }) => o.onStep({ step, ...metrics }))
+  yield* Stream.runForEach(run.outcomes, o.onStep)
   const summary = yield* run.summary
-  yield* Effect.forEach(resultLines(summary), o.say, { discard: true })
+  yield* o.onSummary(summary, run.folder)
   return summary.stopped !== undefined && !betterThanStart(summary) ? summary.stopped : undefined
 })
 
@@ -79,7 +82,7 @@ export const layer = (o: OptimizerOptions) =>
     Singleton.make(
       "optimizer",
       Effect.acquireUseRelease(
-        Effect.sync(() => o.onHolding(true)),
+        o.onHolding(true),
         () =>
           Effect.scoped(train(o, local)).pipe(
             Effect.exit,
@@ -89,6 +92,6 @@ export const layer = (o: OptimizerOptions) =>
                 : tellEnd(Exit.isSuccess(exit) ? exit.value : messageOf(Cause.squash(exit.cause)))
             )
           ),
-        () => Effect.sync(() => o.onHolding(false))
+        () => o.onHolding(false)
       )
     )))

@@ -52,9 +52,7 @@ describe("a run that is spread", () => {
       const at = folder()
       const short = { ...config, steps: 3 }
       const there = yield* finished(Stream.runCollect(train(short, prompts))).pipe(
-        Effect.provide(stages(at, 1, usual())),
-        Effect.provide(boxes()),
-        Effect.provide(runners(at, usual()))
+        Effect.provide(Layer.merge(boxes(), stages(at, 1, usual())).pipe(Layer.provide(runners(at, usual()))))
       )
       assert.deepStrictEqual(there, yield* trained(short))
       assert.isAtMost(fs.readdirSync(path.join(at, policiesFolder)).length, 4)
@@ -66,7 +64,7 @@ describe("a run that is spread", () => {
       const asked = { sample: 0, render: 0, compare: 0 }
       const short = { ...config, steps: 2 }
       const life = (number: number) =>
-        finished(Stream.runCollect(train(short, prompts))).pipe(Effect.provide(stages(at, number, usual())), Effect.provide(boxes()))
+        finished(Stream.runCollect(train(short, prompts))).pipe(Effect.provide(Layer.merge(boxes(), stages(at, number, usual()))))
       yield* Effect.gen(function*() {
         const first = yield* life(1)
         const done = { ...asked }
