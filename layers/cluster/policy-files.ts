@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { Effect } from "effect"
+import { type Duration, Effect, Schedule, Semaphore } from "effect"
 import { encodeSafetensors, headerLength, parseHeader, toFloat32 } from "../../src/engine/weights/safetensors.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
 import { sha256 } from "../../src/run/checkpoint-files.ts"
@@ -70,14 +70,19 @@ const parametersIn = (file: string, bytes: Uint8Array): Effect.Effect<Parameters
     catch: (cause) => ({ message: `${file} cannot be read: ${explain(cause)}.` })
   }))
 
-/** For any runner. Keeps the last two versions in memory. Fails with `SamplerFailed` where the file is missing or another. */
-export const makePolicyReader = (folder: string) => {
+/**
+ * For any runner. Keeps the last two versions in memory. Fails with `SamplerFailed` where the file is missing or another.
+ * @param patience a folder over a network may show a new file some seconds late
+ */
+export const makePolicyReader = (folder: string, patience: Duration.Input = "15 seconds") => {
   const known = new Map<string, PolicySnapshot>()
-  return Effect.fnUntraced(function*(name: PolicyFile) {
+  const seen = Schedule.spaced("500 millis").pipe(Schedule.upTo({ duration: patience }))
+  const inTurn = Semaphore.makeUnsafe(1) // pieces of one call read it once
+  const read = Effect.fnUntraced(function*(name: PolicyFile) {
     const file = fileOf(folder, name)
     const before = known.get(file)
     if (before !== undefined) return before
-    const { buffer, byteLength, byteOffset } = yield* failed(readBytes(file))
+    const { buffer, byteLength, byteOffset } = yield* failed(readBytes(file)).pipe(Effect.retry({ schedule: seen, while: () => !fs.existsSync(file) }))
     const bytes = new Uint8Array(buffer, byteOffset, byteLength) // a slice of a Buffer would be no copy
     if (sha256(bytes) !== name.sha256) return yield* new SamplerFailed({ message: `${file} is damaged: it is not as it was written.` })
     const snapshot: PolicySnapshot = { version: name.version, parameters: yield* parametersIn(file, bytes) }
@@ -85,4 +90,5 @@ export const makePolicyReader = (folder: string) => {
     if (known.size > 2) known.delete(known.keys().next().value!)
     return snapshot
   })
+  return (name: PolicyFile) => Semaphore.withPermit(inTurn)(read(name))
 }

@@ -1,6 +1,7 @@
 /** A run whose work is to be spread: its folder and settings, before any runner has joined it. */
 import { randomUUID } from "node:crypto"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import { Postgres } from "../../../layers/postgres/postgres.ts"
 import { lockRun } from "../../../layers/store/run-lock.ts"
 import { BadInput } from "../../system/errors.ts"
 import { newFolder, writeConfig } from "../run/open-run.ts"
@@ -23,6 +24,7 @@ const beginNew = Effect.fnUntraced(function*(request: RunRequest) {
   const c = yield* resolveConfig(request.file, request.given)
   yield* needSpreadable(c)
   yield* openParts(c, undefined, request)
+  yield* Layer.build(Postgres.layerConfig())
   const run = yield* newFolder(c)
   yield* writeConfig(run, { ...c, run_id: randomUUID(), working_dir: process.cwd() })
   return run

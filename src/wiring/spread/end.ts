@@ -1,6 +1,7 @@
 /** How a run that is spread tells all of its runners that it has ended: a row of the run in the database. */
 import { randomUUID } from "node:crypto"
 import { Effect, Schedule, Schema } from "effect"
+import type { PostgresFailed } from "../../../layers/postgres/db.ts"
 import { RunPostgres } from "../../../layers/postgres/run-postgres.ts"
 
 const End = Schema.Struct({
@@ -23,9 +24,9 @@ export const tellEnd = (failed?: string) =>
       ])))
 
 /** The last one told, if there is one. */
-const lastEnd = Effect.flatMap(RunPostgres, ({ read, run }) =>
+const lastEnd: Effect.Effect<End | undefined, PostgresFailed, RunPostgres> = Effect.flatMap(RunPostgres, ({ read, run }) =>
   read(({ rows }) => rows("SELECT value FROM meta WHERE run = $1 AND key = $2", [run, key]))).pipe(
-    Effect.flatMap(([row]) => row === undefined ? Effect.void : Effect.orDie(decode(row["value"])))
+    Effect.flatMap(([row]) => row === undefined ? Effect.undefined : Effect.orDie(decode(row["value"])))
   )
 
 /** Ends told from now on are heard: an effect that waits for the next. */

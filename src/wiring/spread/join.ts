@@ -32,12 +32,13 @@ export interface JoinOptions extends Pick<optimizer.OptimizerOptions, "onStep" |
   readonly address: Address
 }
 
-const freePort = (host: string) =>
+/** @param port 0 finds a free one */
+const portAt = ({ host, port }: Address) =>
   Effect.callback<number, BadInput>((resume) => {
     const server = net.createServer()
     server.on("error", ({ message }) =>
-      resume(Effect.fail(new BadInput({ message: `No runner can listen at ${host} (${message}): give an address of this machine as --host.` }))))
-    server.listen(0, host, () => {
+      resume(Effect.fail(new BadInput({ message: `No runner can listen there (${message}): give an address of this machine as --host, and a free --port.` }))))
+    server.listen(port, host, () => {
       const { port } = server.address() as net.AddressInfo
       server.close(() => resume(Effect.succeed(port)))
     })
@@ -72,7 +73,7 @@ export const joinRun = Effect.fn("joinRun")(function*({ address: { host, port },
   const finished = Effect.map(Effect.flatMap(RunState, ({ finished }) => finished), (steps) => steps === settings.max_steps)
   return yield* Effect.gen(function*() {
     if (yield* finished) return yield* say(`${name} is finished. Look: ${run.file("report.html")}`)
-    const address = { host, port: port === 0 ? yield* freePort(host) : port }
+    const address = { host, port: yield* portAt({ host, port }) }
     const done = { sample: 0, render: 0, compare: 0 }
     let holds = false
     const told = () => `drew ${done.sample} batches, rendered ${done.render} drawings and judged ${done.compare} times`

@@ -129,7 +129,7 @@ describe("a run that is spread", () => {
 describe("a version of the policy", () => {
   const snapshot = (mean: number) => ({ ...SamplerFake.initialPolicy(mean), version: Math.round(10 * mean) })
 
-  it.effect("is read as it was written, and refused where it was changed or is missing", () =>
+  it.live("is read as it was written, and refused where it was changed or is missing", () =>
     Effect.gen(function*() {
       const at = folder()
       const writer = makePolicyWriter(at)
@@ -143,7 +143,7 @@ describe("a version of the policy", () => {
           fs.writeFileSync(whole, bytes.map((byte, n) => (n === bytes.length - 1 ? byte ^ 1 : byte)))
           assert.match((yield* Effect.flip(makePolicyReader(at)(name))).message, /is damaged: it is not as it was written\.$/)
           fs.rmSync(whole)
-          yield* Effect.flip(makePolicyReader(at)(name))
+          yield* Effect.flip(makePolicyReader(at, 0)(name))
         }))
     }))
 
