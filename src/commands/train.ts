@@ -9,7 +9,8 @@ import { betterThanStart } from "../evaluation/worse-than-start.ts"
 import { BadInput } from "../system/errors.ts"
 import { progressStyle } from "../system/progress.ts"
 import { int } from "../system/ranges.ts"
-import { addressFlags, say, told } from "./join.ts"
+import { addressFlags } from "./join.ts"
+import { results, say } from "./run-told.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openRun } from "../wiring/run/open-run.ts"
 import type { PlacedLayers } from "../wiring/run/own-layers.ts"
@@ -27,7 +28,7 @@ const trainRun = Effect.fnUntraced(function*<E, R>(request: RunRequest, json: bo
   const run = yield* openRun(request, say)
   if (run.finished) return
   yield* opened(run.folder)
-  const { onStep, onSummary } = told(json)
+  const { onStep, onSummary } = results(json)
   yield* Stream.runForEach(run.outcomes, onStep)
   const summary = yield* run.summary
   yield* onSummary(summary, run.folder)
@@ -37,7 +38,7 @@ const trainRun = Effect.fnUntraced(function*<E, R>(request: RunRequest, json: bo
 /** Begins the run or goes on with it, and is its first runner. */
 const trainSpread = Effect.fnUntraced(function*(request: RunRequest, address: Address, json: boolean, studio: boolean) {
   const refused = studio
-    ? "--studio is a page of one process: leave it out where the work is spread, and watch with vequinox studio."
+    ? "--studio is a page of one process: leave it out where the work is spread."
     : Object.keys(request.layers).length > 0
     ? "A run with layers of its own is of one process: leave --spread out."
     : undefined
@@ -45,7 +46,7 @@ const trainSpread = Effect.fnUntraced(function*(request: RunRequest, address: Ad
   const { beginSpread } = yield* Effect.promise(() => import("../wiring/spread/begin.ts"))
   const { joinRun } = yield* Effect.promise(() => import("../wiring/spread/join.ts"))
   const folder = yield* beginSpread(request)
-  yield* joinRun({ folder, address, style: request.style, say, ...told(json) })
+  yield* joinRun({ folder, address, style: request.style, say, ...results(json) })
 })
 
 /** @param layers an experiment's own layers, in a run that is otherwise the usual one */

@@ -14,8 +14,9 @@ export interface Runner {
   readonly ended: Promise<number | null>
 }
 
+let started = 0
+
 export const runnersIn = (work: string, env: Readonly<Record<string, string>>) => {
-  let started = 0
   const all: Array<Runner> = []
   const start = (...args: ReadonlyArray<string>): Runner => {
     const child = spawn(process.execPath, [main, ...args], {
@@ -37,7 +38,7 @@ export const runnersIn = (work: string, env: Readonly<Record<string, string>>) =
   }
 }
 
-/** Looks ten times a second; fails after two minutes with what the runners said. */
+/** Looks ten times a second; fails with what the runners said. */
 export const until = async <A>(what: string, look: () => A | undefined | false, told: () => string = () => "", seconds = 240): Promise<A> => {
   for (let n = 0; n < seconds * 10; n++) {
     const found = look()

@@ -94,8 +94,8 @@ describe.skipIf(!hasPostgres)("a run that is spread", () => {
     for (const { said } of [first, second]) assert.match(said(), spent)
     assert.deepStrictEqual(codes, [1, 1])
     assert.isAtMost(claude.billed().usd, 0.1)
-    const { code, stderr } = await vequinox(env, "train", "--resume", "poor", "--spread", "--budget-usd", "5")
-    assert.strictEqual(code, 0, stderr)
+    const richer = runners.start("train", "--resume", "poor", "--spread", "--budget-usd", "5")
+    assert.strictEqual(await richer.ended, 0, richer.said())
     right("poor")
   }, 1_200_000)
 
