@@ -7,7 +7,7 @@ export const floors = [
   ["src/commands"],
   ["src/index"],
   ["src/wiring"],
-  ["layers/judge", "layers/critic", "layers/buffer", "layers/optimizer", "layers/tracker", "layers/storage"],
+  ["layers/judge", "layers/critic", "layers/buffer", "layers/optimizer", "layers/tracker", "layers/storage", "layers/cluster"],
   ["layers/sampler", "layers/completions", "layers/renderer", "layers/human"],
   ["layers/guide", "layers/tinker", "layers/job"],
   ["layers/postgres"],

@@ -47,6 +47,9 @@ export class Postgres extends Context.Service<Postgres, {
   /** With the address from DATABASE_URL. */
   static readonly layerConfig = (options: Omit<PostgresOptions, "url"> = {}) =>
     Layer.unwrap(Effect.map(databaseUrl, (url) => Postgres.layer({ ...options, url })))
+
+  /** A client with connections of its own, for tables that others make in the same schema (layers/cluster). */
+  static readonly layerClient = () => Layer.unwrap(Effect.map(databaseUrl, (url) => Layer.orDie(PgClient.layer(settingsOf({ url })))))
 }
 
 /** Fails with `PostgresFailed` if there is none. */

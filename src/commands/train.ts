@@ -2,14 +2,15 @@
  * `vequinox train`: the main job. Takes settings from defaults, a YAML file and flags, does one run, and prints its
  * result.
  */
-import * as path from "node:path"
-import { Console, Effect, Option, Schema, Stream } from "effect"
+import { Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
+import type { Address } from "../../layers/cluster/cluster.ts"
 import { betterThanStart } from "../evaluation/worse-than-start.ts"
-import { resultLines } from "../run/result-lines.ts"
-import type { Summary } from "../run/summary.ts"
-import { Listener, progressStyle } from "../system/progress.ts"
+import { BadInput } from "../system/errors.ts"
+import { progressStyle } from "../system/progress.ts"
 import { int } from "../system/ranges.ts"
+import { addressFlags } from "./join.ts"
+import { results, say } from "./run-told.ts"
 import * as Flags from "../wiring/flags.ts"
 import { openRun } from "../wiring/run/open-run.ts"
 import type { PlacedLayers } from "../wiring/run/own-layers.ts"
@@ -22,19 +23,30 @@ class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
   message: Schema.String
 }) {}
 
-/** On stderr, and where a studio listens. */
-const say = (line: string) =>
-  Effect.flatMap(Listener, (heard) => Effect.andThen(heard(line), Effect.sync(() => void process.stderr.write(`${line}\n`))))
-
 /** @param opened gets the run's folder before anything is drawn */
 const trainRun = Effect.fnUntraced(function*<E, R>(request: RunRequest, json: boolean, opened: (folder: string) => Effect.Effect<void, E, R>) {
   const run = yield* openRun(request, say)
   if (run.finished) return
   yield* opened(run.folder)
-  yield* Stream.runForEach(run.outcomes, ({ metrics, step }) => json ? Console.log(JSON.stringify({ step, ...metrics })) : Effect.void)
+  const { onStep, onSummary } = results(json)
+  yield* Stream.runForEach(run.outcomes, onStep)
   const summary = yield* run.summary
-  yield* Console.log(json ? JSON.stringify(summary) : closing(summary, run.folder))
+  yield* onSummary(summary, run.folder)
   if (summary.stopped !== undefined && !betterThanStart(summary)) return yield* new Diverged({ message: summary.stopped })
+})
+
+/** Begins the run or goes on with it, and is its first runner. */
+const trainSpread = Effect.fnUntraced(function*(request: RunRequest, address: Address, json: boolean, studio: boolean) {
+  const refused = studio
+    ? "--studio is a page of one process: leave it out where the work is spread."
+    : Object.keys(request.layers).length > 0
+    ? "A run with layers of its own is of one process: leave --spread out."
+    : undefined
+  if (refused !== undefined) return yield* new BadInput({ message: refused })
+  const { beginSpread } = yield* Effect.promise(() => import("../wiring/spread/begin.ts"))
+  const { joinRun } = yield* Effect.promise(() => import("../wiring/spread/join.ts"))
+  const folder = yield* beginSpread(request)
+  yield* joinRun({ folder, address, style: request.style, say, ...results(json) })
 })
 
 /** @param layers an experiment's own layers, in a run that is otherwise the usual one */
@@ -50,8 +62,13 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
     Flag.withDefault(false)
   ),
   studioPort: numberFlag("studio-port", int(0, 65_535)).pipe(Flag.withDescription("port of that page; 0 takes a free one"), Flag.withDefault(0)),
+  spread: Flag.Boolean("spread").pipe(
+    Flag.withDescription("begin a run that other processes and machines work on too (vequinox join); needs --store postgres"),
+    Flag.withDefault(false)
+  ),
+  ...addressFlags,
   json: Flags.json
-}, Effect.fn(function*({ config, json, resume, studio, studioPort, ...flags }) {
+}, Effect.fn(function*({ config, host, json, port, resume, spread, studio, studioPort, ...flags }) {
   const request: RunRequest = {
     file: Option.getOrUndefined(config),
     given: givenSettings(flags),
@@ -60,6 +77,7 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
     style: progressStyle(json),
     watched: studio
   }
+  if (spread) return yield* trainSpread(request, { host, port }, json, studio)
   if (!studio) return yield* trainRun(request, json, () => Effect.void)
   // Loaded here alone: a run without a page need not wait for its server's modules.
   const { steered } = yield* Effect.promise(() => import("../wiring/studio/steered.ts"))
@@ -68,5 +86,3 @@ export const trainCommand = (layers: PlacedLayers) => Command.make("train", {
 }, Effect.scoped)).pipe(Command.withDescription("Draw, judge, update, again: online DPO, or another objective (--loss-type). Settings take TRL's names, with hyphens or underscores"))
 
 export const train = trainCommand({})
-
-const closing = (summary: Summary, run: string) => [...resultLines(summary), `Look: ${path.join(run, "report.html")}`].join("\n")

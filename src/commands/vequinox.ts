@@ -6,6 +6,7 @@ import { version } from "../system/installed.ts"
 /** In the order of the help. */
 const commands = {
   train: async () => (await import("./train.ts")).train,
+  join: async () => (await import("./join.ts")).join,
   sample: async () => (await import("./sample.ts")).sample,
   render: async () => (await import("./render.ts")).render,
   judge: async () => (await import("./judge.ts")).judge,

@@ -43,10 +43,10 @@ import { onServer } from "./tinker.ts"
 /** Tells a person what must not be missed, even where little else is shown. */
 export type Say = (line: string) => Effect.Effect<void>
 
-const writeConfig = (run: RunFolder, config: object) => writeFile(run.file("config.json"), JSON.stringify(config, null, 2) + "\n")
+export const writeConfig = (run: RunFolder, config: object) => writeFile(run.file("config.json"), JSON.stringify(config, null, 2) + "\n")
 
 /** A new folder, or the one asked for if it holds no run. It belongs to this process until the scope ends. */
-const newFolder = Effect.fnUntraced(function*(c: TrainConfig) {
+export const newFolder = Effect.fnUntraced(function*(c: TrainConfig) {
   const run = yield* openRunFolder(c.output_dir, c.seed, new Date())
   yield* lockRun(run)
   yield* needUnused(run.path)
@@ -58,7 +58,7 @@ const askedFor = (c: TrainConfig, taken: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(Object.entries(c).filter(([name, value]) => name in taken && JSON.stringify(taken[name]) !== JSON.stringify(value)))
 
 /** A resumed run stays on the device that it began on. */
-const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined) =>
+export const runtimeOf = (c: TrainConfig, parameters: number, before: Begun | undefined) =>
   OnnxRuntime.layer((before?.config["device_used"] as TrainConfig["device"] | undefined) ?? c.device, parameters, {
     threads: Number(before?.config["threads_used"] ?? c.threads),
     overlap: c.max_staleness > 0
@@ -158,7 +158,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
     server: yield* onServer("tinker" in trained ? trained.tinker : undefined, run.file(savedFile)),
     style: request.style,
     say
-  }, request.layers, store)
+  }, { ...request.layers, ...request.elsewhere }, store)
   const services = yield* Layer.build(
     stages.pipe(Layer.provideMerge(runtimeOf(c, parameterCount(policy.checkpoint.config), before)), Layer.provideMerge(Layer.succeedContext(store.services)))
   )
@@ -233,7 +233,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
       yield* state.finish(c.max_steps)
       yield* (yield* Storage).finished
       return result.summary
-    }, Effect.onError(() => say(`Resume: ${resumeCommand(run)}`)), Effect.provide(Context.mergeAll(services, tracker, stored)))
+    }, Effect.onError(() => say((request.goOn ?? ((run) => `Resume: ${resumeCommand(run)}`))(run))), Effect.provide(Context.mergeAll(services, tracker, stored)))
     return { folder: run.path, finished: false, ...yield* outcomesOf(run, work) }
   }).pipe(Effect.provide(services))
 })

@@ -209,9 +209,15 @@ export const needOwn = ({ config, run }: Begun, own: ReadonlyArray<string>): Eff
 export const needJudge = ({ config, run }: Begun, identity: string): Effect.Effect<void, BadInput> =>
   refusal(run, config["judge_identity"] === identity ? [] : [{ what: "the judge", was: String(config["judge_identity"]), is: identity }])
 
-/** The command that resumes the run, for people to copy. */
-export const resumeCommand = (run: RunFolder): string => {
+/** The run's folder as people write it after a command. */
+const folderArgument = (run: RunFolder): string => {
   const near = path.relative(process.cwd(), run.path)
   const at = near === "" ? "." : near.startsWith("..") ? run.path : near
-  return `vequinox train --resume ${/^[\w./-]+$/.test(at) ? at : `'${at.replaceAll("'", "'\\''")}'`}`
+  return /^[\w./-]+$/.test(at) ? at : `'${at.replaceAll("'", "'\\''")}'`
 }
+
+/** The command that resumes the run, for people to copy. */
+export const resumeCommand = (run: RunFolder): string => `vequinox train --resume ${folderArgument(run)}`
+
+/** The same for a run whose work is spread over runners. */
+export const joinCommand = (run: RunFolder): string => `vequinox join ${folderArgument(run)}`

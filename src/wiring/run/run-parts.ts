@@ -9,6 +9,7 @@ import { openCurriculum } from "../../curriculum/file.ts"
 import { embeddedPrompts, promptSet, readPrompts } from "../../prompts.ts"
 import { BadInput } from "../../system/errors.ts"
 import { embedded } from "../../system/installed.ts"
+import type { RunFolder } from "../../run/folder.ts"
 import type { ProgressStyle } from "../../system/progress.ts"
 import { judges, judgesWithScores } from "../judges/judges.ts"
 import { openJudge } from "../judges/open-judge.ts"
@@ -29,6 +30,13 @@ export interface RunRequest {
   /** Replace the prompts that the settings name. */
   readonly prompts?: ReadonlyArray<string> | undefined
   readonly layers: PlacedLayers
+  /**
+   * Layers that do elsewhere what the usual ones do here, to the same results (wiring/spread). They are no part of the run:
+   * it may also go on without them.
+   */
+  readonly elsewhere?: Pick<PlacedLayers, "sampler" | "renderer" | "judge"> | undefined
+  /** How people go on with the run. Default: `vequinox train --resume`. */
+  readonly goOn?: ((run: RunFolder) => string) | undefined
   readonly style: ProgressStyle
   /** A studio reads its run.db while it goes on. */
   readonly watched?: boolean

@@ -11,10 +11,14 @@ import { samplerUrls } from "../sampler-server-settings.ts"
 import { formatOf, samplingOf } from "./sampling-settings.ts"
 import type { StageParts } from "./stages.ts"
 
-const drawing = ({ settings: c, tokenizer }: StageParts) =>
+const drawing = ({ settings: c, tokenizer }: Pick<StageParts, "settings" | "tokenizer">) =>
   ({ tokenizer, format: formatOf(c), sampling: samplingOf(c), maxNewTokens: c.max_new_tokens, maxLength: c.max_length, stop: "</svg>" })
 
-const here = Effect.fnUntraced(function*(parts: StageParts) {
+/** What a sampler of this process needs. */
+type Here = Pick<StageParts, "checkpoint" | "lora" | "settings" | "style" | "tokenizer">
+
+/** Draws in this process. Needs the runtime. */
+export const samplerHere = Effect.fnUntraced(function*(parts: Here) {
   const { checkpoint, lora, settings: c, style } = parts
   return samplerOnnx.layer({
     ...drawing(parts),
@@ -54,5 +58,5 @@ export const samplerOf = Effect.fnUntraced(function*(parts: StageParts) {
   const { server, settings: c } = parts
   // The versions that drawings come from, and the one that is compared at the end.
   if (server !== undefined && c.sampler === "tinker") return samplerTinker.layer({ ...drawing(parts), ...server, versions: c.max_staleness + 1 })
-  return yield* c.sampler === "openai" ? onServers(parts) : here(parts)
+  return yield* c.sampler === "openai" ? onServers(parts) : samplerHere(parts)
 })

@@ -13,7 +13,7 @@ import type { RunFolder } from "../../run/folder.ts"
 import type { Store } from "./store.ts"
 
 /** A caller's own layer may want run.db. */
-const noDatabase = ({ path }: RunFolder) => {
+export const noDatabase = ({ path }: RunFolder) => {
   const refuse = () => Effect.fail(new RunDatabaseFailed({ message: `${path} has no run.db to work in: the run is kept in Postgres.` }))
   return RunDatabase.of({ transaction: refuse, together: refuse, read: refuse })
 }
