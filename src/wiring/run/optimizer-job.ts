@@ -14,6 +14,7 @@ import { pushToken } from "../../model/hub/push-token.ts"
 import { hubSettings } from "../../model/hub/settings.ts"
 import { BadInput } from "../../system/errors.ts"
 import { explain, FileProblem } from "../../system/files.ts"
+import { makeFolders } from "../../system/folders.ts"
 import { makeProgress } from "../../system/progress.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
 import type { StageParts } from "./stages.ts"
@@ -37,7 +38,7 @@ const placeModel = Effect.fnUntraced(function*(from: string, to: string) {
   const { files } = yield* weightFiles(fs.realpathSync(from))
   yield* Effect.try({
     try: () => {
-      fs.mkdirSync(to, { recursive: true })
+      makeFolders(to)
       for (const name of ["config.json", "model.safetensors.index.json", ...companionFiles, ...files]) {
         const [at, there] = [path.join(from, name), path.join(to, name)]
         if (!fs.existsSync(at) || fs.existsSync(there)) continue
