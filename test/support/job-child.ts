@@ -1,4 +1,4 @@
-/** A process that asks for one round and waits: `node test/support/job-child.ts RAY FOLDER`. What it asks for is what job.test.ts asks for. */
+/** A process that asks for one round and waits: `node test/support/job-child.ts RAY FOLDER`. What it asks for is what jobs.test.ts asks for. */
 import { Effect } from "effect"
 import { rayJobs } from "../../layers/job/ray.ts"
 import { sharedFolder } from "../../layers/job/shared-folder.ts"
