@@ -1,7 +1,6 @@
 /** Sampler: continuous batched decoding with onnxruntime, in few bits or in float32 (layers/onnx/sampler-program.ts). */
 import { Effect, Layer } from "effect"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
-import { Candidate } from "../../src/domain.ts"
 import { parameterCount, samplerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
@@ -13,6 +12,7 @@ import type { Device } from "../onnx/session.ts"
 import { reserveDecoding } from "../onnx/reserve-decoding.ts"
 import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 import { tokenizing } from "../../src/model/tokenizer/limits.ts"
+import { candidateOf } from "./drawn.ts"
 import { promptTokens, roomIn } from "./prompt-tokens.ts"
 
 export interface SamplerOnnxOptions {
@@ -88,22 +88,10 @@ export const layer = (options: SamplerOnnxOptions) =>
             wellFormedAfter: options.stopMalformed && asked.prefill === format.prefill ? format.prefill : undefined
           })
           return yield* tokenizing(() => groups.map((group, n) =>
-            group.map(({ drawnLogps, exactLogps, finish, ids, logps }, index) =>
-              new Candidate({
-                prompt: prompts[n]!,
-                step,
-                index,
-                policyVersion: policy.version,
-                seed: seeds[n]![index]!,
-                promptIds: tokens[n]!,
-                completionIds: ids,
-                logps,
-                ...(drawnLogps === undefined ? {} : { drawnLogps }),
-                ...(exactLogps === undefined ? {} : { exactLogps }),
-                svg: asked.prefill + tokenizer.decode(ids),
-                finish
-              })
-            )
+            group.map((drawn, index) => {
+              const place = { prompt: prompts[n]!, step, index, policyVersion: policy.version, seed: seeds[n]![index]!, promptIds: tokens[n]! }
+              return candidateOf(place, drawn, tokenizer, asked.prefill)
+            })
           ))
         },
         Effect.catchTag(["OnnxError", "CheckpointInvalid"], ({ message }) => Effect.fail(new SamplerFailed({ message })))

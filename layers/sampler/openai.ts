@@ -8,7 +8,6 @@
  * `vequinox serve` draws what layers/sampler/onnx.ts draws, token for token. The others draw from the same distribution.
  */
 import { Config, Effect, Layer, Option, type Redacted } from "effect"
-import { Candidate } from "../../src/domain.ts"
 import { hash32 } from "../../src/engine/random.ts"
 import { isPlain, plain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { scorerBytes } from "../../src/engine/training/memory.ts"
@@ -23,6 +22,7 @@ import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
 import type { Engine, Told } from "./engine.ts"
 import type { EngineName } from "./engines.ts"
 import { makeFleet } from "./fleet.ts"
+import { candidateOf } from "./drawn.ts"
 import { promptTokens, roomIn } from "./prompt-tokens.ts"
 import { makePushed } from "./pushed-adapters.ts"
 import { makeCaller } from "./server-call.ts"
@@ -179,22 +179,8 @@ export const layer = (options: SamplerOpenAIOptions) =>
           const byPrompt = Map.groupBy(drafts, ({ prompt }) => prompt)
           return yield* tokenizing(() => prompts.map((prompt, n) =>
             (byPrompt.get(n) ?? []).map((draft) => {
-              const { drawnLogps, finish, ids, logps } = draft.told
-              const exactLogps = exact.get(draft)
-              return new Candidate({
-                prompt,
-                step,
-                index: draft.index,
-                policyVersion: policy.version,
-                seed: candidateSeed(seed, step, prompt, draft.index),
-                promptIds: tokens[n]!,
-                completionIds: ids,
-                logps,
-                ...(drawnLogps === undefined ? {} : { drawnLogps }),
-                ...(exactLogps === undefined ? {} : { exactLogps }),
-                svg: asked.prefill + tokenizer.decode(ids),
-                finish
-              })
+              const place = { prompt, step, index: draft.index, policyVersion: policy.version, seed: candidateSeed(seed, step, prompt, draft.index), promptIds: tokens[n]! }
+              return candidateOf(place, { ...draft.told, exactLogps: exact.get(draft) }, tokenizer, asked.prefill)
             })
           ))
         },

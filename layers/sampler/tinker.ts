@@ -6,16 +6,18 @@
  * in its model's place, so that drawing an older version of the model that trains would undo its training.
  */
 import { Effect, Layer, Semaphore } from "effect"
-import { Candidate, type Finish, type Prompt } from "../../src/domain.ts"
+import type { Finish } from "../../src/domain.ts"
 import { isPlain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import { tokenizing } from "../../src/model/tokenizer/limits.ts"
-import { type PolicyTokenizer, promptIds, type PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
+import type { PolicyTokenizer, PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
 import type { PolicySnapshot } from "../../src/stages/Policy.ts"
-import { type AnswerForm, candidateSeed, Sampler, SamplerFailed, type SampleRequest } from "../../src/stages/Sampler.ts"
+import { candidateSeed, Sampler, SamplerFailed, type SampleRequest } from "../../src/stages/Sampler.ts"
 import { TinkerRefused } from "../tinker/client.ts"
 import type { Tinker } from "../tinker/connect.ts"
 import { Held } from "../tinker/models.ts"
 import { digestOf, type SavedWeights } from "../tinker/saved.ts"
+import { candidateOf } from "./drawn.ts"
+import { promptTokens, roomIn } from "./prompt-tokens.ts"
 
 export interface SamplerTinkerOptions {
   readonly tinker: Tinker
@@ -125,13 +127,7 @@ export const layer = (options: SamplerTinkerOptions) =>
 
       const sample = Effect.fn("Sampler.sample")(function*({ form, k, policy, prompts, seed, step, temperature = 1 }: SampleRequest) {
         const asked = { ...format, ...form }
-        const tokens = yield* tokenizing(() => prompts.map((prompt) => promptIds(tokenizer, asked, prompt.text)))
-        const long = tokens.findIndex((ids) => ids.length >= maxLength)
-        if (long >= 0) {
-          return yield* new SamplerFailed({
-            message: `The prompt "${prompts[long]!.text.slice(0, 60)}" has ${tokens[long]!.length} tokens, but max_length is ${maxLength}: shorten it or raise max_length.`
-          })
-        }
+        const tokens = yield* promptTokens({ tokenizer, format: asked, maxLength }, prompts)
         const wanted = prompts.flatMap((prompt, n) => Array.from({ length: k }, (_, index) => ({ n, index, seed: candidateSeed(seed, step, prompt, index) })))
         const of = yield* heldOf(policy)
         const all = yield* Effect.interruptible(models.using(of, (id) =>
@@ -140,29 +136,14 @@ export const layer = (options: SamplerTinkerOptions) =>
         const candidates = yield* tokenizing(() =>
           wanted.map(({ index, n, seed }, at) => {
             const { finish, ids, logps } = all[at]!
-            return new Candidate({
-              prompt: prompts[n]!,
-              step,
-              index,
-              policyVersion: policy.version,
-              seed,
-              promptIds: tokens[n]!,
-              completionIds: ids,
-              logps,
-              // Greedy draws are certain. At other temperatures than 1 nobody tells; what is drawn so is measured, not trained.
-              ...(temperature > 0 ? {} : { drawnLogps: ids.map(() => 0) }),
-              svg: asked.prefill + tokenizer.decode(ids),
-              finish
-            })
+            const place = { prompt: prompts[n]!, step, index, policyVersion: policy.version, seed, promptIds: tokens[n]! }
+            // Greedy draws are certain. At other temperatures than 1 nobody tells; what is drawn so is measured, not trained.
+            return candidateOf(place, { ids, logps, finish, drawnLogps: temperature > 0 ? undefined : ids.map(() => 0) }, tokenizer, asked.prefill)
           })
         )
         return prompts.map((_, n) => candidates.slice(n * k, (n + 1) * k))
       }, Effect.mapError((error) => error instanceof SamplerFailed ? error : new SamplerFailed({ message: error.message })))
 
-      const room = (prompt: Prompt, form?: AnswerForm) =>
-        tokenizing(() => maxLength - promptIds(tokenizer, { ...format, ...form }, prompt.text).length).pipe(
-          Effect.mapError(({ message }) => new SamplerFailed({ message }))
-        )
-      return Sampler.of({ name: "tinker", sample, room })
+      return Sampler.of({ name: "tinker", sample, room: roomIn({ tokenizer, format, maxLength }) })
     })
   )
