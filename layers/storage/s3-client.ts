@@ -6,6 +6,7 @@ import { Readable } from "node:stream"
 import { Effect } from "effect"
 import { StorageFailed } from "../../src/stages/ObjectStore.ts"
 import { packageJson } from "../../src/system/installed.ts"
+import { serverUrl } from "../../src/system/server-address.ts"
 
 type Sdk = typeof import("@aws-sdk/client-s3")
 
@@ -45,8 +46,8 @@ const limited = async function*(body: AsyncIterable<Uint8Array>) {
 export const s3Client = Effect.gen(function*() {
   const sdk = yield* load
   const endpoint = given("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-  const url = endpoint === undefined ? undefined : URL.parse(endpoint)
-  if (url === null || (url !== undefined && !/^https?:$/.test(url.protocol))) {
+  const url = endpoint === undefined ? undefined : serverUrl(endpoint)
+  if (endpoint !== undefined && url === undefined) {
     return yield* new StorageFailed({ message: "AWS_ENDPOINT_URL_S3 is not an address of a server, such as https://s3.example.org.", passes: false })
   }
   const region = given("AWS_REGION", "AWS_DEFAULT_REGION") ?? (url === undefined ? undefined : "us-east-1")

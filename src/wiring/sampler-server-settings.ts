@@ -1,6 +1,7 @@
 /** Settings of runs whose drawings come from servers (layers/sampler/openai.ts), and which of them hold together. */
 import { Schema } from "effect"
 import { above, orElse } from "../system/ranges.ts"
+import { mayHoldKey, serverUrl } from "../system/server-address.ts"
 import type { TrainConfig } from "./settings.ts"
 
 export const samplerServerSettings = {
@@ -34,10 +35,9 @@ export const samplerServerProblem = (c: TrainConfig, given: Readonly<Record<stri
   }
   const urls = samplerUrls(c)
   if (urls.length === 0) return "sampler openai draws on servers, and none is named: give --sampler-url, for example http://127.0.0.1:8000."
-  const odd = urls.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+  const odd = urls.find((url) => serverUrl(url) === undefined)
   if (odd !== undefined) return `sampler_url has ${JSON.stringify(odd.slice(0, 80))}, which is not an address of a server, such as http://127.0.0.1:8000.`
-  const telling = urls.map((url) => new URL(url)).find(({ hash, password, search, username }) => username + password + search + hash !== "")
-  if (telling !== undefined) return "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."
+  if (urls.some((url) => mayHoldKey(serverUrl(url)!))) return "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."
   if (c.lora_r === 0 && c.adapter === "") return "sampler openai gives servers each version as an adapter, and lora_r 0 trains every parameter: give --lora-r over 0."
   const own = (["stop_malformed", "sampler_precision"] as const).find((name) => name in given && c[name] !== false && c[name] !== "auto")
   return own === undefined ? undefined : `${own} is about drawing in this process, and servers draw: leave it out, or give --sampler onnx.`

@@ -7,6 +7,7 @@ import * as together from "../../layers/tracker/together.ts"
 import * as trackio from "../../layers/tracker/trackio.ts"
 import { BadInput } from "../system/errors.ts"
 import { version } from "../system/installed.ts"
+import { mayHoldKey, serverUrl } from "../system/server-address.ts"
 import type { TrainConfig } from "./settings.ts"
 
 export type TrackerSettings = Pick<TrainConfig, "log_completions" | "project" | "report_to" | "run_name" | "trackio_url">
@@ -40,11 +41,11 @@ const trackioServer = Effect.fnUntraced(function*({ trackio_url }: TrackerSettin
   if (given === "") {
     return yield* new BadInput({ message: "Trackio's server is not known: give its address with --trackio-url, or in TRACKIO_SERVER_URL." })
   }
-  const url = URL.canParse(given) ? new URL(given) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+  const url = serverUrl(given)
+  if (url === undefined) {
     return yield* new BadInput({ message: `${where} is not an address of a server, such as http://127.0.0.1:7860.` })
   }
-  if (trackio_url !== "" && (url.search !== "" || url.username !== "" || url.password !== "" || url.hash !== "")) {
+  if (trackio_url !== "" && mayHoldKey(url)) {
     return yield* new BadInput({ message: "--trackio-url is stored in config.json, so it may hold no token: give the token in TRACKIO_WRITE_TOKEN, or the whole address in TRACKIO_SERVER_URL." })
   }
   const token = url.searchParams.get("write_token") ?? process.env["TRACKIO_WRITE_TOKEN"] ?? ""

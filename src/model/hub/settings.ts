@@ -2,6 +2,7 @@
 import * as os from "node:os"
 import * as path from "node:path"
 import { Config, Effect, Redacted } from "effect"
+import { mayHoldKey, serverUrl } from "../../system/server-address.ts"
 import { ModelUnavailable } from "./errors.ts"
 
 export interface HubSettings {
@@ -45,8 +46,8 @@ const homeFolder = ({ home, xdg }: Record<"home" | "xdg", string>): string =>
 export const defaultEndpoint = "https://huggingface.co"
 
 const isAddress = (text: string): boolean => {
-  const url = URL.parse(text)
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === ""
+  const url = serverUrl(text)
+  return url !== undefined && !mayHoldKey(url)
 }
 
 /** Empty, or what a header can carry: otherwise fetch's own message would contain it. */

@@ -11,6 +11,7 @@ import { isPublicApi, makeOpenAI } from "../../../layers/guide/openai.ts"
 import { batchPrice, type Price } from "../../../layers/guide/prices.ts"
 import type { TrainConfig } from "../settings.ts"
 import { BadInput } from "../../system/errors.ts"
+import { serverUrl } from "../../system/server-address.ts"
 import { cacheFolder } from "../cache-folder.ts"
 
 export type GuideSettings = Pick<
@@ -97,8 +98,8 @@ const needFree = (settings: GuideSettings, baseUrl: URL | undefined): Effect.Eff
 const openAIAddress = Effect.fnUntraced(function*() {
   const text = yield* set(Config.String("OPENAI_BASE_URL"))
   if (text === undefined || text === "") return undefined
-  const url = URL.parse(text)
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
+  const url = serverUrl(text)
+  return url !== undefined && url.username === "" && url.password === ""
     ? url
     : yield* new BadInput({
       message: "OPENAI_BASE_URL is not an address: it should look like http://localhost:8000/v1, and a key belongs in OPENAI_API_KEY."

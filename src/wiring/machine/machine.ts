@@ -1,5 +1,6 @@
 /** What `vequinox doctor` found on a machine: its shape, what is wrong with it in one sentence, and the page for people. */
 import type { Fit } from "./models-that-fit.ts"
+import { serverUrl } from "../../system/server-address.ts"
 
 /** Whether something works, and if not, why. */
 export interface Check {
@@ -36,8 +37,8 @@ export const failed = (why: string): Check => ({ ok: false, why: why.split("\n")
 
 /** The address as it may be shown: user, password, query and fragment can hold secrets. */
 export const shownAddress = (text: string): string => {
-  const url = URL.parse(text)
-  return url !== null && /^https?:$/.test(url.protocol) ? url.origin + url.pathname : "not an address"
+  const url = serverUrl(text)
+  return url !== undefined ? url.origin + url.pathname : "not an address"
 }
 
 /** Bytes that a small run's folder may take. */

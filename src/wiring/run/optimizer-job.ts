@@ -16,21 +16,22 @@ import { BadInput } from "../../system/errors.ts"
 import { explain, FileProblem } from "../../system/files.ts"
 import { makeFolders } from "../../system/folders.ts"
 import { makeProgress } from "../../system/progress.ts"
+import { mayHoldKey, plainAddress, serverUrl } from "../../system/server-address.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
 import type { StageParts } from "./stages.ts"
 
 /** Its token, from the environment, which goes over plain HTTP to this machine only. */
 const serverOf = Effect.fnUntraced(function*(given: string, usual: string, variable: string) {
-  const url = URL.parse(given === "" ? usual : given)
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.search !== "" || url.hash !== "") {
-    return yield* new BadInput({ message: `--job-url is "${given}": it should look like ${usual}, and a token belongs in ${variable}.` })
+  const url = serverUrl(given === "" ? usual : given)
+  if (url === undefined || mayHoldKey(url)) {
+    return yield* new BadInput({ message: `--job-url is not an address such as ${usual}: a token belongs in ${variable}.` })
   }
   const said = (process.env[variable] ?? "").trim()
   if (!/^[\x21-\x7e]*$/.test(said)) return yield* new BadInput({ message: `${variable} contains characters that no token has: set it again.` })
   if (said !== "" && url.protocol === "http:" && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)) {
     return yield* new BadInput({ message: `--job-url is ${url.origin}, where everybody on the way could read ${variable}: use https.` })
   }
-  return { url: `${url.origin}${url.pathname.replace(/\/+$/, "")}`, token: said === "" ? undefined : Redacted.make(said) }
+  return { url: plainAddress(url), token: said === "" ? undefined : Redacted.make(said) }
 })
 
 /** Copies the policy's base to where the job sees it, once. */

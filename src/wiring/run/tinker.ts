@@ -7,6 +7,7 @@ import { digestOf, openSaved, type SavedWeights } from "../../../layers/tinker/s
 import type { DecoderCheckpoint } from "../../model/model-folder.ts"
 import { BadInput } from "../../system/errors.ts"
 import { makeProgress, type ProgressStyle } from "../../system/progress.ts"
+import { mayHoldKey, plainAddress, serverUrl } from "../../system/server-address.ts"
 import { flagOf, type TrainConfig } from "../settings.ts"
 import { optimizerOf } from "./optimizer-settings.ts"
 import { samplingOf } from "./sampling-settings.ts"
@@ -19,15 +20,15 @@ const usualUrl = "http://127.0.0.1:8000"
 const serverOf = Effect.fnUntraced(function*({ tinker_url }: TrainConfig) {
   const given = tinker_url !== "" ? tinker_url : process.env["TINKER_BASE_URL"] || usualUrl
   const where = tinker_url === "" ? "TINKER_BASE_URL" : `--${flagOf("tinker_url")}`
-  const url = URL.canParse(given) ? new URL(given) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+  const url = serverUrl(given)
+  if (url === undefined) {
     return yield* new BadInput({ message: `${where} is not an address of a server, such as ${usualUrl}.` })
   }
-  if (url.search !== "" || url.username !== "" || url.password !== "" || url.hash !== "") {
+  if (mayHoldKey(url)) {
     return yield* new BadInput({ message: `${where} may hold no key: give the key in TINKER_API_KEY.` })
   }
   const key = process.env["TINKER_API_KEY"] ?? ""
-  return { url: `${url.origin}${url.pathname.replace(/\/+$/, "")}`, apiKey: key === "" ? undefined : Redacted.make(key) }
+  return { url: plainAddress(url), apiKey: key === "" ? undefined : Redacted.make(key) }
 })
 
 /** Settings that come with this machine's trainer mean nothing there; `stopMalformed` does in its own sampler alone. */
