@@ -9,6 +9,7 @@
  */
 import { Effect, Redacted, Schema } from "effect"
 import type { Picture } from "../../src/domain.ts"
+import { reasonIn } from "../../src/system/http-failure.ts"
 import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
 import { hiding, oneLine } from "../../src/system/secrets.ts"
 import type { Use } from "./allowance.ts"
@@ -78,7 +79,7 @@ const errorOf = (body: string): { readonly said: string; readonly brief: string;
   }
   const outer = (typeof json === "object" && json !== null ? json : {}) as Readonly<Record<string, unknown>>
   const error = (typeof outer["error"] === "object" && outer["error"] !== null ? outer["error"] : outer) as typeof outer
-  const said = [error["message"], outer["error"], outer["detail"]].find(isText) ?? body
+  const said = reasonIn(body) ?? body
   return {
     said,
     brief: oneLine(said), // only read by the program; what is shown contains no key

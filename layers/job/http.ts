@@ -3,7 +3,7 @@ import * as http from "node:http"
 import * as https from "node:https"
 import { Readable } from "node:stream"
 import { Effect, Redacted, Schema } from "effect"
-import { retryAfter, rootOf, wasUnsent } from "../../src/system/http-failure.ts"
+import { reasonIn, retryAfter, rootOf, wasUnsent } from "../../src/system/http-failure.ts"
 import { atMost, longestAnswer } from "../../src/system/http-limits.ts"
 import { hiding, oneLine } from "../../src/system/secrets.ts"
 import { JobBusy, JobRefused } from "./cluster.ts"
@@ -62,15 +62,8 @@ const within = async (response: Response, seconds: number): Promise<Uint8Array> 
   return Buffer.concat(pieces)
 }
 
-/** Words that a Ray head, the Hub and a Kubernetes API server put their reason into. */
-const said = (text: string): string => {
-  try {
-    const json = JSON.parse(text) as { readonly message?: unknown; readonly error?: unknown; readonly msg?: unknown }
-    return String(json.message ?? json.error ?? json.msg ?? "")
-  } catch { // Ray's reasons are Python tracebacks, whose last line tells
-    return text.split("\n").findLast((line) => /\w/.test(line)) ?? ""
-  }
-}
+/** The words of an error; of Ray's Python tracebacks the last line tells. */
+const said = (text: string): string => reasonIn(text) ?? (text.trimStart().startsWith("{") ? "" : text.split("\n").findLast((line) => /\w/.test(line)) ?? "")
 
 export interface Asking {
   readonly bytes: (call: Call) => Effect.Effect<Uint8Array, JobBusy | JobRefused>

@@ -3,7 +3,7 @@
  * again: that is the fleet's (fleet.ts).
  */
 import { Effect, Redacted, Schema } from "effect"
-import { retryAfter, rootOf } from "../../src/system/http-failure.ts"
+import { reasonIn, retryAfter, rootOf } from "../../src/system/http-failure.ts"
 import { atMost } from "../../src/system/http-limits.ts"
 import { hiding, oneLine } from "../../src/system/secrets.ts"
 
@@ -86,18 +86,8 @@ export const makeCaller = (url: string, timeout: number, key: Redacted.Redacted 
   return { where, timeout, call, shown }
 }
 
-/** The words of an error: OpenAI's form, FastAPI's, SGLang's, or a line of text. */
-export const saidIn = (body: string): string => {
-  let json: unknown
-  try {
-    json = JSON.parse(body)
-  } catch {
-    return body
-  }
-  const of = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined)
-  const said = [of(of(json, "error"), "message"), of(json, "error"), of(json, "error_message"), of(json, "message"), of(json, "detail")]
-  return said.find((text): text is string => typeof text === "string" && text !== "") ?? body
-}
+/** The words of an error. */
+export const saidIn = (body: string): string => reasonIn(body) ?? body
 
 /** What a status that is not 200 means, where nothing more is known about it. */
 export const failureOf = ({ shown, where }: Caller, { body, retryAfter, status }: Answered): ServerBusy | ServerDown | ServerRefused => {

@@ -4,7 +4,7 @@
  */
 import { Duration, Effect, Redacted, Schedule, Schema } from "effect"
 import { duration } from "../../src/system/progress.ts"
-import { codeOf, rootOf } from "../../src/system/http-failure.ts"
+import { codeOf, reasonIn, rootOf } from "../../src/system/http-failure.ts"
 import { atMost } from "../../src/system/http-limits.ts"
 import { hiding, oneLine } from "../../src/system/secrets.ts"
 import { isAgain, Promised } from "./wire.ts"
@@ -55,16 +55,7 @@ interface Answered {
 
 const forgetful = /not (?:loaded|found)|unknown (?:model|session)|expired|no such (?:model|session)/i
 
-/** FastAPI's form, or text. */
-const saidIn = (body: string): string => {
-  try {
-    const { detail, error } = JSON.parse(body) as { readonly detail?: unknown; readonly error?: unknown }
-    const said = detail ?? error
-    return typeof said === "string" ? said : said === undefined ? body : JSON.stringify(said)
-  } catch {
-    return body
-  }
-}
+const saidIn = (body: string): string => reasonIn(body) ?? body
 
 export const makeTinkerClient = ({ apiKey, deadline = 600, note = () => Effect.void, patience = 600, poll = 45, url }: TinkerOptions) => {
   const hide = hiding(apiKey)

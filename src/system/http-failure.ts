@@ -33,3 +33,21 @@ const unsent: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_A
 
 /** There was no connection, so the server never saw the request. */
 export const wasUnsent = (cause: unknown): boolean => unsent.has(codeOf(cause))
+
+const textIn = (value: unknown, name: string): unknown => (typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined)
+
+/**
+ * Why a server refused, from the body of its answer: in the form of OpenAI, FastAPI, Ollama, SGLang, the Hub, Kubernetes or Ray.
+ * Undefined if it has none of these.
+ */
+export const reasonIn = (body: string): string | undefined => {
+  let json: unknown
+  try {
+    json = JSON.parse(body)
+  } catch {
+    return undefined
+  }
+  const of = (name: string) => textIn(json, name)
+  return [textIn(of("error"), "message"), of("message"), of("error"), of("error_message"), of("detail"), of("msg")]
+    .find((text): text is string => typeof text === "string" && text !== "")
+}
