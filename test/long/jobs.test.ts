@@ -276,7 +276,7 @@ describe("a run by its settings", () => {
       const trainedSteps = lines.filter(({ loss }) => Number.isFinite(loss)).map(({ step }) => step)
       assert.strictEqual(lines.length, 2)
       assert.include(trainedSteps, 0)
-      const own = JSON.parse(read("config.json")).tracking_id.slice(0, 8)
+      const own = JSON.parse(read("config.json")).run_id.slice(0, 8)
       assert.deepStrictEqual(server.started.map(({ id }) => id.replace(/-[0-9a-f]{10}$/, "")), trainedSteps.map((step) => `vequinox-${own}-${step}`))
       const adapter = (folder: string) => fs.readFileSync(path.join(folder, "adapter_model.safetensors"))
       const last = path.join(output_dir, "jobs", server.started.at(-1)!.id, "output/checkpoint-2")

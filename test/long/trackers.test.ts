@@ -40,7 +40,7 @@ describe("a run and its trackers", () => {
 
   it("without them it writes no file more, and remembers none", () => {
     assert.isFalse(filesOf(plain).some((name) => /tensorboard|completions/.test(name)))
-    assert.notProperty(JSON.parse(fs.readFileSync(path.join(plain, "config.json"), "utf8")), "tracking_id")
+    assert.notProperty(JSON.parse(fs.readFileSync(path.join(plain, "config.json"), "utf8")), "run_id")
     assert.notMatch(fs.readFileSync(path.join(plain, "metrics.jsonl"), "utf8"), /tracker/)
   })
 

@@ -110,7 +110,10 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
     return yield* new BadInput({ message: `--studio reads run.db, which a run in Postgres gets when it ends: leave one of --studio and --store ${c.store} out.` })
   }
   const trackers = yield* openTrackers(c)
-  const storage = yield* openStorage(c, begun?.config["tracking_id"])
+  const known = begun?.config["run_id"] ?? begun?.config["tracking_id"] // as it was once called
+  const runId = String(known ?? randomUUID())
+  const isNamed = isTracked(c) || c.storage_path !== "" || c.optimizer === "job" || c.store !== "sqlite" || known !== undefined
+  const storage = yield* openStorage(c, known)
   const openStore = yield* findStore(c.store)
   const { curriculum, facts, judge, policy, prompts, trained } = yield* openParts(c, before, request)
   const run = begun?.run ?? (yield* newFolder(c))
@@ -119,12 +122,9 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
 
   // The settings are written before anything else, so that a process killed from now on can be resumed.
   const own = ownNames(request)
-  const runId = String(begun?.config["run_id"] ?? randomUUID())
-  const trackingId = String(begun?.config["tracking_id"] ?? randomUUID())
   const origin = {
     ...(own.length === 0 ? {} : { own }),
-    ...(isTracked(c) || c.storage_path !== "" || c.optimizer === "job" || begun?.config["tracking_id"] !== undefined ? { tracking_id: trackingId } : {}),
-    ...(c.store === "sqlite" ? {} : { run_id: runId }),
+    ...(isNamed ? { run_id: runId } : {}),
     working_dir: before?.config["working_dir"] ?? process.cwd()
   }
   if (before === undefined) yield* writeConfig(run, { ...c, ...origin })
@@ -133,7 +133,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
   const state = yield* Effect.provide(RunState, store.services)
   if ((yield* state.finished) === c.max_steps && fs.existsSync(run.file("report.html"))) {
     yield* say(`${run.path} is finished: ${(yield* state.reports).length} steps. Look: ${run.file("report.html")}`)
-    if (c.storage_path !== "") yield* sendRest(run, { ...begun?.config, ...origin, storage_path: c.storage_path }, storage({ run, id: trackingId, style: request.style, note: say }))
+    if (c.storage_path !== "") yield* sendRest(run, { ...begun?.config, ...origin, storage_path: c.storage_path }, storage({ run, id: runId, style: request.style, note: say }))
     return finishedRun(run)
   }
 
@@ -145,7 +145,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
   const settings = { ...c, ...taken }
   const stages = yield* stagesOf({
     run,
-    id: trackingId,
+    id: runId,
     base: policy.base,
     checkpoint: policy.checkpoint,
     tokenizer: policy.tokenizer,
@@ -181,7 +181,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
       device_choice: choice, device_used: runtime.device, threads_used: runtime.threads, ...facts
     }
     yield* writeConfig(run, resolved)
-    const stored = yield* Layer.build(storage({ run, id: trackingId, style: request.style, note: say }))
+    const stored = yield* Layer.build(storage({ run, id: runId, style: request.style, note: say }))
     yield* Ref.set(underWay, true)
 
     yield* progress.note(
@@ -193,7 +193,7 @@ export const openRun = Effect.fn("openRun")(function*(asked: RunRequest, say: Sa
       folder: run.path,
       events: run.file("tensorboard"),
       name: path.basename(run.path),
-      id: trackingId,
+      id: runId,
       from: before === undefined ? undefined : from.version,
       config: resolved,
       note: say
