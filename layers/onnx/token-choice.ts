@@ -67,8 +67,9 @@ export const draw = (scores: Scores, options: SamplingOptions, filters: Filters,
   return { id, logp: Math.log(plain[id]!), drawnLogp: Math.log(from[id]!) }
 }
 
-/** The likeliest tokens under the unfiltered policy at temperature 1 and their log p in nats, likeliest first. */
+/** The likeliest tokens under the unfiltered policy at temperature 1 and their log p in nats, likeliest first. @param count >= 0 */
 export const likeliest = ({ logits, probabilities }: Scores, count: number): ReadonlyArray<readonly [id: number, logp: number]> => {
+  if (count === 0) return [] // a client that wants the chosen token's alone
   const x = probabilities ?? logits!
   const best: Array<number> = []
   for (let id = 0; id < x.length; id++) {
