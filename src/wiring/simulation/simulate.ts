@@ -86,7 +86,7 @@ const makeTurnstile = (perMinute: number) => {
 export const simulate = Effect.fn("simulate")(function*(costs: Costs, machines: Machines, settings: PipelineConfig) {
   const { judgments, samplers } = machines
   const { maxStaleness, promptsPerStep } = settings
-  const cores = machines.cores === undefined ? unshared : makeCores(machines.cores)
+  const cores = machines.cores === undefined ? unshared : yield* makeCores(machines.cores)
   /** Seconds of work, of one machine each. */
   const spent = { sample: 0, render: 0, judge: 0, train: 0 }
   const work = (stage: keyof typeof spent, seconds: number) =>
@@ -161,4 +161,4 @@ export const simulate = Effect.fn("simulate")(function*(costs: Costs, machines: 
       staleness: (totals["pairs/age"] + totals["advantages/age"]) / measured
     } satisfies Simulated as Simulated
   })).pipe(Effect.provide(stages), Effect.orDie) // the fakes never fail
-})
+}, Effect.scoped)

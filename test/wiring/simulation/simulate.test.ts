@@ -22,7 +22,7 @@ describe("the virtual clock", () => {
 describe("shared cores", () => {
   it.live("are divided among what is under way", () =>
     inVirtualTime(Effect.gen(function*() {
-      const { work } = makeCores(2)
+      const { work } = yield* makeCores(2)
       const ended = (begin: number, seconds: number) =>
         Effect.delay(Effect.andThen(work(seconds), Clock.currentTimeMillis), 1000 * begin)
       // Alone until 1; then three share two cores until the second has its 2 seconds at 4; then each of two has a core.
@@ -30,7 +30,16 @@ describe("shared cores", () => {
         (yield* Effect.all([ended(0, 4), ended(1, 2), ended(1, 5)], { concurrency: "unbounded" })).map((ms) => Math.round(ms) / 1000),
         [5, 4, 7]
       )
-    })))
+    }).pipe(Effect.scoped)))
+
+  it.live("are given back by what is interrupted", () =>
+    inVirtualTime(Effect.gen(function*() {
+      const { work } = yield* makeCores(1)
+      const both = [Effect.timeoutOption(work(9), "2 seconds"), work(3)]
+      yield* Effect.all(both, { concurrency: "unbounded", discard: true })
+      // Half a core until 2, and then a whole one for the other 2 seconds.
+      assert.closeTo(yield* Clock.currentTimeMillis, 4000, 1e-3)
+    }).pipe(Effect.scoped)))
 })
 
 const costs: Costs = { sample: { fixed: 0, each: 0.1 }, render: 0.01, judge: 0.05, train: 0.5 }
