@@ -1,7 +1,7 @@
 /** How the next token of a row is chosen from what a graph says of it. Rows decoded together may be drawn in different ways. */
 import { type Filters, floorOf } from "../../src/engine/sampling/decoding.ts"
 import {
-  choose, isOfProbabilities, isPlain, logSumExp, narrowed, probabilities, type SamplingOptions
+  choose, isOfProbabilities, isPlain, keptOf, logSumExp, narrowed, type SamplingOptions
 } from "../../src/engine/sampling/sampling.ts"
 import { type Feeds, float32 } from "./session.ts"
 
@@ -57,12 +57,19 @@ export const draw = (scores: Scores, options: SamplingOptions, filters: Filters,
   const [first, second] = outputsOf(options, filters)
   if (first === "logits") {
     const logits = scores.logits!
-    const from = probabilities(logits, options, options.repetitionPenalty === 1 ? [] : seen())
-    const id = choose(from, uniform)
-    return { id, logp: logits[id]! - logSumExp(logits), drawnLogp: Math.log(from[id]!) }
+    const { ids, shares } = keptOf(logits, options, options.repetitionPenalty === 1 ? [] : seen())
+    const place = choose(shares, uniform)
+    const id = ids[place]!
+    return { id, logp: logits[id]! - logSumExp(logits), drawnLogp: Math.log(shares[place]!) }
   }
   const plain = scores.probabilities!
-  const from = second === undefined ? plain : second === "likely" ? scores.likely! : narrowed(scores.cooled!, options)
+  if (second === "cooled" && (options.topP < 1 || options.minP > 0)) {
+    const { ids, shares } = narrowed(scores.cooled!, options)
+    const place = choose(shares, uniform)
+    const id = ids[place]!
+    return { id, logp: Math.log(plain[id]!), drawnLogp: Math.log(shares[place]!) }
+  }
+  const from = second === undefined ? plain : scores[second]!
   const id = choose(from, uniform)
   return { id, logp: Math.log(plain[id]!), drawnLogp: Math.log(from[id]!) }
 }

@@ -15,7 +15,7 @@ import { openDecoder, openWeights, readParameters } from "../../src/model/model-
 import { trainerDefaults } from "../../src/wiring/trainer-defaults.ts"
 import { adamwStep, clipGradients, initialState, schedule } from "../../src/engine/training/adamw.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
-import { plain, probabilities } from "../../src/engine/sampling/sampling.ts"
+import { keptOf, plain } from "../../src/engine/sampling/sampling.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
 import { prefill } from "../../src/engine/sampling/decoding.ts"
 import { allLinear } from "../../src/engine/nets/transformer.ts"
@@ -230,7 +230,9 @@ it("token filters beside transformers, to 1e-6", () => {
   for (const { options: given, probabilities: expected } of cases) {
     const chosen = Object.fromEntries(Object.entries(names).flatMap(([theirs, own]) => theirs in given ? [[own, given[theirs]]] : []))
     assert.strictEqual(Object.keys(chosen).length, Object.keys(given).length, "every option of the case is known here")
-    const got = probabilities(Float32Array.from(logits), { ...plain, ...chosen }, seen)
+    const { ids, shares } = keptOf(Float32Array.from(logits), { ...plain, ...chosen }, seen)
+    const got = new Float64Array(logits.length)
+    ids.forEach((id, place) => (got[id] = shares[place]!))
     expected.forEach((x: number, i: number) => assert.approximately(got[i]!, x, 1e-6, `${JSON.stringify(given)} ${i}`))
   }
 })
