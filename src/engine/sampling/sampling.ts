@@ -133,19 +133,17 @@ const nthLargest = (x: Numbers, n: number): number => {
  * @param x >= 0, summing to 1
  */
 const nucleus = (x: Numbers, topP: number): Int32Array => {
-  const certain = Math.min((1 - topP) / x.length, largest(x))
-  const rest = new Float64Array(x.length)
-  let count = 0
+  const places = atLeast(x, Math.min((1 - topP) / x.length, largest(x)))
+  const rest = at(x, places)
   let sum = 0
-  for (let i = 0; i < x.length; i++) {
-    if (x[i]! >= certain) rest[count++] = x[i]!
-    else sum += x[i]!
-  }
-  const { equal, least } = cutOff(rest.subarray(0, count), 1 - topP - sum)
-  const places = new Int32Array(count)
+  for (let i = 0; i < rest.length; i++) sum += rest[i]!
+  const { equal, least } = cutOff(rest, sum - topP)
   let left = 0
   let skipped = 0
-  for (let i = 0; i < x.length; i++) if (x[i]! > least || (x[i] === least && skipped++ >= equal)) places[left++] = i
+  for (let i = 0; i < places.length; i++) {
+    const value = x[places[i]!]!
+    if (value > least || (value === least && skipped++ >= equal)) places[left++] = places[i]!
+  }
   return places.subarray(0, left)
 }
 
