@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto"
 import { Effect } from "effect"
 import { csvRows } from "./system/csv.ts"
+import { parquetRows } from "./system/parquet.ts"
 import { Prompt } from "./domain.ts"
 import { extensionOf, FileProblem, readText } from "./system/files.ts"
 import { random } from "./engine/random.ts"
@@ -44,12 +45,11 @@ export const embeddedPrompts = (heldOut: number): PromptSet => {
 }
 
 /**
- * The rows of a file of prompts, in their order: lines of .txt, `desc` or `prompt` of .csv, and rows of .json, .jsonl or
- * .ndjson (prompts/json-rows.ts). Columns or keys `category` and `id` go with them, and a row's requirements.
+ * The rows of a file of prompts, in their order: lines of .txt, `desc` or `prompt` of .csv, rows of .json, .jsonl or
+ * .ndjson (prompts/json-rows.ts), and columns of .parquet. Columns or keys `category` and `id` go with them, and a row's requirements.
  */
 export const readPromptRows = Effect.fn("readPromptRows")(function*(file: string) {
-  const text = yield* readText(file)
-  const rows = (yield* (parsers[extensionOf(file)] ?? lines)(file, text))
+  const rows = (extensionOf(file) === ".parquet" ? yield* parquet(file) : yield* (parsers[extensionOf(file)] ?? lines)(file, yield* readText(file)))
     .map(({ category, id, requirements, text }): PromptRow => ({
       text: text.trim(),
       category: category?.trim() || undefined,
@@ -113,6 +113,16 @@ const csv: Parser = (file, text) =>
     if (column < 0) return yield* new FileProblem({ message: `${file} needs a column named "prompt" or "desc".` })
     return rows.map((row) => ({ ...plainRow(row[column] ?? ""), category: row[category], id: row[id] }))
   })
+
+/** Those of MMSVGBench (`text`, `type`) and VectorGym (`text_caption`, `svg_id`, `sketch_category`) among them. */
+const columns = {
+  text: ["prompt", "desc", "description", "text", "text_caption"],
+  category: ["category", "type", "sketch_category"],
+  id: ["id", "svg_id"]
+}
+
+const parquet = (file: string) =>
+  Effect.map(parquetRows(file, columns, "text"), (rows) => rows.map(({ category, id, text = "" }): PromptRow => ({ ...plainRow(text), category, id })))
 
 const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": json, ".ndjson": json, ".json": json, ".csv": csv }
 

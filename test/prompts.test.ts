@@ -2,6 +2,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { random } from "../src/engine/random.ts"
 import { resolveConfig } from "../src/wiring/settings.ts"
 import { asksForText, embeddedPrompts, readPromptRows, readPrompts } from "../src/prompts.ts"
 import { combination, isHeldOut, parseCaption } from "../src/scenes/index.ts"
@@ -35,6 +36,41 @@ describe("prompts", () => {
     for (const kind of ["sizes", "relation", "count"]) assert.isAbove(share(train, kind), 0.18, kind)
     assert.isAbove(share(heldOut, "rider"), share(train, "rider") + 0.05)
   })
+
+  const golden = (name: string) => path.join(import.meta.dirname, "golden/parquet", name)
+
+  it.live.each([
+    ["mmsvgbench.parquet", [["A red heart.", "icon", undefined], ["A pelican on a bicycle, wide awake.", "illustration", undefined], ["Ein grünes Haus", "icon", undefined]]],
+    ["vectorgym.parquet", [["Two owls on a branch", "animals", "a1"], ["Two owls on a branch", "animals", "a1"], ["A bowl of soup", undefined, "b2"]]],
+    ["gzip.parquet", [["a sun", undefined, "7"], ["a moon", undefined, "8"]]]
+  ] as const)("of %s, as pyarrow wrote it", ([name, rows]) =>
+    Effect.map(readPromptRows(golden(name)), (read) => assert.deepStrictEqual(read.map(({ category, id, text }) => [text, category, id]), rows.map((row) => [...row]))))
+
+  it.live.each([
+    ["a text", "a cat\na hat\n", /is not|cannot be read as Parquet/],
+    ["nothing", "", /cannot be read as Parquet/]
+  ] as const)("a .parquet that is %s is refused in a sentence", ([, content, expected]) =>
+    Effect.map(Effect.flip(readPromptRows(written("p.parquet", content))), ({ message }) => assert.match(message, expected)))
+
+  it.live("a .parquet without a column of prompts is refused with those that it has", () =>
+    Effect.map(Effect.flip(readPromptRows(golden("no-prompts.parquet"))), ({ message }) =>
+      assert.match(message, /needs a column of texts named prompt or desc or .*, and has svg, tokens\.$/)))
+
+  it.live("a .parquet whose bytes are wrong is read or refused in a sentence, and soon", () =>
+    Effect.gen(function*() {
+      const whole = fs.readFileSync(golden("vectorgym.parquet"))
+      const next = random(3, 1)
+      for (let n = 0; n < 24; n++) {
+        const broken = Buffer.from(whole)
+        for (let k = 0; k < 6; k++) broken[Math.floor(next() * broken.length)] = Math.floor(256 * next())
+        // the metadata, at the end, decides most
+        if (n % 2 === 0) for (let k = 0; k < 3; k++) broken[broken.length - 9 - Math.floor(400 * next())] = 255
+        const file = path.join(work, `broken-${n}.parquet`)
+        fs.writeFileSync(file, broken)
+        const result = yield* Effect.exit(readPromptRows(file))
+        if (result._tag === "Failure") assert.match(String(result.cause), /broken-\d+\.parquet (cannot be read as Parquet|has|needs|took)/)
+      }
+    }))
 
   it.effect.each([
     ["p.txt", "a cat\r\n\n  a hat \na cat\n"],

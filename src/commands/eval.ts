@@ -27,7 +27,7 @@ export const evaluate = Command.make("eval", {
   model: Flags.model,
   revision: Flags.revision,
   prompts: Flag.String("prompts").pipe(
-    Flag.withDescription("prompts: a .txt, .csv, .json, .jsonl or .ndjson file, with a column or key `category` if it has one, or of SVGBench, Eval Protocol, SGP-CompBench or SArena; or `embedded`, the grammar's held-out ones"),
+    Flag.withDescription("prompts: a .txt, .csv, .parquet, .json, .jsonl or .ndjson file, with a column or key `category` if it has one, or of SVGBench, Eval Protocol, SGP-CompBench, SArena, MMSVGBench or VectorGym; or `embedded`, the grammar's held-out ones"),
     Flag.withDefault("embedded")
   ),
   limit: Flags.count("limit", 1e6).pipe(Flag.withDescription("the first so many of them"), Flag.withDefault(256)),

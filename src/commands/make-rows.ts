@@ -36,7 +36,7 @@ const writeDrawings = Effect.fnUntraced(function*(out: string, { drawings, id, p
 export const makeRows = Command.make("make-rows", {
   ...policyFlags,
   prompts: Flag.String("prompts").pipe(
-    Flag.withDescription("prompts: a .txt, .csv, .json, .jsonl or .ndjson file, or `embedded`, the grammar's training prompts"),
+    Flag.withDescription("prompts: a .txt, .csv, .parquet, .json, .jsonl or .ndjson file, or `embedded`, the grammar's training prompts"),
     Flag.withDefault("embedded")
   ),
   limit: Flags.count("limit", 1e6).pipe(Flag.withDescription("the first so many of them"), Flag.withDefault(1e6)),

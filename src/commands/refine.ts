@@ -31,7 +31,7 @@ export const refine = Command.make("refine", {
   texts: Argument.String("prompt").pipe(Argument.withDescription("what to draw"), Argument.variadic()),
   ...policyFlags,
   prompts: Flag.String("prompts").pipe(
-    Flag.withDescription("prompts instead of arguments: a .csv with `desc` and, if files should be called so, `id`; or a .txt, .json, .jsonl or .ndjson file"),
+    Flag.withDescription("prompts instead of arguments: a .csv with `desc` and, if files should be called so, `id`; or a .txt, .parquet, .json, .jsonl or .ndjson file"),
     Flag.optional
   ),
   limit: Flags.count("limit", 1e6).pipe(Flag.withDescription("the first so many of them"), Flag.withDefault(1e6)),

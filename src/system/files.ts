@@ -43,6 +43,13 @@ export const readBytes = (file: string): Effect.Effect<Buffer, FileProblem> =>
     catch: (cause) => new FileProblem({ message: `${file} cannot be read: ${explain(cause)}.` })
   })
 
+/** Bytes of a file. */
+export const fileSize = (file: string): Effect.Effect<number, FileProblem> =>
+  Effect.try({
+    try: () => fs.statSync(file),
+    catch: (cause) => new FileProblem({ message: `${file} cannot be read: ${explain(cause)}.` })
+  }).pipe(Effect.filterOrFail((stat) => stat.isFile(), () => new FileProblem({ message: `${file} is no file.` })), Effect.map(({ size }) => size))
+
 /** UTF-8 text. A binary file is a `FileProblem`, not a text with odd characters. */
 export const readText = Effect.fnUntraced(function*(file: string) {
   const bytes = yield* readBytes(file)

@@ -33,7 +33,7 @@ export const settings = {
     "policy: a Hugging Face checkpoint folder, a model of the Hub as owner/name or owner/name@revision, or `embedded`"
   ],
   model_revision: [orElse(Schema.String, ""), "branch, tag or commit of a policy of the Hub; empty takes main"],
-  prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .json, .jsonl or .ndjson file, or `embedded`"],
+  prompts: [orElse(Schema.NonEmptyString, "embedded"), "prompts: a .txt, .csv, .parquet, .json, .jsonl or .ndjson file, or `embedded`"],
   curriculum: [
     orElse(Schema.String, ""),
     "stages of prompts that widen when what is measured is satisfactory: a .yaml or .json file, or `embedded`; it replaces --prompts"
