@@ -63,7 +63,7 @@ describe.skipIf(versions === undefined)("10 steps here and on skyrl-tx", () => {
     ["DPO", { lossType: "sigmoid", beta: 0.1, labelSmoothing: 0, rpoAlpha: 4 }, { lessons: "preferences", pairs: "best-worst" }],
     ["GRPO", { lossType: "grpo", beta: 0.02, labelSmoothing: 0, epsilon: 0.2 }, { lessons: "advantages", reward: "win_rate", scaleRewards: "group" }]
   ]
-  it("losses and log-probabilities to 1e-3, and the same rise on held-out prompts; killed at step 5", async () => {
+  it("losses and log-probabilities to 1e-3, and the same rise on held-out prompts; killed in step 6", async () => {
     const free = await listening(http.createServer())
     const port = new URL(free.url).port
     await free.close()

@@ -2,5 +2,5 @@
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
-  test: { include: ["test/peers/*.test.ts"], testTimeout: 300_000, hookTimeout: 60_000, pool: "forks", maxWorkers: 1 }
+  test: { include: ["test/peers/*.test.ts"], testTimeout: 300_000, hookTimeout: 300_000, pool: "forks", maxWorkers: 1 }
 })
