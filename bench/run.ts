@@ -61,6 +61,8 @@ const read = (args: ReadonlyArray<string>) => {
     settings: {
       ...usual,
       ...(given.prompts === undefined ? {} : { prompts_per_step: whole("prompts", given.prompts, 1, 1024) }),
+      // In a warm-up the first update changes nothing, and a sampler in few bits would not be made anew.
+      warmup_steps: 0,
       sampler_precision: oneOf("precision", given.precision, ["auto", ...samplerPrecisions]),
       threads: whole("threads", given.threads, 0, 1024)
     }

@@ -119,7 +119,7 @@ const rowsOf = (title: string, { parts, seconds, secondsWithoutProfile, tokensPe
 export const tableOf = (r: Report): string => {
   const { limits: { decoding, training, ...limits }, machine, model, run } = r
   return [
-    `${model.name}: ${(model.parameters / 1e6).toFixed(1)} M parameters, drawn from in ${model.samplerPrecision}; ${run.prompts} prompts x ${run.drawingsAPrompt}, ${run.steps} steps, threads a run: ${run.threads}`,
+    `${model.name}: ${(model.parameters / 1e6).toFixed(1)} M parameters, drawn from in ${model.samplerPrecision}; ${run.prompts} x ${run.drawingsAPrompt} drawings a step; steps: ${run.steps}, threads of a run: ${run.threads}`,
     `${machine.processor}, ${machine.cores} cores, of which others used ${machine.coresUsedByOthers.toFixed(1)}; Node ${machine.node}, onnxruntime ${machine.onnxruntime}`,
     ...(r.stages === undefined ? [] : ["", "A step of the run by stage, seconds (they overlap)", `  ${stageNames.map((name) => `${name} ${short(r.stages![name])}`).join(", ")}`]),
     "",
