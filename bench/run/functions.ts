@@ -23,7 +23,7 @@ const frames: ReadonlyArray<readonly [part: CodePart, url: RegExp, name: RegExp]
 /** Undefined: inside of onnxruntime, where its sessions' own clocks are exact. */
 const partOf = (stack: ReadonlyArray<Profiler.ProfileNode["callFrame"]>): CodePart | undefined => {
   const native = stack.filter(({ url }) => url.includes("onnxruntime-node"))
-  if (native.length > 0) return native.some(({ functionName }) => functionName === "OnnxruntimeSessionHandler") ? "sessions" : undefined
+  if (native.length > 0) return native.some(({ functionName }) => /^(OnnxruntimeSessionHandler|dispose)$/.test(functionName)) ? "sessions" : undefined
   for (const { functionName, url } of stack) {
     const found = frames.find(([, ofUrl, ofName]) => ofUrl.test(url) && ofName.test(functionName))
     if (found !== undefined) return found[0]

@@ -72,19 +72,21 @@ const timed = async <A>(work: () => A | Promise<A>): Promise<Timed<A>> => {
   return { value, seconds, cpu: (system + user) / 1e6 }
 }
 
-/** One call as it goes from the main thread to a program's and back. */
-const call = async <A, B>(clock: Clock, asked: A, profile: boolean, run: (asked: A) => Promise<B>): Promise<B> => {
-  if (!profile) {
+/** One call as it goes from the main thread to a program's and back. @param sessions that are profiled; undefined: none */
+const call = async <A, B>(clock: Clock, asked: A, sessions: ReturnType<typeof watchSessions> | undefined, run: (asked: A) => Promise<B>): Promise<B> => {
+  if (sessions === undefined) {
     const { cpu, seconds, value } = await timed(() => run(asked))
     clock.wall += seconds
     clock.cpu += cpu
     return value
   }
   const there = await timed(() => structuredClone(asked))
+  const before = sessions.written()
   const { profile: stacks, value: { cpu, seconds, value } } = await sampled(() => timed(() => run(asked)))
   const back = await timed(() => structuredClone(value))
-  clock.wall += seconds
-  clock.cpu += cpu
+  const writing = sessions.written() - before
+  clock.wall += seconds - writing
+  clock.cpu += cpu - writing
   clock.messages += there.seconds + back.seconds
   for (const [part, own] of secondsByPart(stacks)) clock.code.set(part, (clock.code.get(part) ?? 0) + own)
   return value
@@ -142,7 +144,7 @@ export const measure = async (model: Profiled, asked: Asked, scratch: string): P
           stop: "</svg>",
           eosIds: tokenizer?.eosIds ?? []
         }
-        const groups = await call(sampling, asking, profile, (asking) => sampler.sample(asking))
+        const groups = await call(sampling, asking, sessions, (asking) => sampler.sample(asking))
         drawn += groups.flat().reduce((n, { ids }) => n + ids.length, 0)
         // One pair a prompt, as the run's best and worst: two drawings of each prompt are trained.
         const batch: Batch = {
@@ -150,7 +152,7 @@ export const measure = async (model: Profiled, asked: Asked, scratch: string): P
           examples: ids.map((_, n) => ({ members: [2 * n, 2 * n + 1], signal: 1, weight: 1 }))
         }
         trained += batch.sequences.reduce((n, { ids }) => n + ids.length, 0)
-        const stepped = await call(training, batch, profile, (batch) => trainer.step(batch))
+        const stepped = await call(training, batch, sessions, (batch) => trainer.step(batch))
         if ("notFinite" in stepped) throw new Error(stepped.notFinite)
         policy = stepped.parameters
         process.stderr.write(`  ${profile ? "with" : "without"} a profile: ${step === 0 ? "a first step, not counted" : `step ${step} of ${steps}`}\n`)

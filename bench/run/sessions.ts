@@ -40,15 +40,18 @@ export class ProfileCut extends Error {}
 /** Watches the sessions made from now on. Run `read` once they are released. */
 export const watchSessions = (folder: string) => {
   const all: Array<Watched> = []
+  let writing = 0
   profileSessions((graph) => {
     const file = path.join(folder, `session-${all.length}-`)
     const own: Watched = { kind: kindOf(graph), file, weightBytes: weightBytes(graph), runs: [], skipped: 0 }
     all.push(own)
-    return { filePrefix: file, ran: (milliseconds) => void own.runs.push(milliseconds / 1000) }
+    return { filePrefix: file, ran: (milliseconds) => void own.runs.push(milliseconds / 1000), wrote: (milliseconds) => void (writing += milliseconds / 1000) }
   })
   return {
     /** What ran until now does not count. */
     begin: () => all.forEach((own) => (own.skipped = own.runs.length)),
+    /** Seconds that went into writing profiles until now: no step would take them otherwise. */
+    written: () => writing,
     stop: () => profileSessions(undefined),
     read: async (): Promise<ReadonlyArray<SessionSeconds>> => {
       const read: Array<SessionSeconds> = []

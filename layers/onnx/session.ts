@@ -63,6 +63,8 @@ export interface SessionProfile {
   readonly filePrefix: string
   /** Called after each run. @param milliseconds that it took, the outputs' copies included */
   readonly ran: (milliseconds: number) => void
+  /** Called when the profile's file is written, as the session is released. @param milliseconds that it took: the profile's own */
+  readonly wrote: (milliseconds: number) => void
 }
 
 let profiled: ((graph: Graph) => SessionProfile) | undefined
@@ -160,7 +162,11 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
     release: async () => {
       if (released) return
       released = true
-      if (profile !== undefined) native.endProfiling()
+      if (profile !== undefined) {
+        const began = performance.now()
+        native.endProfiling()
+        profile.wrote(performance.now() - began)
+      }
       await native.release()
     }
   }
