@@ -2,6 +2,7 @@
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
  *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins] [serve] [trackers]
+ *     pnpm run bench run [flags]       where the seconds of a step go: see run.ts
  *     pnpm run bench learn [flags]     hours of training: see learn.ts
  */
 import { Effect } from "effect"
@@ -12,6 +13,7 @@ import { benchLearn } from "./learn.ts"
 import { benchMargins } from "./margins.ts"
 import { overlap } from "./overlap.ts"
 import { benchRenderer } from "./renderer.ts"
+import { benchRun } from "./run.ts"
 import { benchSampler } from "./sampler.ts"
 import { benchServe } from "./serve.ts"
 import { benchTrackers } from "./trackers.ts"
@@ -33,9 +35,10 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
 
 const asked = process.argv.slice(2)
 if (asked[0] === "learn") process.exit(await benchLearn(asked.slice(1)))
+if (asked[0] === "run") process.exit(await benchRun(asked.slice(1)))
 const unknown = asked.find((name) => !Object.hasOwn(parts, name))
 if (unknown !== undefined) {
-  console.error(`There is no benchmark "${unknown}": choose from ${Object.keys(parts).join(", ")}, or learn alone.`)
+  console.error(`There is no benchmark "${unknown}": choose from ${Object.keys(parts).join(", ")}, or run or learn alone.`)
   process.exit(1)
 }
 const results: Record<string, unknown> = {}

@@ -64,7 +64,7 @@ export const writeRandomCheckpoint = (folder: string, c: DecoderConfig): void =>
   fs.writeFileSync(
     path.join(folder, "config.json"),
     JSON.stringify({
-      model_type: "qwen3",
+      model_type: c.family,
       vocab_size: c.vocab,
       hidden_size: c.hidden,
       intermediate_size: c.intermediate,
@@ -84,7 +84,7 @@ export const writeRandomCheckpoint = (folder: string, c: DecoderConfig): void =>
  * One float32 product [512, 1024] x [1024, 3072], the best of many: what the machine can do today, in GF a second and in GF
  * a second of processor time.
  */
-const matmulPeak = async (threads: number): Promise<{ readonly wall: number; readonly cpu: number }> => {
+export const matmulPeak = async (threads: number): Promise<{ readonly wall: number; readonly cpu: number }> => {
   const [m, k, n] = [512, 1024, 3072]
   const g = new Graph()
   const x = g.input("x", "float32", [m, k])

@@ -55,23 +55,25 @@ export const graphs = {
   /** Policy and reference in one session: two would each map the weights, and each page would count twice. */
   objective: (spec: TrainerSpec): Graph => {
     const g = new Graph()
-    const objective = objectiveOf(spec.objective)
-    const { concentrations, logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true, objective.concentrations?.(spec.objective))
-    const zeros = g.input("zeros", "float32", ["sequence"])
-    const segments = g.input("segments", "int64", ["token"])
-    const logps = sumBySequence(g, tokens, segments, zeros)
-    const referenceTokens = objective.reference(spec.objective) ? logpsOf(g, spec, referenceWeights(spec), false).logps : undefined
-    const reference = referenceTokens === undefined ? zeros : sumBySequence(g, referenceTokens, segments, zeros)
-    const lengths = g.input("lengths", "float32", ["sequence"])
-    const loss = objective.loss(g, spec.objective, { tokens, segments, logps, reference, referenceTokens, concentrations, lengths })
-    g.output("loss", loss)
-    g.output("logps", logps)
-    g.output("tokens", tokens)
-    if (referenceTokens !== undefined) {
-      g.output("reference", reference)
-      g.output("reference_tokens", referenceTokens)
-    }
-    if (concentrations !== undefined) g.output("concentrations", concentrations)
-    return withGradients(g, spec, loss, stream)
+    return g.within("objective", () => {
+      const objective = objectiveOf(spec.objective)
+      const { concentrations, logps: tokens, stream } = logpsOf(g, spec, trainableWeights(spec), true, objective.concentrations?.(spec.objective))
+      const zeros = g.input("zeros", "float32", ["sequence"])
+      const segments = g.input("segments", "int64", ["token"])
+      const logps = sumBySequence(g, tokens, segments, zeros)
+      const referenceTokens = objective.reference(spec.objective) ? logpsOf(g, spec, referenceWeights(spec), false).logps : undefined
+      const reference = referenceTokens === undefined ? zeros : sumBySequence(g, referenceTokens, segments, zeros)
+      const lengths = g.input("lengths", "float32", ["sequence"])
+      const loss = objective.loss(g, spec.objective, { tokens, segments, logps, reference, referenceTokens, concentrations, lengths })
+      g.output("loss", loss)
+      g.output("logps", logps)
+      g.output("tokens", tokens)
+      if (referenceTokens !== undefined) {
+        g.output("reference", reference)
+        g.output("reference_tokens", referenceTokens)
+      }
+      if (concentrations !== undefined) g.output("concentrations", concentrations)
+      return withGradients(g, spec, loss, stream)
+    })
   }
 }

@@ -55,8 +55,9 @@ export const recomputing = (g: Graph, kept: ReadonlyArray<Value>): (node: Node, 
       const known = copies.get(x)
       if (known !== undefined) return known
       if (x.node === undefined || !isAgain(x.node)) return x
-      const made = g.emitAll(x.node.op, x.node.inputs.map((y) => y && input(y)), x.node.attributes)
-      x.node.outputs.forEach((y, i) => copies.set(y, made[i]!))
+      const { attributes, inputs, op, outputs, part } = x.node
+      const made = g.within(part, () => g.emitAll(op, inputs.map((y) => y && input(y)), attributes))
+      outputs.forEach((y, i) => copies.set(y, made[i]!))
       return copies.get(x)!
     }
     return read

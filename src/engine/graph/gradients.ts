@@ -33,12 +33,14 @@ export const gradients = (
     const { vjp } = ops[node.op]
     if (dy === undefined || vjp === "stop" || !leads.has(node.outputs[0]!)) continue
     const read = reading(node, dy)
-    const inputs = node.inputs.map((x) => x && read(x)) as ReadonlyArray<Value>
-    vjp(g, dy, inputs, node.outputs.map(read), node.attributes).forEach((dx, i) => {
-      const x = node.inputs[i]
-      if (dx === undefined || x === undefined || !leads.has(x)) return
-      const known = soFar.get(x)
-      soFar.set(x, known === undefined ? dx : g.add(known, dx)) // used twice: its derivatives add up
+    g.within(node.part, () => {
+      const inputs = node.inputs.map((x) => x && read(x)) as ReadonlyArray<Value>
+      vjp(g, dy, inputs, node.outputs.map(read), node.attributes).forEach((dx, i) => {
+        const x = node.inputs[i]
+        if (dx === undefined || x === undefined || !leads.has(x)) return
+        const known = soFar.get(x)
+        soFar.set(x, known === undefined ? dx : g.add(known, dx)) // used twice: its derivatives add up
+      })
     })
   }
   return wrt.map((x) => soFar.get(x))

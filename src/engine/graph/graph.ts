@@ -25,8 +25,17 @@ export interface Value {
   readonly node: Node | undefined
 }
 
+/**
+ * What a node of a language model works for, so that a profile can say what its seconds go to: looking up embeddings; the frozen or
+ * trained matrices of the layers; low-rank factors beside them; queries, keys, values and what is made of them; norms, activations
+ * and sums between; scores of the next token over the vocabulary; the loss. A derivative works for what it is the derivative of.
+ */
+export type Part = "embedding" | "weights" | "adapters" | "attention" | "norms" | "head" | "objective"
+
 export interface Node {
   readonly op: OpName
+  /** Undefined where nobody asks. The encoded node's name begins with it. */
+  readonly part: Part | undefined
   readonly inputs: ReadonlyArray<Value | undefined>
   readonly attributes: Attributes
   readonly outputs: ReadonlyArray<Value>
@@ -57,6 +66,7 @@ export class Graph {
   readonly #shapes = new Map<string, Value>()
   readonly #fixed = new Set<Value>()
   #count = 0
+  #part: Part | undefined
 
   /** A tensor fed at each run; a second call with the same name returns the same one. */
   input(name: string, dtype: DType, shape: Shape): Value {
@@ -81,6 +91,17 @@ export class Graph {
     this.#weights.set(name, value)
     this.#fixed.add(value)
     return value
+  }
+
+  /** All that is emitted meanwhile works for this part; a part inside of another counts. */
+  within<A>(part: Part | undefined, emit: () => A): A {
+    const before = this.#part
+    this.#part = part
+    try {
+      return emit()
+    } finally {
+      this.#part = before
+    }
   }
 
   /** Whether it is a tensor of the checkpoint, a constant, or made only of these: the same in every run. */
@@ -115,7 +136,7 @@ export class Graph {
   /** Adds one node and returns all its outputs. */
   emitAll(op: OpName, inputs: ReadonlyArray<Value | undefined>, attributes: Attributes = {}): ReadonlyArray<Value> {
     const made = ops[op].infer(inputs.filter((x) => x !== undefined), attributes)
-    const node: { -readonly [K in keyof Node]: Node[K] } = { op, inputs, attributes, outputs: [] }
+    const node: { -readonly [K in keyof Node]: Node[K] } = { op, part: this.#part, inputs, attributes, outputs: [] }
     node.outputs = made.map(({ dtype, shape }) => ({ name: `${op}_${this.#count++}`, dtype, shape, node }))
     this.nodes.push(node)
     if (inputs.every((x) => x === undefined || this.#fixed.has(x))) for (const y of node.outputs) this.#fixed.add(y)

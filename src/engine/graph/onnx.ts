@@ -17,7 +17,7 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema
 } from "onnx-buf"
-import type { DType, Graph, Initializer, Node, Value } from "./graph.ts"
+import type { DType, Graph, Initializer, Node, Part, Value } from "./graph.ts"
 import { ops } from "./ops.ts"
 import { encodedInputs, reachable } from "./run-order.ts"
 
@@ -53,12 +53,14 @@ const nodeProto = (node: Node, used: ReadonlySet<Value>) =>
   create(NodeProtoSchema, {
     opType: ops[node.op].as?.[0] ?? node.op,
     domain: ops[node.op].domain ?? "",
-    name: node.outputs[0]!.name,
+    name: inPart(node.part, node.outputs[0]!.name),
     input: encodedInputs(node).map((x) => x?.name ?? ""),
     // The first output is required; a later one that nobody reads is left out, and so never computed.
     output: trimmed(node.outputs.map((y, i) => (i === 0 || used.has(y) ? y.name : ""))),
     attribute: attributesOf(node)
   })
+
+const inPart = (part: Part | undefined, name: string): string => (part === undefined ? name : `${part}/${name}`)
 
 const trimmed = (names: ReadonlyArray<string>): Array<string> =>
   names.slice(0, names.findLastIndex((name) => name !== "") + 1)
@@ -107,7 +109,7 @@ const tensorProto = ({ bytes, value }: Initializer, locationOf: (file: string) =
 export const encodeModel = (g: Graph, locationOf = (file: string): string => file): Uint8Array => {
   const { initializers, nodes, used } = reachable(g)
   const renamed = g.outputs.map(({ name, value }) =>
-    create(NodeProtoSchema, { opType: "Identity", name: `output_${name}`, input: [value.name], output: [name] })
+    create(NodeProtoSchema, { opType: "Identity", name: inPart(value.node?.part, `output_${name}`), input: [value.name], output: [name] })
   )
   return toBinary(
     ModelProtoSchema,

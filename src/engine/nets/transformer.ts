@@ -192,7 +192,7 @@ export const rowsOf = (g: Graph, c: DecoderConfig, positions: Value, length: num
     return [g.constant(cos, shape), g.constant(sin, shape)] as const
   }
   const angles = byLayer(c, tables(c.ropeTheta, c.ropeScaling), (s) => tables(s.ropeTheta, undefined))
-  return { positions, batchTime: g.emit("Shape", [positions]), angles }
+  return { positions, batchTime: g.within("attention", () => g.emit("Shape", [positions])), angles }
 }
 
 /**
@@ -282,23 +282,32 @@ export const blocks = (
 ): { readonly x: Value; readonly stream: ReadonlyArray<Value> } => {
   const { postNorms, scaledEmbeddings } = traits[c.family]
   const stream: Array<Value> = []
-  const rowsOfTable = p.rows("model.embed_tokens.weight", [c.vocab, c.hidden], ids)
-  const embedded = ids.shape.length === 1 ? rowsOfTable : g.reshape(rowsOfTable, ["batch_time", c.hidden])
-  let x = scaledEmbeddings ? g.scale(embedded, Math.sqrt(c.hidden)) : embedded
-  for (let i = 0; i < c.layers; i++) {
-    stream.push(x)
+  const first = g.within("embedding", () => {
+    const rowsOfTable = p.rows("model.embed_tokens.weight", [c.vocab, c.hidden], ids)
+    const embedded = ids.shape.length === 1 ? rowsOfTable : g.reshape(rowsOfTable, ["batch_time", c.hidden])
+    return scaledEmbeddings ? g.scale(embedded, Math.sqrt(c.hidden)) : embedded
+  })
+  const layer = (i: number, x: Value): Value => {
     const at = `model.layers.${i}`
     const normed = (name: string, y: Value) => norm(g, p, c, `${at}.${name}_layernorm`, y, c.hidden)
-    const context = attend(i, project(g, p, c, rows, i, normed("input", x)))
-    const attended = p.linear(`${at}.self_attn.o_proj`, mergeHeads(g, c, rows, context), c.hidden)
+    const input = normed("input", x)
+    const context = g.within("attention", () => mergeHeads(g, c, rows, attend(i, project(g, p, c, rows, i, input))))
+    const attended = p.linear(`${at}.self_attn.o_proj`, context, c.hidden)
     // With post-norms, "post_attention" is one of them; otherwise the name is that of the feed-forward layer's input
     // norm.
-    x = g.add(x, postNorms ? normed("post_attention", attended) : attended)
-    const fed = feedForward(g, p, c, `${at}.mlp`, normed(postNorms ? "pre_feedforward" : "post_attention", x))
-    x = g.add(x, postNorms ? normed("post_feedforward", fed) : fed)
+    const between = g.add(x, postNorms ? normed("post_attention", attended) : attended)
+    const fed = feedForward(g, p, c, `${at}.mlp`, normed(postNorms ? "pre_feedforward" : "post_attention", between))
+    return g.add(between, postNorms ? normed("post_feedforward", fed) : fed)
   }
-  stream.push(x)
-  return { x: norm(g, p, c, "model.norm", x, c.hidden), stream }
+  return g.within("norms", () => {
+    let x = first
+    for (let i = 0; i < c.layers; i++) {
+      stream.push(x)
+      x = layer(i, x)
+    }
+    stream.push(x)
+    return { x: norm(g, p, c, "model.norm", x, c.hidden), stream }
+  })
 }
 
 /** The table that turns x into logits. */
@@ -349,9 +358,11 @@ export const forward = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
   const rows = { ...rowsOf(g, c, positions, length), packing }
   const { stream, x } = blocks(g, p, c, rows, ids, (layer, projections) => withinCall(g, mask(layer))(projections))
   // Only positions that predict a trained token are multiplied with the vocabulary: prompts cost no logits.
-  const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
-  const targets = g.input("targets", "int64", ["token"])
-  return { ...predictions(g, p, c, weights, predicting, targets, derivative, concentrated), stream }
+  return g.within("head", () => {
+    const predicting = g.emit("Gather", [x, g.input("rows", "int64", ["token"])])
+    const targets = g.input("targets", "int64", ["token"])
+    return { ...predictions(g, p, c, weights, predicting, targets, derivative, concentrated), stream }
+  })
 }
 
 /** A trained table needs the derivative of every logit. */

@@ -16,14 +16,22 @@ export interface Filters {
  * `inverse_temperature` [row, 1]; and if there is a filter `likely`, what it leaves of that by `min_p` [row, 1]
  * in [0, 1], for which `floorOf` has the feed.
  */
-const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value, row: string, { minP }: Filters): void => {
-  const logits = p.times(unembeddingName(c), x, c.vocab)
-  g.output("logits", logits)
-  g.output("probabilities", g.emit("Softmax", [logits]))
-  const cooled = g.emit("Softmax", [g.mul(logits, g.input("inverse_temperature", "float32", [row, 1]))])
-  g.output("cooled", cooled)
-  if (minP) g.output("likely", likely(g, cooled, g.input("min_p", "float32", [row, 1])))
-}
+const outputScores = (g: Graph, p: ParameterSource, c: DecoderConfig, x: Value, row: string, { minP }: Filters): void =>
+  g.within("head", () => {
+    const logits = p.times(unembeddingName(c), x, c.vocab)
+    g.output("logits", logits)
+    g.output("probabilities", g.emit("Softmax", [logits]))
+    const cooled = g.emit("Softmax", [g.mul(logits, g.input("inverse_temperature", "float32", [row, 1]))])
+    g.output("cooled", cooled)
+    if (minP) g.output("likely", likely(g, cooled, g.input("min_p", "float32", [row, 1])))
+  })
+
+/** The call's keys and values, all layers one after the other. */
+const outputCache = (g: Graph, keys: ReadonlyArray<Value>, values: ReadonlyArray<Value>): void =>
+  g.within("attention", () => {
+    g.output("keys", g.concat(keys, 0))
+    g.output("values", g.concat(values, 0))
+  })
 
 /** What `min_p` is fed: a hair less, so that what is equal to the floor is over it. */
 export const floorOf = (minP: number): number => minP * (1 - 1e-6)
@@ -54,9 +62,9 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
     values.push(projections.v)
     return withinCall(g, mask(layer))(projections)
   })
-  outputScores(g, p, c, g.emit("Gather", [x, g.input("last", "int64", ["batch"])]), "batch", filters)
-  g.output("keys", g.concat(keys, 0))
-  g.output("values", g.concat(values, 0))
+  const last = g.within("head", () => g.emit("Gather", [x, g.input("last", "int64", ["batch"])]))
+  outputScores(g, p, c, last, "batch", filters)
+  outputCache(g, keys, values)
 }
 
 /**
@@ -85,7 +93,8 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
   const promptAttention = shared ? attentionToPrompts(g, c) : undefined
   const cut = (x: Value, from: Value, to: Value, name: number | string) =>
     g.emit("Slice", [x, from, to, g.ints([4])], { axis: 4, to: ["row", c.kvHeads, groups, 1, name].join() })
-  const own = g.emit("Slice", [g.emit("Shape", [mask(0)]), g.ints([4]), g.ints([5]), g.ints([0])], { axis: 0, start: 4, end: 5 })
+  const own = g.within("attention", () =>
+    g.emit("Slice", [g.emit("Shape", [mask(0)]), g.ints([4]), g.ints([5]), g.ints([0])], { axis: 0, start: 4, end: 5 }))
   const keys: Array<Value> = []
   const values: Array<Value> = []
   const { x } = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
@@ -105,8 +114,7 @@ export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: num
     return prompts === undefined ? ofAll : g.add(ofAll, prompts.mix(cut(shares, self, g.ints([2 ** 31]), "T")))
   })
   outputScores(g, p, c, x, "row", filters)
-  g.output("keys", g.concat(keys, 0))
-  g.output("values", g.concat(values, 0))
+  outputCache(g, keys, values)
 }
 
 /**

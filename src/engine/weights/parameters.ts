@@ -181,13 +181,17 @@ export const parameterSource = (
     product?.(name, x, out) ?? g.emit("Gemm", [x, get(name, [out, Number(x.shape[1])])], { transB: 1 })
   const linear = (module: string, x: Value, out: number, bias = false): Value => {
     const width = Number(x.shape[1])
-    const plain = times(`${module}.weight`, x, out)
-    const base = bias ? g.add(plain, get(`${module}.bias`, [out])) : plain
+    const base = g.within("weights", () => {
+      const plain = times(`${module}.weight`, x, out)
+      return bias ? g.add(plain, get(`${module}.bias`, [out])) : plain
+    })
     const factors = lora === anyAdapter ? { r: `rank of ${module}`, scale: 1 } : lora && factorsOf(lora, module)
     if (factors === undefined) return base
     const { A, B } = loraNames(module)
-    const low = g.emit("Gemm", [x, factor(A, [factors.r, width])], { transB: 1, alpha: factors.scale })
-    return g.emit("Gemm", [low, factor(B, [out, factors.r]), base], { transB: 1 })
+    return g.within("adapters", () => {
+      const low = g.emit("Gemm", [x, factor(A, [factors.r, width])], { transB: 1, alpha: factors.scale })
+      return g.emit("Gemm", [low, factor(B, [out, factors.r]), base], { transB: 1 })
+    })
   }
   return { get, rows, slices, times, linear }
 }
