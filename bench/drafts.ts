@@ -95,24 +95,26 @@ const ofEmbedded = async (threads: number) => {
   return { rows, forwards }
 }
 
-/** Keeps to what was drawn before, right or wrong as the forwards of the other model were. */
-class Foretold {
-  readonly #forwards: ReadonlyArray<Forward>
-  #next = 0
-  constructor(forwards: ReadonlyArray<Forward>) {
-    this.#forwards = forwards
-  }
+/** Token t of a sequence that begins with this one. */
+const foretold = (first: number, t: number, vocab: number): number => (t === 0 ? first : hash32(first, t) % vocab)
 
-  /** @param known what each sequence goes on with, by its first tokens */
-  drafts(known: ReadonlyArray<ReadonlyArray<number>>): NonNullable<Decoding["drafts"]> {
-    const propose = (ids: ReadonlyArray<number>, room = most): ReadonlyArray<number> => {
-      const { drafted, right } = this.#forwards[this.#next++ % this.#forwards.length]!
-      const all = known.find((one) => ids.every((id, t) => one[t] === id))!
-      const draft = all.slice(ids.length, ids.length + Math.min(drafted, room))
-      return draft.map((id, t) => (t < right ? id : id === 0 ? 1 : 0))
-    }
-    return { propose } as Drafts
+/** Draws as any does, but goes on with what is foretold: a random model would not, and in 8 bits not always with what it drew before. */
+class Foretold extends Sequence {
+  override draw(...args: Parameters<Sequence["draw"]>): void {
+    super.draw(...args)
+    this.ids.push(foretold(this.seed, this.ids.length - 1, args[0].probabilities!.length))
+    this.ids.splice(-2, 1)
   }
+}
+
+/** Right or wrong as these forwards were. */
+const asIn = (forwards: ReadonlyArray<Forward>, vocab: number): Decoding["drafts"] => {
+  let next = 0
+  const propose = (ids: ReadonlyArray<number>, room = most): ReadonlyArray<number> => {
+    const { drafted, right } = forwards[next++ % forwards.length]!
+    return Array.from({ length: Math.min(drafted, room) }, (_, t) => (foretold(ids[0]!, ids.length + t, vocab) + (t < right ? 0 : 1)) % vocab)
+  }
+  return { propose } as Drafts
 }
 
 /** @param batches sequences together */
@@ -141,7 +143,7 @@ const of06B = async (forwards: ReadonlyArray<Forward>, batches: ReadonlyArray<nu
     for (const batch of batches) {
       const asked: Asked = { ids: Array.from({ length: 64 }, (_, t) => hash32(t) % config.vocab), options, eosIds: [], stops: [], limit: 400 }
       const begun = async (drafts?: Decoding["drafts"]) => {
-        const sequences = Array.from({ length: batch }, (_, seed) => new Sequence(asked, seed))
+        const sequences = Array.from({ length: batch }, (_, seed) => new Foretold(asked, seed))
         const decoding = new DecodingBatch({
           config, prefill: sessions.prefill, decode: drafts === undefined ? sessions.decode : sessions.verify, drafts, filters, parameters: {},
           shared: "held", textOf: () => ""
@@ -149,7 +151,7 @@ const of06B = async (forwards: ReadonlyArray<Forward>, batches: ReadonlyArray<nu
         await decoding.admit(sequences, [])
         return { decoding, sequences }
       }
-      const count = (sequences: ReadonlyArray<Sequence>) => sequences.reduce((n, { ids }) => n + ids.length, 0)
+      const count = (sequences: ReadonlyArray<Foretold>) => sequences.reduce((n, { ids }) => n + ids.length, 0)
       /** Tokens a second of so many forwards after the first. */
       const rate = async ({ decoding, sequences }: Awaited<ReturnType<typeof begun>>, times: number) => {
         const [before, start] = [count(sequences), performance.now()]
@@ -157,12 +159,7 @@ const of06B = async (forwards: ReadonlyArray<Forward>, batches: ReadonlyArray<nu
         return (count(sequences) - before) / (performance.now() - start) * 1000
       }
       const times = 16
-      const perRound = Math.ceil(times * repetitions * 2.5) + 40
-      const known = await begun()
-      while (Math.min(...known.sequences.map(({ ids }) => ids.length)) < Math.min(390, perRound)) await known.decoding.advance()
-      const foretold = new Foretold(forwards)
-      const drafts = foretold.drafts(known.sequences.map(({ ids }) => ids))
-      const [one, several] = [await begun(), await begun(drafts)]
+      const [one, several] = [await begun(), await begun(asIn(forwards, config.vocab))]
       const [read, kept] = [{ n: 0 }, { n: 0 }]
       const { others, ratio, typical } = await rounds({
         one: () => rate(one, times),

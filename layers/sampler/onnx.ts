@@ -50,7 +50,8 @@ export interface SamplerOnnxOptions {
 /**
  * Tokens are drawn several at a time where a draft has foretold them; which tokens, and from which distribution, stays the
  * same. Log-probabilities may differ in their last bits from those drawn one by one, because another number of tokens is read
- * together; a token differs where its random number is that near the border of two. A resumed run has the same drafts, and so every bit.
+ * together, and by more where that changes how an activation is rounded to 8 bits; a token differs where its random number is that
+ * near the border of two. A resumed run has the same drafts, and so every bit.
  */
 export interface DraftsFrom {
   /** Most tokens of a draft, >= 1. */
