@@ -1,11 +1,16 @@
 /** Drafts change how fast tokens are drawn, not which. */
+import * as path from "node:path"
+import { Effect } from "effect"
 import { assert, describe, it } from "vitest"
 import { type SampleCall, type Sampled, SamplerProgram, type SamplerSpec } from "../../../layers/onnx/sampler-program.ts"
 import { hash32 } from "../../../src/engine/random.ts"
 import { plain, type SamplingOptions } from "../../../src/engine/sampling/sampling.ts"
 import { defaultFormat, promptIds } from "../../../src/model/tokenizer/tokenizer.ts"
+import { quantizedWeights } from "../../../src/model/quantized-weights.ts"
+import { scratchFolder } from "../../support/scratch-folder.ts"
 import { checkpoint, lora, parameters, tokenizer } from "../../support/embedded-policy.ts"
 
+const work = scratchFolder("drafts-in-few-bits")
 const texts = ["a red circle", "a blue square over a green one"]
 const call = (firstSeed: number, options: SamplingOptions = plain, changes: Partial<SampleCall> = {}): SampleCall => ({
   prompts: texts.map((text, n) => ({ ids: promptIds(tokenizer, defaultFormat, text), seeds: [0, 1, 2].map((i) => firstSeed + 10 * n + i) })),
@@ -89,5 +94,22 @@ describe("drafts", () => {
     const history = { key: 1, completions: none!.map(({ ids }) => ids) }
     const drafted = await drawn(stops.map((changes) => call(0, plain, { ...changes, history })), { draftTokens: 8 })
     stops.forEach((stop, n) => same(drafted[n]!, alone[n]!, JSON.stringify(stop)))
+  }, 60_000)
+
+  it.each(["int8", "int4", "dynamic_int8"] as const)("weights in %s are read several tokens at a time too", async (precision) => {
+    const cache = path.join(work, precision)
+    const quantized = await Effect.runPromise(quantizedWeights(checkpoint, { precision, cache, progress: () => Effect.succeed(() => Effect.void) }))
+    const changes = { quantized, measureGap: false, sharePrompts: true }
+    const [alone] = await drawn([call(0)], changes)
+    const history = { key: 1, completions: alone!.map(({ ids }) => ids) }
+    const [drafted] = await drawn([call(0, plain, { history })], { ...changes, draftTokens: 5 })
+    assert.isAbove(perForward(drafted!), 1.5)
+    // Activations are rounded to 8 bits: a last bit may become a step of them, and another token.
+    let compared = 0
+    drafted!.forEach(({ ids, logps }, i) => {
+      const own = alone![i]!
+      for (let t = 0; t < ids.length && ids[t] === own.ids[t]; t++, compared++) assert.closeTo(logps[t]!, own.logps[t]!, 0.05)
+    })
+    assert.isAbove(compared, 100)
   }, 60_000)
 })
