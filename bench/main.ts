@@ -1,12 +1,13 @@
 /**
  * `pnpm run bench`: figures as ratios within one run, medians, one JSON object on stdout; what is measured now on stderr.
  *
- *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [margins] [serve] [trackers]
+ *     pnpm run bench [sampler] [trainer] [steps] [renderer] [overlap] [judge] [faults] [decoder] [drafts] [margins] [serve] [trackers]
  *     pnpm run bench run [flags]       where the seconds of a step go: see run.ts
  *     pnpm run bench learn [flags]     hours of training: see learn.ts
  */
 import { Effect } from "effect"
 import { benchDecoder } from "./decoder.ts"
+import { benchDrafts } from "./drafts.ts"
 import { benchFaults } from "./faults.ts"
 import { benchJudge } from "./judge.ts"
 import { benchLearn } from "./learn.ts"
@@ -28,6 +29,7 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   judge: benchJudge,
   faults: benchFaults,
   decoder: () => benchDecoder(),
+  drafts: () => benchDrafts(),
   margins: benchMargins,
   serve: benchServe,
   trackers: benchTrackers

@@ -39,6 +39,8 @@ export class Candidate extends Schema.Class<Candidate>("vequinox/Candidate")({
   drawnLogps: Schema.optionalKey(Schema.Array(Schema.Finite)),
   /** `logps` under the unquantized policy. Only some candidates of a quantized sampler have it. */
   exactLogps: Schema.optionalKey(Schema.Array(Schema.Finite)),
+  /** Times that the policy was run to draw it, where a draft can save some. */
+  forwards: Schema.optionalKey(Schema.Int),
   /** Prefill and completion as text: what the renderer is given. */
   svg: Schema.String,
   finish: Finish

@@ -7,10 +7,10 @@ import type { Finish } from "../../src/domain.ts"
 import type { DecoderConfig } from "../../src/engine/nets/transformer.ts"
 import { uniformAt } from "../../src/engine/random.ts"
 import type { Filters } from "../../src/engine/sampling/decoding.ts"
+import type { Drafts } from "../../src/engine/sampling/drafts.ts"
 import type { SamplingOptions } from "../../src/engine/sampling/sampling.ts"
-import { padTo } from "../../src/engine/weights/tensor.ts"
-import { KeyValueCache } from "./kv-cache.ts"
-import { maskFeeds } from "./sequences.ts"
+import { KeyValueCache, type Taken } from "./kv-cache.ts"
+import { PromptReader } from "./prompt-reader.ts"
 import { type Feeds, int64, type Session } from "./session.ts"
 import { type ReadPrompt, SharedPrompts } from "./shared-prompts.ts"
 import { draw, likeliest, readingOf, type Scores, scoresOf } from "./token-choice.ts"
@@ -46,6 +46,8 @@ export class Sequence {
   readonly top: Array<ReadonlyArray<readonly [id: number, logp: number]>> = []
   finish: Finish = "length"
   done = false
+  /** Times that the model was run for it, its prompt included: with drafts fewer than tokens. */
+  forwards = 0
   readonly #xml: XmlWatch | undefined
   readonly #watched: number
   #tail = ""
@@ -80,8 +82,9 @@ export interface Decoding {
   readonly config: DecoderConfig
   /** Reads prompts (`prefill` of src/engine/sampling/decoding.ts). */
   readonly prefill: Session
-  /** Reads one token a row (`decode` there). */
+  /** Reads one token a sequence (`decode` there); with drafts, one and its draft (`verify`). */
   readonly decode: Session
+  readonly drafts?: Drafts | undefined
   readonly filters: Filters
   /** The trainable parameters that both sessions read. */
   readonly parameters: Feeds
@@ -127,13 +130,14 @@ export class DecodingBatch {
       else this.#cache.begin(places[i]!, prompts, at, sequence.asked.ids.length)
       this.#rows[places[i]!] = sequence
       sequence.draw(scores, this.#with.filters, this.#with.textOf)
+      sequence.forwards++
     })
     this.#hold(read)
   }
 
-  /** One more token for every open sequence. */
+  /** One more token for every open sequence; with drafts, one more and what was drafted right. */
   async advance(): Promise<void> {
-    const { config, decode, filters, parameters, textOf } = this.#with
+    const { config, decode, drafts, filters, parameters } = this.#with
     const left = [...this.#rows.keys()].filter((r) => !this.#rows[r]!.done)
     if (left.length === 0) return
     // Finished rows cost as much as open ones: once there are many, the open rows continue without them.
@@ -143,19 +147,45 @@ export class DecodingBatch {
       this.#hold(this.#reader.known)
     }
     this.#cache.trim()
-    const rows = this.#rows
-    const { feeds, outputs } = readingOf(rows.map(({ asked }) => asked.options), filters)
+    const runs = this.#rows.map((row) => this.#toRead(row))
+    const tokens = runs.flatMap((run, r) => run.map((id, t) => ({ id, row: this.#rows[r]!, before: this.#rows[r]!.ids.length - 1 + t })))
+    const { feeds, outputs } = readingOf(tokens.map(({ row }) => row.asked.options), filters)
     const out = await decode.run({
       ...parameters,
       ...feeds,
-      ...this.#cache.feeds(),
-      ...this.#shared?.feeds(rows.map(({ asked, ids }) => ({ prompt: asked, tokens: ids.length - 1 }))),
-      ids: int64([rows.length], rows.map(({ ids }) => ids.at(-1)!)),
-      positions: int64([rows.length, 1], rows.map(({ asked, ids }) => asked.ids.length + ids.length - 1))
+      ...(drafts === undefined ? this.#cache.feeds() : this.#cache.feedsOf(runs.map(({ length }) => length))),
+      ...this.#shared?.feeds(tokens.map(({ before, row }) => ({ prompt: row.asked, tokens: before }))),
+      ids: int64([tokens.length], tokens.map(({ id }) => id)),
+      positions: int64([tokens.length, 1], tokens.map(({ before, row }) => row.asked.ids.length + before))
     }, [...outputs, "keys", "values"])
-    this.#cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array, (r) => !rows[r]!.done)
     const scores = scoresOf(out, config.vocab)
-    rows.forEach((row, r) => row.done || row.draw(scores(r), filters, textOf))
+    const taken: Array<Taken> = []
+    let from = 0
+    runs.forEach((run, row) => {
+      const count = this.#draw(this.#rows[row]!, run, (t) => scores(from + t))
+      if (count > 0) taken.push({ row, from, count })
+      from += run.length
+    })
+    this.#cache.push(out["keys"]!.data as Float32Array, out["values"]!.data as Float32Array, taken)
+  }
+
+  /** A sequence's last token, and a draft of what follows it. */
+  #toRead({ asked, done, ids }: Sequence): ReadonlyArray<number> {
+    const { drafts } = this.#with
+    if (drafts === undefined) return [ids.at(-1)!]
+    return done ? [] : [ids.at(-1)!, ...drafts.propose(ids, asked.limit - ids.length - 1)]
+  }
+
+  /**
+   * Draws a token after each one read, as long as that is the token that was drawn before.
+   *
+   * @returns how many were drawn, which is how many of those read are the sequence's
+   */
+  #draw(row: Sequence, read: ReadonlyArray<number>, scores: (t: number) => Scores): number {
+    let count = 0
+    while (!row.done && count < read.length && row.ids.at(-1) === read[count]) row.draw(scores(count++), this.#with.filters, this.#with.textOf)
+    if (count > 0) row.forwards++
+    return count
   }
 
   /** Every prompt of the batch, in the order of its first row. */
@@ -167,66 +197,6 @@ export class DecodingBatch {
 /** The waiting sequences that take places now. Several are filled at a time: prompts are read faster together. */
 export const takeNext = (waiting: Array<Sequence>, open: number, places: number): Array<Sequence> =>
   open === 0 || places - open >= Math.ceil(places / 8) ? waiting.splice(0, places - open) : []
-
-/** A prompt that was read: its number among those read with it, and the scores of its first new token. */
-interface Read extends ReadPrompt {
-  readonly scores: Scores
-}
-
-/** Prompt tokens, padding included, that are read in one run. */
-const tokensARun = 2048
-
-/** Reads prompts as they are needed, several in one run, and keeps them until all their sequences have begun. */
-class PromptReader {
-  readonly #with: Decoding
-  #known = new Map<Asked, Read>()
-
-  constructor(decoding: Decoding) {
-    this.#with = decoding
-  }
-
-  async read(sequences: ReadonlyArray<Sequence>, later: ReadonlyArray<Sequence>): Promise<(prompt: Asked) => Read> {
-    const wanted = new Set([...sequences, ...later].map(({ asked }) => asked))
-    this.#known = new Map([...this.#known].filter(([asked]) => wanted.has(asked)))
-    const missing = [...new Set(sequences.map(({ asked }) => asked))].filter((asked) => !this.#known.has(asked))
-    for (let from = 0; from < missing.length;) {
-      let to = from + 1
-      let time = missing[from]!.ids.length
-      for (; to < missing.length; to++) {
-        const longer = Math.max(time, missing[to]!.ids.length)
-        if (longer * (to + 1 - from) > tokensARun) break
-        time = longer
-      }
-      await this.#run(missing.slice(from, to), time)
-      from = to
-    }
-    return this.known
-  }
-
-  readonly known = (prompt: Asked): Read => this.#known.get(prompt)!
-
-  async #run(wanted: ReadonlyArray<Asked>, time: number): Promise<void> {
-    const { config, filters, parameters, prefill } = this.#with
-    const shape = [wanted.length, time]
-    const { feeds, outputs } = readingOf(wanted.map(({ options }) => options), filters)
-    const out = await prefill.run({
-      ...parameters,
-      ...feeds,
-      ids: int64(shape, wanted.flatMap(({ ids }) => padTo(ids, time))),
-      positions: int64(shape, wanted.flatMap(() => Array.from({ length: time }, (_, t) => t))),
-      ...maskFeeds(config, time),
-      last: int64([wanted.length], wanted.map(({ ids }, n) => n * time + ids.length - 1))
-    }, [...outputs, "keys", "values"])
-    const scores = scoresOf(out, config.vocab)
-    const prompts = {
-      keys: out["keys"]!.data as Float32Array,
-      values: out["values"]!.data as Float32Array,
-      count: wanted.length,
-      time
-    }
-    wanted.forEach((asked, at) => this.#known.set(asked, { prompts, at, scores: scores(at) }))
-  }
-}
 
 /** Checks whether a growing text can still become well-formed XML. */
 class XmlWatch {

@@ -4,7 +4,7 @@
  * every run). If rows share a prompt, the cache holds only what comes after it.
  */
 import type { DecoderConfig } from "../../src/engine/nets/transformer.ts"
-import { type Feed, type Feeds, float32 } from "./session.ts"
+import { type Feed, type Feeds, float32, int64 } from "./session.ts"
 
 /** Keys and values of some prompts, as `prefill` returns them. */
 export interface PrefilledPrompts {
@@ -13,6 +13,13 @@ export interface PrefilledPrompts {
   readonly values: Float32Array
   readonly count: number
   readonly time: number
+}
+
+/** What a row keeps of the tokens of a run: `count` of them, from number `from` on. */
+export interface Taken {
+  readonly row: number
+  readonly from: number
+  readonly count: number
 }
 
 /** The fewest places a cache grows by, tokens. */
@@ -83,14 +90,35 @@ export class KeyValueCache {
 
   /** What `decode` reads, without a place for the new token. Rows see everything they hold, or a sliding window of it. */
   feeds(): Feeds {
+    return this.#withMask(0, [...this.#lengths.keys()].map((row) => ({ row, place: 0 })))
+  }
+
+  /** What `verify` reads. @param counts tokens that each row reads in this run, at least one of all */
+  feedsOf(counts: ReadonlyArray<number>): Feeds {
+    const time = Math.max(...counts)
+    const read = counts.flatMap((count, row) => Array.from({ length: count }, (_, place) => ({ row, place })))
+    const places = Array.from({ length: counts.length * time }, () => 0)
+    read.forEach(({ place, row }, n) => (places[row * time + place] = n))
+    return {
+      ...this.#withMask(time, read),
+      read: int64([counts.length, time], places),
+      read_at: int64([read.length], read.map(({ place, row }) => row * time + place))
+    }
+  }
+
+  /** @param time places of a run's own tokens that a token may see @param read each token, and which it is of its row's */
+  #withMask(time: number, read: ReadonlyArray<{ readonly row: number; readonly place: number }>): Feeds {
     const { sliding } = this.#c
-    const rows = this.#lengths.length
+    const width = this.#capacity + time
     const mask = (window: number) => {
-      const seen = new Float32Array(rows * this.#capacity).fill(-1e9)
-      this.#lengths.forEach((length, row) =>
-        seen.fill(0, row * this.#capacity + Math.max(0, length + 1 - window), row * this.#capacity + length)
-      )
-      return float32([rows, 1, 1, 1, this.#capacity], seen)
+      const seen = new Float32Array(read.length * width).fill(-1e9)
+      read.forEach(({ place, row }, n) => {
+        const length = this.#lengths[row]!
+        const first = Math.max(0, length + place + 1 - window)
+        seen.fill(0, n * width + Math.min(first, length), n * width + length)
+        if (time > 0) seen.fill(0, n * width + this.#capacity + Math.max(0, first - length), n * width + this.#capacity + place + 1)
+      })
+      return float32([read.length, 1, 1, 1, width], seen)
     }
     this.#feeds ??= this.#arrays()
     return { ...this.#feeds, mask: mask(Infinity), ...(sliding === undefined ? {} : { sliding_mask: mask(sliding.window) }) }
@@ -108,25 +136,26 @@ export class KeyValueCache {
   }
 
   /**
-   * Stores one new token's keys and values, each [layers, row, kvHeads, 1, D], for the rows that go on: one that has ended takes no
-   * more room, however long it keeps its place.
+   * Stores keys and values of new tokens, each [layers, token, kvHeads, 1, D]. A row that takes none, as one that has ended, takes
+   * no more room, however long it keeps its place.
    */
-  push(keys: Float32Array, values: Float32Array, goesOn: (row: number) => boolean): void {
+  push(keys: Float32Array, values: Float32Array, taken: ReadonlyArray<Taken>): void {
     const { headDim, kvHeads, layers } = this.#c
-    const rows = this.#lengths.length
-    const open = [...this.#lengths.keys()].filter(goesOn)
-    this.#reserve(Math.max(...open.map((row) => this.#lengths[row]!)) + 1)
+    const tokens = keys.length / (layers * kvHeads * headDim)
+    this.#reserve(Math.max(...taken.map(({ count, row }) => this.#lengths[row]! + count)))
     for (let i = 0; i < layers; i++) {
-      for (const row of open) {
-        for (let head = 0; head < kvHeads; head++) {
-          const start = ((i * rows + row) * kvHeads + head) * headDim
-          const at = ((row * kvHeads + head) * this.#capacity + this.#lengths[row]!) * headDim
-          this.#keys[i]!.set(keys.subarray(start, start + headDim), at)
-          this.#values[i]!.set(values.subarray(start, start + headDim), at)
+      for (const { count, from, row } of taken) {
+        for (let n = 0; n < count; n++) {
+          for (let head = 0; head < kvHeads; head++) {
+            const start = ((i * tokens + from + n) * kvHeads + head) * headDim
+            const at = ((row * kvHeads + head) * this.#capacity + this.#lengths[row]! + n) * headDim
+            this.#keys[i]!.set(keys.subarray(start, start + headDim), at)
+            this.#values[i]!.set(values.subarray(start, start + headDim), at)
+          }
         }
       }
     }
-    for (const row of open) this.#lengths[row]!++
+    for (const { count, row } of taken) this.#lengths[row]! += count
   }
 
   /** Gives back the room of long rows that have left, once it is at least half of all: every change copies everything. */

@@ -14,7 +14,8 @@ import { isSmall } from "../../src/engine/training/memory.ts"
 import { hash32 } from "../../src/engine/random.ts"
 import { isPlain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
-import { decode, type Filters, prefill } from "../../src/engine/sampling/decoding.ts"
+import { decode, type Filters, prefill, verify } from "../../src/engine/sampling/decoding.ts"
+import { Drafts } from "../../src/engine/sampling/drafts.ts"
 import { forward } from "../../src/engine/nets/transformer.ts"
 import { type Asked, DecodingBatch, Sequence, takeNext } from "./decoding-batch.ts"
 import { sequenceFeeds } from "./sequences.ts"
@@ -39,6 +40,8 @@ export interface SamplerSpec {
    * large model.
    */
   readonly sharePrompts?: boolean | undefined
+  /** Most tokens of a draft that are read with the last one drawn. Default 0: tokens are read one by one. */
+  readonly draftTokens?: number | undefined
   /** Text of every token of the vocabulary, for the stop string. */
   readonly tokenTexts: ReadonlyArray<string>
   readonly device: Device
@@ -58,6 +61,15 @@ export interface SampleCall {
   readonly eosIds: ReadonlyArray<number>
   /** How each answer begins. If given, an answer stops as soon as it can no longer become well-formed XML. */
   readonly wellFormedAfter?: string | undefined
+  /** What drafts are made of. Without it they are empty. */
+  readonly history?: DraftHistory | undefined
+}
+
+/** Earlier completions, newest first. */
+export interface DraftHistory {
+  /** Equal keys mean equal completions. */
+  readonly key: number
+  readonly completions: ReadonlyArray<ReadonlyArray<number>>
 }
 
 export interface Sampled {
@@ -67,18 +79,21 @@ export interface Sampled {
   /** log p of each under what it was drawn from, if temperature or filters make that another. */
   readonly drawnLogps?: ReadonlyArray<number>
   readonly finish: Finish
+  /** Times that the model was run for it, its prompt included; absent if nothing is drafted, and that is once a token. */
+  readonly forwards?: number
   /** `logps` under the original weights, if `logps` come from fewer bits: for one candidate a call. */
   readonly exactLogps?: ReadonlyArray<number>
 }
 
 /** `exact`: whole sequences under the original weights. */
-type Name = "prefill" | "decode" | "exact"
+type Name = "prefill" | "decode" | "verify" | "exact"
 
 export class SamplerProgram {
   readonly #spec: SamplerSpec
   readonly #sessions = new Sessions((name: Name) => this.#open(name))
   /** Hash of the adapter that the decoding session holds. */
   #held = ""
+  #drafts: { readonly key: number; readonly of: Drafts } | undefined
 
   constructor(spec: SamplerSpec) {
     this.#spec = spec
@@ -108,12 +123,13 @@ export class SamplerProgram {
     const exact = await this.#exactLogps(call, groups.flat())
     return groups.map((group) =>
       group.map((sequence) => {
-        const { drawnLogps, finish, ids, logps } = sequence
+        const { drawnLogps, finish, forwards, ids, logps } = sequence
         return {
           ids,
           logps,
           finish,
           ...(isPlain(call.options) ? {} : { drawnLogps }),
+          ...(this.#drafting ? { forwards } : {}),
           ...(exact?.sequence === sequence ? { exactLogps: exact.logps } : {})
         }
       })
@@ -132,12 +148,13 @@ export class SamplerProgram {
     return this.#sessions.release()
   }
 
-  async #batch({ parameters, prompts }: SampleCall): Promise<DecodingBatch> {
+  async #batch({ history, parameters, prompts }: SampleCall): Promise<DecodingBatch> {
     const { checkpoint: { config }, tokenTexts } = this.#spec
     return new DecodingBatch({
       config,
       prefill: await this.#sessions.get("prefill"),
       decode: await this.#decoding(parameters),
+      drafts: this.#drafting ? this.#draftsOf(history) : undefined,
       filters: this.#filters,
       parameters: feedsOf(parameters),
       shared: !this.#shares ? "no" : prompts.some(({ seeds }) => seeds.length > 1) ? "held" : "empty",
@@ -154,17 +171,30 @@ export class SamplerProgram {
     return sharePrompts
   }
 
+  get #drafting(): boolean {
+    return (this.#spec.draftTokens ?? 0) > 0
+  }
+
+  #draftsOf({ completions, key }: DraftHistory = { key: -1, completions: [] }): Drafts {
+    if (this.#drafts?.key === key) return this.#drafts.of
+    const of = new Drafts(completions, { most: this.#spec.draftTokens!, vocab: this.#spec.checkpoint.config.vocab })
+    this.#drafts = { key, of }
+    return of
+  }
+
   /**
    * With a quantized model, the session holds the adapter and is made again for another adapter. That takes a second or
    * two, which some hundred tokens pay back. In float32 it would take many seconds, and an adapter is small beside the
    * weights.
    */
   async #decoding(adapter: Parameters): Promise<Session> {
-    if (this.#spec.quantized === undefined || bytesOf(adapter) > heldBytes) return this.#sessions.get("decode")
+    // With drafts, one graph reads all: the weights are prepared once.
+    const name = this.#drafting ? "verify" : "decode"
+    if (this.#spec.quantized === undefined || bytesOf(adapter) > heldBytes) return this.#sessions.get(name)
     const digest = digestOf(adapter)
-    if (digest !== this.#held) await this.#sessions.drop("decode")
+    if (digest !== this.#held) await this.#sessions.drop(name)
     this.#held = digest
-    return this.#sessions.get("decode", (name) => this.#open(name, adapter))
+    return this.#sessions.get(name, (name) => this.#open(name, adapter))
   }
 
   async #open(name: Name, adapter?: Parameters): Promise<Session> {
@@ -173,7 +203,7 @@ export class SamplerProgram {
     const g = new Graph()
     if (name === "exact") g.output("logps", forward(g, checkpoint.config, { ...weights, quantized: undefined }, maxLength, false).logps)
     else if (name === "prefill") prefill(g, checkpoint.config, weights, maxLength, this.#filters)
-    else decode(g, checkpoint.config, weights, maxLength, this.#filters, this.#shares)
+    else (name === "verify" ? verify : decode)(g, checkpoint.config, weights, maxLength, this.#filters, this.#shares)
     return createSession(g, {
       device,
       spinning,

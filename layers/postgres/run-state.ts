@@ -2,7 +2,7 @@
 import { Effect, Layer } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { RunState, RunStateFailed, type StoredPreference } from "../../src/stages/RunState.ts"
-import { decodeCheckpoints, decodeReports } from "../store/run-state.ts"
+import { completionsIn, decodeCheckpoints, decodeReports } from "../store/run-state.ts"
 import type { PostgresFailed } from "./db.ts"
 import { type RunDb, RunPostgres } from "./run-postgres.ts"
 
@@ -49,6 +49,9 @@ const preferences = `
   WHERE p.run = $1 AND p.id > $2::text::bigint
   ORDER BY p.id LIMIT ${page}`
 
+const earlier = `
+  SELECT completion_ids FROM candidates WHERE run = $1 AND step < $2 ORDER BY step DESC, prompt_id COLLATE "C", idx LIMIT ${page} OFFSET $3`
+
 const stateFailed = <A>(work: Effect.Effect<A, PostgresFailed>) => Effect.mapError(work, ({ message }) => new RunStateFailed({ message }))
 
 export const layer = Layer.effect(
@@ -85,6 +88,17 @@ export const layer = Layer.effect(
           }
           full = found.length === page
         }
+      }),
+      completionsBefore: Effect.fnUntraced(function*(step, tokens) {
+        const completions: Array<ReadonlyArray<number>> = []
+        for (let left = tokens, full = true; full && left > 0;) {
+          const found = yield* read(({ rows, run }) => rows(earlier, [run, step, completions.length]))
+          const more = completionsIn(found, left)
+          completions.push(...more)
+          left -= more.reduce((n, { length }) => n + length, 0)
+          full = found.length === page
+        }
+        return completions
       }),
       count: (fault) => write((db) => countFault(db, fault, 1)),
       faults: read(({ rows, run }) =>

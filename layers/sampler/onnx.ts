@@ -1,13 +1,15 @@
 /** Sampler: continuous batched decoding with onnxruntime, in few bits or in float32 (layers/onnx/sampler-program.ts). */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Ref } from "effect"
 import type { DecoderCheckpoint } from "../../src/model/model-folder.ts"
 import { parameterCount, samplerBytes } from "../../src/engine/training/memory.ts"
 import type { LoraConfig } from "../../src/engine/weights/parameters.ts"
 import { autoPrecision, type SamplerPrecision } from "../../src/engine/weights/quantization.ts"
+import { historyTokens } from "../../src/engine/sampling/drafts.ts"
 import { plain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
 import type { QuantizeOptions } from "../../src/model/quantized-weights.ts"
 import { candidateSeed, Sampler, SamplerFailed, type SampleRequest } from "../../src/stages/Sampler.ts"
 import type { PolicyTokenizer, PromptFormat } from "../../src/model/tokenizer/tokenizer.ts"
+import type { DraftHistory } from "../onnx/sampler-program.ts"
 import type { Device } from "../onnx/session.ts"
 import { reserveDecoding } from "../onnx/reserve-decoding.ts"
 import { OnnxRuntime, startProgram } from "../onnx/runtime.ts"
@@ -41,6 +43,21 @@ export interface SamplerOnnxOptions {
   readonly cache: string
   /** Shows the progress of quantizing. */
   readonly quantizing: QuantizeOptions["progress"]
+  /** Default: tokens are drawn one by one. */
+  readonly drafts?: DraftsFrom | undefined
+}
+
+/**
+ * Tokens are drawn several at a time where a draft has foretold them; which tokens, and from which distribution, stays the
+ * same. Log-probabilities may differ in their last bits from those drawn one by one, because another number of tokens is read
+ * together, and by more where that changes how an activation is rounded to 8 bits; a token differs where its random number is that
+ * near the border of two. A resumed run has the same drafts, and so every bit.
+ */
+export interface DraftsFrom {
+  /** Most tokens of a draft, >= 1. */
+  readonly tokens: number
+  /** What the run has drawn for steps before this version, newest first: the same whenever it is asked (RunState.completionsBefore). */
+  readonly history: (version: number, tokens: number) => Effect.Effect<ReadonlyArray<ReadonlyArray<number>>, SamplerFailed>
 }
 
 /**
@@ -51,10 +68,10 @@ export const layer = (options: SamplerOnnxOptions) =>
   Layer.effect(
     Sampler,
     Effect.gen(function*() {
-      const { checkpoint, format, lora, maxLength, maxNewTokens, sampling, stop, tokenizer } = options
+      const { checkpoint, drafts, format, lora, maxLength, maxNewTokens, sampling, stop, tokenizer } = options
       const runtime = yield* OnnxRuntime
       const precision = yield* precisionOf(options, runtime.device)
-      const bytes = (rows: number) => samplerBytes(checkpoint.config, rows, maxLength, precision)
+      const bytes = (rows: number) => samplerBytes(checkpoint.config, rows, maxLength, precision, 1 + (drafts?.tokens ?? 0))
       const { maxNumSeqs, quantized } = yield* reserveDecoding("sampler", { ...options, precision }, bytes)
       const tokenTexts = yield* tokenizing(() => tokenizer.tokenTexts).pipe(
         Effect.mapError(({ message }) => new SamplerFailed({ message }))
@@ -66,11 +83,13 @@ export const layer = (options: SamplerOnnxOptions) =>
         maxLength,
         filters: { minP: sampling.minP > 0 },
         maxNumSeqs,
+        draftTokens: drafts?.tokens,
         tokenTexts,
         device: runtime.device,
         spinning: runtime.spinning,
         threads: runtime.threads
       })
+      const history = yield* historyOf(drafts)
       const sample = Effect.fn("Sampler.sample")(
         function*({ form, k, policy, prompts, seed, step, temperature }: SampleRequest) {
           const asked = { ...format, ...form }
@@ -85,6 +104,7 @@ export const layer = (options: SamplerOnnxOptions) =>
             maxNewTokens,
             stop: form?.stop ?? stop,
             eosIds: tokenizer.eosIds,
+            history: form === undefined ? yield* history(policy.version) : undefined, // drawings foretell drawings
             wellFormedAfter: options.stopMalformed && asked.prefill === format.prefill ? format.prefill : undefined
           })
           return yield* tokenizing(() => groups.map((group, n) =>
@@ -99,6 +119,19 @@ export const layer = (options: SamplerOnnxOptions) =>
       return Sampler.of({ name: "onnx", sample, room: roomIn(options) })
     })
   )
+
+/** What drafts are made of under a version; that of the last one is kept. */
+const historyOf = Effect.fnUntraced(function*(drafts: DraftsFrom | undefined) {
+  const known = yield* Ref.make<DraftHistory | undefined>(undefined)
+  return Effect.fnUntraced(function*(version: number) {
+    if (drafts === undefined) return undefined
+    const last = yield* Ref.get(known)
+    if (last?.key === version) return last
+    const history = { key: version, completions: yield* drafts.history(version, historyTokens) }
+    yield* Ref.set(known, history)
+    return history
+  })
+})
 
 const precisionOf = ({ checkpoint, lora, maxNumSeqs, precision }: SamplerOnnxOptions, device: Device) => {
   if (precision === "auto") {

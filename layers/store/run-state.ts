@@ -19,6 +19,21 @@ export const decodeReports = Schema.decodeUnknownSync(Schema.Array(Report))
 const Checkpoint = Schema.Struct({ step: Schema.Int, sha256: Schema.String, seconds: Schema.Finite })
 export const decodeCheckpoints = Schema.decodeUnknownSync(Schema.Array(Checkpoint))
 
+const completionOf = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Schema.Finite)))
+
+/** Until they have so many tokens together. @param rows newest first, each with `completion_ids` */
+export const completionsIn = (rows: Iterable<Readonly<Record<string, unknown>>>, tokens: number): Array<ReadonlyArray<number>> => {
+  const completions: Array<ReadonlyArray<number>> = []
+  let left = tokens
+  for (const { completion_ids: json } of rows) {
+    if (left <= 0) break
+    const ids = completionOf(json)
+    completions.push(ids)
+    left -= ids.length
+  }
+  return completions
+}
+
 const count = (db: DatabaseSync, fault: string, times: number): void => {
   if (times === 0) return
   db.prepare("INSERT INTO faults VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count").run(fault, times)
@@ -82,6 +97,9 @@ export const layer = Layer.effect(
         read((db) => {
           for (const row of db.prepare(preferences).iterate()) use(row as unknown as StoredPreference)
         }),
+      completionsBefore: (step, tokens) =>
+        read((db) =>
+          completionsIn(db.prepare("SELECT completion_ids FROM candidates WHERE step < ? ORDER BY step DESC, prompt_id, idx").iterate(step), tokens)),
       count: (fault) => write((db) => count(db, fault, 1)),
       faults: read((db) =>
         Object.fromEntries(db.prepare("SELECT name, count FROM faults ORDER BY name").all().map(({ count, name }) => [String(name), Number(count)]))),

@@ -59,6 +59,12 @@ export class RunState extends Context.Service<RunState, {
   readonly reports: Effect.Effect<ReadonlyArray<StoredReport>, RunStateFailed>
   /** In the order in which they were put. */
   readonly eachPreference: (use: (preference: StoredPreference) => void) => Effect.Effect<void, RunStateFailed>
+  /**
+   * Tokens of the candidates of rollouts before this step: the newest rollouts first, in each by prompt id and index; about as
+   * many as have `tokens` tokens together. Once policy version `step` is published, the answer is always the same: those
+   * rollouts were stored before it was (pipeline.ts, rule 2), and a resumed run that makes them again makes the same.
+   */
+  readonly completionsBefore: (step: number, tokens: number) => Effect.Effect<ReadonlyArray<ReadonlyArray<number>>, RunStateFailed>
   readonly count: (fault: string) => Effect.Effect<void, RunStateFailed>
   readonly faults: Effect.Effect<Readonly<Record<string, number>>, RunStateFailed>
   /** US dollars of all calls that may have been charged; undefined where none was made. */

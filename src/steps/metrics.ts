@@ -50,6 +50,13 @@ const precisionMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, numb
   }
 }
 
+/** What drafts save: 1 if nothing was drafted right. */
+const draftMetrics = (drawings: ReadonlyArray<Drawing>): Record<string, number> => {
+  const drafted = drawings.flatMap(({ candidate: { completionIds, forwards } }) => forwards === undefined ? [] : [{ forwards, tokens: completionIds.length }])
+  const total = (of: (drawing: (typeof drafted)[number]) => number) => drafted.reduce((n, drawing) => n + of(drawing), 0)
+  return drafted.length === 0 ? {} : { "sampling/tokens_per_forward": total(({ tokens }) => tokens) / total(({ forwards }) => forwards) }
+}
+
 /** What the two orders of a pair say about the judge itself. */
 const orderMetrics = (verdicts: ReadonlyArray<Verdict>): Record<string, number> => {
   const places = verdicts.flatMap((verdict) => (verdict.places === undefined ? [] : [verdict.places]))
@@ -116,7 +123,8 @@ const rewardMetrics = (options: RewardOptions, pairs: ReadonlyArray<JudgedPair>,
  * - `judge/terms/*`: the mean score of a blend's term, in its own unit.
  * - `curriculum/*`: what the course of prompts says (curriculum/course.ts).
  * - `policyVersion`: the version the drawings come from.
- * - `sampling/*`: only if the sampler is quantized, measured on one candidate of each batch.
+ * - `sampling/sampling_logp_difference/*`: only if the sampler is quantized, measured on one candidate of each batch.
+ *   `sampling/tokens_per_forward`: only with drafts, tokens drawn a forward of a candidate.
  * - `pairs/preferences`, `advantages/made`: made from this rollout. `.../trained`: came out of the buffer. `.../age`:
  *   versions.
  * - `reward*`, `frac_reward_zero_std`, `completions/*` (tokens): TRL's, only where advantages are learned from. A reward is a
@@ -155,6 +163,7 @@ const outcomeOf = (
       "judge/cost_usd": asked.reduce((total, { costUsd = 0 }) => total + costUsd, 0),
       ...drawingMetrics(drawings),
       ...precisionMetrics(drawings),
+      ...draftMetrics(drawings),
       "pairs/total": possible.length,
       "pairs/duplicate": count(possible, isDuplicate),
       "pairs/invalid": count(verdicts, ({ outcome }) => outcome === "invalid"),

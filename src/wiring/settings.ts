@@ -93,6 +93,7 @@ export const settings = {
   max_new_tokens: [orElse(int(1, 1e6), 160), "longest drawing, tokens"],
   max_length: [orElse(int(2, 1e6), 256), "longest prompt and drawing together, tokens"],
   max_num_seqs: [orElse(int(1, 1e6), 128), "most candidates decoded together; fewer if memory is short"],
+  draft_tokens: [orElse(int(0, 64), 0), "most tokens that are guessed from the run's earlier drawings and read in one run of the model; those that would have been drawn are kept, so drawings stay the same; 0 guesses none"],
   sampler_precision: [
     orElse(Schema.Literals(["auto", ...samplerPrecisions]), "auto"),
     "precision of the weights that draw candidates; auto takes 8 bits for large models under a LoRA on the CPU, else float32"
@@ -355,6 +356,7 @@ const notTogether = (c: TrainConfig, given: Readonly<Record<string, unknown>>): 
   if (c.store === "postgres" && c.storage_path !== "") return "storage_path copies a run's run.db, and store postgres keeps the run in a database, which has copies of its own: leave one of the two out."
   const elsewhere = samplerServerProblem(c, given) ?? tinkerProblem(c, given) ?? jobProblem(c, given)
   if (elsewhere !== undefined) return elsewhere
+  if (c.draft_tokens > 0 && c.sampler !== "onnx") return `draft_tokens is about drawing in this process, and sampler ${c.sampler} draws on servers: leave it out, or give --sampler onnx.`
   const names = lossNames(c.loss_type)
   if (names.length === 1 && c.loss_weights.length > 0) {
     return `loss_weights weighs the losses of a list, and loss_type names ${names[0]!} alone: leave it out, or name several.`

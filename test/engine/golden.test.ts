@@ -153,7 +153,9 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
     { sharePrompts: false, maxNumSeqs: 8, k: 2 },
     { sharePrompts: true, maxNumSeqs: 8, k: 2 },
     { sharePrompts: true, maxNumSeqs: 3, k: 2 }, // prompts come and go
-    { sharePrompts: true, maxNumSeqs: 8, k: 1 } // none is worth sharing
+    { sharePrompts: true, maxNumSeqs: 8, k: 1 }, // none is worth sharing
+    { sharePrompts: false, maxNumSeqs: 8, k: 2, draftTokens: 3 },
+    { sharePrompts: true, maxNumSeqs: 3, k: 2, draftTokens: 6 }
   ])("the sampler's log-probabilities are the trainer's, to 1e-4 nats (adapter on, %o)", async ({ k, ...how }) => {
     const spec = await setUp(true, false)
     const sampler = new SamplerProgram({ checkpoint: spec.checkpoint, lora, maxLength: 64, tokenTexts: [], ...how, ...cpu })
@@ -162,15 +164,20 @@ describe.each(["qwen3", "qwen2", "llama", "gemma3_text"])("%s beside transformer
       { ids: rows[1]!, seeds: [3, 4].slice(0, k) },
       { ids: rows[0]!, seeds: [7, 8].slice(0, k) }
     ]
-    const out = await sampler.sample({
+    const call = {
       prompts,
       parameters: spec.parameters,
       options: plain,
       maxNewTokens: 40, // past the first growth of the cache
       stop: "</svg>",
       eosIds: [5] // rows that are done leave the cache
-    })
+    }
+    const alone = await sampler.sample(call)
+    const history = { key: 0, completions: alone.flat().map(({ ids }) => ids) }
+    const out = how.draftTokens === undefined ? alone : await sampler.sample({ ...call, history })
     await sampler.release()
+    assert.deepStrictEqual(out.flat().map(({ ids }) => ids), history.completions)
+    if (how.draftTokens !== undefined) assert.isTrue(out.flat().some(({ forwards = 0, ids }) => 2 * forwards < ids.length))
     const sampled = out.flatMap((group, n) => group.map((row) => ({ ...row, prompt: prompts[n]!.ids })))
     const trainer = new Trainer(spec)
     const logps = await trainer.logps(

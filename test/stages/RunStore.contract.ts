@@ -12,7 +12,7 @@ import { PreferenceBuffer } from "../../src/stages/PreferenceBuffer.ts"
 import { RunState, type StoredPreference } from "../../src/stages/RunState.ts"
 import { storedPreference } from "../../src/run/folder.ts"
 import { isPreference } from "../../src/domain.ts"
-import { prompt, rollout, verdict } from "./make.ts"
+import { candidate, prompt, rollout, verdict } from "./make.ts"
 
 const asked = { step: 2, prompt: prompt("a cat"), judge: "j-1", shown: [[0, "x"], [3, "y"]], bare: false } as const
 const odd = "because \"it\" is \0 \uE000 \u{1F408}"
@@ -131,6 +131,29 @@ export const runStoreContract = <E>(name: string, fresh: () => Layer.Layer<RunSt
           assert.deepStrictEqual(yield* (yield* PreferenceBuffer).take(2), { lessons: [], stale: 0 }) // its rollout is gone
         }))
         assert.deepStrictEqual(yield* process(step(2)), lessons[2])
+      }))
+
+    it.live("has what was drawn before a step, newest first, the same after a rollout was made again", () =>
+      Effect.gen(function*() {
+        const process = processes()
+        const drawn = (step: number, index: number) => [step, index, ...Array.from({ length: 4 }, () => 7)]
+        const put = (step: number) =>
+          Effect.flatMap(PreferenceBuffer, ({ put }) => {
+            const { drawings, ...rest } = rollout(step)
+            const told = drawings.map(({ candidate: c, rendering }) =>
+              ({ candidate: candidate({ ...c, completionIds: drawn(step, c.index) }), rendering }))
+            return put({ ...rest, drawings: told })
+          })
+        const before = (step: number, tokens: number) =>
+          process(Effect.flatMap(RunState, ({ completionsBefore }) => completionsBefore(step, tokens)))
+        assert.deepStrictEqual(yield* before(3, 100), [])
+        yield* process(Effect.forEach([0, 1, 2, 3], put))
+        const all = [2, 1, 0].flatMap((step) => [0, 1, 2].map((index) => drawn(step, index)))
+        assert.deepStrictEqual(yield* before(3, 1000), all)
+        assert.deepStrictEqual(yield* before(3, 25), all.slice(0, 5))
+        assert.deepStrictEqual(yield* before(0, 1000), [])
+        yield* process(Effect.andThen(Effect.flatMap(RunState, ({ rewind }) => rewind(1)), Effect.forEach([1, 2], put)))
+        assert.deepStrictEqual(yield* before(3, 1000), all)
       }))
 
     it.live("counts faults, and knows that it has finished", () =>

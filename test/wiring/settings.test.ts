@@ -206,7 +206,8 @@ describe("servers that draw", () => {
         [{ sampler: "openai", sampler_url: ["http://a:b@localhost"] }, "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."],
         [{ sampler: "openai", sampler_url: [`${server}?key=a`] }, "sampler_url is stored in config.json, so it may hold no key: give that in VEQUINOX_SAMPLER_API_KEY."],
         [{ sampler: "openai", sampler_url: [server], lora_r: 0 }, "sampler openai gives servers each version as an adapter, and lora_r 0 trains every parameter: give --lora-r over 0."],
-        [{ sampler: "openai", sampler_url: [server], stop_malformed: true }, "stop_malformed is about drawing in this process, and servers draw: leave it out, or give --sampler onnx."]
+        [{ sampler: "openai", sampler_url: [server], stop_malformed: true }, "stop_malformed is about drawing in this process, and servers draw: leave it out, or give --sampler onnx."],
+        [{ sampler: "openai", sampler_url: [server], draft_tokens: 4 }, "draft_tokens is about drawing in this process, and sampler openai draws on servers: leave it out, or give --sampler onnx."]
       ] as const) assert.strictEqual(yield* refused(given), said)
     }))
 })

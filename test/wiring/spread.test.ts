@@ -31,6 +31,7 @@ describe("a run that cannot be spread", () => {
       assert.match(yield* refusal({ store, judge: "human" }), /^People judge at one process/)
       assert.match(yield* refusal({ store, optimizer: "tinker" }), /^Runners draw and train by themselves: leave --optimizer tinker out/)
       assert.match(yield* refusal({ store, judge: "claude", judge_batch: true }), /^A batch belongs to the process that sent it/)
+      assert.match(yield* refusal({ store, draft_tokens: 4 }), /^Runners draw without the run's earlier drawings: leave --draft-tokens out/)
       assert.match(yield* refusal({ store }), /^Postgres needs an address: set DATABASE_URL/)
       const away = yield* refusal({ store }, { DATABASE_URL: "postgres://user:a-secret@127.0.0.1:9/none" })
       assert.match(away, /^The database 127\.0\.0\.1:9\/none does not answer/)

@@ -3,8 +3,8 @@
  * attention, gated feed-forward layers, tied or untied embeddings, and what each family changes (`traits`). The module
  * names are those of the checkpoint, so the same names serve files, adapters and gradients.
  *
- * Three graphs use the same block: `forward` (training and scoring: whole sequences, no cache), and in decoding.ts
- * `prefill` (prompts; keys and values are kept) and `decode` (one token a row; the cache is read).
+ * Four graphs use the same block: `forward` (training and scoring: whole sequences, no cache), and in decoding.ts
+ * `prefill` (prompts; keys and values are kept), `decode` and `verify` (one token a row, or some; the cache is read).
  */
 import { activate, type Activation } from "./activations.ts"
 import type { Graph, Shape, Value } from "../graph/graph.ts"
@@ -220,7 +220,7 @@ const splitHeads = (g: Graph, c: DecoderConfig, rows: Rows, x: Value, count: num
   })
 }
 
-interface Projections {
+export interface Projections {
   /** [batch, kvHeads, group_time, D], scaled by 1/√queryScalar and rotated. */
   readonly q: Value
   /** [batch, kvHeads, time, D], rotated. */

@@ -1,9 +1,10 @@
 /**
- * The graphs that a sampler runs: prompts read once, then one token after the other with a cache of keys and values.
+ * The graphs that a sampler runs: prompts read once, then one token after the other, or several where there is a draft of them,
+ * with a cache of keys and values.
  */
 import type { Graph, Value } from "../graph/graph.ts"
 import { type ParameterSource, parameterSource, type Weights } from "../weights/parameters.ts"
-import { blocks, type DecoderConfig, maskInputs, rowsOf, unembeddingName, withinCall } from "../nets/transformer.ts"
+import { blocks, type DecoderConfig, maskInputs, type Projections, rowsOf, unembeddingName, withinCall } from "../nets/transformer.ts"
 
 /** What a sampler applies in the graph. */
 export interface Filters {
@@ -79,42 +80,136 @@ export const prefill = (g: Graph, c: DecoderConfig, weights: Weights, length: nu
  * sliding layers `sliding_prompt_mask`; and `prompt_k.i`, `prompt_v.i` [prompt, kvHeads, T, D]. Outputs: the scores
  * [row, vocab] (`outputScores`); `keys` and `values` [layers * row, kvHeads, 1, D]: the new token's, for the caller to
  * put into its cache.
- *
- * In a sequence's own cache, each head is a product of a matrix and one vector, which onnxruntime computes directly
- * from the cache. With the query heads that share a key as rows of one product, it would pack the cache again for every
- * token. For a shared prompt with many rows, packing pays.
  */
-export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number, filters: Filters, shared: boolean): void => {
+export const decode = (g: Graph, c: DecoderConfig, weights: Weights, length: number, filters: Filters, shared: boolean): void =>
+  decodeWith(attentionToOwn, g, c, weights, length, filters, shared)
+
+/**
+ * Several tokens for each of some sequences: its last one and a draft of those that may follow, each seen by those after
+ * it. So the scores say whether a draft is what would have been drawn (Leviathan et al. 2023, arXiv:2211.17192, where
+ * both models draw by the same random numbers).
+ *
+ * Inputs and outputs as `decode` has them, where a row is one token that is read; but caches are [sequence, kvHeads, 1, S, D],
+ * and `mask` and `sliding_mask` are [row, 1, 1, 1, S + time]: the sequence's cache, then its own places in this run, of
+ * which `time` is the most of any sequence. Also `read` [sequence, time] int64, the row at each place (any, where there is
+ * none), and `read_at` [row] int64, each row's place, flat.
+ */
+export const verify = (g: Graph, c: DecoderConfig, weights: Weights, length: number, filters: Filters, shared: boolean): void =>
+  decodeWith(attentionToDrafted, g, c, weights, length, filters, shared)
+
+/** One layer's attention to some tokens. */
+interface Attention {
+  /** Before the softmax, in parts [row, kvHeads, groups, 1, n]. */
+  readonly scores: ReadonlyArray<Value>
+  /** What shares, in the same parts, give: [row, kvHeads, groups, 1, D]. */
+  readonly mix: (shares: ReadonlyArray<Value>) => Value
+}
+
+/** The attention to a sequence's own tokens. */
+type OwnAttention = (g: Graph, c: DecoderConfig) => {
+  /** Where each part of the scores ends, [1] int64. */
+  readonly ends: ReadonlyArray<Value>
+  readonly of: (layer: number, projections: Projections) => Attention
+}
+
+const decodeWith = (own: OwnAttention, g: Graph, c: DecoderConfig, weights: Weights, length: number, filters: Filters, shared: boolean): void => {
   const p = parameterSource(g, weights)
-  const groups = c.heads / c.kvHeads
   const ids = g.input("ids", "int64", ["row"])
   const rows = { ...rowsOf(g, c, g.input("positions", "int64", ["row", 1]), length), single: true }
-  const mask = maskInputs(g, c, "mask", ["row", 1, 1, 1, "S"])
+  const attention = g.within("attention", () => own(g, c))
   const promptAttention = shared ? attentionToPrompts(g, c) : undefined
-  const cut = (x: Value, from: Value, to: Value, name: number | string) =>
-    g.emit("Slice", [x, from, to, g.ints([4])], { axis: 4, to: ["row", c.kvHeads, groups, 1, name].join() })
-  const own = g.within("attention", () =>
-    g.emit("Slice", [g.emit("Shape", [mask(0)]), g.ints([4]), g.ints([5]), g.ints([0])], { axis: 0, start: 4, end: 5 }))
   const keys: Array<Value> = []
   const values: Array<Value> = []
-  const { x } = blocks(g, p, c, rows, ids, (i, { k, q, v }) => {
-    keys.push(k)
-    values.push(v)
-    const pastK = g.input(`past_k.${i}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])
-    const pastV = g.input(`past_v.${i}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])
-    const column = g.reshape(q, ["row", c.kvHeads, groups, c.headDim, 1])
-    const toPast = g.add(g.reshape(g.matmul(pastK, column), ["row", c.kvHeads, groups, 1, "S"]), mask(i))
-    const toSelf = g.matmul(g.reshape(k, ["row", c.kvHeads, 1, 1, c.headDim]), column)
-    const prompts = promptAttention?.(i, q)
-    const shares = g.emit("Softmax", [g.concat([toPast, toSelf, ...(prompts === undefined ? [] : [prompts.scores])], 4)])
-    const ofPast = g.matmul(cut(shares, g.ints([0]), own, "S"), pastV)
-    const self = g.add(own, g.ints([1]))
-    const ofSelf = g.mul(cut(shares, own, self, 1), g.reshape(v, ["row", c.kvHeads, 1, 1, c.headDim]))
-    const ofAll = g.add(ofPast, ofSelf)
-    return prompts === undefined ? ofAll : g.add(ofAll, prompts.mix(cut(shares, self, g.ints([2 ** 31]), "T")))
+  const { x } = blocks(g, p, c, rows, ids, (layer, projections) => {
+    keys.push(projections.k)
+    values.push(projections.v)
+    const mine = attention.of(layer, projections)
+    const prompts = promptAttention?.(layer, projections.q)
+    const scores = [...mine.scores, ...prompts?.scores ?? []]
+    const shares = cut(g, g.emit("Softmax", [g.concat(scores, 4)]), attention.ends, scores)
+    const ofOwn = mine.mix(shares.slice(0, mine.scores.length))
+    return prompts === undefined ? ofOwn : g.add(ofOwn, prompts.mix(shares.slice(mine.scores.length)))
   })
   outputScores(g, p, c, x, "row", filters)
   outputCache(g, keys, values)
+}
+
+/** The parts of x along its last axis, each as long as the one of `like`. @param ends where each ends, but for the last, if it is x's end */
+const cut = (g: Graph, x: Value, ends: ReadonlyArray<Value>, like: ReadonlyArray<Value>): ReadonlyArray<Value> => {
+  if (like.length === 1) return [x]
+  const last = x.shape.length - 1
+  return like.map(({ shape }, n) =>
+    g.emit("Slice", [x, ends[n - 1] ?? g.ints([0]), ends[n] ?? g.ints([2 ** 31]), g.ints([last])], {
+      axis: last,
+      to: [...x.shape.slice(0, -1), shape.at(-1)!].join()
+    }))
+}
+
+/** The length of the last axis, [1] int64. */
+const lastLength = (g: Graph, x: Value): Value => g.slice(g.emit("Shape", [x]), 0, x.shape.length - 1, x.shape.length)
+
+/**
+ * To a sequence's cache and its new token. Each head is a product of a matrix and one vector, which onnxruntime computes
+ * directly from the cache. With the query heads that share a key as rows of one product, it would pack the cache again for every
+ * token. For a shared prompt with many rows, or with drafts, packing pays.
+ */
+const attentionToOwn: OwnAttention = (g, c) => {
+  const groups = c.heads / c.kvHeads
+  const mask = maskInputs(g, c, "mask", ["row", 1, 1, 1, "S"])
+  const past = lastLength(g, mask(0))
+  return {
+    ends: [past, g.add(past, g.ints([1]))],
+    of: (layer, { k, q, v }) => {
+      const cache = (kind: "k" | "v") => g.input(`past_${kind}.${layer}`, "float32", ["row", c.kvHeads, 1, "S", c.headDim])
+      const column = g.reshape(q, ["row", c.kvHeads, groups, c.headDim, 1])
+      const toPast = g.add(g.reshape(g.matmul(cache("k"), column), ["row", c.kvHeads, groups, 1, "S"]), mask(layer))
+      const toSelf = g.matmul(g.reshape(k, ["row", c.kvHeads, 1, 1, c.headDim]), column)
+      return {
+        scores: [toPast, toSelf],
+        mix: ([ofPast, ofSelf]) =>
+          g.add(g.matmul(ofPast!, cache("v")), g.mul(ofSelf!, g.reshape(v, ["row", c.kvHeads, 1, 1, c.headDim])))
+      }
+    }
+  }
+}
+
+/** To a sequence's cache and the tokens of it that this run reads. */
+const attentionToDrafted: OwnAttention = (g, c) => {
+  const groups = c.heads / c.kvHeads
+  const read = g.input("read", "int64", ["sequence", "time"])
+  const readAt = g.input("read_at", "int64", ["row"])
+  const mask = maskInputs(g, c, "mask", ["row", 1, 1, 1, "S+time"])
+  /** x [row, kvHeads, groups, n] to [sequence, kvHeads, groups, time, n], in the order of `perm`, and back. */
+  const together = (x: Value, perm: ReadonlyArray<number>): Value => g.transpose(g.emit("Gather", [x, read]), perm)
+  const apart = (x: Value, n: number | string): Value => {
+    const split = g.transpose(g.reshapeTo(x, ["sequence", c.kvHeads, groups, "time", n]), [0, 3, 1, 2, 4])
+    return g.unsqueeze(g.emit("Gather", [g.reshapeTo(split, ["sequence_time", c.kvHeads, groups, n]), readAt]), [3])
+  }
+  const [byGroup, byTime] = [[0, 2, 3, 1, 4], [0, 2, 4, 3, 1]]
+  const seen = lastLength(g, mask(0))
+  const past = g.sub(seen, lastLength(g, read))
+  const rowsOfProduct = (x: Value, n: number | string) => g.reshapeTo(together(x, byGroup), ["sequence", c.kvHeads, "group_time", n])
+  return {
+    ends: [seen],
+    of: (layer, { k, q, v }) => {
+      const cache = (kind: "k" | "v") =>
+        g.squeeze(g.input(`past_${kind}.${layer}`, "float32", ["sequence", c.kvHeads, 1, "S", c.headDim]), [2])
+      const own = (x: Value, perm: ReadonlyArray<number>) => together(g.reshape(x, ["row", c.kvHeads, c.headDim]), perm)
+      const [keys, values] = [cache("k"), cache("v")]
+      const queries = g.reshape(q, ["row", c.kvHeads, groups, c.headDim])
+      // The cache is the left side of the product, which is not packed.
+      const columns = g.reshapeTo(together(queries, byTime), ["sequence", c.kvHeads, c.headDim, "group_time"])
+      const toPast = g.transpose(g.matmul(keys, columns), [0, 1, 3, 2])
+      const toOwn = g.matmul(rowsOfProduct(queries, c.headDim), own(k, [0, 2, 3, 1]))
+      return {
+        scores: [g.add(apart(g.concat([toPast, toOwn], 3), "S+time"), mask(layer))],
+        mix: ([shares]) => {
+          const [ofPast, ofOwn] = cut(g, rowsOfProduct(g.squeeze(shares!, [3]), "S+time"), [past], [toPast, toOwn])
+          return apart(g.add(g.matmul(ofPast!, values), g.matmul(ofOwn!, own(v, [0, 2, 1, 3]))), c.headDim)
+        }
+      }
+    }
+  }
 }
 
 /**
@@ -133,18 +228,16 @@ const attentionToPrompts = (g: Graph, c: DecoderConfig) => {
     const split = g.reshapeTo(x, ["prompt", c.kvHeads, "slot", groups, n])
     return g.emit("Gather", [g.reshapeTo(g.transpose(split, [0, 2, 1, 3, 4]), ["prompt_slot", c.kvHeads, groups, n]), places])
   }
-  return (layer: number, q: Value) => {
+  return (layer: number, q: Value): Attention => {
     const shape = ["prompt", c.kvHeads, "T", c.headDim] as const
     const k = g.input(`prompt_k.${layer}`, "float32", shape)
     const v = g.input(`prompt_v.${layer}`, "float32", shape)
     const queries = together(g.reshape(q, ["row", c.kvHeads, groups, c.headDim]), c.headDim)
     const scores = apart(g.matmul(queries, g.transpose(k, [0, 1, 3, 2])), "T")
     return {
-      /** [row, kvHeads, groups, 1, T] */
-      scores: g.add(g.unsqueeze(scores, [3]), mask(layer)),
-      /** @param shares as the scores; returns [row, kvHeads, groups, 1, D] */
-      mix: (shares: Value): Value =>
-        g.unsqueeze(apart(g.matmul(together(g.squeeze(shares, [3]), "T"), v), c.headDim), [3])
+      scores: [g.add(g.unsqueeze(scores, [3]), mask(layer))],
+      mix: ([shares]) =>
+        g.unsqueeze(apart(g.matmul(together(g.squeeze(shares!, [3]), "T"), v), c.headDim), [3])
     }
   }
 }

@@ -25,12 +25,12 @@ const trainableCount = (c: DecoderConfig, lora: LoraConfig | undefined): number 
 const samplerWidth: Readonly<Record<SamplerPrecision, number>> = { float32: 8, int8: 2.1, int4: 1.3, dynamic_int8: 2.1 }
 
 /**
- * Weights, the caches of `rows` sequences of `length` tokens with what growing them takes, and the scores of their next
- * tokens; in few bits also the input table.
+ * Weights, the caches of `rows` sequences of `length` tokens with what growing them takes, and the scores after the `read` tokens that
+ * a run reads of each; in few bits also the input table.
  */
-export const samplerBytes = (c: DecoderConfig, rows: number, length: number, precision: SamplerPrecision): number =>
+export const samplerBytes = (c: DecoderConfig, rows: number, length: number, precision: SamplerPrecision, read = 1): number =>
   samplerWidth[precision] * parameterCount(c) + (precision === "float32" ? 0 : 4 * c.vocab * c.hidden) +
-  1.5 * 4 * rows * c.layers * 2 * c.kvHeads * c.headDim * length + 3 * 4 * rows * c.vocab
+  1.5 * 4 * rows * c.layers * 2 * c.kvHeads * c.headDim * length + 3 * 4 * rows * read * c.vocab
 
 /** What a trainer needs beside what grows with the model, bytes: the thread, onnxruntime, the encoded graph. */
 const trainerBase = 150e6

@@ -1,10 +1,11 @@
 /** What draws in a run, as --sampler names it. */
 import * as path from "node:path"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import * as samplerOnnx from "../../../layers/sampler/onnx.ts"
 import * as samplerOpenai from "../../../layers/sampler/openai.ts"
 import * as samplerTinker from "../../../layers/sampler/tinker.ts"
 import { objectiveOf } from "../../objectives/objectives.ts"
+import { RunState } from "../../stages/RunState.ts"
 import { SamplerFailed } from "../../stages/Sampler.ts"
 import { quantizedCache, tellQuantizing } from "../quantized-cache.ts"
 import { samplerUrls } from "../sampler-server-settings.ts"
@@ -17,10 +18,9 @@ const drawing = ({ settings: c, tokenizer }: Pick<StageParts, "settings" | "toke
 /** What a sampler of this process needs. */
 type Here = Pick<StageParts, "checkpoint" | "lora" | "settings" | "style" | "tokenizer">
 
-/** Draws in this process. Needs the runtime. */
-export const samplerHere = Effect.fnUntraced(function*(parts: Here) {
+const here = Effect.fnUntraced(function*(parts: Here) {
   const { checkpoint, lora, settings: c, style } = parts
-  return samplerOnnx.layer({
+  return {
     ...drawing(parts),
     checkpoint,
     lora,
@@ -28,9 +28,25 @@ export const samplerHere = Effect.fnUntraced(function*(parts: Here) {
     maxNumSeqs: Math.min(c.max_num_seqs, c.prompts_per_batch * c.num_generations),
     precision: c.sampler_precision,
     cache: yield* quantizedCache,
-    quantizing: (total) => tellQuantizing(style, total)
-  })
+    quantizing: (total: number) => tellQuantizing(style, total)
+  }
 })
+
+/** Draws in this process. Needs the runtime. */
+export const samplerHere = (parts: Here) => Effect.map(here(parts), samplerOnnx.layer)
+
+/** The same, with drafts from what the run has drawn. */
+const drafting = (parts: Here) =>
+  Effect.map(here(parts), (options) =>
+    Layer.unwrap(Effect.map(RunState, ({ completionsBefore }) =>
+      samplerOnnx.layer({
+        ...options,
+        drafts: {
+          tokens: parts.settings.draft_tokens,
+          history: (version, tokens) =>
+            Effect.mapError(completionsBefore(version, tokens), ({ message }) => new SamplerFailed({ message }))
+        }
+      }))))
 
 const onServers = Effect.fnUntraced(function*(parts: StageParts) {
   const { checkpoint, lora, say, settings: c } = parts
@@ -58,5 +74,6 @@ export const samplerOf = Effect.fnUntraced(function*(parts: StageParts) {
   const { server, settings: c } = parts
   // The versions that drawings come from, and the one that is compared at the end.
   if (server !== undefined && c.sampler === "tinker") return samplerTinker.layer({ ...drawing(parts), ...server, versions: c.max_staleness + 1 })
-  return yield* c.sampler === "openai" ? onServers(parts) : samplerHere(parts)
+  if (c.sampler === "openai") return yield* onServers(parts)
+  return yield* c.draft_tokens > 0 ? drafting(parts) : samplerHere(parts)
 })

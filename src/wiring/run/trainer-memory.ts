@@ -27,7 +27,7 @@ export const fittingRuns = Effect.fnUntraced(function*(
   const precision = c.sampler_precision === "auto"
     ? autoPrecision(parameterCount(model), lora !== undefined, "cpu", rows)
     : c.sampler_precision
-  const drawing = c.sampler === "openai" ? scorerBytes(model, lora, c.max_length, c.max_length) : 2 * samplerBytes(model, rows, c.max_length, precision)
+  const drawing = c.sampler === "openai" ? scorerBytes(model, lora, c.max_length, c.max_length) : 2 * samplerBytes(model, rows, c.max_length, precision, 1 + c.draft_tokens)
   const free = freeMemory() - drawing
   const budget = c.memory_gb > 0 ? Math.min(1e9 * c.memory_gb, free) : free
   const wanted = {

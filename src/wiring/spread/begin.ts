@@ -10,13 +10,14 @@ import { openParts, type RunRequest } from "../run/run-parts.ts"
 import { resolveConfig, type TrainConfig } from "../settings.ts"
 
 /** Fails where the work of a run cannot be spread, and says why. */
-export const needSpreadable = (c: Pick<TrainConfig, "store" | "judge" | "judge_batch" | "optimizer" | "sampler">) =>
+export const needSpreadable = (c: Pick<TrainConfig, "store" | "judge" | "draft_tokens" | "judge_batch" | "optimizer" | "sampler">) =>
   Effect.gen(function*() {
     if (c.store !== "postgres") {
       return yield* new BadInput({ message: "Runners share a run through a database: begin one with --store postgres, with its address in DATABASE_URL." })
     }
     const elsewhere = (["sampler", "optimizer"] as const).find((name) => c[name] !== "onnx")
     if (elsewhere !== undefined) return yield* new BadInput({ message: `Runners draw and train by themselves: leave --${elsewhere} ${c[elsewhere]} out where the work is spread.` })
+    if (c.draft_tokens > 0) return yield* new BadInput({ message: "Runners draw without the run's earlier drawings: leave --draft-tokens out where the work is spread." })
     if (c.judge_batch) return yield* new BadInput({ message: "A batch belongs to the process that sent it: leave --judge-batch out where the work is spread." })
     if (c.judge === "human") return yield* new BadInput({ message: "People judge at one process: take another --judge where the work is spread." })
   })

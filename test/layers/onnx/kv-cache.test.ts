@@ -8,7 +8,8 @@ const { headDim, kvHeads, layers } = config
 /** One token's keys for every row: each value says row and time. */
 const token = (rows: number, time: number) =>
   Float32Array.from({ length: layers * rows * kvHeads * headDim }, (_, i) => 1000 * (Math.floor(i / (kvHeads * headDim)) % rows) + time)
-const push = (cache: KeyValueCache, rows: number, time: number, goesOn = (_row: number) => true) => cache.push(token(rows, time), token(rows, time), goesOn)
+const push = (cache: KeyValueCache, rows: number, time: number, goesOn = (_row: number) => true) => 
+  cache.push(token(rows, time), token(rows, time), Array.from({ length: rows }, (_, row) => ({ row, from: row, count: 1 })).filter(({ row }) => goesOn(row)))
 const capacity = (cache: KeyValueCache): number => cache.feeds()["mask"]!.shape.at(-1)!
 /** What a row sees in the first layer, by time. */
 const seen = (cache: KeyValueCache, row: number): Array<number> => {
