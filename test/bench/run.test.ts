@@ -14,7 +14,7 @@ import type { TrainerSpec } from "../../layers/onnx/trainer-program.ts"
 import { Graph } from "../../src/engine/graph/graph.ts"
 import { reachable } from "../../src/engine/graph/run-order.ts"
 import { allLinear, type DecoderConfig, modulesOf, parameterShapes } from "../../src/engine/nets/transformer.ts"
-import { decode, prefill } from "../../src/engine/sampling/decoding.ts"
+import { decode, prefill, verify } from "../../src/engine/sampling/decoding.ts"
 import { initialAdapter, type LoraConfig, type QuantizedWeights, type WeightIndex } from "../../src/engine/weights/parameters.ts"
 import { type QuantizedPrecision, quantizedShapes } from "../../src/engine/weights/quantization.ts"
 import { sizeOf } from "../../src/engine/weights/tensor.ts"
@@ -54,11 +54,12 @@ describe("every node has a part", () => {
     it(`that a sampler of ${family} runs`, () => {
       for (const quantized of [undefined, quantizedOf(c, "dynamic_int8"), quantizedOf(c, "int8")]) {
         const weights = { index: indexOf(c), trainable: "none", lora, quantized } as const
-        const [read, single, shared] = [new Graph(), new Graph(), new Graph()]
+        const [read, single, shared, drafted] = [new Graph(), new Graph(), new Graph(), new Graph()]
         prefill(read, c, weights, 16, { minP: true })
         decode(single, c, weights, 16, { minP: true }, false)
         decode(shared, c, weights, 16, { minP: true }, true)
-        for (const g of [read, single, shared]) {
+        verify(drafted, c, weights, 16, { minP: true }, true)
+        for (const g of [read, single, shared, drafted]) {
           assert.deepStrictEqual(withoutPart(g), [])
           for (const part of ["weights", "attention", "head", "adapters", "norms", "embedding"] as const) assert.isTrue(partsOf(g).has(part), part)
         }
