@@ -64,3 +64,8 @@ it("tokens that are all alike: the last stay", () => {
   assert.deepStrictEqual([...keptOf(new Float32Array(8), { ...plain, topP: 0.25 + 1e-9 }).ids], [5, 6, 7])
   assert.deepStrictEqual([...keptOf(new Float32Array(8), { ...plain, topP: 1e-9 }).ids], [7])
 })
+
+it("tokens that cannot be are no reason to leave others out", () => {
+  assert.deepStrictEqual([...keptOf(Float32Array.of(-3, -Infinity, -1), { ...plain, topK: 2 }).ids], [0, 2])
+  assert.deepStrictEqual([...keptOf(Float32Array.of(-Infinity, -Infinity, -1, -Infinity), { ...plain, topK: 2 }).shares].filter((share) => share > 0), [1])
+})

@@ -109,7 +109,7 @@ const atLeast = (x: Numbers, floor: number): Int32Array => {
 
 /** @param n in [1, x.length] */
 const nthLargest = (x: Numbers, n: number): number => {
-  const best = new Float64Array(2 * n)
+  const best = new Float64Array(2 * n).fill(-Infinity)
   let count = 0
   let floor = -Infinity
   const cut = () => {
