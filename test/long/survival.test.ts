@@ -12,8 +12,8 @@ import { RunDatabase } from "../../layers/store/run-database.ts"
 import { lockRun } from "../../layers/store/run-lock.ts"
 import * as runStateSqlite from "../../layers/store/run-state.ts"
 import { RunState } from "../../src/stages/RunState.ts"
-import { drive, type Driven, type How, steps } from "./drive.ts"
-import { hasStrace, type Point, sweep, trace } from "./sweep.ts"
+import { drive, type Driven, type How, steps } from "../survival/drive.ts"
+import { hasStrace, type Point, sweep, trace } from "../survival/sweep.ts"
 import { scratchFolder } from "../support/scratch-folder.ts"
 
 const work = scratchFolder("survival")

@@ -2,13 +2,13 @@
 import * as path from "node:path"
 import { Effect } from "effect"
 import { assert, describe, it } from "vitest"
-import { type SampleCall, type Sampled, SamplerProgram, type SamplerSpec } from "../../../layers/onnx/sampler-program.ts"
-import { hash32 } from "../../../src/engine/random.ts"
-import { plain, type SamplingOptions } from "../../../src/engine/sampling/sampling.ts"
-import { defaultFormat, promptIds } from "../../../src/model/tokenizer/tokenizer.ts"
-import { quantizedWeights } from "../../../src/model/quantized-weights.ts"
-import { scratchFolder } from "../../support/scratch-folder.ts"
-import { checkpoint, lora, parameters, tokenizer } from "../../support/embedded-policy.ts"
+import { type SampleCall, type Sampled, SamplerProgram, type SamplerSpec } from "../../layers/onnx/sampler-program.ts"
+import { hash32 } from "../../src/engine/random.ts"
+import { plain, type SamplingOptions } from "../../src/engine/sampling/sampling.ts"
+import { defaultFormat, promptIds } from "../../src/model/tokenizer/tokenizer.ts"
+import { quantizedWeights } from "../../src/model/quantized-weights.ts"
+import { scratchFolder } from "../support/scratch-folder.ts"
+import { checkpoint, lora, parameters, tokenizer } from "../support/embedded-policy.ts"
 
 const work = scratchFolder("drafts-in-few-bits")
 const texts = ["a red circle", "a blue square over a green one"]
