@@ -120,8 +120,9 @@ describe("a sweep of hostile drawings", () => {
       }
       const report = JSON.parse(fs.readFileSync(lag, "utf8")) as LagReport
       if (process.env["SWEEP_REPORT"] !== undefined) console.log(report, Object.entries(Object.groupBy(rows, ({ outcome, reason }) => `${outcome} ${reason}`)).map(([name, own]) => `${name}: ${own!.length}`))
-      // 50 ms where nobody else computes, which a thread that does nothing knows: it is then under 6 ms.
-      assert.isBelow(report.p99, 50 * Math.max(1, report.idle / 6), `event-loop delay, ms, beside ${report.idle} of an idle thread`)
+      // 50 ms where nobody else computes, which a thread that does nothing knows: it is then under 6 ms. Twice that, because a
+      // thread that works loses more to its neighbours; a drawing that held the loop up would do so for seconds.
+      assert.isBelow(report.p99, 100 * Math.max(1, report.idle / 6), `event-loop delay, ms, beside ${report.idle} of an idle thread`)
       assert.isBelow(report.own, 600e6, "memory of the parent")
       assert.isBelow(report.child, 1.2 * RendererResvg.defaults.memory, "memory of a child")
       assert.strictEqual(connections, 0)
