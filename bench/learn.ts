@@ -11,20 +11,17 @@ import { fork } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { createInterface } from "node:readline"
-import { parseArgs } from "node:util"
 import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
 import { embedded } from "../src/system/installed.ts"
 import { duration } from "../src/system/progress.ts"
+import { flagsOf, Refused, whole } from "./flags.ts"
 import { type Asked, folderOf, type Job, jobsOf, type JudgeName, judges, nameOf, pointsOf, resultOf, usualRun, writeJson } from "./learn/jobs.ts"
 import { writePage } from "./learn/page.ts"
 import { recipes } from "./learn/recipes.ts"
 
 /** With and without a judge. */
 const recipeNames = Object.keys(recipes).flatMap((name) => [name, ...judges.map((judge) => `${name}:${judge}`)])
-
-/** What was asked for cannot be done; the message says what to change. */
-class Refused extends Error {}
 
 const options = {
   recipes: { type: "string", default: "default" },
@@ -50,22 +47,9 @@ const listed = (flag: string, text: string, known?: ReadonlyArray<string>): Read
   return names
 }
 
-const whole = (flag: string, text: string, least: number): number => {
-  const n = Number(text)
-  if (!Number.isSafeInteger(n) || n < least) throw new Refused(`--${flag} is ${text}: give a whole number of at least ${least}.`)
-  return n
-}
-
 /** @param usualSteps those of the default run */
 const read = (args: ReadonlyArray<string>, usualSteps: number) => {
-  const parse = () => {
-    try {
-      return parseArgs({ args: [...args], options }).values
-    } catch (cause) {
-      throw new Refused(`${(cause as Error).message.split(". ")[0]}. The flags are ${Object.keys(options).map((name) => `--${name}`).join(", ")}.`)
-    }
-  }
-  const given = parse()
+  const given = flagsOf(args, options)
   const steps = given.steps === undefined ? usualSteps : whole("steps", given.steps, 1)
   const every = given.every === undefined ? Math.max(1, Math.round(steps / 7)) : whole("every", given.every, 1)
   const peerSteps = given["peer-steps"] === undefined ? steps : whole("peer-steps", given["peer-steps"], 1)

@@ -8,10 +8,10 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { parseArgs } from "node:util"
 import { Effect } from "effect"
 import { samplerPrecisions } from "../src/engine/weights/quantization.ts"
 import { resolveConfig } from "../src/wiring/settings.ts"
+import { flagsOf, Refused, whole } from "./flags.ts"
 import { limitsOf } from "./run/limits.ts"
 import { measure } from "./run/measure.ts"
 import { reportOf, tableOf } from "./run/report.ts"
@@ -28,29 +28,13 @@ const options = {
   json: { type: "boolean", default: false }
 } as const
 
-/** What was asked for cannot be done; the message says what to change. */
-class Refused extends Error {}
-
-const whole = (flag: string, text: string, least: number, most: number): number => {
-  const n = Number(text)
-  if (!Number.isSafeInteger(n) || n < least || n > most) throw new Refused(`--${flag} is ${text}: give a whole number from ${least} to ${most}.`)
-  return n
-}
-
 const oneOf = (flag: string, text: string, known: ReadonlyArray<string>): string => {
   if (!known.includes(text)) throw new Refused(`--${flag} is ${text}: choose from ${known.join(", ")}.`)
   return text
 }
 
 const read = (args: ReadonlyArray<string>) => {
-  const parse = () => {
-    try {
-      return parseArgs({ args: [...args], options }).values
-    } catch (cause) {
-      throw new Refused(`${(cause as Error).message.split(". ")[0]}. The flags are ${Object.keys(options).map((name) => `--${name}`).join(", ")}.`)
-    }
-  }
-  const given = parse()
+  const given = flagsOf(args, options)
   const shape = oneOf("shape", given.shape, shapeNames)
   const usual = given.model !== undefined || shape === "embedded" ? {} : { prompts_per_step: 2 }
   return {
