@@ -1,5 +1,5 @@
 /** Where a program's seconds went, as parts that add up to all of them. */
-import { codeParts, type CodePart } from "./functions.ts"
+import { codeParts, type CodePart } from "./stack-samples.ts"
 import { kernelParts } from "./kernels.ts"
 import type { SessionKind, SessionSeconds } from "./sessions.ts"
 
