@@ -19,24 +19,24 @@ export type Told =
 
 const [mostRows, mostBytes] = [1e6, 2 ** 28]
 
-/** Each of the pages of a file may say that it becomes very large. */
+/** Each page of a file says how large it becomes, and may say anything. */
 const limited = (): Compressors => {
   let left = 4 * mostBytes
-  const within = (bytes: number) => {
+  const unpacking = (unpack: (input: Uint8Array, bytes: number) => Uint8Array) => (input: Uint8Array, bytes: number): Uint8Array => {
+    if (!(bytes >= 0)) throw new Error("a page has fewer bytes than none")
     left -= bytes
     if (left < 0) throw new Error("it unpacks to more than 1 GB")
-    return { maxOutputLength: bytes }
+    return bytes === 0 ? new Uint8Array() : unpack(input, bytes)
   }
   return {
-    SNAPPY: (input, bytes) => {
-      within(bytes)
+    SNAPPY: unpacking((input, bytes) => {
       const output = new Uint8Array(bytes)
       snappyUncompress(input, output)
       return output
-    },
-    GZIP: (input, bytes) => zlib.gunzipSync(input, within(bytes)),
-    ZSTD: (input, bytes) => zlib.zstdDecompressSync(input, within(bytes)),
-    BROTLI: (input, bytes) => zlib.brotliDecompressSync(input, within(bytes))
+    }),
+    GZIP: unpacking((input, maxOutputLength) => zlib.gunzipSync(input, { maxOutputLength })),
+    ZSTD: unpacking((input, maxOutputLength) => zlib.zstdDecompressSync(input, { maxOutputLength })),
+    BROTLI: unpacking((input, maxOutputLength) => zlib.brotliDecompressSync(input, { maxOutputLength }))
   }
 }
 

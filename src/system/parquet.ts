@@ -37,8 +37,7 @@ export const parquetRows = Effect.fn("parquetRows")(function*<C extends Columns>
   if ("refused" in told) return yield* problem(told.refused)
   const found = Object.keys(told.texts)
   if (!found.includes(needed)) {
-    const has = told.names.length === 0 ? "no column" : `${told.names.slice(0, 20).join(", ")}`
-    return yield* problem(`needs a column of texts named ${columns[needed]!.join(" or ")}, and has ${has}`)
+    return yield* problem(`needs a column of texts named ${columns[needed]!.join(" or ")}, and has ${told.names.slice(0, 20).join(", ") || "no column"}`)
   }
   return Array.from({ length: told.rows }, (_, n) =>
     Object.fromEntries(found.map((column) => [column, told.texts[column]![n] ?? undefined])) as { readonly [K in keyof C]?: string | undefined })
