@@ -49,7 +49,7 @@ export const embeddedPrompts = (heldOut: number): PromptSet => {
  * .ndjson (prompts/json-rows.ts), and columns of .parquet. Columns or keys `category` and `id` go with them, and a row's requirements.
  */
 export const readPromptRows = Effect.fn("readPromptRows")(function*(file: string) {
-  const rows = (extensionOf(file) === ".parquet" ? yield* parquet(file) : yield* (parsers[extensionOf(file)] ?? lines)(file, yield* readText(file)))
+  const rows = (yield* (readers[extensionOf(file)] ?? ofText(lines))(file))
     .map(({ category, id, requirements, text }): PromptRow => ({
       text: text.trim(),
       category: category?.trim() || undefined,
@@ -114,6 +114,8 @@ const csv: Parser = (file, text) =>
     return rows.map((row) => ({ ...plainRow(row[column] ?? ""), category: row[category], id: row[id] }))
   })
 
+type Reader = (file: string) => Effect.Effect<ReadonlyArray<PromptRow>, FileProblem>
+
 /** Those of MMSVGBench (`text`, `type`) and VectorGym (`text_caption`, `svg_id`, `sketch_category`) among them. */
 const columns = {
   text: ["prompt", "desc", "description", "text", "text_caption"],
@@ -121,10 +123,13 @@ const columns = {
   id: ["id", "svg_id"]
 }
 
-const parquet = (file: string) =>
+const parquet: Reader = (file) =>
   Effect.map(parquetRows(file, columns, "text"), (rows) => rows.map(({ category, id, text = "" }): PromptRow => ({ ...plainRow(text), category, id })))
 
-const parsers: Readonly<Record<string, Parser>> = { ".txt": lines, ".jsonl": json, ".ndjson": json, ".json": json, ".csv": csv }
+const ofText = (parse: Parser): Reader => (file) => Effect.flatMap(readText(file), (text) => parse(file, text))
+const readers: Readonly<Record<string, Reader>> = {
+  ".txt": ofText(lines), ".jsonl": ofText(json), ".ndjson": ofText(json), ".json": ofText(json), ".csv": ofText(csv), ".parquet": parquet
+}
 
 /** Whether the prompt asks for letters in the drawing; the gate then lets them through. */
 export const asksForText = ({ text }: Prompt): boolean =>

@@ -55,23 +55,17 @@ export const scoresOf = (out: Feeds, vocab: number) => (row: number): Scores => 
  */
 export const draw = (scores: Scores, options: SamplingOptions, filters: Filters, seen: () => Iterable<number>, uniform: number): Choice => {
   const [first, second] = outputsOf(options, filters)
-  if (first === "logits") {
-    const logits = scores.logits!
-    const { ids, shares } = keptOf(logits, options, options.repetitionPenalty === 1 ? [] : seen())
-    const place = choose(shares, uniform)
-    const id = ids[place]!
-    return { id, logp: logits[id]! - logSumExp(logits), drawnLogp: Math.log(shares[place]!) }
+  const kept = first === "logits"
+    ? keptOf(scores.logits!, options, options.repetitionPenalty === 1 ? [] : seen())
+    : second === "cooled" && (options.topP < 1 || options.minP > 0) ? narrowed(scores.cooled!, options) : undefined
+  const shares = kept?.shares ?? scores[second ?? "probabilities"]!
+  const place = choose(shares, uniform)
+  const id = kept?.ids[place] ?? place
+  return {
+    id,
+    logp: first === "logits" ? scores.logits![id]! - logSumExp(scores.logits!) : Math.log(scores.probabilities![id]!),
+    drawnLogp: Math.log(shares[place]!)
   }
-  const plain = scores.probabilities!
-  if (second === "cooled" && (options.topP < 1 || options.minP > 0)) {
-    const { ids, shares } = narrowed(scores.cooled!, options)
-    const place = choose(shares, uniform)
-    const id = ids[place]!
-    return { id, logp: Math.log(plain[id]!), drawnLogp: Math.log(shares[place]!) }
-  }
-  const from = second === undefined ? plain : scores[second]!
-  const id = choose(from, uniform)
-  return { id, logp: Math.log(plain[id]!), drawnLogp: Math.log(from[id]!) }
 }
 
 /** The likeliest tokens under the unfiltered policy at temperature 1 and their log p in nats, likeliest first. @param count >= 0 */
