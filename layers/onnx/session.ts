@@ -69,7 +69,7 @@ export interface SessionProfile {
 
 let profiled: ((graph: Graph) => SessionProfile) | undefined
 
-/** For this thread: profiles each session that is made from now on; `undefined` none. Runs take up to some percent longer. */
+/** For this thread: profiles each session that is made from now on; `undefined` none. It costs much where kernels are small (docs/performance.md). */
 export const profileSessions = (profile: typeof profiled): void => void (profiled = profile)
 
 const nativeOptions = (options: SessionOptions, profile: SessionProfile | undefined): ort.InferenceSession.SessionOptions => ({

@@ -1,6 +1,6 @@
 /**
  * Drafts of what follows, from earlier sequences of the same kind: no model, but counts of what came after the last tokens
- * (Hu et al. 2024, SuffixDecoding, arXiv:2411.04975; here up to four of them, which foretold as much as eight did).
+ * (Oliaro et al. 2024, SuffixDecoding, arXiv:2411.04975; here up to four of them, which foretold as much as eight did).
  */
 
 export interface DraftOptions {
