@@ -13,6 +13,7 @@ import { Effect, Layer, Ref, Schema, type Scope } from "effect"
 import * as Context from "effect/Context"
 import { programBeside } from "../../src/system/program.ts"
 import type { Probed } from "./device-probe.ts"
+import { gpuTurns } from "./gpu-turns.ts"
 import type { Device } from "./session.ts"
 import type { Program, ProgramName, Spec } from "./programs.ts"
 import type { Abandoned, Answer, Call, Start } from "./worker.ts"
@@ -60,7 +61,7 @@ export const startProgram = <Name extends ProgramName>(
   )
 
 const connect = <Name extends ProgramName>(program: Name, spec: Spec<Name>) => {
-  const workerData: Start = { program, spec }
+  const workerData: Start = { program, spec, gpuTurns }
   const worker = new Worker(programBeside(import.meta.url, "./worker"), { workerData, name: program })
   const waiting = new Map<number, (answer: Answer) => void>()
   let next = 0

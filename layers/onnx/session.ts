@@ -9,7 +9,9 @@ import "./no-telemetry.ts"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ort from "onnxruntime-node"
+import { onGpu } from "./gpu-turns.ts"
 import type { DType, Graph } from "../../src/engine/graph/graph.ts"
+import { forWebGpu } from "../../src/engine/graph/for-webgpu.ts"
 import { encodeModel, inputNames } from "../../src/engine/graph/onnx.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
 
@@ -35,7 +37,8 @@ export interface SessionOptions {
   readonly weightsFolder?: string | undefined
   /**
    * `prepared`: the graph is optimised, weights are converted to float32 and prepacked once: fastest, with up to three
-   * times the memory. `mapped`: weights stay as they are in their file, which the operating system pages in and out.
+   * times the memory. `mapped`: weights stay as they are in their file, which the operating system pages in and out. On
+   * WebGPU, which has weights of its own and knows no bfloat16, they are always prepared.
    */
   readonly weights: "prepared" | "mapped"
 }
@@ -72,11 +75,13 @@ let profiled: ((graph: Graph) => SessionProfile) | undefined
 /** For this thread: profiles each session that is made from now on; `undefined` none. It costs much where kernels are small (docs/performance.md). */
 export const profileSessions = (profile: typeof profiled): void => void (profiled = profile)
 
+const isMapped = ({ device, weights }: SessionOptions): boolean => weights === "mapped" && device !== "webgpu"
+
 const nativeOptions = (options: SessionOptions, profile: SessionProfile | undefined): ort.InferenceSession.SessionOptions => ({
   executionProviders: options.device === "cpu" ? ["cpu"] : [options.device, "cpu"],
   intraOpNumThreads: options.threads,
   interOpNumThreads: 1,
-  graphOptimizationLevel: options.weights === "prepared" ? "all" : "disabled",
+  graphOptimizationLevel: isMapped(options) ? "disabled" : "all",
   enableMemPattern: false, // it keeps every buffer of the largest run: 5.0 -> 3.1 GB for a 0.6B training step
   logSeverityLevel: 4,
   ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile.filePrefix }),
@@ -84,7 +89,7 @@ const nativeOptions = (options: SessionOptions, profile: SessionProfile | undefi
     session: {
       intra_op: { allow_spinning: options.spinning ? "1" : "0" },
       force_spinning_stop: "1", // no spinning between two runs
-      ...(options.weights === "mapped" ? { disable_prepacking: "1" } : {}),
+      ...(isMapped(options) ? { disable_prepacking: "1" } : {}),
       ...(options.weightsFolder === undefined
         ? {}
         : { model_external_initializers_file_folder_path: options.weightsFolder })
@@ -135,7 +140,11 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
   if (refused()) throw new Error(abandoned)
   const { locationOf, weightsFolder } = realFiles(graph, options.weightsFolder ?? "")
   const profile = profiled?.(graph)
-  const native = await ort.InferenceSession.create(encodeModel(graph, locationOf), nativeOptions({ ...options, weightsFolder }, profile))
+  const onWebGpu = options.device === "webgpu"
+  const own = onWebGpu ? forWebGpu(graph) : graph
+  const inTurn = onWebGpu ? onGpu : <A>(work: () => Promise<A>) => work()
+  const model = encodeModel(own, locationOf)
+  const native = await inTurn(() => ort.InferenceSession.create(model, nativeOptions({ ...options, weightsFolder }, profile)))
   const inputs = inputNames(graph)
   let released = false
   return {
@@ -149,7 +158,7 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
         tensors[name] = tensorOf(feed)
       }
       const began = performance.now()
-      const outputs = await (wanted === undefined ? native.run(tensors) : native.run(tensors, wanted))
+      const outputs = await inTurn(() => (wanted === undefined ? native.run(tensors) : native.run(tensors, wanted)))
       profile?.ran(performance.now() - began)
       return Object.fromEntries(
         Object.entries(outputs).map(([name, { data, dims, type }]) => [name, {
@@ -167,7 +176,7 @@ export const createSession = async (graph: Graph, options: SessionOptions): Prom
         native.endProfiling()
         profile.wrote(performance.now() - began)
       }
-      await native.release()
+      await inTurn(() => native.release())
     }
   }
 }

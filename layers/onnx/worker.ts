@@ -9,6 +9,8 @@ import { refuseWorkWhen } from "./session.ts"
 export interface Start {
   readonly program: ProgramName
   readonly spec: unknown
+  /** Read by gpu-turns.ts. */
+  readonly gpuTurns: Int32Array<SharedArrayBuffer>
 }
 export interface Call {
   readonly id: number
