@@ -21,14 +21,16 @@ export interface Db {
 }
 
 const each = (change: (text: string) => string) => (value: unknown): unknown => typeof value === "string" ? change(value) : value
-const inRow = (change: (text: string) => string) => (row: Row): Row =>
-  Object.fromEntries(Object.entries(row).map(([name, value]) => [name, each(change)(value)]))
+/** As JSON has it; Postgres reads bytes in hexadecimal. */
+const inJson = (value: unknown): unknown => value instanceof Uint8Array ? `\\x${Buffer.from(value).toString("hex")}` : each(storable)(value)
+const inRow = (change: (value: unknown) => unknown) => (row: Row): Row =>
+  Object.fromEntries(Object.entries(row).map(([name, value]) => [name, change(value)]))
 
 export const makeDb = (sql: SqlClient, place: string): Db => {
   return {
     place,
     rows: (statement, parameters = []) =>
-      Effect.map(sql.unsafe<Row>(statement, parameters.map(each(storable))), (found) => found.map(inRow(readable))),
+      Effect.map(sql.unsafe<Row>(statement, parameters.map(each(storable))), (found) => found.map(inRow(each(readable)))),
     insert: (table, all) => {
       if (all.length === 0) return Effect.void
       const columns = Object.keys(all[0]!).join(", ")
@@ -36,7 +38,7 @@ export const makeDb = (sql: SqlClient, place: string): Db => {
       return Effect.asVoid(sql.unsafe(
         `INSERT INTO ${table} (${columns})
          SELECT ${columns} FROM json_populate_recordset(NULL::${table}, $1::json) WITH ORDINALITY ORDER BY ordinality`,
-        [JSON.stringify(all.map(inRow(storable)))]
+        [JSON.stringify(all.map(inRow(inJson)))]
       ))
     }
   }

@@ -14,7 +14,7 @@ import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { hiding } from "../../src/system/secrets.ts"
 import { type Db, makeDb, PostgresFailed } from "./db.ts"
 import { passes, sentence } from "./failures.ts"
-import { bringUpToDate, schema } from "./schema.ts"
+import { bringUpToDate, schema, schemaVersion, versionIn } from "./schema.ts"
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/name`; `?sslmode=require` for TLS, whose certificate is then checked. */
@@ -63,6 +63,8 @@ const example = "postgres://user:password@localhost:5432/name"
 /** Longest for one statement on the server, and for one attempt of all that a transaction does, milliseconds. */
 const statementTimeout = 30_000
 const attemptTimeout = 90_000
+/** Longest for bringing the tables of all runs up to date: a third of a millisecond for each drawing, once. */
+const upToDateTimeout = 60 * 60_000
 
 /** What no message may show, and where the database is, for people. */
 const described = Effect.fnUntraced(function*(address: Redacted.Redacted) {
@@ -107,7 +109,7 @@ const failing = <A, R>(attempt: Effect.Effect<A, SqlError | PostgresFailed, R>) 
     return lost === undefined || !Cause.isDieReason(lost) ? Effect.failCause(cause) : Effect.fail(lost.defect as SqlError)
   })
 
-const tooLong = new SqlError({ reason: new ConnectionError({ cause: new Error(`no answer within ${attemptTimeout / 1000} s`), message: "timeout" }) })
+const tooLong = (limit: number) => new SqlError({ reason: new ConnectionError({ cause: new Error(`no answer within ${limit / 1000} s`), message: "timeout" }) })
 
 const makePostgres = Effect.fnUntraced(function*(options: PostgresOptions) {
   const { hidden, place } = yield* described(options.url)
@@ -123,9 +125,9 @@ const makePostgres = Effect.fnUntraced(function*(options: PostgresOptions) {
       Schedule.setInputType<SqlError | PostgresFailed>(),
       Schedule.while(({ input }) => input._tag === "SqlError" && passes(input))
     )
-  const patiently = <A, R>(attempt: Effect.Effect<A, SqlError | PostgresFailed, R>) =>
+  const patiently = <A, R>(attempt: Effect.Effect<A, SqlError | PostgresFailed, R>, limit = attemptTimeout) =>
     failing(attempt).pipe(
-      Effect.timeoutOrElse({ duration: attemptTimeout, orElse: () => Effect.fail(tooLong) }),
+      Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(tooLong(limit)) }),
       (limited) => Effect.suspend(() => Effect.retry(limited, waiting())),
       Effect.mapError((error) => error._tag === "SqlError" ? new PostgresFailed({ message: hidden.text(sentence(place, error)) }) : error),
       // A row that is not what it should be: of somebody else's hand.
@@ -154,10 +156,10 @@ const makePostgres = Effect.fnUntraced(function*(options: PostgresOptions) {
       )
     })
 
-  yield* patiently(Effect.andThen(
-    sql.withTransaction(bringUpToDate(db)),
-    db.rows("DELETE FROM receipts WHERE at < now() - interval '1 day'") // of processes that were killed
-  ))
+  if ((yield* patiently(versionIn(db))) !== schemaVersion) {
+    yield* patiently(sql.withTransaction(bringUpToDate(db, upToDateTimeout)), upToDateTimeout)
+  }
+  yield* patiently(db.rows("DELETE FROM receipts WHERE at < now() - interval '1 day'")) // of processes that were killed
   patience.seconds = options.patience ?? 120
 
   return Postgres.of({

@@ -10,6 +10,7 @@ import { Rollout, RolloutRow } from "../../src/studio/api.ts"
 import { Archive, type Counts, type Extent, type Place, type Wanted } from "../../src/studio/archive.ts"
 import type { FileProblem } from "../../src/system/files.ts"
 import { needHere } from "./elsewhere.ts"
+import { listIn } from "./number-blobs.ts"
 import { readOnly, type Row, rowsOf } from "./read-only.ts"
 import { isWorked } from "./run-lock.ts"
 import { faultsOf } from "./run-records.ts"
@@ -29,7 +30,7 @@ const count = (condition: string) => `(SELECT count(*) FROM verdicts v WHERE ${o
 /** One drawing as a row of the table. */
 const told = `
   c.step, c.prompt_id AS promptId, c.idx AS "index", c.prompt, c.policy_version AS policyVersion,
-  json_array_length(c.completion_ids) AS tokens, c.finish, lower(c.rendering) AS rendering, c.reason,
+  c.completion_ids, c.finish, lower(c.rendering) AS rendering, c.reason,
   ${count(outcomeFor.won)} AS won, ${count(outcomeFor.lost)} AS lost, ${count(outcomeFor.tied)} AS tied, ${count(outcomeFor.failed)} AS failed,
   (SELECT CASE WHEN v.a = c.idx THEN v.score_a ELSE v.score_b END FROM verdicts v
    WHERE ${ofPrompt} AND (v.a = c.idx OR v.b = c.idx) AND v.score_a IS NOT NULL LIMIT 1) AS score`
@@ -64,12 +65,10 @@ const decodeRows = Schema.decodeUnknownSync(Schema.Array(RolloutRow))
 const at = "step = $step AND prompt_id = $promptId"
 const named = ({ index, promptId, step }: Place) => ({ $step: step, $promptId: promptId, $index: index })
 
-const Numbers = Schema.fromJsonString(Schema.Array(Schema.Finite))
 const Judgment = Schema.Struct({
   shown: Schema.fromJsonString(Schema.Array(Schema.Tuple([Schema.Int, Schema.String]))),
   verdicts: Schema.fromJsonString(Schema.Array(Verdict))
 })
-const decodeNumbers = Schema.decodeUnknownSync(Numbers)
 const decodeJudgments = Schema.decodeUnknownSync(Schema.Array(Judgment))
 const decodeRollout = Schema.decodeUnknownSync(Rollout)
 
@@ -90,10 +89,10 @@ const placesOf = (db: DatabaseSync, place: Place) => {
 
 const rollout = (db: DatabaseSync, place: Place): typeof Rollout.Type | undefined => {
   const { $index, ...prompt } = named(place)
-  const row = db.prepare(`SELECT ${told}, c.seed, c.detail, c.svg, c.completion_ids, c.logps FROM candidates c WHERE ${at} AND idx = $index`)
+  const row = db.prepare(`SELECT ${told}, c.seed, c.detail, c.svg, c.logps FROM candidates c WHERE ${at} AND idx = $index`)
     .get(named(place))
   if (row === undefined) return undefined
-  const [ids, logps] = [decodeNumbers(row["completion_ids"]), decodeNumbers(row["logps"])]
+  const [ids, logps] = [listIn(row["completion_ids"]), listIn(row["logps"])]
   const places = placesOf(db, place)
   const lessons = db.prepare(`
     SELECT CASE WHEN rejected IS NULL THEN 'advantage' WHEN candidate = $index THEN 'chosen' ELSE 'rejected' END AS "as",
@@ -105,6 +104,7 @@ const rollout = (db: DatabaseSync, place: Place): typeof Rollout.Type | undefine
     FROM verdicts WHERE ${at} AND (a = $index OR b = $index) ORDER BY a, b`).all(named(place))
   return decodeRollout({
     ...row,
+    tokens: ids.length,
     tokenList: ids.map((id, n) => ({ id, text: null, logp: logps[n] ?? 0 })),
     siblings: db.prepare(`SELECT idx AS "index", lower(rendering) AS rendering, reason FROM candidates WHERE ${at} ORDER BY idx`).all(prompt),
     verdicts: verdicts.map(({ a, b, outcome, score_a, score_b, ...rest }) => {
@@ -177,7 +177,7 @@ export const layer = Layer.succeed(Archive, (() => {
         db.prepare("SELECT step, policy_version AS policyVersion, metrics, trust FROM reports WHERE step > ? ORDER BY step LIMIT ?").all(step, most).map(reportOf)),
     rollouts: (run, wanted) => reading(run, [], (db) => {
       const [sql, values] = pageOf(wanted)
-      return decodeRows(db.prepare(sql).all(values))
+      return decodeRows(db.prepare(sql).all(values).map(({ completion_ids, ...row }) => ({ ...row, tokens: listIn(completion_ids).length })))
     }),
     rollout: (run, place) => reading(run, undefined, (db) => rollout(db, place)),
     drawing: (run, place) => reading(run, undefined, (db) => {

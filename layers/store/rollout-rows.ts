@@ -1,8 +1,9 @@
 /** A rollout as rows of the tables of a run's database, and its lessons read back: the same in SQLite and in Postgres. */
 import { Schema } from "effect"
 import { Advantage, Candidate, type Lesson, Preference, Prompt, type Rollout, Verdict } from "../../src/domain.ts"
+import { blobOf, IntColumn, NumberColumn } from "./number-blobs.ts"
 
-/** Rows by table. Lists of numbers are JSON: doubles keep every bit. */
+/** Rows by table. Lists of numbers are blobs (number-blobs.ts), which keep every bit. */
 export const rowsOf = ({ drawings, lessons, pairs, policyVersion, seconds, step }: Rollout) => {
   const costs = new Map<string, { answers: number; usd: number }>()
   for (const { verdict: { by, costUsd } } of pairs) {
@@ -16,7 +17,7 @@ export const rowsOf = ({ drawings, lessons, pairs, policyVersion, seconds, step 
     }],
     candidates: drawings.map(({ candidate: c, rendering }) => ({
       step: c.step, prompt_id: c.prompt.id, idx: c.index, prompt: c.prompt.text, policy_version: c.policyVersion, seed: c.seed,
-      prompt_ids: JSON.stringify(c.promptIds), completion_ids: JSON.stringify(c.completionIds), logps: JSON.stringify(c.logps),
+      prompt_ids: blobOf(c.promptIds), completion_ids: blobOf(c.completionIds), logps: blobOf(c.logps),
       svg: c.svg, finish: c.finish, rendering: rendering._tag,
       reason: rendering._tag === "Rendered" ? null : rendering.reason,
       detail: rendering._tag === "Rendered" ? null : rendering.detail,
@@ -34,8 +35,6 @@ export const rowsOf = ({ drawings, lessons, pairs, policyVersion, seconds, step 
   }
 }
 
-const Ints = Schema.fromJsonString(Schema.Array(Schema.Int))
-const Numbers = Schema.fromJsonString(Schema.Array(Schema.Finite))
 const Nullable = <S extends Schema.Top>(schema: S) => Schema.NullOr(schema)
 
 const CandidateRow = Schema.Struct({
@@ -45,9 +44,9 @@ const CandidateRow = Schema.Struct({
   prompt: Schema.String,
   policy_version: Schema.Int,
   seed: Schema.Int,
-  prompt_ids: Ints,
-  completion_ids: Ints,
-  logps: Numbers,
+  prompt_ids: IntColumn,
+  completion_ids: IntColumn,
+  logps: NumberColumn,
   svg: Schema.String,
   finish: Candidate.fields.finish
 })

@@ -7,6 +7,7 @@ import { DatabaseSync } from "node:sqlite"
 import { Context, Effect, Layer, Schema } from "effect"
 import { resultCode } from "../../src/system/sqlite.ts"
 import { atomically } from "./atomically.ts"
+import { blobOfJson } from "./number-blobs.ts"
 
 /** The file cannot be used; the message says why and what to do. Nothing of the work was written. */
 export class RunDatabaseFailed extends Schema.TaggedError<RunDatabaseFailed>()("RunDatabaseFailed", {
@@ -16,15 +17,15 @@ export class RunDatabaseFailed extends Schema.TaggedError<RunDatabaseFailed>()("
 /**
  * What each version adds to the tables of the version before; a file of a newer version is refused, not guessed at.
  *
- * A candidate is named by (step, prompt_id, idx), a pair by its candidates' idx. Lists of numbers are JSON: doubles
- * keep every bit. A lesson is a preference (a pair, `signal` its label) or, without `rejected`, an advantage
+ * A candidate is named by (step, prompt_id, idx), a pair by its candidates' idx. Lists of numbers are blobs
+ * (number-blobs.ts), JSON until version 4. A lesson is a preference (a pair, `signal` its label) or, without `rejected`, an advantage
  * (`signal`); it is untrained while both `consumed_by_step` and `dropped_at_step` are NULL. A mark by a step that no
  * checkpoint covers is provisional, and removed when the run is resumed.
  *
  * `judgments` holds every answer before it is used, so it contains steps that `rollouts` does not hold yet. `calls` are
  * the paid calls: one that is still `asked` when its process has died is in doubt.
  */
-const migrations = [
+export const migrations = [
   `CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   CREATE TABLE rollouts (
     step INTEGER PRIMARY KEY, policy_version INTEGER NOT NULL,
@@ -92,7 +93,26 @@ const migrations = [
   `CREATE INDEX candidates_told ON candidates (step, prompt_id, idx, prompt, rendering, reason);
   CREATE INDEX verdicts_told ON verdicts (outcome, judged_by);
   CREATE INDEX dropped ON lessons (id) WHERE dropped_at_step IS NOT NULL;
-  CREATE INDEX judgments_by_prompt ON judgments (step, prompt_id);`
+  CREATE INDEX judgments_by_prompt ON judgments (step, prompt_id);`,
+
+  // JSON of tokens and log-probabilities was three quarters of a drawing's row.
+  `ALTER TABLE candidates RENAME TO candidates_of_json;
+  CREATE TABLE candidates (
+    step INTEGER NOT NULL REFERENCES rollouts ON DELETE CASCADE,
+    prompt_id TEXT NOT NULL, idx INTEGER NOT NULL, prompt TEXT NOT NULL,
+    policy_version INTEGER NOT NULL, seed INTEGER NOT NULL,
+    prompt_ids BLOB NOT NULL, completion_ids BLOB NOT NULL, logps BLOB NOT NULL,
+    svg TEXT NOT NULL, finish TEXT NOT NULL,
+    rendering TEXT NOT NULL, reason TEXT, detail TEXT, picture_hash TEXT,
+    PRIMARY KEY (step, prompt_id, idx)
+  ) STRICT;
+  INSERT INTO candidates
+    SELECT step, prompt_id, idx, prompt, policy_version, seed,
+      blob_of_json(prompt_ids), blob_of_json(completion_ids), blob_of_json(logps),
+      svg, finish, rendering, reason, detail, picture_hash
+    FROM candidates_of_json ORDER BY rowid;
+  DROP TABLE candidates_of_json;
+  CREATE INDEX candidates_told ON candidates (step, prompt_id, idx, prompt, rendering, reason);`
 ]
 
 export const schemaVersion = migrations.length
@@ -177,6 +197,7 @@ const open = ({ path, timeout = 2000 }: RunDatabaseOptions): DatabaseSync => {
   try {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
     if (versionOf(db) !== schemaVersion) atomically(db, () => migrate(db))
+    giveBack(db)
     return db
   } catch (error) {
     db.close()
@@ -192,6 +213,25 @@ const migrate = (db: DatabaseSync): void => {
     )
   }
   if (!Number.isInteger(version)) throw new OtherDatabase("is not a run's database: choose another folder.")
+  db.function("blob_of_json", { deterministic: true }, (json) => blobOfJson(String(json)))
   for (const tables of migrations.slice(version)) db.exec(tables)
   db.prepare("UPDATE meta SET value = ? WHERE key = 'schema_version'").run(String(schemaVersion))
+}
+
+/** Pages of 4096 bytes that are worth to write the file anew for. */
+const manyFree = 256
+
+/**
+ * A file of JSON that became blobs (version 5) is larger than before, by what is free in it; written anew it is smaller by a third, as
+ * is each copy in a bucket. Whether it is worth it is told by the file, not by its version: a process may die before this. If the disk
+ * is full or another program reads, the free pages stay, and later steps fill them.
+ */
+const giveBack = (db: DatabaseSync): void => {
+  const [free, all] = ["freelist_count", "page_count"].map((name) => Number(db.prepare(`PRAGMA ${name}`).get()![name])) as [number, number]
+  if (free < manyFree || 4 * free < all) return
+  try {
+    db.exec("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+  } catch {
+    // nothing depends on it
+  }
 }

@@ -2,6 +2,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import { Effect, Layer, Schema } from "effect"
 import { RunState, RunStateFailed, type StoredPreference } from "../../src/stages/RunState.ts"
+import { listIn } from "./number-blobs.ts"
 import { RunDatabase, type RunDatabaseFailed } from "./run-database.ts"
 
 const Trust = Schema.fromJsonString(Schema.Array(Schema.Struct({ scorer: Schema.String, pairs: Schema.Int, tau: Schema.Finite })))
@@ -19,15 +20,13 @@ export const decodeReports = Schema.decodeUnknownSync(Schema.Array(Report))
 const Checkpoint = Schema.Struct({ step: Schema.Int, sha256: Schema.String, seconds: Schema.Finite })
 export const decodeCheckpoints = Schema.decodeUnknownSync(Schema.Array(Checkpoint))
 
-const completionOf = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Schema.Finite)))
-
 /** Until they have so many tokens together. @param rows newest first, each with `completion_ids` */
 export const completionsIn = (rows: Iterable<Readonly<Record<string, unknown>>>, tokens: number): Array<ReadonlyArray<number>> => {
   const completions: Array<ReadonlyArray<number>> = []
   let left = tokens
-  for (const { completion_ids: json } of rows) {
+  for (const { completion_ids } of rows) {
     if (left <= 0) break
-    const ids = completionOf(json)
+    const ids = listIn(completion_ids)
     completions.push(ids)
     left -= ids.length
   }

@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync, type SQLInputValue } from "node:sqlite"
 import { Effect } from "effect"
+import { blobOf } from "../../layers/store/number-blobs.ts"
 import { RunDatabase } from "../../layers/store/run-database.ts"
 import { integer, pick, type Random, random } from "../../src/engine/random.ts"
 
@@ -39,7 +40,7 @@ const svgOf = (draw: Random): string => {
 
 const kindOf = (n: number) => {
   const draw = random(0x0b16, n)
-  const list = (of: () => number, length: number) => JSON.stringify(Array.from({ length }, of))
+  const list = (of: () => number, length: number) => blobOf(Array.from({ length }, of))
   return {
     promptIds: list(() => integer(draw, 800), 17),
     ids: list(() => integer(draw, 800), tokens),

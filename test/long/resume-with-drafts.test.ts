@@ -16,7 +16,7 @@ const timeless = (run: string) => metricsOf(run).map((row) => Object.entries(row
 const weights = (run: string) => fs.readFileSync(path.join(run, "adapter/adapter_model.safetensors"))
 const drawnIn = (run: string) => {
   const db = new DatabaseSync(path.join(run, "run.db"), { readOnly: true })
-  const rows = db.prepare("SELECT step, prompt_id, idx, completion_ids, logps FROM candidates ORDER BY 1, 2, 3").all()
+  const rows = db.prepare("SELECT step, prompt_id, idx, hex(completion_ids) AS ids, hex(logps) AS logps FROM candidates ORDER BY 1, 2, 3").all()
   db.close()
   return rows
 }
@@ -28,7 +28,7 @@ describe("a run with drafts", () => {
     const drafted = [...settings, "--draft-tokens", "6"]
     const ended = await vequinox(["train", ...drafted, "--out", alone])
     assert.strictEqual(ended.code, 0, ended.stderr)
-    const tokens = (run: string) => drawnIn(run).filter(({ step }) => Number(step) < 3).map(({ completion_ids }) => completion_ids)
+    const tokens = (run: string) => drawnIn(run).filter(({ step }) => Number(step) < 3).map(({ ids }) => ids)
     assert.deepStrictEqual(tokens(alone), tokens(plain)) // then a last bit may have become another token
     const rates = metricsOf(alone).map((row) => row["sampling/tokens_per_forward"]!)
     assert.deepStrictEqual(rates.slice(0, 2), [1, 1]) // drawn from version 0, before anything was stored

@@ -139,9 +139,9 @@ describe("the folder of a run", () => {
     }
     change("DROP INDEX candidates_told; DROP INDEX verdicts_told; DROP VIEW preferences; DROP TABLE lessons; CREATE TABLE preferences (id, step, prompt_id, chosen, rejected, label, weight, consumed_by_step, dropped_at_step); DROP TABLE judgments; DROP TABLE calls; DROP TABLE killed; DROP TABLE reports; DROP TABLE checkpoints; DROP TABLE faults; UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     assert.deepStrictEqual(await Effect.runPromise(use), [])
-    change("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
+    change("UPDATE meta SET value = '6' WHERE key = 'schema_version'")
     const error = await Effect.runPromise(Effect.flip(use))
-    assert.match(error.message, /written by a newer vequinox \(schema 5, this one knows 4\): update vequinox/)
+    assert.match(error.message, /written by a newer vequinox \(schema 6, this one knows 5\): update vequinox/)
   })
 })
 

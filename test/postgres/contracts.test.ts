@@ -10,10 +10,14 @@ import * as ledgerPostgres from "../../layers/postgres/ledger.ts"
 import { Postgres, type PostgresOptions } from "../../layers/postgres/postgres.ts"
 import { forgetRun, RunPostgres } from "../../layers/postgres/run-postgres.ts"
 import * as runStatePostgres from "../../layers/postgres/run-state.ts"
+import { migrations } from "../../layers/postgres/schema.ts"
+import { blobOf, listIn } from "../../layers/store/number-blobs.ts"
+import { rowsOf } from "../../layers/store/rollout-rows.ts"
 import { Candidate, isPreference, Preference } from "../../src/domain.ts"
 import { Judgments } from "../../src/stages/Judgments.ts"
 import { PreferenceBuffer } from "../../src/stages/PreferenceBuffer.ts"
 import { RunState } from "../../src/stages/RunState.ts"
+import { integer, random } from "../../src/engine/random.ts"
 import { prompt, rollout, verdict } from "../stages/make.ts"
 import { bufferContract } from "../stages/PreferenceBuffer.contract.ts"
 import { runStoreContract } from "../stages/RunStore.contract.ts"
@@ -207,7 +211,49 @@ describe.skipIf(!hasPostgres)("Postgres", () => {
       server.sql("CREATE DATABASE fresh")
       const url = Redacted.make(server.url.replace(/postgres$/, "fresh"))
       yield* Effect.forEach(Array.from({ length: 8 }), () => Effect.provide(Effect.void, Layer.fresh(Postgres.layer({ url }))), { concurrency: 8 })
-      assert.strictEqual(server.sql("SELECT version FROM vequinox.schema_version", "fresh"), "1")
+      assert.strictEqual(server.sql("SELECT version FROM vequinox.schema_version", "fresh"), String(migrations.length))
+    }))
+
+  it.live("brings tables of version 1 up to date, whose lists were JSON: every list as this version writes it", () =>
+    Effect.gen(function*() {
+      server.sql("CREATE DATABASE older")
+      const draw = random(0x01de4)
+      const lists: ReadonlyArray<ReadonlyArray<number>> = [
+        [], [0, 65_535], [3, 65_536], [-1, 2 ** 31 - 1], [-(2 ** 31)], [2 ** 31], [-(2 ** 31) - 1], [0.5, -0.25, 0], [-0.1, -1 / 3], [2 ** 53], [1e21, 1e-7], [1e300, 0.5], [5e-324, 1],
+        [2 ** -149], [2 ** -150], [3.4028234663852886e38], [3.4028234663852888e38], [1.7976931348623157e308, -1],
+        ...Array.from({ length: 150 }, (_, n) => Array.from({ length: n % 50 }, () => [-5 * draw(), Math.fround(-5 * draw()), integer(draw, 70_000), integer(draw, 900)][n % 4]!))
+      ]
+      const { candidates, costs: _, ...tables } = rowsOf(rollout(0))
+      const odd = { "[-0]": blobOf([-0]), "[1,": Buffer.from("[1,"), "[1,null]": Buffer.from("[1,null]") }
+      const texts = [...lists.map((list) => JSON.stringify(list)), ...Object.keys(odd)]
+      const asJson = (column: Uint8Array) => JSON.stringify(listIn(column))
+      const rows = {
+        ...tables,
+        candidates: candidates.map(({ completion_ids, logps, prompt_ids, ...row }) => ({ ...row, prompt_ids: asJson(prompt_ids), completion_ids: asJson(completion_ids), logps: asJson(logps) }))
+      }
+      const insert = (["rollouts", "candidates", "verdicts", "lessons"] as const).map((table) => {
+        const columns = Object.keys(rows[table][0]!).join(", ")
+        return `INSERT INTO ${table} (run, ${columns}) SELECT 1, ${columns} FROM json_populate_recordset(NULL::${table}, $json$${JSON.stringify(rows[table])}$json$) WITH ORDINALITY ORDER BY ordinality`
+      })
+      server.sql(["CREATE SCHEMA vequinox", "SET search_path = vequinox", migrations[0]!, "CREATE TABLE schema_version (version INTEGER NOT NULL)", "INSERT INTO schema_version VALUES (1)", "INSERT INTO runs (name) VALUES ('old')", ...insert].join(";\n"), "older")
+      server.sql(
+        `INSERT INTO vequinox.candidates SELECT 1, 0, 'odd', at, '', 0, 0, '[]', '[1,2]', list, '', 'stop', 'Rendered'
+         FROM unnest(ARRAY[${texts.map((text) => `'${text}'`).join(", ")}]) WITH ORDINALITY AS lists (list, at)`,
+        "older"
+      )
+
+      const url = Redacted.make(server.url.replace(/postgres$/, "older"))
+      const { lessons } = yield* Effect.flatMap(PreferenceBuffer, ({ take }) => take(0)).pipe(Effect.provide(Layer.fresh(inRun("old", { url }))))
+      assert.deepStrictEqual(lessons, rollout(0).lessons)
+      const found = server.sql("SELECT encode(logps, 'hex') FROM vequinox.candidates WHERE prompt_id = 'odd' ORDER BY idx", "older").split("\n")
+      const hex = (blob: Uint8Array) => Buffer.from(blob).toString("hex")
+      assert.deepStrictEqual(found, [...lists.map(blobOf), ...Object.values(odd)].map(hex))
+      const columns = (database: string) =>
+        server.sql("SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'vequinox' ORDER BY 1, ordinal_position", database)
+      yield* Effect.provide(Effect.void, Layer.fresh(postgres()))
+      assert.strictEqual(columns("older"), columns("postgres"))
+      assert.strictEqual(server.sql("SELECT count(*) FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = 'vequinox'", "older"), "0")
+      assert.strictEqual(server.sql("SELECT string_agg(DISTINCT chr(get_byte(logps, 0)), '' ORDER BY chr(get_byte(logps, 0))) FROM vequinox.candidates WHERE prompt_id = 'odd'", "older"), "H[dfi")
     }))
 
   describe("says what is wrong", () => {
@@ -229,7 +275,7 @@ describe.skipIf(!hasPostgres)("Postgres", () => {
         for (const database of ["newer", "strange"]) server.sql(`CREATE DATABASE ${database}`)
         server.sql("CREATE SCHEMA vequinox; CREATE TABLE vequinox.schema_version AS SELECT 99 AS version", "newer")
         server.sql("CREATE SCHEMA vequinox; CREATE TABLE vequinox.runs (id int)", "strange")
-        assert.match(yield* refusal(server.url.replace(/postgres$/, "newer")), /^The runs at .*\/newer were written by a newer vequinox \(schema 99, this one knows 1\): update vequinox/)
+        assert.match(yield* refusal(server.url.replace(/postgres$/, "newer")), /^The runs at .*\/newer were written by a newer vequinox \(schema 99, this one knows 2\): update vequinox/)
         assert.match(yield* refusal(server.url.replace(/postgres$/, "strange")), /^The database .*\/strange could not be used \(relation "runs" already exists\)\.$/)
       }))
 

@@ -22,7 +22,7 @@ const settings = [
 /** What must be equal whatever happened on the way. */
 const tables = {
   rollouts: "step, policy_version",
-  candidates: "step, prompt_id, idx, prompt, policy_version, seed, prompt_ids, completion_ids, logps, svg, finish, rendering, reason, picture_hash",
+  candidates: "step, prompt_id, idx, prompt, policy_version, seed, hex(prompt_ids), hex(completion_ids), hex(logps), svg, finish, rendering, reason, picture_hash",
   verdicts: "step, prompt_id, a, b, outcome, confidence, judged_by, reason, cost_usd",
   lessons: "step, prompt_id, candidate, rejected, signal, weight, consumed_by_step, dropped_at_step",
   costs: "step, judged_by, answers, usd",

@@ -12,6 +12,7 @@ import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Effect } from "effect"
 import { hashOf } from "../../layers/guide/question.ts"
+import { listIn } from "../../layers/store/number-blobs.ts"
 import { folderHealth } from "../../src/run/health.ts"
 import type { ClaudeServer } from "../support/claude-server.ts"
 import { hostileFor } from "./hostile-sampler.ts"
@@ -180,7 +181,7 @@ const agreement = ({ all, metrics }: Facts, need: Need): void => {
   for (const [side, rows, column] of sides) {
     for (const [step, own] of Map.groupBy(rows, ({ consumed_by_step }) => consumed_by_step)) {
       if (step === null || own.some(({ policy_version }) => policy_version !== step)) continue
-      const logps = own.map((row) => JSON.parse(String(row[column])) as ReadonlyArray<number>)
+      const logps = own.map((row) => listIn(row[column]))
       const sampled = sum(logps.map(sum)) / own.length
       const tokens = sum(logps.map(({ length }) => length)) / own.length
       const trained = metrics[Number(step)]?.[`logps/${side}`] ?? NaN

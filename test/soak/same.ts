@@ -9,7 +9,7 @@ const timeless = (line: string): string =>
 
 /** Words that count attempts or seconds, of which a killed process had other ones. */
 const tables: Readonly<Record<string, string>> = {
-  candidates: `SELECT step, prompt_id, idx, policy_version, seed, completion_ids, logps, svg, rendering, reason, picture_hash,
+  candidates: `SELECT step, prompt_id, idx, policy_version, seed, hex(completion_ids), hex(logps), svg, rendering, reason, picture_hash,
     CASE reason WHEN 'deadline' THEN '' ELSE detail END AS detail FROM candidates ORDER BY 1, 2, 3`,
   verdicts: `SELECT step, prompt_id, a, b, outcome, confidence, judged_by, CASE outcome WHEN 'failed' THEN '' ELSE reason END AS reason
     FROM verdicts ORDER BY 1, 2, 3, 4`,

@@ -101,7 +101,7 @@ describe("buffer-sqlite", () => {
       const newer = new DatabaseSync(at("newer.db"))
       newer.exec("CREATE TABLE meta (key TEXT, value TEXT); INSERT INTO meta VALUES ('schema_version', '99')")
       newer.close()
-      assert.include(yield* refusal(at("newer.db")), "newer vequinox (schema 99, this one knows 4)")
+      assert.include(yield* refusal(at("newer.db")), "newer vequinox (schema 99, this one knows 5)")
 
       const locked = new DatabaseSync(at("locked.db"))
       locked.exec("PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE")
