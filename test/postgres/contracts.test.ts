@@ -220,7 +220,7 @@ describe.skipIf(!hasPostgres)("Postgres", () => {
       const draw = random(0x01de4)
       const lists: ReadonlyArray<ReadonlyArray<number>> = [
         [], [0, 65_535], [3, 65_536], [-1, 2 ** 31 - 1], [-(2 ** 31)], [2 ** 31], [-(2 ** 31) - 1], [0.5, -0.25, 0], [-0.1, -1 / 3], [2 ** 53], [1e21, 1e-7], [1e300, 0.5], [5e-324, 1],
-        [2 ** -149], [2 ** -150], [3.4028234663852886e38], [3.4028234663852888e38], [1.7976931348623157e308, -1],
+        [2 ** -149], [2 ** -150], [3.4028234663852886e38], [3.403e38], [1.7976931348623157e308, -1],
         ...Array.from({ length: 150 }, (_, n) => Array.from({ length: n % 50 }, () => [-5 * draw(), Math.fround(-5 * draw()), integer(draw, 70_000), integer(draw, 900)][n % 4]!))
       ]
       const { candidates, costs: _, ...tables } = rowsOf(rollout(0))
