@@ -12,6 +12,7 @@ export const forWebGpu = (from: Graph): Graph => {
   const g = new Graph()
   const { initializers, nodes, used } = reachable(from)
   const values = new Map<Value, Value>()
+  const wide = new Map<Value, Value>()
   const of = (x: Value): Value => values.get(x)!
   for (const x of from.inputs) values.set(x, g.input(x.name, x.dtype, x.shape))
   // Under another name: this graph's own constants are numbered too.
@@ -19,7 +20,12 @@ export const forWebGpu = (from: Graph): Graph => {
   for (const node of nodes) {
     g.within(node.part, () => {
       const inputs = node.inputs.map((x) => x && of(x))
-      if (node.op === "Gather") inputs[0] = widened(g, inputs[0]!)
+      if (node.op === "Gather") {
+        const table = inputs[0]!
+        const widened = wide.get(table) ?? inFloat32(g, table)
+        wide.set(table, widened) // policy and reference look up the same
+        inputs[0] = widened
+      }
       const made = node.op === "ConstantOfShape" ? [zeros(g, inputs[0]!, node)] : g.emitAll(node.op, inputs, node.attributes).slice()
       if (node.op === "SimplifiedLayerNormalization" && used.has(node.outputs[1]!)) made[1] = inverseRms(g, inputs[0]!, node)
       node.outputs.forEach((y, i) => values.set(y, made[i]!))
@@ -30,7 +36,7 @@ export const forWebGpu = (from: Graph): Graph => {
 }
 
 /** A node made of weights alone is computed once, on the CPU. */
-const widened = (g: Graph, table: Value): Value =>
+const inFloat32 = (g: Graph, table: Value): Value =>
   table.dtype === "float16" || table.dtype === "bfloat16" ? g.emit("Cast", [table], { to: 1 }) : table
 
 const zeros = (g: Graph, shape: Value, { attributes }: Node): Value => g.emit("Expand", [g.scalar(0), shape], attributes)
