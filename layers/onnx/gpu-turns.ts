@@ -1,7 +1,6 @@
 /**
  * One thread after the other on WebGPU: onnxruntime holds one context of the device for the whole process, and two
- * threads inside of it at once end the process (1.30.0: an assertion, or a segmentation fault, within a few runs).
- * Nothing is lost by waiting: the device does one thing at a time, and whoever waits may not go on without its result.
+ * threads inside of it at once end the process (1.30.0: an assertion, or a segmentation fault, within the first step).
  */
 import { isMainThread, workerData } from "node:worker_threads"
 

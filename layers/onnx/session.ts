@@ -9,11 +9,11 @@ import "./no-telemetry.ts"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ort from "onnxruntime-node"
-import { onGpu } from "./gpu-turns.ts"
 import type { DType, Graph } from "../../src/engine/graph/graph.ts"
 import { forWebGpu } from "../../src/engine/graph/for-webgpu.ts"
 import { encodeModel, inputNames } from "../../src/engine/graph/onnx.ts"
 import type { Parameters } from "../../src/engine/weights/tensor.ts"
+import { onGpu } from "./gpu-turns.ts"
 
 // Its failures come as errors, which we report in one sentence; the native log would report them again.
 ort.env.logLevel = "fatal"

@@ -17,8 +17,8 @@ interface NumberType {
 
 /**
  * Smallest first: a list gets the first that holds all of it. Ids of tokens are `H` up to a vocabulary of 65,536 and `i` above;
- * log-probabilities are `f` where a server told them in 32 bits, `d` where they were summed here. No vocabulary is so small that
- * bytes alone would pay.
+ * log-probabilities are `f` where a server told them in 32 bits, `d` where they were summed here. Vocabularies of 256
+ * tokens are too rare for a type of their own.
  */
 const types: ReadonlyArray<NumberType> = [
   { letter: "H", bytes: 2, holds: (n) => Object.is(n, n & 0xffff), read: (view, at) => view.getUint16(at), write: (view, at, n) => view.setUint16(at, n) },

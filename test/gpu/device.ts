@@ -1,6 +1,6 @@
 /**
  * Gives this process, and what it forks, a WebGPU device: the machine's own, or else SwiftShader, the one in software
- * that Debian's package chromium brings. SwiftShader is slow, but computes what a device in silicon would.
+ * that Debian's package chromium brings. It is slow, but onnxruntime's own WebGPU kernels run on it.
  */
 import * as fs from "node:fs"
 import { Effect } from "effect"
