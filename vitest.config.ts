@@ -1,3 +1,4 @@
+import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { defineConfig } from "vitest/config"
@@ -7,6 +8,9 @@ process.env["NODE_COMPILE_CACHE"] ??= path.join(os.tmpdir(), "node-compile-cache
 
 export const common = { testTimeout: 180_000, hookTimeout: 60_000, pool: "forks", maxWorkers: 2 } as const
 
+/** Folders of suites that have a command of their own. */
+const apart = fs.readdirSync("test").filter((folder) => fs.existsSync(`test/${folder}/vitest.config.ts`))
+
 export default defineConfig({
-  test: { ...common, include: ["test/**/*.test.ts"], exclude: ["test/browser/**", "test/icons/**", "test/long/**", "test/outside/**", "test/package/**", "test/peers/**", "test/postgres/**", "test/soak/**"] }
+  test: { ...common, include: ["test/**/*.test.ts"], exclude: apart.map((folder) => `test/${folder}/**`) }
 })
